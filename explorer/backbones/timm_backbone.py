@@ -1,0 +1,112 @@
+"""Any timm model with `features_only` as a detectron2 backbone, a peer to compare VoVNet with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
+from detectron2.modeling import Backbone
+from torch import Tensor
+
+from explorer.backbones.norms import freeze
+
+_STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+
+
+class TimmBackbone(Backbone):
+    """A timm feature extractor whose maps of stride 4, 8, 16 and 32 are called `res2` to `res5`."""
+
+    @configurable
+    def __init__(
+        self,
+        name: str,
+        *,
+        pretrained: bool = False,
+        input_channels: int = 3,
+        norm: str = "",
+        freeze_at: int = 0,
+        out_features: Sequence[str] = tuple(_STRIDES),
+    ) -> None:
+        """Builds the timm model.
+
+        Args:
+            name: a model name that timm knows, such as `convnext_tiny`.
+            pretrained: let timm fetch its weights from the hub. Set `MODEL.PIXEL_MEAN` and `PIXEL_STD` to the model's
+                own statistics and `INPUT.FORMAT` to RGB then (`pixel_statistics` gives them).
+            input_channels: channels of the image.
+            norm: `FrozenBN` stops every batch normalisation; empty leaves timm's layers as they are.
+            freeze_at: 0 trains all, 5 freezes everything; timm's networks have no common stages between.
+            out_features: names among `res2` … `res5`.
+
+        Raises:
+            ImportError: timm is not installed.
+            ValueError: timm has no such model, it gives no map of a wanted stride, or an argument is not as above.
+        """
+        super().__init__()
+        timm = _import_timm()
+        if not timm.is_model(name):
+            near = difflib.get_close_matches(name, timm.list_models(), n=3)
+            raise ValueError(f"timm has no model {name!r}." + (f" Near it: {', '.join(near)}." if near else ""))
+        unknown = sorted(set(out_features) - set(_STRIDES))
+        if unknown or not out_features:
+            raise ValueError(f"OUT_FEATURES is {list(out_features)}; name at least one of {', '.join(_STRIDES)}.")
+        if norm not in ("", "FrozenBN"):
+            raise ValueError(f"MODEL.TIMM.NORM is {norm!r}; choose FrozenBN, or leave it empty for timm's own layers.")
+        if freeze_at not in (0, 5):
+            raise ValueError(f"FREEZE_AT is {freeze_at}; a timm backbone takes 0 (train all) or 5 (freeze all).")
+
+        probe = timm.create_model(name, features_only=True)
+        index_of_stride = {stride: i for i, stride in enumerate(probe.feature_info.reduction())}
+        self._out_features = [feature for feature in _STRIDES if feature in set(out_features)]
+        missing = [f for f in self._out_features if _STRIDES[f] not in index_of_stride]
+        if missing:
+            strides = ", ".join(map(str, index_of_stride))
+            raise ValueError(f"{name} has no feature for {', '.join(missing)}: its strides are {strides}.")
+        indices = [index_of_stride[_STRIDES[feature]] for feature in self._out_features]
+        self.model = timm.create_model(
+            name, pretrained=pretrained, features_only=True, out_indices=indices, in_chans=input_channels
+        )
+        self._out_feature_strides = {f: _STRIDES[f] for f in self._out_features}
+        self._out_feature_channels = dict(zip(self._out_features, self.model.feature_info.channels(), strict=True))
+        if norm == "FrozenBN":
+            self.model = FrozenBatchNorm2d.convert_frozen_batchnorm(self.model)
+        if freeze_at:
+            freeze(self.model)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec | None = None) -> dict[str, Any]:
+        """Reads the arguments from `MODEL.TIMM` and `MODEL.BACKBONE.FREEZE_AT`."""
+        return {
+            "name": cfg.MODEL.TIMM.NAME,
+            "pretrained": cfg.MODEL.TIMM.PRETRAINED,
+            "input_channels": input_shape.channels if input_shape else len(cfg.MODEL.PIXEL_MEAN),
+            "norm": cfg.MODEL.TIMM.NORM,
+            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
+            "out_features": cfg.MODEL.TIMM.OUT_FEATURES,
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        """The largest output stride: images padded to it give maps of exactly `size / stride`."""
+        return max(self._out_feature_strides.values())
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Computes the features of a `(batch, channels, height, width)` image, by name of `out_features`."""
+        return dict(zip(self._out_features, self.model(x), strict=True))
+
+
+def pixel_statistics(name: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation that a timm model's weights expect, RGB, on the 0 to 255 scale of detectron2."""
+    pretrained = _import_timm().get_pretrained_cfg(name)
+    return [255 * value for value in pretrained.mean], [255 * value for value in pretrained.std]
+
+
+def _import_timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError("timm is not installed. Install it with: pip install 'vovnet-explorer[timm]'") from error
+    return timm

@@ -1,0 +1,144 @@
+"""Detector configurations: detectron2's `CfgNode` with this project's keys, read safely and with clear errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+from detectron2.config import CfgNode
+from detectron2.config import get_cfg as detectron2_cfg
+
+_PACKAGE = Path(__file__).resolve().parent
+CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
+"""Folder of the shipped configurations: inside an installed wheel, or beside the package in a checkout."""
+
+
+def add_vovnet_config(cfg: CfgNode) -> CfgNode:
+    """Adds this project's keys to a detectron2 config, in place, and returns it.
+
+    `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
+    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `EXPLORER` names the classes of a model that was not
+    trained on COCO.
+    """
+    model = cfg.MODEL
+    model.VOVNET = CfgNode()
+    model.VOVNET.CONV_BODY = "V-39-eSE"
+    model.VOVNET.OUT_FEATURES = ["stage2", "stage3", "stage4", "stage5"]
+    model.VOVNET.NORM = "FrozenBN"
+    model.VOVNET.ESE = None
+    model.VOVNET.IDENTITY = None
+    model.VOVNET.DEPTHWISE = None
+
+    model.MOBILENET = CfgNode()
+    model.MOBILENET.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    model.MOBILENET.NORM = "FrozenBN"
+
+    model.TIMM = CfgNode()
+    model.TIMM.NAME = "resnet50"
+    model.TIMM.PRETRAINED = False
+    model.TIMM.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    model.TIMM.NORM = ""
+
+    model.FPN.TOP_BLOCK_IN_FEATURE = ""
+
+    cfg.EXPLORER = CfgNode()
+    cfg.EXPLORER.CLASS_NAMES = []
+    cfg.EXPLORER.STUFF_CLASS_NAMES = []
+    return cfg
+
+
+def get_cfg() -> CfgNode:
+    """Returns a fresh config with detectron2's defaults and this project's keys."""
+    return add_vovnet_config(detectron2_cfg())
+
+
+def config_names() -> list[str]:
+    """Lists the shipped detector configurations as paths relative to `CONFIGS`, sorted; `Base-…` files are left out."""
+    return sorted(
+        path.relative_to(CONFIGS).as_posix()
+        for path in CONFIGS.rglob("*")
+        if path.suffix in {".yaml", ".py"} and not path.name.startswith(("Base", "_"))
+    )
+
+
+def config_path(source: str | Path) -> Path:
+    """Finds a configuration file.
+
+    Args:
+        source: a path, or a shipped configuration with or without folder and suffix (`faster_rcnn_V_39_FPN_3x`).
+
+    Raises:
+        ValueError: there is no such file; the message names the nearest shipped ones.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    wanted = Path(source).as_posix().removeprefix("configs/")
+    for name in config_names():
+        if wanted in {name, Path(name).with_suffix("").as_posix(), Path(name).stem, Path(name).name}:
+            return CONFIGS / name
+    near = difflib.get_close_matches(Path(wanted).stem, [Path(name).stem for name in config_names()], n=3, cutoff=0.5)
+    hint = f" Near it: {', '.join(near)}." if near else ""
+    raise ValueError(f"There is no configuration file {str(source)!r}, nor a shipped one of that name.{hint}")
+
+
+def load_config(source: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
+    """Reads a YAML configuration and applies `KEY VALUE` overrides.
+
+    YAML is read as data: a tag that would construct a Python object is refused.
+
+    Args:
+        source: a path or a shipped configuration's name, as `config_path` takes it.
+        overrides: alternating keys and values, as on detectron2's command line.
+
+    Returns:
+        A config that is not frozen.
+
+    Raises:
+        ValueError: no such file, not YAML, a key that does not exist, or a value of the wrong type.
+    """
+    path = config_path(source)
+    if path.suffix == ".py":
+        raise ValueError(f"{path} is a LazyConfig, which is Python code. Read it with detectron2's LazyConfig.load.")
+    cfg = get_cfg()
+    try:
+        cfg.merge_from_file(str(path), allow_unsafe=False)
+    except yaml.constructor.ConstructorError as error:
+        tag = str(error.problem)
+        raise ValueError(f"{path} asks to construct a Python object ({tag}). Write the value out instead.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is not a YAML configuration: {error}") from error
+    except (KeyError, ValueError, AssertionError) as error:
+        raise ValueError(f"{path}: {_explain(error, cfg)}") from error
+    _merge_overrides(cfg, overrides)
+    return cfg
+
+
+def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
+    if len(overrides) % 2:
+        raise ValueError(f"Overrides come in pairs, KEY VALUE; {overrides[-1]!r} has no value.")
+    try:
+        cfg.merge_from_list(list(overrides))
+    except (KeyError, ValueError, AssertionError) as error:
+        raise ValueError(f"Overrides {' '.join(overrides)}: {_explain(error, cfg)}") from error
+
+
+def _explain(error: Exception, cfg: CfgNode) -> str:
+    """Turns yacs's words into a sentence that names the nearest existing key."""
+    words = str(error.args[0]) if error.args else str(error)
+    if "Non-existent" not in words:
+        return words
+    key = words.rpartition(": ")[2]
+    keys = list(_keys(cfg))
+    near = difflib.get_close_matches(key, keys, n=1) or [k for k in keys if k.endswith("." + key.rpartition(".")[2])]
+    return f"there is no key {key}." + (f" Did you mean {near[0]}?" if near else "")
+
+
+def _keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

@@ -1,0 +1,229 @@
+"""What a backbone declares is what it gives: every variant, option and odd size."""
+
+import pytest
+import torch
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import FPN, build_backbone
+from torch import nn
+
+from explorer.backbones import VARIANTS, MobileNetV2, TimmBackbone, VoVNet, pixel_statistics
+from explorer.backbones.blocks import ESE, OSABlock
+from explorer.backbones.norms import NORMS, make_norm
+from explorer.config import load_config
+
+TINY = "V-19-slim-dw-eSE"
+TIMM_PEERS = {
+    "convnext_tiny": (96, 192, 384, 768),
+    "efficientnet_b0": (24, 40, 112, 320),
+    "mobilenetv3_large_100": (24, 40, 112, 960),
+    "mobilenetv4_conv_small": (32, 64, 96, 960),
+    "regnety_004": (48, 104, 208, 440),
+}
+
+
+def assert_outputs_as_declared(backbone, height, width):
+    divisor = backbone.size_divisibility
+    padded = [-(-side // divisor) * divisor for side in (height, width)]
+    with torch.no_grad():
+        outputs = backbone.eval()(torch.rand(1, 3, *padded))
+    shapes = backbone.output_shape()
+    assert list(outputs) == list(shapes)
+    for name, shape in shapes.items():
+        assert outputs[name].shape == (1, shape.channels, *(side // shape.stride for side in padded)), name
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_vovnet_gives_what_it_declares(name):
+    assert_outputs_as_declared(VoVNet(name), 33, 95)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (31, 65), (64, 100), (127, 33)])
+def test_any_input_size_after_padding(size):
+    assert_outputs_as_declared(VoVNet(TINY), *size)
+    assert_outputs_as_declared(MobileNetV2(), *size)
+
+
+@pytest.mark.parametrize("features", [["stem"], ["stage3"], ["stem", "stage2", "stage4"], ["stage5", "stage3"]])
+def test_vovnet_builds_only_what_out_features_need(features):
+    net = VoVNet(TINY, out_features=features)
+    assert_outputs_as_declared(net, 64, 64)
+    parts = ["stem", "stage2", "stage3", "stage4", "stage5"]
+    assert [name for name, _ in net.named_children()] == parts[: max(map(parts.index, features)) + 1]
+
+
+def test_mobilenet_builds_only_what_out_features_need():
+    net = MobileNetV2(out_features=["res2", "res3"])
+    assert_outputs_as_declared(net, 64, 64)
+    assert len(net.features) == 7
+    assert net.size_divisibility == 8
+
+
+@pytest.mark.parametrize("name", TIMM_PEERS)
+def test_timm_peers_give_what_they_declare(name):
+    backbone = TimmBackbone(name, norm="FrozenBN")
+    assert tuple(shape.channels for shape in backbone.output_shape().values()) == TIMM_PEERS[name]
+    assert_outputs_as_declared(backbone, 64, 64)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+
+
+def test_timm_features_are_timms_own():
+    import timm
+
+    ours = TimmBackbone("mobilenetv3_large_100", out_features=["res3", "res5"]).eval()
+    theirs = timm.create_model("mobilenetv3_large_100", features_only=True, out_indices=(2, 4)).eval()
+    theirs.load_state_dict(ours.model.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for a, b in zip(ours(image).values(), theirs(image), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_timm_pixel_statistics_are_on_detectron2s_scale():
+    mean, std = pixel_statistics("convnext_tiny")
+    assert mean == pytest.approx([123.675, 116.28, 103.53])
+    assert std == pytest.approx([58.395, 57.12, 57.375])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("make", [lambda norm: VoVNet(TINY, norm=norm), lambda norm: MobileNetV2(norm=norm)])
+def test_every_norm_on_every_width(make, norm):
+    net = make(norm)
+    kinds = {
+        "FrozenBN": FrozenBatchNorm2d,
+        "BN": nn.BatchNorm2d,
+        "SyncBN": nn.modules.batchnorm._BatchNorm,
+        "GN": nn.GroupNorm,
+    }
+    norms = [
+        m for m in net.modules() if isinstance(m, (FrozenBatchNorm2d, nn.GroupNorm, nn.modules.batchnorm._BatchNorm))
+    ]
+    assert norms
+    assert all(isinstance(m, kinds[norm]) for m in norms)
+    if norm != "SyncBN":  # which works on GPUs alone
+        assert_outputs_as_declared(net, 64, 64)
+
+
+def test_group_norm_takes_the_largest_number_of_groups_that_fits():
+    assert [make_norm("GN", channels).num_groups for channels in (256, 112, 80, 24, 1)] == [32, 16, 16, 8, 1]
+
+
+@pytest.mark.parametrize(("ese", "expected"), [("all", 6), ("last", 4), ("none", 0)])
+def test_ese_placement(ese, expected):
+    assert sum(isinstance(m, ESE) for m in VoVNet("V-39-eSE", ese=ese).modules()) == expected
+
+
+def test_identity_is_on_later_blocks_only_and_changes_the_output():
+    def identities(**options):
+        return [m.identity for m in VoVNet("V-39-eSE", **options).modules() if isinstance(m, OSABlock)]
+
+    assert identities() == [False, False, False, True, False, True]
+    assert not any(identities(identity=False))
+    assert not any(m.identity for m in VoVNet("V-57").modules() if isinstance(m, OSABlock))
+
+
+def test_identity_adds_the_input():
+    block = OSABlock("OSA", 16, 8, 16, 2, norm="FrozenBN", identity=True).eval()
+    x = torch.rand(1, 16, 8, 8)
+    with torch.no_grad():
+        with_identity = block(x)
+        block.identity = False
+        torch.testing.assert_close(with_identity, block(x) + x)
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_depthwise_can_be_switched(depthwise):
+    body = "V-19-eSE" if depthwise else "V-19-dw-eSE"
+    groups = [m.groups for m in VoVNet(body, depthwise=depthwise).stage3.modules() if isinstance(m, nn.Conv2d)]
+    assert (160 in groups) == depthwise
+
+
+@pytest.mark.parametrize("freeze_at", range(6))
+def test_freezing_stops_the_stages_asked_for_and_no_other(freeze_at):
+    net = VoVNet(TINY, norm="BN", freeze_at=freeze_at).train()
+    names = ["stem", "stage2", "stage3", "stage4", "stage5"]
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    optimizer = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), lr=0.1) if freeze_at < 5 else None
+    out = net(torch.rand(2, 3, 64, 64))["stage5"].sum()
+    if optimizer:
+        out.backward()
+        optimizer.step()
+    changed = {name.split(".")[0] for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == set(names[freeze_at:])
+
+
+@pytest.mark.parametrize(("freeze_at", "first_trained"), [(0, 0), (1, 2), (2, 4), (3, 7), (4, 14), (5, 18)])
+def test_mobilenet_freezing(freeze_at, first_trained):
+    net = MobileNetV2(norm="BN", freeze_at=freeze_at)
+    for index, layer in enumerate(net.features):
+        assert all(p.requires_grad == (index >= first_trained) for p in layer.parameters())
+        assert any(isinstance(m, FrozenBatchNorm2d) for m in layer.modules()) == (index < first_trained)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: VoVNet("V-40-eSE"), "Did you mean"),
+        (lambda: VoVNet(TINY, norm="bn"), "FrozenBN, BN, SyncBN, GN"),
+        (lambda: VoVNet(TINY, ese="first"), "all, last, none"),
+        (lambda: VoVNet(TINY, out_features=["res2"]), "stage2"),
+        (lambda: VoVNet(TINY, out_features=[]), "at least one"),
+        (lambda: VoVNet(TINY, freeze_at=6), "FREEZE_AT is 6"),
+        (lambda: OSABlock("OSA2_1", 8, 8, 16, 1, norm="BN", identity=True), "8 and 16"),
+        (lambda: MobileNetV2(out_features=["stage2"]), "res2"),
+        (lambda: MobileNetV2(freeze_at=-1), "FREEZE_AT is -1"),
+        (lambda: TimmBackbone("convnext_tine"), "convnext_tiny"),
+        (lambda: TimmBackbone("vit_tiny_patch16_224"), "strides are 16"),
+        (lambda: TimmBackbone("resnet18", norm="GN"), "FrozenBN"),
+        (lambda: TimmBackbone("resnet18", freeze_at=2), "0 (train all) or 5"),
+        (lambda: TimmBackbone("resnet18", out_features=["p2"]), "res2"),
+    ],
+)
+def test_wrong_arguments_are_explained(make, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(").replace(")", r"\)")):
+        make()
+
+
+def fpn(name, *overrides):
+    return build_backbone(load_config(name, ["MODEL.DEVICE", "cpu", *overrides]))
+
+
+def test_p6p7_builder_for_retinanet_and_fcos():
+    backbone = fpn("retinanet_V_39_FPN_3x", "MODEL.VOVNET.CONV_BODY", TINY)
+    assert isinstance(backbone, FPN)
+    assert list(backbone.output_shape()) == ["p3", "p4", "p5", "p6", "p7"]
+    assert backbone.top_block.p6.in_channels == 512
+    assert_outputs_as_declared(backbone, 128, 256)
+    from_p5 = fpn("retinanet_V_39_FPN_3x", "MODEL.VOVNET.CONV_BODY", TINY, "MODEL.FPN.TOP_BLOCK_IN_FEATURE", "p5")
+    assert from_p5.top_block.p6.in_channels == 256
+
+
+def test_timm_fpn_builders():
+    name = ["MODEL.TIMM.NAME", "mobilenetv3_large_100"]
+    plain = fpn("timm/faster_rcnn_convnext_tiny_FPN_3x", *name)
+    assert list(plain.output_shape()) == ["p2", "p3", "p4", "p5", "p6"]
+    assert_outputs_as_declared(plain, 64, 64)
+    p6p7 = fpn("timm/faster_rcnn_convnext_tiny_FPN_3x", *name, "MODEL.BACKBONE.NAME", "build_timm_fpn_p6p7_backbone")
+    assert list(p6p7.output_shape()) == ["p2", "p3", "p4", "p5", "p6", "p7"]
+
+
+@pytest.mark.parametrize("name", ["build_vovnet_backbone", "build_mobilenetv2_backbone", "build_timm_backbone"])
+def test_backbones_without_fpn(name):
+    overrides = ["MODEL.BACKBONE.NAME", name, "MODEL.BACKBONE.FREEZE_AT", "0", "MODEL.TIMM.NAME", "resnet18"]
+    backbone = fpn("faster_rcnn_V_19_slim_FPNLite_3x", *overrides)
+    assert_outputs_as_declared(backbone, 32, 64)
+
+
+def test_fpn_on_features_the_backbone_does_not_give():
+    with pytest.raises(ValueError, match="stage2"):
+        fpn("faster_rcnn_V_19_slim_FPNLite_3x", "MODEL.VOVNET.OUT_FEATURES", "['stage3','stage4','stage5']")
+
+
+def test_lazy_config_instantiates():
+    from detectron2.config import LazyConfig, instantiate
+
+    from explorer.config import config_path
+
+    cfg = LazyConfig.load(str(config_path("fcos_V_39_FPN_3x")))
+    cfg.model.backbone.bottom_up.spec = TINY
+    backbone = instantiate(cfg.model.backbone)
+    assert list(backbone.output_shape()) == ["p3", "p4", "p5", "p6", "p7"]
