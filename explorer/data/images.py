@@ -1,0 +1,147 @@
+"""Image files in, arrays out: one reader for training, evaluation, prediction and the app.
+
+JPEG, PNG and WebP only. Files from outside are hostile until decoded: the size is judged before a pixel is, and
+whatever a decoder raises becomes one `ImageError` which names the file and says what to do.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MAX_PIXELS = 64_000_000
+"""Largest image that is decoded unless told otherwise; 192 MB as BGR."""
+BACKDROP = (128, 128, 128)
+"""What shows through transparent pixels: mid grey, on which black and white drawings both stay visible."""
+
+_EXIF_ORIENTATION = 0x0112
+_ROTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+ImageSource = Path | str | bytes | BinaryIO
+
+
+class ImageError(ValueError):
+    """An image that cannot be read; the message names it and says what to do."""
+
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Reads an image, upright.
+
+    EXIF rotation is applied (a broken EXIF block counts as none). Grey and palette images become colour, transparent
+    pixels show `BACKDROP`, CMYK is converted without its colour profile, 16-bit grey is scaled so that 65535 becomes
+    255, and of an animation the first frame is taken. The content decides the format, not the file's suffix.
+
+    Args:
+        source: a file's path, its content, or a binary stream.
+        max_pixels: refuse images with more pixels than this before they are decoded.
+
+    Returns:
+        `(height, width, 3)` uint8, BGR. For ordinary files the same pixels as detectron2's `read_image(path, "BGR")`.
+
+    Raises:
+        ImageError: the file is missing, empty, truncated, too large, or no JPEG, PNG or WebP image.
+    """
+    image = _open(source, max_pixels)
+    rotation = _rotation(image)
+    try:
+        image.load()
+        rgb = _to_rgb(image)
+        upright = rgb if rotation is None else rgb.transpose(rotation)
+        return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+    except Exception as error:  # decoders raise almost anything on hostile bytes
+        message = f"{_name(source)}: the image data is damaged or cut off ({error}). Copy or export the file again."
+        raise ImageError(message) from error
+    finally:
+        image.close()
+
+
+def read_size(source: ImageSource) -> tuple[int, int]:
+    """Reads `(height, width)` as `read_image` would return it, from the file's header alone.
+
+    Raises:
+        ImageError: the file is missing, empty, or no JPEG, PNG or WebP image.
+    """
+    with _open(source, max_pixels=None) as image:
+        turned = _rotation(image) in {_ROTATIONS[5], _ROTATIONS[6], _ROTATIONS[7], _ROTATIONS[8]}
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def _open(source: ImageSource, max_pixels: int | None) -> Image.Image:
+    name, stream = _name(source), BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        image = Image.open(stream, formats=FORMATS)
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: there is no such file. Check the path.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name}: {error} Make the image smaller.") from error
+    except Exception as error:  # decoders raise almost anything on hostile bytes
+        raise ImageError(f"{name}: {_why_not_opened(source, error)} Convert it to JPEG, PNG or WebP.") from error
+    if max_pixels is not None and image.width * image.height > max_pixels:
+        image.close()
+        message = (
+            f"{name}: {image.width} x {image.height} is {image.width * image.height / 1e6:.0f} million pixels; "
+            f"at most {max_pixels / 1e6:g} million are read. Make the image smaller, or cut it into tiles."
+        )
+        raise ImageError(message)
+    return image
+
+
+def _why_not_opened(source: ImageSource, error: Exception) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "this is a folder, not an image."
+    empty = not source if isinstance(source, bytes) else isinstance(source, str | Path) and _is_empty(source)
+    if empty:
+        return "the file is empty (0 bytes)."
+    if isinstance(error, UnidentifiedImageError):
+        return "this is no JPEG, PNG or WebP image."
+    return f"the file cannot be read ({error})."
+
+
+def _is_empty(path: str | Path) -> bool:
+    try:
+        return Path(path).stat().st_size == 0
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+
+
+def _name(source: ImageSource) -> str:
+    if isinstance(source, str | Path):
+        return str(source)
+    return str(getattr(source, "name", "the image"))
+
+
+def _rotation(image: Image.Image) -> Image.Transpose | None:
+    """The transposition that sets an image upright, None if it stands so.
+
+    The base class is asked, because PNG's own `getexif` decodes the whole image to look for a late block.
+    """
+    try:
+        orientation: Any = Image.Image.getexif(image).get(_EXIF_ORIENTATION)
+        return _ROTATIONS.get(orientation)
+    except Exception:  # a broken EXIF block is no reason to refuse the pixels
+        return None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        return Image.fromarray(((wide + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        pixels = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", pixels.size, (*BACKDROP, 255)), pixels).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,99 @@
+"""COCO masks as they stand in annotation files: what makes one usable, judged without decoding it to pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LARGEST_COORDINATE = 1e9
+"""Coordinates beyond this are as good as infinite."""
+
+Finding = tuple[str, str]
+"""A key of `problems.KINDS` and what was found."""
+
+
+def is_number(value: Any) -> bool:
+    """Tells whether a value from JSON is a number (NaN and infinity are), and not a truth value."""
+    return type(value) in (int, float)
+
+
+def is_finite(value: float) -> bool:
+    """Tells whether a number is one that can be computed with; works for NaN and for integers of any length."""
+    return -LARGEST_COORDINATE < value < LARGEST_COORDINATE
+
+
+def usable(polygon: list[float]) -> bool:
+    """Tells whether a flat polygon `[x1, y1, x2, y2, …]` has at least 3 points and an even number of coordinates."""
+    return len(polygon) >= 6 and len(polygon) % 2 == 0
+
+
+def judge_mask(segmentation: Any, size: tuple[int, int]) -> Iterator[Finding]:
+    """Says what is wrong with a non-empty `segmentation` for an image of `(height, width)`."""
+    if isinstance(segmentation, dict):
+        if reason := _judge_rle(segmentation, size):
+            yield "bad-mask", reason
+    elif isinstance(segmentation, list) and all(isinstance(part, list) for part in segmentation):
+        yield from _judge_polygons(segmentation)
+    else:
+        yield "bad-mask", "the mask is no list of polygons [[x1, y1, …], …]"
+
+
+def _judge_polygons(polygons: list[list[Any]]) -> Iterator[Finding]:
+    values = [value for polygon in polygons for value in polygon]
+    if not all(map(is_number, values)):
+        yield "bad-mask", "a polygon holds something that is no number"
+    elif not all(map(is_finite, values)):
+        yield "not-finite", "a polygon has a coordinate that is NaN, infinite or beyond a billion"
+    else:
+        short = [len(polygon) for polygon in polygons if not usable(polygon)]
+        if short:
+            kind = "short-polygon" if len(short) == len(polygons) else "short-part"
+            yield kind, f"{len(short)} of {len(polygons)} polygons have too few coordinates, or an odd number: {short}"
+
+
+def _judge_rle(rle: dict[str, Any], size: tuple[int, int]) -> str | None:
+    """Says what is wrong with a run-length code; its C decoder must see none that does not fit its size."""
+    if rle.get("size") != list(size) or not all(type(side) is int for side in rle["size"]):
+        return f"the mask's size is {rle.get('size')}, the image's [height, width] {list(size)}"
+    runs = _runs(rle.get("counts"))
+    if runs is None:
+        return "the mask's counts are no run-length code"
+    if (runs < 0).any() or int(runs.sum()) != size[0] * size[1]:
+        return f"the mask's runs cover {int(runs.sum())} pixels, the image has {size[0] * size[1]}"
+    return None
+
+
+def _runs(counts: Any) -> npt.NDArray[np.int64] | None:
+    if isinstance(counts, list):
+        fit = all(type(count) is int and is_finite(count) for count in counts)
+        return np.array(counts, dtype=np.int64) if fit else None
+    if isinstance(counts, str) and counts.isascii():
+        return decode_runs(counts)
+    return None
+
+
+def decode_runs(counts: str) -> npt.NDArray[np.int64] | None:
+    """Decodes COCO's compressed run lengths, None when they are malformed.
+
+    Each run is a little-endian number of 5-bit digits, one per character from "0" on; bit 6 says that more follow, the
+    last digit's top bit is the sign. From the fourth run on, the difference to the run two before is stored.
+
+    Source: the format of pycocotools' `maskApi`.
+    """
+    digits = np.frombuffer(counts.encode(), dtype=np.uint8).astype(np.int64) - 48
+    if not len(digits) or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+        return None
+    ends = np.flatnonzero(digits & 32 == 0)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 7:  # 35 bits: more than any image needs, less than overflows
+        return None
+    places = np.arange(len(digits)) - np.repeat(starts, lengths)
+    runs: npt.NDArray[np.int64] = np.add.reduceat((digits & 31) << (5 * places), starts)
+    runs -= np.where(digits[ends] & 16 != 0, np.int64(1) << (5 * lengths), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs

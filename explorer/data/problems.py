@@ -1,0 +1,135 @@
+"""What can be wrong with a data set, and what training does about each: one table, rendered in `docs/data.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+Action = Literal["stop", "skip image", "drop", "drop part", "clip", "keep"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem.
+
+    Attributes:
+        severity: `error` stops training before its first step, `warning` costs data, `info` is worth knowing.
+        action: what training does.
+        meaning: what it is, in a sentence.
+        remark: what else follows from it.
+    """
+
+    severity: Severity
+    action: Action
+    meaning: str
+    remark: str = ""
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "structure": Kind("error", "stop", "The annotation file is no JSON, or not in COCO's shape."),
+        "duplicate-image-id": Kind("error", "stop", "Two images share an id."),
+        "duplicate-annotation-id": Kind(
+            "error", "stop", "Two annotations share an id.", "The evaluation would silently count one of them twice."
+        ),
+        "duplicate-category-id": Kind("error", "stop", "Two categories share an id."),
+        "unknown-category": Kind("error", "stop", "An annotation's category is not in the list of categories."),
+        "missing-image": Kind("error", "stop", "An image or label file is not there."),
+        "unreadable-image": Kind("error", "stop", "A file is no JPEG, PNG or WebP image."),
+        "wrong-size": Kind(
+            "error",
+            "stop",
+            "The annotation file gives another size than the image has, once EXIF rotation is applied.",
+            "Boxes would lie in the wrong place.",
+        ),
+        "empty-dataset": Kind("error", "stop", "No image has an annotation that can be learnt from."),
+        "damaged-image": Kind(
+            "warning",
+            "skip image",
+            "The file begins well but its pixels cannot be decoded.",
+            "Found by --full only. Training warns once per file and takes another image; evaluation stops.",
+        ),
+        "unknown-image": Kind("warning", "drop", "An annotation's image is not in the list of images."),
+        "bad-box": Kind("warning", "drop", "The box is missing, or is not four numbers."),
+        "not-finite": Kind("warning", "drop", "A coordinate is NaN or infinite."),
+        "zero-area": Kind("warning", "drop", "The box is 0 px wide or high, or less."),
+        "box-outside": Kind("warning", "drop", "The box lies wholly outside the image."),
+        "box-over-edge": Kind("warning", "clip", "The box reaches more than 1 px over the image's edge."),
+        "short-polygon": Kind(
+            "warning", "drop", "Every polygon of the mask has under 3 points or an odd number of coordinates."
+        ),
+        "short-part": Kind("warning", "drop part", "Some polygons of the mask are so; the others make the mask."),
+        "bad-mask": Kind("warning", "drop", "The mask is neither polygons nor a run-length code that fits the image."),
+        "label-mismatch": Kind(
+            "warning",
+            "keep",
+            "A panoptic label image and its list of segments name different segments.",
+            "Found by --full only. Training ignores unlisted pixels.",
+        ),
+        "crowd": Kind(
+            "info", "drop", "A crowd region.", "Not learnt from; detections in it are not held against a model."
+        ),
+        "no-mask": Kind(
+            "info",
+            "keep",
+            "The annotation has a box but no mask.",
+            "Training of masks drops it, training of boxes keeps it.",
+        ),
+        "other-images": Kind(
+            "info",
+            "keep",
+            "The panoptic file labels other images than the instances file lists.",
+            "The split is registered with its instances alone; name the panoptic file itself to use it.",
+        ),
+        "empty-image": Kind(
+            "info",
+            "drop",
+            "Nothing is annotated in the image.",
+            "Kept with DATALOADER.FILTER_EMPTY_ANNOTATIONS False; evaluation always counts it.",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        what: the finding with its values.
+        image_id: the image concerned, if one is.
+        annotation_id: the annotation (or panoptic segment) concerned, if one is.
+        file: the file concerned, relative to its folder where it has one.
+    """
+
+    kind: str
+    what: str
+    image_id: int | None = None
+    annotation_id: int | None = None
+    file: str | None = None
+
+    @property
+    def severity(self) -> Severity:
+        return KINDS[self.kind].severity
+
+    @property
+    def action(self) -> Action:
+        return KINDS[self.kind].action
+
+    def __str__(self) -> str:
+        parts = (("image", self.image_id), ("annotation", self.annotation_id), ("file", self.file))
+        where = ", ".join(f"{label} {value}" for label, value in parts if value is not None)
+        return f"{where}: {self.what}" if where else self.what
+
+
+def table() -> str:
+    """The table of kinds as Markdown, as it stands in `docs/data.md`."""
+    lines = ["| kind | severity | training | what it is |", "| --- | --- | --- | --- |"]
+    for name, kind in KINDS.items():
+        meaning = f"{kind.meaning} {kind.remark}".strip()
+        lines.append(f"| `{name}` | {kind.severity} | {kind.action} | {meaning} |")
+    return "\n".join(lines)

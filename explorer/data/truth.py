@@ -1,0 +1,64 @@
+"""What detections are scored against: the annotation file, made safe for the scorers' C code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import MetadataCatalog
+from pycocotools import mask as mask_api
+
+from explorer.data.annotations import INSTANCES, judge_annotations, read_annotations
+from explorer.data.masks import is_finite, is_number, usable
+
+UNREADABLE = frozenset({"unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
+"""Problems with which an annotation cannot be scored against; of sound files nothing is left out."""
+
+
+def ground_truth(name: str) -> dict[str, Any]:
+    """Reads the instance annotations of a registered data set for scoring.
+
+    Annotations that no scorer can read are left out, `area` and `iscrowd` are filled in where a file lacks them.
+    Everything else is as in the file, so that scores are COCO's.
+
+    Raises:
+        ValueError: the data set has no annotation file in COCO's format, or a broken one.
+    """
+    path = MetadataCatalog.get(name).get("json_file")
+    if not path:
+        raise ValueError(f"{name} has no instance annotations to score detections against")
+    data, faults = read_annotations(Path(path), INSTANCES)
+    if faults:
+        raise ValueError(f"{path} cannot be used: {faults[0]}")
+    sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
+    unreadable = {
+        (problem.image_id, problem.annotation_id) for problem in judge_annotations(data) if problem.kind in UNREADABLE
+    }
+    data["annotations"] = [
+        _complete(annotation, sizes[annotation["image_id"]])
+        for annotation in data["annotations"]
+        if (annotation["image_id"], annotation["id"]) not in unreadable
+    ]
+    return data
+
+
+def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, list):
+        annotation["segmentation"] = segmentation = [polygon for polygon in segmentation if usable(polygon)]
+    annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
+    area: Any = annotation.get("area")
+    if not (is_number(area) and is_finite(area)):
+        annotation["area"] = (
+            _mask_area(segmentation, size) if segmentation else annotation["bbox"][2] * annotation["bbox"][3]
+        )
+    return annotation
+
+
+def _mask_area(segmentation: Any, size: tuple[int, int]) -> float:
+    rle = segmentation
+    if isinstance(segmentation, list):
+        rle = mask_api.merge(mask_api.frPyObjects(segmentation, *size))
+    elif isinstance(segmentation["counts"], list):
+        rle = mask_api.frPyObjects(segmentation, *size)
+    return float(mask_api.area(rle))
