@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine with Python 3.11 or 3.12: `make app` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup repair app lab test slow check format
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## make or update the environment in .venv; nothing to do when it is up to date
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: sudo apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) tools/install.py
+
+repair: ## make the environment anew
+	@rm -rf .venv
+	@$(MAKE) --no-print-directory setup
+
+app: setup ## open the app (GRADIO_SERVER_PORT chooses the port)
+	$(BIN)/python app.py
+
+lab: setup ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: setup ## run the tests, without slow, gpu and network ones
+	$(BIN)/python -m pytest
+
+slow: setup ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: setup ## lint, format, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into its format and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

@@ -1,0 +1,54 @@
+"""The command line: Typer commands over the same functions that the app and the notebooks call.
+
+One module per command or group of commands. Heavy imports go inside the functions: `explorer --help` loads no torch.
+Every command takes `--json FILE` (`-` for stdout) and exits with 0, 1 (the work failed) or 2 (the call was wrong).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated
+
+import typer
+
+from explorer import __version__
+from explorer.cli import data, doctor, evaluate, predict, train, zoo
+
+THIRD_PARTY_NOISE = (
+    r".torch\.jit\.script. is deprecated",
+    r"torch\.meshgrid: in an upcoming release",
+    r"pkg_resources is deprecated as an API",
+)
+"""Warnings from inside detectron2 that its users can do nothing about."""
+
+app = typer.Typer(name="explorer", no_args_is_help=True, add_completion=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def explorer(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """VoVNet detectors: train them, measure them, look into them."""
+
+
+app.command()(doctor.doctor)
+app.add_typer(zoo.app, name="zoo")
+app.add_typer(data.app, name="data")
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+
+
+def main() -> None:
+    """Runs the command line."""
+    for message in THIRD_PARTY_NOISE:
+        warnings.filterwarnings("ignore", message)
+    app()
