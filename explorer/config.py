@@ -19,8 +19,9 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     """Adds this project's keys to a detectron2 config, in place, and returns it.
 
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
-    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `EXPLORER` names the classes of a model that was not
-    trained on COCO.
+    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `TEST.LOSS_IMAGES` is the number of
+    images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not trained on
+    COCO.
     """
     model = cfg.MODEL
     model.VOVNET = CfgNode()
@@ -42,6 +43,8 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     model.TIMM.NORM = ""
 
     model.FPN.TOP_BLOCK_IN_FEATURE = ""
+
+    cfg.TEST.LOSS_IMAGES = 64
 
     cfg.EXPLORER = CfgNode()
     cfg.EXPLORER.CLASS_NAMES = []

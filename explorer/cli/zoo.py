@@ -1,0 +1,179 @@
+"""`explorer zoo list|show|fetch`: what models there are, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from explorer.zoo.registry import ZooEntry
+
+app = typer.Typer(no_args_is_help=True, help="Models of the zoo: list them, show one, fetch its weights.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `explorer zoo list`.")]
+
+
+_WIDTH = 100  # of the table, where no terminal says how wide it is
+
+
+@app.command("list")
+def list_(json_file: JsonFile = None) -> None:
+    """List every model with its released numbers, licence and where its weights are."""
+    from explorer.zoo.registry import entries
+
+    found = entries()
+    if json_file:
+        write_json([entry.as_dict() for entry in found], json_file)
+        if json_file == "-":
+            return
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDTH)
+    console.print(_table(found))
+    console.print(
+        "AP and PQ in percent on COCO val2017, s = seconds per image on a V100: as released, not measured here. "
+        "Params in millions, measured: whole detector/backbone and FPN alone. The release's own figures, which are "
+        "neither for every row, and AP by size: `explorer zoo show MODEL`.",
+        style="dim",
+        highlight=False,
+    )
+
+
+@app.command()
+def show(name: Name, json_file: JsonFile = None) -> None:
+    """Show everything known about one model."""
+    entry = _get(name)
+    if json_file:
+        write_json(entry.as_dict(), json_file)
+        if json_file == "-":
+            return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _facts(entry):
+        table.add_row(label, text)
+    Console().print(table, highlight=False)
+
+
+@app.command()
+def fetch(
+    name: Name,
+    from_file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Take this file instead of downloading it.")
+    ] = None,
+    offline: Annotated[bool, typer.Option(help="Only check what is on this machine.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Download the weights of a model into the cache, or check those that are there."""
+    from explorer.zoo.downloads import DownloadError, sha256_of
+    from explorer.zoo.resolve import adopt_weights, fetch_weights
+
+    entry = _get(name)
+    try:
+        if from_file is not None:
+            path = adopt_weights(entry, from_file)
+        else:
+            path = _with_progress(entry, offline, fetch_weights)
+    except ValueError as error:
+        _fail(str(error), code=2)
+    except (DownloadError, OSError) as error:
+        _fail(str(error), code=1)
+    digest, size_mb = sha256_of(path), path.stat().st_size / 1e6
+    if json_file:
+        write_json({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
+    if json_file != "-":
+        typer.echo(f"{path}\n{size_mb:,.1f} MB, sha256 {digest}, licence {entry.licence}")
+
+
+def _with_progress(entry: ZooEntry, offline: bool, fetch_weights: Callable[..., Path]) -> Path:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(entry.name, total=None)
+        return fetch_weights(
+            entry, offline=offline, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _get(name: str) -> ZooEntry:
+    from explorer.zoo.registry import get
+
+    try:
+        return get(name)
+    except ValueError as error:
+        _fail(str(error), code=2)
+
+
+def _fail(message: str, *, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def _table(found: tuple[ZooEntry, ...]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column("model", no_wrap=True)
+    for title in ("params (M)", "box", "mask", "PQ", "s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    table.add_column("weights", no_wrap=True)
+    for task, rows in groupby(found, key=lambda entry: entry.task):
+        table.add_row(f"[bold]{task}[/bold]")
+        for entry in rows:
+            table.add_row(*_cells(entry))
+        table.add_section()
+    return table
+
+
+def _cells(entry: ZooEntry) -> tuple[str, ...]:
+    released = entry.released or {}
+    sizes = f"{entry.params_m:.1f}/{entry.backbone_fpn_params_m:.1f}" if entry.params_m is not None else ""
+    numbers = (f"{released[key]:.1f}" if key in released else "" for key in ("box_ap", "mask_ap", "pq"))
+    seconds = f"{released['inference_s_v100']:.3f}" if released else ""
+    return (entry.name, sizes, *numbers, seconds, entry.licence, entry.status)
+
+
+def _facts(entry: ZooEntry) -> list[tuple[str, str]]:
+    released = entry.released or {}
+    facts = [("name", entry.name), ("task", entry.task), ("backbone", entry.backbone)]
+    if entry.config:
+        facts.append(("config", f"configs/{entry.config}"))
+    if entry.params_m is not None:
+        own = f"; the release's table says {released['params_m']} M" if "params_m" in released else ""
+        facts.append(
+            ("parameters", f"{entry.params_m} M whole detector, {entry.backbone_fpn_params_m} M backbone and FPN{own}")
+        )
+    for kind in ("box", "mask"):
+        if f"{kind}_ap" in released:
+            sizes = ("small", "medium", "large")
+            by_size = [f"{size} {released[f'{kind}_ap_{size}']}" for size in sizes if f"{kind}_ap_{size}" in released]
+            facts.append((f"{kind} AP", f"{released[f'{kind}_ap']}" + (f" ({', '.join(by_size)})" if by_size else "")))
+    if "pq" in released:
+        facts.append(("PQ", f"{released['pq']}"))
+    if released:
+        facts.append(("inference", f"{released['inference_s_v100']} s per image on a V100, {released['schedule']}"))
+    facts += [("licence", f"{entry.licence} (weights)"), ("weights", entry.status), ("file", str(entry.path))]
+    facts += [("source", url) for url in entry.weights]
+    if entry.overrides:
+        pairs = zip(entry.overrides[::2], entry.overrides[1::2], strict=True)
+        facts += [("sets", f"{key} {value}") for key, value in pairs]
+    return facts + ([("note", entry.note)] if entry.note else [])

@@ -1,0 +1,186 @@
+"""Weights into a module, whole or not at all, and out of one as safetensors."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from explorer.zoo.names import align
+from explorer.zoo.reading import CheckpointError, read_checkpoint
+
+__all__ = ["CheckpointError", "LoadReport", "load_weights", "read_checkpoint", "save_safetensors"]
+
+# Nobody misses these: a config sets the first two, detectron2 recomputes the third, and only training counts batches.
+_QUIET_ENDINGS = ("pixel_mean", "pixel_std", "num_batches_tracked")
+_QUIET_PARTS = ("anchor_generator.cell_anchors",)
+_NAMES_SHOWN = 3
+_GROUP_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's tensors; `str(report)` says it in lines for a person.
+
+    Attributes:
+        source: where the tensors came from.
+        loaded: names whose tensors fit, and were copied if the checkpoint as a whole was accepted.
+        missing: names of the model that the checkpoint does not have.
+        unexpected: names of the checkpoint, as it spells them for this model, that the model does not have.
+        mismatched: name -> (shape in the checkpoint, shape in the model).
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    @property
+    def complete(self) -> bool:
+        """Every tensor of the model was there, with its shape, and none was left over."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        total = len(self.loaded) + len(self.missing) + len(self.mismatched)
+        lines = [f"{self.source}: {len(self.loaded)} of the model's {total} tensors fit."]
+        lines += _grouped("Missing from the checkpoint", self.missing)
+        lines += _grouped("Left over in the checkpoint", self.unexpected)
+        if self.mismatched:
+            lines.append(f"Of another shape ({len(self.mismatched)}):")
+            shapes = [f"  {name}: {_difference(*pair)}" for name, pair in self.mismatched.items()]
+            lines += shapes[: 2 * _NAMES_SHOWN]
+            lines += [f"  … and {len(shapes) - 2 * _NAMES_SHOWN} more"] if len(shapes) > 2 * _NAMES_SHOWN else []
+        if hint := self._hint():
+            lines.append(hint)
+        return "\n".join(lines)
+
+    def _hint(self) -> str:
+        if self.missing and all(".ese." in name for name in self.missing):
+            return "Only eSE is missing: timm has it on the last block of a stage. Set MODEL.VOVNET.ESE last."
+        if any("box_predictor" in name or "mask_head.predictor" in name for name in self.mismatched):
+            return "The predictors differ: the checkpoint was trained for another number of classes."
+        return ""
+
+
+def load_weights(
+    module: nn.Module, source: str | Path | Mapping[str, Tensor], *, allow_partial: bool = False
+) -> LoadReport:
+    """Copies a checkpoint into `module`, in place; names of other makers are translated (`explorer.zoo.names`).
+
+    All names and shapes are compared before the first number is written, so that a checkpoint which does not fit
+    leaves the module as it was. Numbers take the module's type and device: half-precision files are fine.
+    Pixel means, anchors and batch counters are neither missed nor in the way.
+
+    Args:
+        module: a detector, or a backbone alone.
+        source: a file that `read_checkpoint` reads, or tensors by name.
+        allow_partial: load what fits and report the rest, as fine-tuning wants it; one fitting tensor is the least.
+
+    Raises:
+        CheckpointError: the file cannot be read, or does not fit; the message is the report.
+    """
+    given = isinstance(source, Mapping)
+    tensors = source if isinstance(source, Mapping) else read_checkpoint(source)
+    ours = module.state_dict()
+    theirs = align(tensors, ours)
+    fitting = {name: tensor for name, tensor in theirs.items() if name in ours and _fits(tensor, ours[name])}
+    report = LoadReport(
+        source="The given tensors" if given else Path(str(source)).name,
+        loaded=_loud(fitting),
+        missing=_loud(name for name in ours if name not in theirs),
+        unexpected=_loud(name for name in theirs if name not in ours),
+        mismatched={
+            name: (tuple(tensor.shape), tuple(ours[name].shape))
+            for name, tensor in theirs.items()
+            if name in ours and name not in fitting
+        },
+    )
+    if not report.loaded or not (report.complete or allow_partial):
+        raise CheckpointError(f"The checkpoint does not fit the model; nothing was loaded.\n{report}")
+    ready = {name: tensor.to(ours[name].device, ours[name].dtype) for name, tensor in fitting.items()}
+    with torch.no_grad():
+        for name, tensor in ready.items():
+            ours[name].copy_(tensor)
+    return report
+
+
+def save_safetensors(
+    state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None, *, half: bool = True
+) -> Path:
+    """Writes tensors as safetensors, whole or not at all.
+
+    Args:
+        state: tensors by name, e.g. `model.state_dict()`.
+        path: the file; an older one is replaced.
+        metadata: text by key, kept in the file's head.
+        half: convolution and linear weights in float16. Norms and biases keep their type: running variances may lie
+            outside of float16's range, and they take no room.
+
+    Raises:
+        ValueError: a weight is not finite in float16.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    ready = {}
+    for name, tensor in state.items():
+        plain = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        if half and plain.is_floating_point() and plain.dim() > 1:
+            plain = plain.half()
+            if not plain.isfinite().all():
+                raise ValueError(f"{name} does not fit float16. Save it with half=False.")
+        ready[name] = plain
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save(ready, dict(metadata or {})))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(fresh).chmod(0o644)
+        Path(fresh).replace(path)
+    except BaseException:
+        Path(fresh).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _fits(theirs: Tensor, ours: Tensor) -> bool:
+    return theirs.shape == ours.shape and theirs.is_floating_point() == ours.is_floating_point()
+
+
+def _loud(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(
+        name for name in names if not name.endswith(_QUIET_ENDINGS) and not any(part in name for part in _QUIET_PARTS)
+    )
+
+
+def _grouped(title: str, names: tuple[str, ...]) -> list[str]:
+    """Lines such as `  backbone.bottom_up.stage5: 12 tensors (OSA5_1.ese.fc.weight, …)`."""
+    if not names:
+        return []
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        head = ".".join(name.split(".")[:-1][:_GROUP_DEPTH])
+        groups.setdefault(head, []).append(name.removeprefix(f"{head}."))
+    lines = [f"{title} ({len(names)}):"]
+    for head, rest in groups.items():
+        shown = ", ".join(rest[:_NAMES_SHOWN]) + (", …" if len(rest) > _NAMES_SHOWN else "")
+        lines.append(f"  {head or '(top)'}: {len(rest)} tensor{'s' if len(rest) > 1 else ''} ({shown})")
+    return lines
+
+
+def _difference(theirs: tuple[int, ...], ours: tuple[int, ...]) -> str:
+    if theirs == ours:
+        return "fractions on one side, whole numbers on the other"
+    return f"{_by(theirs)} in the checkpoint, {_by(ours)} in the model"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "a single number"

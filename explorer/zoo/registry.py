@@ -1,0 +1,249 @@
+"""The zoo's table: every model with its config, weights, licence and released numbers. Loads no torch."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from math import prod
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from explorer.zoo.downloads import cache_dir
+
+Status = Literal["bundled", "cached", "download"]
+
+IMAGENET_TASK = "ImageNet backbone"
+_RELEASE_LICENCE = "CC BY-NC 4.0"
+_DETECTRON2_LICENCE = "CC BY-SA 3.0"
+_OPEN_LICENCE = "Apache-2.0"
+
+# Name, backbone, config, bundled file: an entry appears as soon as its file is there.
+_DEMOS = (
+    ("demo/V-19-slim-dw", "V2-19-Slim-DW", "aerial/faster_rcnn_V_19_slim_dw.yaml", "V-19-slim-dw.safetensors"),
+    ("demo/MobileNetV2", "MobileNetV2", "aerial/faster_rcnn_Mv2.yaml", "MobileNetV2.safetensors"),
+)
+
+# RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).
+_IMAGENET_PIXELS = ("[123.675, 116.28, 103.53]", "[58.395, 57.12, 57.375]")
+_HALF_PIXELS = ("[127.5, 127.5, 127.5]", "[127.5, 127.5, 127.5]")
+_ESE_LAST = ("MODEL.VOVNET.ESE", "last")
+_TIMM = (
+    ("timm/ese_vovnet19b_dw.ra_in1k", "V-19-dw-eSE", _IMAGENET_PIXELS, ()),
+    ("timm/ese_vovnet39b.ra_in1k", "V-39-eSE", _IMAGENET_PIXELS, _ESE_LAST),
+    ("timm/ese_vovnet57b.ra4_e3600_r256_in1k", "V-57-eSE", _HALF_PIXELS, _ESE_LAST),
+    ("timm/mobilenetv2_100.ra_in1k", "MobileNetV2", _IMAGENET_PIXELS, ()),
+)
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One model of the zoo.
+
+    Attributes:
+        name: what a MODEL argument says; of a released detector, its config's stem.
+        task: as the release's tables name it, `ImageNet backbone`, or `Demo`.
+        backbone: as the release's tables name it.
+        config: file below `configs/`; None for ImageNet backbones, which are weights for other configs.
+        licence: of the weights.
+        weights: URLs of the same file, tried in order; empty for bundled weights.
+        bundled: the weights' file where the package ships it.
+        sha256: digest of the file where it is known beforehand; otherwise it is recorded on first use.
+        params_m: trainable and frozen parameters of the whole detector in millions, without frozen norms' constants.
+        backbone_fpn_params_m: the same of backbone and FPN alone.
+        released: the row of the release's table: AP in percent, `inference_s_v100`, `params_m` as printed there, links.
+        overrides: KEY VALUE pairs that a config needs with these weights (pixel mean and deviation, channel order).
+        note: what a reader of the numbers has to know.
+    """
+
+    name: str
+    task: str
+    backbone: str
+    config: str | None
+    licence: str
+    weights: tuple[str, ...] = ()
+    bundled: Path | None = None
+    sha256: str | None = None
+    params_m: float | None = None
+    backbone_fpn_params_m: float | None = None
+    released: Mapping[str, Any] | None = field(default=None, hash=False)
+    overrides: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the weights are, or will be once fetched."""
+        if self.bundled:
+            return self.bundled
+        suffix = PurePosixPath(urlsplit(self.weights[0]).path).suffix
+        return cache_dir() / "weights" / f"{self.name}{suffix}"
+
+    @property
+    def status(self) -> Status:
+        """`bundled` with the package, `cached` on this machine, or to `download`."""
+        if self.bundled:
+            return "bundled"
+        return "cached" if self.path.is_file() else "download"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything about the entry in JSON's types."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "backbone": self.backbone,
+            "params_m": self.params_m,
+            "backbone_fpn_params_m": self.backbone_fpn_params_m,
+            "released": dict(self.released) if self.released else None,
+            "licence": self.licence,
+            "status": self.status,
+            "config": self.config,
+            "weights": list(self.weights),
+            "sha256": self.sha256,
+            "path": str(self.path),
+            "overrides": list(self.overrides),
+            "note": self.note,
+        }
+
+
+def entries() -> tuple[ZooEntry, ...]:
+    """Every entry: bundled demos, the release's 24 detectors in its order, ImageNet backbones."""
+    return (*_demos(), *_released(), *_imagenet())
+
+
+def detectors() -> tuple[ZooEntry, ...]:
+    """The entries that detect: demos and released detectors."""
+    return tuple(entry for entry in entries() if entry.config)
+
+
+def get(name: str) -> ZooEntry:
+    """Looks an entry up by name.
+
+    Raises:
+        ValueError: no entry has this name; the message offers the nearest ones.
+    """
+    by_name = {entry.name: entry for entry in entries()}
+    if name not in by_name:
+        raise ValueError(f"The zoo has no {name!r}. {nearest(name, by_name)} See `explorer zoo list`.")
+    return by_name[name]
+
+
+def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    """Says which of the `known` names look like `name`: "Did you mean …?", or nothing."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(lowered[match] for match in matches)}?" if matches else ""
+
+
+def count_parameters(shapes: Mapping[str, Sequence[int]], prefix: str = "") -> int:
+    """Counts the parameters below `prefix` in a state dict given as `{tensor name: shape}`.
+
+    Norms with running statistics are frozen in detectron2 and hold constants, not parameters: they do not count.
+    """
+    norms = {name.rpartition(".")[0] for name in shapes if name.endswith(".running_var")}
+    return sum(
+        prod(shape)
+        for name, shape in shapes.items()
+        if name.startswith(prefix) and name.rpartition(".")[0] not in norms
+    )
+
+
+def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Reads tensor names and shapes from the head of a safetensors file that the package ships."""
+    with path.open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return {name: tuple(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"}
+
+
+def _demos() -> list[ZooEntry]:
+    folder = Path(str(files("explorer.zoo"))) / "weights"
+    found = []
+    for name, backbone, config, file_name in _DEMOS:
+        path = folder / file_name
+        if path.is_file():
+            detector, backbone_fpn = _counted(path)
+            found.append(
+                ZooEntry(
+                    name,
+                    "Demo",
+                    backbone,
+                    config,
+                    _OPEN_LICENCE,
+                    bundled=path,
+                    params_m=detector,
+                    backbone_fpn_params_m=backbone_fpn,
+                    note="Trained on the project's own aerial scenes: it knows their classes and no others.",
+                )
+            )
+    return found
+
+
+@cache
+def _counted(path: Path) -> tuple[float, float]:
+    shapes = safetensors_shapes(path)
+    return _millions(count_parameters(shapes)), _millions(count_parameters(shapes, "backbone."))
+
+
+def _millions(count: int) -> float:
+    return round(count / 1e6, 1)
+
+
+@cache
+def _released() -> tuple[ZooEntry, ...]:
+    return tuple(_released_entry(row) for row in _data()["detectors"])
+
+
+def _released_entry(row: Mapping[str, Any]) -> ZooEntry:
+    released: Mapping[str, Any] = MappingProxyType(row["released"])
+    url = row.get("weights", released["model_url"])
+    from_detectron2 = "fbaipublicfiles" in url
+    note = ""
+    if "weights" in row:
+        note = (
+            f"The release's table links Mask R-CNN's weights here ({PurePosixPath(released['model_url']).name}); "
+            "its numbers are those of detectron2's own Faster R-CNN weights, which this entry takes."
+        )
+    return ZooEntry(
+        name=row["name"],
+        task=released["task"],
+        backbone=released["backbone"],
+        config=f"{row['name']}.yaml",
+        licence=_DETECTRON2_LICENCE if from_detectron2 else _RELEASE_LICENCE,
+        weights=_mirrors(url),
+        params_m=_millions(row["detector_params"]),
+        backbone_fpn_params_m=_millions(row["backbone_fpn_params"]),
+        released=released,
+        note=note,
+    )
+
+
+@cache
+def _imagenet() -> tuple[ZooEntry, ...]:
+    found = [
+        ZooEntry(f"imagenet/{backbone}", IMAGENET_TASK, backbone, None, _RELEASE_LICENCE, weights=_mirrors(url))
+        for backbone, url in _data()["imagenet_backbones"].items()
+    ]
+    for name, backbone, (mean, std), ese in _TIMM:
+        pixels = ("INPUT.FORMAT", "RGB", "MODEL.PIXEL_MEAN", mean, "MODEL.PIXEL_STD", std)
+        urls = (f"https://huggingface.co/{name}/resolve/main/model.safetensors",)
+        found.append(ZooEntry(name, IMAGENET_TASK, backbone, None, _OPEN_LICENCE, weights=urls, overrides=pixels + ese))
+    return tuple(found)
+
+
+def _mirrors(url: str) -> tuple[str, ...]:
+    """The released link, then the other hosts under which Dropbox serves the same file."""
+    parts = urlsplit(url)
+    if not parts.netloc.endswith("dropbox.com"):
+        return (url,)
+    others = (f"https://www.dropbox.com{parts.path}?dl=1", f"https://dl.dropboxusercontent.com{parts.path}")
+    return tuple(dict.fromkeys((url, *others)))
+
+
+@cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((files("explorer.zoo") / "released.json").read_text(encoding="utf-8"))
+    return data

@@ -1,0 +1,121 @@
+"""A MODEL argument turned into a configuration and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explorer.zoo import registry
+from explorer.zoo.downloads import adopt, fetch
+from explorer.zoo.registry import ZooEntry
+from explorer.zoo.transfer import Progress
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a MODEL argument stands for.
+
+    Attributes:
+        cfg: the configuration, not frozen, with what the weights need (pixel mean, channel order) and the overrides.
+        weights: the file on this machine, or None: a configuration without weights.
+        name: the zoo's name, or the configuration's stem.
+        entry: the zoo's entry, if MODEL names one.
+    """
+
+    cfg: CfgNode
+    weights: Path | None
+    name: str
+    entry: ZooEntry | None
+
+
+def resolve(
+    model: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Resolved:
+    """Finds the configuration and the weights of MODEL, downloading the weights if they are not on this machine.
+
+    Args:
+        model: a name of the zoo, a configuration file, or a shipped configuration's name.
+        weights: a file, or a zoo's name (an ImageNet backbone, say), instead of the zoo's own weights of `model`.
+        overrides: `KEY VALUE` pairs; they come last, after those that the weights need.
+        offline: never open a connection.
+        progress: called with bytes done and bytes in total while weights come.
+
+    Raises:
+        ValueError: no such model, configuration or weights; the message names the nearest ones.
+        DownloadError: the weights cannot be had.
+    """
+    from explorer.config import load_config
+
+    entry = {known.name: known for known in registry.entries()}.get(str(model))
+    if entry is not None and entry.config is None:
+        raise ValueError(
+            f"{entry.name} is an ImageNet backbone, not a detector. Give a configuration as MODEL "
+            f"and the backbone as its weights: --weights {entry.name}."
+        )
+    source = entry.config if entry is not None and entry.config else _config_source(model)
+    path, needed = _weights(entry, weights, offline, progress)
+    cfg = load_config(source, [*needed, *overrides])
+    return Resolved(cfg, path, entry.name if entry else Path(source).stem, entry)
+
+
+def fetch_weights(entry: ZooEntry, *, offline: bool = False, progress: Progress | None = None) -> Path:
+    """Returns the file of an entry's weights, downloaded if need be.
+
+    Raises:
+        DownloadError: no source gave the file.
+    """
+    if entry.bundled:
+        return entry.bundled
+    return fetch(entry.path, entry.weights, name=entry.name, sha256=entry.sha256, offline=offline, progress=progress)
+
+
+def adopt_weights(entry: ZooEntry, local: Path) -> Path:
+    """Puts the user's file into the cache as an entry's weights.
+
+    Raises:
+        DownloadError: it is not the entry's file.
+        ValueError: there is no such file, or the entry's weights come with the package.
+    """
+    if entry.bundled:
+        raise ValueError(f"The weights of {entry.name} come with the package; there is nothing to hand in.")
+    return adopt(entry.path, local, name=entry.name, sha256=entry.sha256)
+
+
+def _config_source(model: str | Path) -> Path:
+    from explorer.config import config_names, config_path
+
+    try:
+        return config_path(model)
+    except ValueError:
+        known = [entry.name for entry in registry.detectors()] + [Path(name).stem for name in config_names()]
+        raise ValueError(
+            f"{str(model)!r} is no model of the zoo and no configuration file. {registry.nearest(str(model), known)} "
+            "See `explorer zoo list`."
+        ) from None
+
+
+def _weights(
+    entry: ZooEntry | None, weights: str | Path | None, offline: bool, progress: Progress | None
+) -> tuple[Path | None, tuple[str, ...]]:
+    """The weights' file, and the overrides that they need."""
+    if weights is None:
+        return (fetch_weights(entry, offline=offline, progress=progress), entry.overrides) if entry else (None, ())
+    if Path(weights).expanduser().is_file():
+        return Path(weights).expanduser(), ()
+    named = {known.name: known for known in registry.entries()}
+    if str(weights) in named:
+        other = named[str(weights)]
+        return fetch_weights(other, offline=offline, progress=progress), other.overrides
+    raise ValueError(
+        f"Weights {str(weights)!r} are neither a file nor a name of the zoo. {registry.nearest(str(weights), named)}"
+    )

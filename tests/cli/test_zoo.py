@@ -1,0 +1,100 @@
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from explorer.cli.zoo import app
+from explorer.zoo import registry
+
+NAME = "faster_rcnn_V_39_FPN_3x"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EXPLORER_OFFLINE", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_list_gives_every_entry_as_json(run, tmp_path):
+    result = run("list", "--json", "-")
+    assert result.exit_code == 0
+    listed = json.loads(result.stdout)
+    assert [entry["name"] for entry in listed] == [entry.name for entry in registry.entries()]
+    wanted = {"name", "task", "backbone", "params_m", "released", "licence", "status"}
+    assert all(wanted <= set(entry) for entry in listed)
+    run("list", "--json", tmp_path / "zoo.json")
+    assert json.loads((tmp_path / "zoo.json").read_text()) == listed
+
+
+def test_the_table_shows_every_name_and_number_in_100_columns(run):
+    result = run("list")
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert "…" not in result.stdout
+    for entry in registry.entries():
+        (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == [entry.name]]
+        assert entry.licence in line
+        assert entry.status in line
+        if entry.released:
+            assert str(entry.released["box_ap"]) in line
+            assert f"{entry.params_m}/{entry.backbone_fpn_params_m}" in line
+
+
+def test_show_tells_both_parameter_figures_and_the_note(run):
+    text = " ".join(run("show", "faster_rcnn_R_50_FPN_3x").stdout.split())
+    assert "41.7 M whole detector, 26.8 M backbone and FPN; the release's table says 51.2 M" in text
+    assert "links Mask R-CNN's weights" in text
+    assert "40.2 (small 24.2, medium 43.5, large 52.0)" in text
+    assert json.loads(run("show", NAME, "--json", "-").stdout)["released"]["box_ap"] == 42.7
+
+
+@pytest.mark.parametrize("command", ["show", "fetch"])
+def test_an_unknown_name_is_a_wrong_call(run, command):
+    result = run(command, "faster_rcnn_V39")
+    assert result.exit_code == 2
+    assert "Did you mean faster_rcnn_V_39_FPN_3x" in result.stderr
+
+
+def test_fetch_takes_a_file_then_works_offline(run, tmp_path):
+    (tmp_path / "mine.pth").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    result = run("fetch", NAME, "--from", tmp_path / "mine.pth")
+    assert result.exit_code == 0
+    assert digest in result.stdout
+    assert "CC BY-NC 4.0" in result.stdout
+    again = json.loads(run("fetch", NAME, "--offline", "--json", "-").stdout)
+    assert again["sha256"] == digest
+    assert again["path"] == str(registry.get(NAME).path)
+
+
+def test_fetch_that_fails_exits_1_and_says_what_to_do(run, monkeypatch):
+    entry = dataclasses.replace(registry.get(NAME), weights=("http://127.0.0.1:9/x.pth",))
+    monkeypatch.setattr(registry, "get", lambda name: entry)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    result = run("fetch", NAME)
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:9/x.pth could not be reached" in result.stderr
+    assert f"explorer zoo fetch {NAME} --from FILE" in result.stderr
+    offline = run("fetch", NAME, "--offline")
+    assert offline.exit_code == 1
+    assert "wanted offline" in offline.stderr
+
+
+def test_fetch_from_nowhere_is_a_wrong_call(run, tmp_path):
+    result = run("fetch", NAME, "--from", tmp_path / "none.pth")
+    assert result.exit_code == 2
+    assert "is no file" in result.stderr
+
+
+def test_listing_loads_no_torch():
+    code = (
+        "import sys; from explorer.zoo import registry; registry.entries(); import explorer.cli.zoo;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,157 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from explorer.config import config_path
+from explorer.zoo import registry
+
+
+@pytest.fixture(scope="module")
+def rows(shared: Path) -> dict:
+    return json.loads((shared / "zoo/released_models.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def upstream(shared: Path) -> dict:
+    return json.loads((shared / "golden/upstream_state_dict.json").read_text())
+
+
+def test_every_released_row_is_an_entry_with_its_numbers(rows):
+    released = [entry for entry in registry.entries() if entry.released]
+    assert [dict(entry.released) for entry in released] == rows["results"]
+    assert len({entry.name for entry in registry.entries()}) == len(registry.entries())
+
+
+def test_weights_start_with_the_released_link_and_go_on_with_mirrors(rows):
+    for entry in registry.entries():
+        if entry.released and not entry.note:
+            assert entry.weights[0] == entry.released["model_url"]
+        assert all(url.startswith("https://") for url in entry.weights)
+        if "dropbox" in entry.weights[0]:
+            assert len(entry.weights) >= 2
+            assert len({url.split("/s/")[1].removesuffix("?dl=1") for url in entry.weights}) == 1
+    imagenet = {e.backbone: e.weights[0] for e in registry.entries() if e.name.startswith("imagenet/")}
+    assert imagenet == rows["imagenet_backbones"]
+
+
+def test_faster_rcnn_resnets_take_faster_rcnn_weights_and_say_so():
+    noted = {entry.name: entry for entry in registry.detectors() if entry.note and entry.released}
+    assert sorted(noted) == ["faster_rcnn_R_101_FPN_3x", "faster_rcnn_R_50_FPN_3x", "faster_rcnn_X_101_FPN_3x"]
+    model_zoo = pytest.importorskip("detectron2.model_zoo.model_zoo")._ModelZooUrls
+    for name, entry in noted.items():
+        theirs = f"COCO-Detection/{name.replace('X_101', 'X_101_32x8d')}"
+        suffix = model_zoo.CONFIG_PATH_TO_URL_SUFFIX[theirs]
+        assert entry.weights == (f"{model_zoo.S3_PREFIX}{theirs}/{suffix}",)
+        assert "mask_rcnn" in entry.released["model_url"]
+        assert "Mask R-CNN" in entry.note
+
+
+def test_every_detector_has_a_config_that_is_shipped():
+    for entry in registry.detectors():
+        assert config_path(entry.config).is_file()
+
+
+def test_licences():
+    licences = {entry.name: entry.licence for entry in registry.entries()}
+    assert licences["faster_rcnn_V_39_FPN_3x"] == "CC BY-NC 4.0"
+    assert licences["mask_rcnn_R_50_FPN_3x"] == licences["faster_rcnn_R_50_FPN_3x"] == "CC BY-SA 3.0"
+    assert licences["imagenet/V-99-eSE"] == "CC BY-NC 4.0"
+    assert licences["timm/ese_vovnet39b.ra_in1k"] == "Apache-2.0"
+
+
+def test_parameters_equal_the_releases_tensors(upstream):
+    checked = 0
+    for entry in registry.entries():
+        shapes = upstream.get(f"{entry.name}.yaml")
+        if shapes:
+            assert entry.params_m == round(registry.count_parameters(shapes) / 1e6, 1)
+            assert entry.backbone_fpn_params_m == round(registry.count_parameters(shapes, "backbone.") / 1e6, 1)
+            checked += 1
+    assert checked == len(upstream) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "detector", "backbone_fpn"),
+    [
+        ("faster_rcnn_V_19_FPN_3x", 28.1, None),
+        ("faster_rcnn_R_50_FPN_3x", 41.7, None),
+        ("faster_rcnn_V_39_FPN_3x", 43.1, None),
+        ("faster_rcnn_V_57_FPN_3x", 59.3, None),
+        ("faster_rcnn_R_101_FPN_3x", 60.6, None),
+        ("faster_rcnn_V_99_FPN_3x", 87.4, None),
+        ("faster_rcnn_X_101_FPN_3x", 104.8, None),
+        ("faster_rcnn_V_19_FPNLite_3x", None, 11.1),
+        ("faster_rcnn_V_19_dw_FPNLite_3x", None, 6.4),
+        ("faster_rcnn_V_19_slim_FPNLite_3x", None, 3.4),
+        ("faster_rcnn_V_19_slim_dw_FPNLite_3x", None, 2.1),
+    ],
+)
+def test_both_parameter_figures(name, detector, backbone_fpn):
+    entry = registry.get(name)
+    assert detector in (None, entry.params_m)
+    assert backbone_fpn in (None, entry.backbone_fpn_params_m)
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn_R_50_FPN_3x", "mask_rcnn_X_101_FPN_3x", "panoptic_fpn_R_101_FPN_3x"])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_resnet_parameters_equal_the_built_models(name):
+    torch = pytest.importorskip("torch")
+    from detectron2.modeling import build_model
+
+    from explorer.config import load_config
+
+    entry = registry.get(name)
+    with torch.device("meta"):
+        model = build_model(load_config(entry.config, ["MODEL.DEVICE", "meta"]))
+    assert entry.params_m == round(sum(p.numel() for p in model.parameters()) / 1e6, 1)
+    assert entry.backbone_fpn_params_m == round(sum(p.numel() for p in model.backbone.parameters()) / 1e6, 1)
+
+
+def test_timm_entries_carry_what_their_training_normalised_with():
+    timm = pytest.importorskip("timm")
+    named = [entry for entry in registry.entries() if entry.name.startswith("timm/")]
+    assert len(named) == 4
+    for entry in named:
+        sets = dict(zip(entry.overrides[::2], entry.overrides[1::2], strict=True))
+        trained = timm.get_pretrained_cfg(entry.name.removeprefix("timm/"))
+        assert trained.hf_hub_id == entry.name
+        assert json.loads(sets["MODEL.PIXEL_MEAN"]) == pytest.approx([255 * value for value in trained.mean])
+        assert json.loads(sets["MODEL.PIXEL_STD"]) == pytest.approx([255 * value for value in trained.std])
+        assert sets["INPUT.FORMAT"] == "RGB"
+        assert entry.weights == (f"https://huggingface.co/{entry.name}/resolve/main/model.safetensors",)
+
+
+def test_status_and_path_follow_the_cache(cache):
+    entry = registry.get("faster_rcnn_V_39_FPN_3x")
+    assert entry.path == cache / "weights/faster_rcnn_V_39_FPN_3x.pth"
+    assert registry.get("timm/ese_vovnet39b.ra_in1k").path.suffix == ".safetensors"
+    assert entry.status == "download"
+    entry.path.parent.mkdir(parents=True)
+    entry.path.write_bytes(b"x")
+    assert entry.status == "cached"
+
+
+def test_a_demo_appears_first_when_its_file_is_there(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from explorer.zoo.checkpoints import save_safetensors
+
+    state = {"backbone.conv.weight": torch.zeros(2, 100_000), "roi_heads.fc.weight": torch.zeros(3, 100_000)}
+    state |= {"backbone.norm.weight": torch.zeros(9), "backbone.norm.running_var": torch.ones(9)}
+    monkeypatch.setattr(registry, "files", lambda package: tmp_path)
+    assert not registry._demos()
+    save_safetensors(state, tmp_path / "weights/V-19-slim-dw.safetensors")
+    (entry,) = registry._demos()
+    assert (entry.name, entry.status, entry.licence) == ("demo/V-19-slim-dw", "bundled", "Apache-2.0")
+    assert (entry.params_m, entry.backbone_fpn_params_m) == (0.5, 0.2)
+
+
+def test_an_unknown_name_offers_near_ones():
+    with pytest.raises(ValueError, match=r"no 'faster_rcnn_v39'.*Did you mean faster_rcnn_V_39_FPN_3x"):
+        registry.get("faster_rcnn_v39")
+
+
+def test_everything_is_json():
+    text = json.dumps([entry.as_dict() for entry in registry.entries()])
+    wanted = {"name", "task", "backbone", "params_m", "released", "licence", "status"}
+    assert all(wanted <= set(entry) for entry in json.loads(text))
