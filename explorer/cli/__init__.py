@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from explorer import __version__
-from explorer.cli import data, doctor, evaluate, predict, train, zoo
+from explorer.cli import data, doctor, evaluate, page, predict, train, zoo
 
 THIRD_PARTY_NOISE = (
     r".torch\.jit\.script. is deprecated",
@@ -45,6 +45,7 @@ app.add_typer(data.app, name="data")
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command("app")(page.page)
 
 
 def main() -> None:

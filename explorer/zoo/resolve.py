@@ -14,6 +14,7 @@ from explorer.zoo.transfer import Progress
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
+    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,14 @@ class Resolved:
     """What a MODEL argument stands for.
 
     Attributes:
-        cfg: the configuration, not frozen, with what the weights need (pixel mean, channel order) and the overrides.
+        cfg: the configuration, not frozen, with what the weights need (pixel mean, channel order) and the overrides;
+            a LazyConfig where MODEL is a `.py` file.
         weights: the file on this machine, or None: a configuration without weights.
         name: the zoo's name, or the configuration's stem.
         entry: the zoo's entry, if MODEL names one.
     """
 
-    cfg: CfgNode
+    cfg: CfgNode | DictConfig
     weights: Path | None
     name: str
     entry: ZooEntry | None
@@ -44,9 +46,10 @@ def resolve(
     """Finds the configuration and the weights of MODEL, downloading the weights if they are not on this machine.
 
     Args:
-        model: a name of the zoo, a configuration file, or a shipped configuration's name.
+        model: a name of the zoo, a configuration file, or a shipped configuration's name. A `.py` file is a LazyConfig:
+            detectron2 runs it as the Python code that it is.
         weights: a file, or a zoo's name (an ImageNet backbone, say), instead of the zoo's own weights of `model`.
-        overrides: `KEY VALUE` pairs; they come last, after those that the weights need.
+        overrides: `KEY VALUE` pairs, or `key=value` for a LazyConfig; they come last, after what the weights need.
         offline: never open a connection.
         progress: called with bytes done and bytes in total while weights come.
 
@@ -64,7 +67,12 @@ def resolve(
         )
     source = entry.config if entry is not None and entry.config else _config_source(model)
     path, needed = _weights(entry, weights, offline, progress)
-    cfg = load_config(source, [*needed, *overrides])
+    if Path(source).suffix == ".py":
+        from detectron2.config import LazyConfig
+
+        cfg = LazyConfig.apply_overrides(LazyConfig.load(str(source)), list(overrides))
+    else:
+        cfg = load_config(source, [*needed, *overrides])
     return Resolved(cfg, path, entry.name if entry else Path(source).stem, entry)
 
 

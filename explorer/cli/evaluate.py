@@ -1,0 +1,51 @@
+"""`explorer evaluate`: a model's COCO figures on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import exit_codes, progress
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="Folder in COCO format.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY VALUE", help="Changes to the config.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for figures, detections and their origin.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """Measure a model on a data set: AP of boxes and masks, panoptic quality."""
+    from rich.console import Console
+
+    from explorer.data.coco import register_coco
+    from explorer.engine.artifacts import plain
+    from explorer.engine.detector import load_detector
+    from explorer.engine.evaluate import evaluate as run
+    from explorer.engine.evaluate import metrics_as_dict, write_run
+    from explorer.engine.tables import class_table, figure_tables
+
+    with exit_codes():
+        dataset = register_coco(data)
+        with progress("fetching weights") as advance:
+            detector = load_detector(model, weights=weights, overrides=overrides or (), device=device, progress=advance)
+        if detector.weights is None:
+            typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
+        with progress("evaluating") as advance:
+            metrics = run(detector.model, detector.cfg, dataset, out=out, limit=limit, progress=advance)
+        if out:
+            write_run(out, detector, data, metrics, overrides or ())
+        if json_file:
+            write_json(plain({"model": detector.name, "data": data} | metrics_as_dict(metrics)), json_file)
+    if json_file != "-":
+        console = Console()
+        console.print(f"[bold]{detector.name}[/] on {data}, {metrics.images} images, in percent", highlight=False)
+        for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
+            if table:
+                console.print(table)

@@ -1,0 +1,53 @@
+"""`explorer predict`: a model's detections on image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import exit_codes, progress
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for predictions.json and the pictures.")],
+    threshold: Annotated[float, typer.Option("--threshold", help="Leave out objects that score lower.")] = 0.5,
+    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
+    json_file: JsonFile = None,
+) -> None:
+    """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
+    from explorer.engine.artifacts import plain
+    from explorer.engine.detector import load_detector
+    from explorer.engine.predict import find_images
+    from explorer.engine.predict import predict as run
+
+    with exit_codes():
+        files = find_images(images)
+        with progress("fetching weights") as advance:
+            detector = load_detector(model, weights=weights, device=device, progress=advance)
+        if detector.weights is None:
+            typer.echo(f"{detector.name} has no weights: these are detections of a random model.", err=True)
+        with progress("detecting") as advance:
+            report = run(
+                detector,
+                files,
+                out,
+                threshold=threshold,
+                pictures=pictures,
+                progress=lambda _, done, total: advance(done, total),
+            )
+        if json_file:
+            write_json(plain(report.document), json_file)
+    for error in report.failures.values():
+        typer.echo(error, err=True)
+    if json_file != "-":
+        for file, count in report.objects.items():
+            typer.echo(f"{file}: {count} object{'s' * (count != 1)}")
+        typer.echo(f"{len(report.objects)} of {len(files)} images -> {report.results}")
+    raise typer.Exit(1 if report.failures else 0)

@@ -1,0 +1,100 @@
+"""The files that a run leaves behind: written whole or not at all, in JSON that any parser reads."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from explorer import __version__
+
+PACKAGES = {
+    "torch": ("torch",),
+    "torchvision": ("torchvision",),
+    "detectron2": ("detectron2", "sal-detectron2"),  # the second is the index's build of the first
+    "faster-coco-eval": ("faster-coco-eval",),
+    "numpy": ("numpy",),
+    "pillow": ("pillow",),
+}
+"""The packages that decide a result, and the names under which they may be installed."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a scratch path beside `path`, and puts that file in its place if the block ends without an error.
+
+    Whoever opens `path`, at whatever time the process is killed, finds the old file or the new one, never a
+    part. The folder is made where missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield scratch
+        _flush(scratch)
+        scratch.replace(path)
+        _flush(path.parent)  # the new name too survives a power cut
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object, *, indent: int | None = None) -> None:
+    """Writes `value` as standard JSON, whole or not at all, and makes the folder where missing.
+
+    A number that is not finite becomes `null`, because JSON has no NaN.
+    """
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def plain(value: object) -> Any:
+    """Returns `value` in JSON's own types, with None in place of numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):  # the counts of a compressed RLE
+        return value.decode("ascii")
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def provenance() -> dict[str, Any]:
+    """Says when and with what a result is made: UTC date, versions, processor architecture, GPU if any."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"vovnet-explorer": __version__, "python": platform.python_version()}
+        | {package: _installed(names) for package, names in PACKAGES.items()},
+        "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _installed(names: tuple[str, ...]) -> str | None:
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None

@@ -1,0 +1,153 @@
+"""Checkpoints that are written whole or not at all, and read without running anything.
+
+A run leaves `model_0004999.pth`, … and `model_final.pth` (weights, optimizer, schedule, seed), `model_best.pth`
+(weights and their validation figure) and `last_checkpoint`, which names the file to resume from. A file gets its
+name only after its bytes are on the disk, and `last_checkpoint` names it only after that: whenever the process is
+killed, the checkpoint that `last_checkpoint` names is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from explorer.engine.artifacts import replacing
+
+logger = logging.getLogger(__name__)
+
+POINTER = "last_checkpoint"
+BEST = "model_best.pth"
+EARLIER_BEST = "model_best_of_earlier_run.pth"
+METRICS = "metrics.json"
+"""Where a run logs its scalars, one JSON object per line."""
+_SCRATCH = (".model_*-*.pth", f".{POINTER}-*", ".metrics-*.json")
+"""What `replacing` leaves in the folder when its process is killed."""
+
+
+class Stateful(Protocol):
+    """What can be put into a checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint of this module as tensors and plain containers, on the CPU.
+
+    Raises:
+        ValueError: the file is missing, cut short, holds anything that is not data, or is not a training checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"the checkpoint {path} does not exist") from error
+    except Exception as error:  # a damaged file may fail in any way
+        raise ValueError(
+            f"the checkpoint {path} cannot be read as data ({type(error).__name__}); it is damaged or was not written "
+            "by this program"
+        ) from error
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise ValueError(f"{path} is not a training checkpoint: it has no 'model' part")
+    return state
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Returns the checkpoint from which the run in `folder` would resume, or None where it left none."""
+    pointer = folder / POINTER
+    return folder / pointer.read_text("utf-8").strip() if pointer.is_file() else None
+
+
+class Checkpoints:
+    """The checkpoints of one training run, in its output folder."""
+
+    def __init__(self, folder: Path, model: nn.Module, trainer: Stateful, *, writes: bool = True) -> None:
+        """Binds a run to its folder.
+
+        Args:
+            folder: the output folder; made where missing.
+            model: whose weights are kept; not wrapped for distributed training.
+            trainer: everything else that the run needs to go on.
+            writes: false on all processes but the first.
+        """
+        self.folder, self._model, self._trainer, self._writes = folder, model, trainer, writes
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            for pattern in _SCRATCH:
+                for leftover in folder.glob(pattern):
+                    leftover.unlink()
+
+    @property
+    def last(self) -> Path | None:
+        """The checkpoint to resume from, or None before the first."""
+        return last_checkpoint(self.folder)
+
+    def forget(self) -> None:
+        """Makes room for a new run: an earlier one cannot be resumed by mistake, and its best weights are set aside."""
+        if self._writes:
+            (self.folder / POINTER).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                (self.folder / BEST).replace(self.folder / EARLIER_BEST)
+
+    def save(self, name: str) -> None:
+        """Writes all that the run needs to go on to `name`.pth and makes that the file to resume from."""
+        if not self._writes:
+            return
+        path = self.folder / f"{name}.pth"
+        with replacing(path) as scratch:
+            torch.save({"model": self._model.state_dict(), "trainer": self._trainer.state_dict()}, scratch)
+        with replacing(self.folder / POINTER) as scratch:
+            scratch.write_text(path.name, "utf-8")
+        logger.info("Saved %s", path)
+
+    def save_best(self, **facts: str | int | float) -> None:
+        """Writes the weights, and plain facts about them, as the best so far, beside the chain of checkpoints."""
+        if self._writes:
+            with replacing(self.folder / BEST) as scratch:
+                torch.save({"model": self._model.state_dict(), **facts}, scratch)
+
+    def resume(self) -> None:
+        """Loads the last checkpoint into the model and the trainer.
+
+        Raises:
+            ValueError: there is none, it cannot be read, or it belongs to another model or trainer.
+        """
+        path = self.last
+        if path is None:
+            raise ValueError(f"{self.folder} holds no checkpoint to resume from")
+        state = read_state(path)
+        if "trainer" not in state:
+            raise ValueError(f"{path} holds weights only; start from it with MODEL.WEIGHTS instead of --resume")
+        try:
+            self._model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise ValueError(f"{path} was written by a run of another model: {error}") from error
+        self._trainer.load_state_dict(state["trainer"])
+        logger.info("Resumed from %s", path)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Reads a run's `metrics.json`, one mapping per line; a line cut short by a kill is left out."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def trim_metrics(path: Path, iteration: int) -> None:
+    """Drops what a killed run logged from `iteration` on, since the resumed run logs it again."""
+    if path.is_file():
+        rows = [row for row in read_metrics(path) if row["iteration"] < iteration]
+        with replacing(path) as scratch:
+            scratch.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), "utf-8")

@@ -1,0 +1,114 @@
+"""What a config says about its model: input, classes and data, from a yaml config or from a LazyConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms
+from omegaconf import DictConfig
+
+Config: TypeAlias = CfgNode | DictConfig
+"""detectron2's two kinds of config."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """How a photograph becomes a model's input: resizing and channel order, as a config asks at test time.
+
+    Attributes:
+        min_size: length of the shorter side after resizing, in pixels; 0 leaves the size alone.
+        max_size: upper limit of the longer side, in pixels.
+        channel_order: `BGR` or `RGB`.
+    """
+
+    min_size: int
+    max_size: int
+    channel_order: str
+
+    def __call__(self, image_bgr: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """Returns detectron2's input for an image `(height, width, 3)`.
+
+        The mapping holds `image`, float32 `(3, resized height, resized width)` in 0..255 and the model's channel
+        order, and the original `height` and `width`, in whose frame the model answers.
+        """
+        height, width = image_bgr.shape[:2]
+        resized = transforms.ResizeTransform(height, width, *self.size_for(height, width)).apply_image(image_bgr)
+        ordered = resized if self.channel_order == "BGR" else resized[:, :, ::-1]
+        tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1), dtype=np.float32))
+        return {"image": tensor, "height": height, "width": width}
+
+    def size_for(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the (height, width) to which an image is resized, as detectron2's `ResizeShortestEdge` has it.
+
+        An image so long and thin that its shorter side would vanish keeps one pixel there.
+        """
+        if self.min_size == 0:
+            return height, width
+        shape = transforms.ResizeShortestEdge.get_output_shape(height, width, self.min_size, self.max_size)
+        return max(1, shape[0]), max(1, shape[1])
+
+
+@dataclass(frozen=True)
+class ConfigFacts:
+    """What the rest of the engine wants to know about a model.
+
+    Attributes:
+        model_input: how images are prepared.
+        classes: number of object classes.
+        stuff_classes: number of semantic classes with "things" as the first, 0 unless the model is panoptic.
+        class_names: names that the config gives, else empty.
+        stuff_class_names: names of the semantic classes that the config gives, else empty.
+        datasets: the data sets of the config, those for testing first.
+        workers: processes that read images.
+    """
+
+    model_input: ModelInput
+    classes: int
+    stuff_classes: int
+    class_names: tuple[str, ...]
+    stuff_class_names: tuple[str, ...]
+    datasets: tuple[str, ...]
+    workers: int
+
+
+def config_facts(cfg: Config) -> ConfigFacts:
+    """Reads the facts from either kind of config."""
+    return _lazy_facts(cfg) if isinstance(cfg, DictConfig) else _yaml_facts(cfg)
+
+
+def _yaml_facts(cfg: CfgNode) -> ConfigFacts:
+    model, names = cfg.MODEL, cfg.get("EXPLORER", {})
+    head = model.RETINANET if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS
+    return ConfigFacts(
+        ModelInput(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT),
+        classes=head.NUM_CLASSES,
+        stuff_classes=model.SEM_SEG_HEAD.NUM_CLASSES if model.META_ARCHITECTURE == "PanopticFPN" else 0,
+        class_names=tuple(names.get("CLASS_NAMES", ())),
+        stuff_class_names=tuple(names.get("STUFF_CLASS_NAMES", ())),
+        datasets=(*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN),
+        workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def _lazy_facts(cfg: DictConfig) -> ConfigFacts:
+    model, test = cfg.model, cfg.dataloader.test
+    resize = test.mapper.augmentations[0]
+    return ConfigFacts(
+        ModelInput(resize.short_edge_length, resize.max_size, test.mapper.image_format),
+        classes=(model.roi_heads if "roi_heads" in model else model).num_classes,
+        stuff_classes=model.sem_seg_head.num_classes if "sem_seg_head" in model else 0,
+        class_names=(),
+        stuff_class_names=(),
+        datasets=(*_names(test.dataset.names), *_names(cfg.dataloader.train.dataset.names)),
+        workers=test.num_workers,
+    )
+
+
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,217 @@
+"""A detector ready for use: any zoo name or config in, detections in the frame of the original image out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import instantiate
+from detectron2.modeling import build_model
+from detectron2.structures import Instances
+from omegaconf import DictConfig
+from torch import nn
+
+import explorer.backbones  # noqa: F401 - registers the builders that configs name
+from explorer.engine.class_names import stuff_names, thing_names
+from explorer.engine.coco_eval import encode_masks
+from explorer.engine.config_facts import Config, ModelInput, config_facts
+from explorer.types import Detections, Panoptic, Timing
+from explorer.zoo.checkpoints import load_weights
+from explorer.zoo.resolve import resolve
+from explorer.zoo.transfer import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a detector says about one image, in the frame of the original image, and how long it took."""
+
+    detections: Detections
+    panoptic: Panoptic | None
+    timing: Timing
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A model in evaluation mode with all that is needed to use it.
+
+    Attributes:
+        model: a detectron2 model.
+        cfg: the config it was built from.
+        name: what to call it: the zoo name, or the config's file name without its suffix.
+        model_input: how images are prepared for it.
+        class_names: names by class index.
+        stuff_class_names: names by semantic index; index 0 is detectron2's "things". Empty unless panoptic.
+        weights: the file its weights come from; None for random weights.
+    """
+
+    model: nn.Module
+    cfg: Config
+    name: str
+    model_input: ModelInput
+    class_names: tuple[str, ...]
+    stuff_class_names: tuple[str, ...] = ()
+    weights: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def detect(self, image_bgr: npt.NDArray[np.uint8]) -> Prediction:
+        """Finds objects in one image.
+
+        Args:
+            image_bgr: `(height, width, 3)` uint8, BGR, upright, as `explorer.data.images.read_image` gives
+                it.
+
+        Raises:
+            ValueError: if the image has another shape or type.
+        """
+        if image_bgr.ndim != 3 or image_bgr.shape[2] != 3 or image_bgr.dtype != np.uint8 or not image_bgr.size:
+            raise ValueError(
+                f"Got an image of shape {image_bgr.shape} and type {image_bgr.dtype}; expected "
+                "(height, width, 3) uint8 in BGR. Read image files with explorer.data.images.read_image."
+            )
+        clock = _Stopwatch(self.device)
+        model_input = self.model_input(image_bgr)
+        clock.lap("preprocess")
+        with torch.no_grad():
+            output = self.model([model_input])[0]
+        clock.lap("model")
+        detections = to_detections(output["instances"], self.class_names)
+        panoptic = None
+        if "panoptic_seg" in output:
+            segment_ids, segments = output["panoptic_seg"]
+            panoptic = to_panoptic(segment_ids, segments, self.class_names, self.stuff_class_names)
+        clock.lap("postprocess")
+        return Prediction(detections, panoptic, Timing(clock.stages_s))
+
+
+def load_detector(
+    model: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Detector:
+    """Builds a detector and loads its weights, which are downloaded if need be.
+
+    Args:
+        model: a zoo name, a config file, or a shipped config's name.
+        weights: a checkpoint instead of the zoo's; the override `MODEL.WEIGHTS` means the same.
+        overrides: `KEY VALUE` pairs for the config.
+        device: `auto` takes a GPU where there is one; otherwise a torch device such as `cpu` or `cuda:1`.
+        progress: called with bytes done and bytes in total while weights come.
+
+    Raises:
+        ValueError: if the model, a key or the device is unknown, or the weights do not fit.
+        DownloadError: if the weights cannot be had.
+    """
+    if weights is None:
+        weights = dict(zip(overrides[::2], overrides[1::2], strict=False)).get("MODEL.WEIGHTS") or None
+    resolved = resolve(model, weights=weights, overrides=overrides, progress=progress)
+    return make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
+
+
+def make_detector(cfg: Config, name: str, *, weights: Path | None = None, device: str = "auto") -> Detector:
+    """Builds the model of a config; without `weights` its weights are random, whatever the config names.
+
+    Raises:
+        ValueError: if the device is unknown, the model finds no objects, or the weights do not fit.
+    """
+    facts = config_facts(cfg)
+    network = build(cfg, pick_device(device))
+    if weights is not None:
+        load_weights(network, weights)
+    names = thing_names(facts), stuff_names(facts)
+    return Detector(network.eval(), cfg, name, facts.model_input, *names, weights)
+
+
+def build(cfg: Config, device: str) -> nn.Module:
+    """Builds the model of a yaml config or a LazyConfig on `device`, with random weights."""
+    if isinstance(cfg, DictConfig):
+        network: nn.Module = instantiate(cfg.model).to(device)
+    else:
+        placed = cfg.clone()
+        placed.defrost()
+        placed.MODEL.DEVICE = device
+        network = build_model(placed)
+    return network
+
+
+def pick_device(device: str) -> str:
+    """Returns a torch device's name: `auto` becomes `cuda` where a GPU can be used, else `cpu`.
+
+    Raises:
+        ValueError: if the device is unknown or not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"Unknown device {device!r}: use auto, cpu, cuda or cuda:N.") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"Device {device!r} is not available: no usable GPU was found. Use cpu or auto.")
+    return device
+
+
+def to_detections(instances: Instances, class_names: tuple[str, ...]) -> Detections:
+    """Turns detectron2's instances of one image, in its original frame, into `Detections`, best first."""
+    instances = instances.to("cpu")
+    order = torch.argsort(instances.scores, descending=True, stable=True)
+    instances = instances[order]
+    masks = tuple(encode_masks(instances.pred_masks.numpy())) if instances.has("pred_masks") else None
+    height, width = instances.image_size
+    return Detections(
+        boxes_xyxy=instances.pred_boxes.tensor.numpy(),
+        scores=instances.scores.numpy(),
+        classes=instances.pred_classes.numpy(),
+        class_names=class_names,
+        image_size=(int(height), int(width)),
+        masks=masks,
+    )
+
+
+def to_panoptic(
+    segment_ids: torch.Tensor,
+    segments: Sequence[Mapping[str, Any]],
+    class_names: tuple[str, ...],
+    stuff_class_names: tuple[str, ...],
+) -> Panoptic:
+    """Turns detectron2's panoptic output of one image, in its original frame, into `Panoptic`."""
+    named = []
+    for segment in segments:
+        names = class_names if segment["isthing"] else stuff_class_names
+        info = {
+            "id": int(segment["id"]),
+            "category": names[segment["category_id"]],
+            "is_thing": bool(segment["isthing"]),
+        }
+        named.append(info | ({"score": float(segment["score"])} if segment["isthing"] else {}))
+    return Panoptic(segment_ids.cpu().numpy().astype(np.int32), tuple(named))
+
+
+class _Stopwatch:
+    """Wall-clock seconds by stage; waits for the GPU, which works behind Python's back."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.stages_s: dict[str, float] = {}
+        self._last = self._now()
+
+    def lap(self, stage: str) -> None:
+        now = self._now()
+        self.stages_s[stage] = now - self._last
+        self._last = now
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()

@@ -1,0 +1,191 @@
+"""Detections drawn on their image: thin frames around objects, translucent masks, labels that cover nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+from pycocotools import mask as mask_api
+
+from explorer.types import Detections, Panoptic
+
+Pixels = npt.NDArray[np.uint8]
+RGB = tuple[int, int, int]
+
+PALETTE: tuple[RGB, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""Okabe and Ito's colours without black, told apart with every kind of colour vision."""
+MASK_OPACITY = 0.40
+SEGMENT_OPACITY = 0.50
+DARK: RGB = (20, 20, 20)
+LIGHT: RGB = (255, 255, 255)
+SMALLEST_LABELLED_SEGMENT = 0.01
+"""Share of the image below which a panoptic segment gets no label."""
+
+
+def class_color(index: int) -> RGB:
+    """Returns a class's colour, the same in every picture; after seven classes colours repeat."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool = True) -> Pixels:
+    """Draws boxes, masks and labels.
+
+    A frame lies around its object, not on it, so that an object of a few pixels stays visible. A label that would
+    cover another label or another object's box is left out; better detections come first.
+
+    Args:
+        image_bgr: `(height, width, 3)`, left as it is.
+        detections: in the frame of the image.
+        labels: write class and score in percent.
+
+    Returns:
+        A new image `(height, width, 3)`, BGR.
+    """
+    canvas = image_bgr[:, :, ::-1].copy()
+    colors = [class_color(int(index)) for index in detections.classes]
+    order = np.argsort(-detections.areas_px, kind="stable").tolist()  # small ones on top
+    if detections.masks is not None:
+        for index in order:
+            _tint(canvas, mask_api.decode(detections.masks[index]).astype(bool), colors[index], MASK_OPACITY)
+    picture = Image.fromarray(canvas)
+    pen = _Pen.for_image(picture)
+    boxes = [_Box(*box) for box in np.rint(detections.boxes_xyxy).astype(int).tolist()]
+    for index in order:
+        pen.frame(boxes[index], colors[index])
+    if labels:
+        for index, box in enumerate(boxes):
+            name = detections.class_names[int(detections.classes[index])]
+            others = (other for place, other in enumerate(boxes) if place != index)
+            pen.label(f"{name} {100 * detections.scores[index]:.0f}", box, colors[index], others)
+    return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
+
+
+def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic) -> Pixels:
+    """Tints every segment, parts them by lines and names the larger ones.
+
+    A category has the same colour throughout the picture; pixels without a segment stay as they are.
+
+    Args:
+        image_bgr: `(height, width, 3)`, left as it is.
+        panoptic: in the frame of the image.
+
+    Returns:
+        A new image `(height, width, 3)`, BGR.
+    """
+    canvas = image_bgr[:, :, ::-1].copy()
+    categories = list(dict.fromkeys(segment["category"] for segment in panoptic.segments))
+    segments = [
+        (segment["category"], panoptic.segment_ids == segment["id"], class_color(categories.index(segment["category"])))
+        for segment in panoptic.segments
+    ]
+    for _, mask, color in segments:
+        _tint(canvas, mask, color, SEGMENT_OPACITY)
+    picture = Image.fromarray(canvas)
+    pen = _Pen.for_image(picture)
+    for name, mask, color in sorted(segments, key=lambda segment: -int(segment[1].sum())):
+        if mask.mean() >= SMALLEST_LABELLED_SEGMENT:
+            pen.label_at(name, _deepest_point(mask), color)
+    return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle in whole pixels, `x2` and `y2` exclusive."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+    def meets(self, other: _Box) -> bool:
+        return self.x1 < other.x2 and other.x1 < self.x2 and self.y1 < other.y2 and other.y1 < self.y2
+
+    def contains(self, other: _Box) -> bool:
+        return self.x1 <= other.x1 and self.y1 <= other.y1 and self.x2 >= other.x2 and self.y2 >= other.y2
+
+    def grown(self, margin: int) -> _Box:
+        return _Box(self.x1 - margin, self.y1 - margin, self.x2 + margin, self.y2 + margin)
+
+
+@dataclass
+class _Pen:
+    """Draws frames and labels on one picture, in sizes that suit it."""
+
+    picture: Image.Image
+    width: int
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont
+    taken: list[_Box] = field(default_factory=list)
+
+    @classmethod
+    def for_image(cls, picture: Image.Image) -> _Pen:
+        size = max(picture.size)
+        return cls(picture, max(1, round(size / 700)), ImageFont.load_default(max(10, round(size / 55))))
+
+    def frame(self, box: _Box, color: RGB) -> None:
+        """Draws a coloured frame just outside the box, and a dark line around it that shows on bright ground."""
+        draw = ImageDraw.Draw(self.picture)
+        for margin, shade, width in ((self.width + 1, DARK, 1), (self.width, color, self.width)):
+            outer = box.grown(margin)
+            draw.rectangle((outer.x1, outer.y1, outer.x2 - 1, outer.y2 - 1), outline=shade, width=width)
+
+    def label(self, text: str, box: _Box, color: RGB, others: Iterable[_Box]) -> None:
+        """Writes above the box, else below or inside it, where nothing else is covered; else not at all."""
+        width, height = self._size(text)
+        gap = self.width + 1
+        corners = [(box.x1 - gap, box.y1 - gap - height), (box.x1 - gap, box.y2 + gap)]
+        if box.x2 - box.x1 > width and box.y2 - box.y1 > 3 * height:
+            corners.append((box.x1, box.y1))
+        hindrances = [*self.taken, *(other for other in others if not other.contains(box))]
+        frame = _Box(0, 0, *self.picture.size)
+        for x, y in corners:
+            left = min(max(x, 0), max(0, frame.x2 - width))
+            place = _Box(left, y, left + width, y + height)
+            if frame.contains(place) and not any(place.meets(other) for other in hindrances):
+                self._write(text, place, color)
+                return
+
+    def label_at(self, text: str, center: tuple[int, int], color: RGB) -> None:
+        """Writes around a point `(x, y)`, if no other label is there."""
+        width, height = self._size(text)
+        x = min(max(center[0] - width // 2, 0), max(0, self.picture.width - width))
+        y = min(max(center[1] - height // 2, 0), max(0, self.picture.height - height))
+        place = _Box(x, y, x + width, y + height)
+        if not any(place.meets(other) for other in self.taken):
+            self._write(text, place, color)
+
+    def _size(self, text: str) -> tuple[int, int]:
+        _, top, _, bottom = self.font.getbbox("Äg" + text)
+        return int(self.font.getlength(text)) + 6, int(bottom - top) + 4
+
+    def _write(self, text: str, place: _Box, color: RGB) -> None:
+        draw = ImageDraw.Draw(self.picture)
+        draw.rectangle((place.x1, place.y1, place.x2 - 1, place.y2 - 1), fill=color)
+        ink = DARK if np.dot(color, (0.299, 0.587, 0.114)) > 110 else LIGHT
+        draw.text((place.x1 + 3, (place.y1 + place.y2) / 2), text, fill=ink, font=self.font, anchor="lm")
+        self.taken.append(place)
+
+
+def _tint(canvas: Pixels, mask: npt.NDArray[np.bool_], color: RGB, opacity: float) -> None:
+    """Blends a colour into the mask's pixels of an RGB image and draws the mask's edge in the full colour."""
+    canvas[mask] = np.rint((1 - opacity) * canvas[mask] + opacity * np.array(color)).astype(np.uint8)
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    canvas[mask & (inner == 0)] = color
+
+
+def _deepest_point(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Returns the pixel `(x, y)` of the mask that is farthest from its edge."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(x), int(y)

@@ -1,0 +1,205 @@
+"""Detection on image files: COCO results in one self-describing JSON file, and pictures with the detections drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pycocotools import mask as mask_api
+
+from explorer.data.images import SUFFIXES, ImageError, read_image
+from explorer.engine.artifacts import provenance, replacing, write_json
+from explorer.engine.class_names import category_ids
+from explorer.engine.detector import Detector
+from explorer.engine.draw import draw_detections, draw_panoptic
+from explorer.engine.panoptic_eval import write_panoptic_png
+from explorer.types import Detections, Panoptic
+
+RESULTS_FILE = "predictions.json"
+Progress = Callable[[Path, int, int], None]
+"""Called after each image with its path, the number done and the number in all."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `predict` did.
+
+    Attributes:
+        results: the results file.
+        objects: number of objects found, by image.
+        pictures: the drawn picture, by image.
+        failures: why an image could not be read, by image.
+        document: what the results file holds.
+    """
+
+    results: Path
+    objects: dict[Path, int] = field(default_factory=dict)
+    pictures: dict[Path, Path] = field(default_factory=dict)
+    failures: dict[Path, str] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+def find_images(sources: Iterable[str | Path]) -> list[Path]:
+    """Lists image files: files as they are, existing or not, and of folders the images directly inside, sorted.
+
+    A file that is named twice is listed once.
+
+    Raises:
+        ValueError: if a folder holds no JPEG, PNG or WebP file, or nothing is named at all.
+    """
+    found: dict[Path, Path] = {}
+    for source in map(Path, sources):
+        files = [source]
+        if source.is_dir():
+            files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+            if not files:
+                raise ValueError(f"Folder {source} holds no images: looked for {', '.join(SUFFIXES)}.")
+        for path in files:
+            found.setdefault(path.resolve(), path)
+    if not found:
+        raise ValueError("No images were given: name image files or folders of images.")
+    return list(found.values())
+
+
+def predict(
+    detector: Detector,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    threshold: float = 0.5,
+    pictures: bool = True,
+    progress: Progress | None = None,
+) -> Report:
+    """Runs a detector over image files; one that cannot be read is reported and the rest goes on.
+
+    `predictions.json` is a COCO file by itself: `images` (with running ids and file names as given), `categories`
+    (COCO's ids for COCO's classes, else 1, 2, 3, …), `annotations` (each with `score`, so that the list is also COCO's
+    results format), `failed`, and `info` on how it was made. Panoptic models add `panoptic`, COCO's panoptic format
+    with categories by name and PNGs in `panoptic/`. Pictures go to `pictures/`, numbered where names meet; an image
+    that was read is never overwritten.
+
+    Args:
+        detector: what to run.
+        images: files, as `find_images` lists them.
+        out: folder for all results.
+        threshold: leave out objects with a lower score.
+        pictures: draw the detections.
+        progress: called after each image.
+
+    Raises:
+        ValueError: if the threshold is not in [0, 1].
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"The score threshold is {threshold}; it must lie between 0 and 1.")
+    report = Report(out / RESULTS_FILE)
+    collection = _Collection(detector.class_names, out, _Names(images))
+    for index, path in enumerate(images, start=1):
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            report.failures[path] = str(error)
+        else:
+            prediction = detector.detect(image)
+            detections = prediction.detections.keep(prediction.detections.scores >= threshold)
+            collection.add(path, detections, prediction.panoptic)
+            report.objects[path] = len(detections)
+            if pictures:
+                report.pictures[path] = collection.draw(path, image, detections, prediction.panoptic)
+        if progress:
+            progress(path, index, len(images))
+    info = {"model": detector.name, "weights": detector.weights, "threshold": threshold, **provenance()}
+    failed = [{"file_name": str(path), "error": error} for path, error in report.failures.items()]
+    report.document.update(info=info, **collection.document(), failed=failed)
+    write_json(report.results, report.document)
+    return report
+
+
+class _Names:
+    """Gives out file names: no name twice, and none that is the file of an image to be read."""
+
+    def __init__(self, images: Iterable[Path]) -> None:
+        self._taken = {self._key(image) for image in images}
+
+    def claim(self, folder: Path, stem: str, suffix: str) -> Path:
+        """Returns `folder/stem.suffix`, with `-2`, `-3`, … after the stem if that is taken."""
+        number, path = 1, folder / f"{stem}{suffix}"
+        while self._key(path) in self._taken:
+            number += 1
+            path = folder / f"{stem}-{number}{suffix}"
+        self._taken.add(self._key(path))
+        return path
+
+    @staticmethod
+    def _key(path: Path) -> str:
+        return str(path.resolve()).casefold()  # some file systems do not tell upper from lower case
+
+
+class _Collection:
+    """The results so far, in COCO's words, and the pictures that go with them."""
+
+    def __init__(self, class_names: Sequence[str], out: Path, names: _Names) -> None:
+        self._category_ids = category_ids(class_names)
+        self._categories = [{"id": self._category_ids[i], "name": name} for i, name in enumerate(class_names)]
+        self._out, self._names = out, names
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._panoptic: list[dict[str, Any]] = []
+
+    def add(self, path: Path, detections: Detections, panoptic: Panoptic | None) -> None:
+        """Takes in one image's results, and writes its panoptic PNG."""
+        image_id = len(self._images) + 1
+        height, width = detections.image_size
+        self._images.append({"id": image_id, "file_name": str(path), "height": height, "width": width})
+        for result in coco_annotations(detections, image_id, self._category_ids):
+            self._annotations.append({"id": len(self._annotations) + 1, **result})
+        if panoptic is not None:
+            target = self._names.claim(self._out / "panoptic", path.stem, ".png")
+            with replacing(target) as scratch:
+                write_panoptic_png(scratch, panoptic.segment_ids)
+            segments = [dict(segment) for segment in panoptic.segments]
+            file_name = target.relative_to(self._out).as_posix()
+            self._panoptic.append({"image_id": image_id, "file_name": file_name, "segments_info": segments})
+
+    def draw(self, path: Path, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None) -> Path:
+        """Writes one image's picture and returns its path."""
+        drawn = draw_detections(image, detections) if panoptic is None else draw_panoptic(image, panoptic)
+        target = self._names.claim(self._out / "pictures", path.stem, ".jpg")
+        with replacing(target) as scratch:
+            Image.fromarray(drawn[:, :, ::-1]).save(scratch, quality=92, subsampling=0)  # keeps thin lines sharp
+        return target
+
+    def document(self) -> dict[str, Any]:
+        """Returns the collected results as COCO's lists."""
+        lists = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
+        return lists | ({"panoptic": self._panoptic} if self._panoptic else {})
+
+
+def coco_annotations(detections: Detections, image_id: int, ids: dict[int, int]) -> list[dict[str, Any]]:
+    """Returns one image's detections as COCO annotations that also are COCO results (they have a `score`).
+
+    Args:
+        detections: in the frame of the original image.
+        image_id: the image's number.
+        ids: category id by class index.
+    """
+    boxes = detections.boxes_xyxy.astype(np.float64)
+    annotations: list[dict[str, Any]] = [
+        {
+            "image_id": image_id,
+            "category_id": ids[int(index)],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": (x2 - x1) * (y2 - y1),
+            "iscrowd": 0,
+            "score": float(score),
+        }
+        for (x1, y1, x2, y2), score, index in zip(boxes.tolist(), detections.scores, detections.classes, strict=True)
+    ]
+    for annotation, mask in zip(annotations, detections.masks or (), strict=detections.masks is not None):
+        annotation["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+        annotation["area"] = float(mask_api.area(mask))
+    return annotations

@@ -1,0 +1,76 @@
+"""Mean IoU of semantic segmentation, for the semantic head of panoptic models."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from PIL import Image
+
+
+class SemanticEvaluator(DatasetEvaluator):
+    """Counts pixels by true and predicted class; follows detectron2's protocol and gives its figures.
+
+    Several processes add their counts. It replaces detectron2's `SemSegEvaluator`, whose reading of ground
+    truth fails with NumPy 2.
+
+    Args:
+        dataset: a registered data set whose records have `sem_seg_file_name` and whose metadata has `stuff_classes`
+            and `ignore_label`.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        metadata = MetadataCatalog.get(dataset)
+        self._truth = {record["image_id"]: record["sem_seg_file_name"] for record in DatasetCatalog.get(dataset)}
+        self._names = tuple(metadata.stuff_classes)
+        self._ignore = int(metadata.ignore_label)
+        self.reset()
+
+    def reset(self) -> None:
+        self._pixels = np.zeros((len(self._names), len(self._names)), dtype=np.int64)  # by true, predicted class
+
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Counts the pixels of a batch of images, whose `sem_seg` is `(classes, height, width)`."""
+        for image, output in zip(inputs, outputs, strict=True):
+            with Image.open(Path(self._truth[image["image_id"]])) as file:
+                truth = np.asarray(file).astype(np.int64)
+            predicted = output["sem_seg"].argmax(dim=0).cpu().numpy()
+            labelled = truth != self._ignore
+            codes = truth[labelled] * len(self._names) + predicted[labelled]
+            self._pixels += np.bincount(codes, minlength=self._pixels.size).reshape(self._pixels.shape)
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]]:
+        """Returns `{"sem_seg": {"mIoU": …, …}}` in percent, nothing except in the main process."""
+        comm.synchronize()
+        counts = comm.gather(self._pixels, dst=0)
+        if not comm.is_main_process():
+            return OrderedDict()
+        return OrderedDict(sem_seg=semantic_metrics(sum(counts), self._names))
+
+
+def semantic_metrics(pixels: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
+    """Returns figures in percent from pixel counts by (true class, predicted class).
+
+    `mIoU` is the mean IoU over the classes that are true or predicted somewhere, `fwIoU` weights it by true
+    pixels, `pACC` is the share of right pixels and `mACC` its mean over the true classes. `IoU-<class>` is
+    NaN where the class is neither true nor predicted.
+    """
+    right, true, predicted = pixels.diagonal(), pixels.sum(axis=1), pixels.sum(axis=0)
+    union = true + predicted - right
+    with np.errstate(invalid="ignore"):
+        iou, accuracy = right / union, right / true
+    figures = {
+        "mIoU": float(np.nanmean(iou)) if union.any() else float("nan"),
+        "fwIoU": float(np.nansum(iou * true) / true.sum()) if true.any() else float("nan"),
+        "mACC": float(np.nanmean(accuracy)) if true.any() else float("nan"),
+        "pACC": float(right.sum() / true.sum()) if true.any() else float("nan"),
+    }
+    figures |= {f"IoU-{name}": float(value) for name, value in zip(names, iou, strict=True)}
+    return {name: 100 * value for name, value in figures.items()}

@@ -1,0 +1,63 @@
+"""Evaluation figures as tables for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from explorer.types import Metrics
+
+COLUMNS = {
+    "detection": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"),
+    "panoptic": ("PQ", "SQ", "RQ", "PQ_th", "PQ_st"),
+    "semantic": ("mIoU", "fwIoU", "mACC", "pACC"),
+}
+TITLES = {
+    "bbox": ("detection", "boxes"),
+    "segm": ("detection", "masks"),
+    "panoptic_seg": ("panoptic", "panoptic"),
+    "sem_seg": ("semantic", "semantic"),
+}
+
+
+def figure_tables(metrics: Metrics) -> list[Table]:
+    """Lays the figures out, one table per kind of figure, one row per task."""
+    tables: dict[str, Table] = {}
+    for task, values in metrics.values.items():
+        kind, title = TITLES[task]
+        if kind not in tables:
+            tables[kind] = Table(box=None, pad_edge=False, header_style="bold")
+            tables[kind].add_column("")
+            for name in COLUMNS[kind]:
+                tables[kind].add_column(name, justify="right")
+        tables[kind].add_row(title, *(number(values[name]) for name in COLUMNS[kind]))
+    return list(tables.values())
+
+
+def class_table(per_class: Mapping[str, Mapping[str, float]], shown: int = 10) -> Table | None:
+    """Lays out the figures of single classes, best first, or None where no class has any.
+
+    Args:
+        per_class: percentages by task and class name; NaN where the ground truth lacks the class.
+        shown: how many classes to show.
+    """
+    tasks = [task for task, figures in per_class.items() if any(not math.isnan(f) for f in figures.values())]
+    if not tasks:
+        return None
+    first = per_class[tasks[0]]
+    ranked = sorted((name for name in first if not math.isnan(first[name])), key=lambda name: -first[name])
+    title = f"best {shown} of {len(ranked)} classes" if len(ranked) > shown else "class"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(title)
+    for task in tasks:
+        table.add_column(TITLES[task][1], justify="right")
+    for name in ranked[:shown]:
+        table.add_row(name, *(number(per_class[task].get(name, math.nan)) for task in tasks))
+    return table
+
+
+def number(value: float) -> str:
+    """Formats a percentage; a dash where there was nothing to measure."""
+    return "–" if math.isnan(value) else f"{value:.2f}"

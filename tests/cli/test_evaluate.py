@@ -1,0 +1,74 @@
+"""`explorer evaluate` as people and machines call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from explorer.cli import app
+
+run = CliRunner().invoke
+
+
+@pytest.fixture
+def call(small_config: Path, shared: Path) -> list[str]:
+    data = f"{shared / 'data/coco-tiny'}:val2017"
+    return ["evaluate", str(small_config), "--data", data, "--limit", "2", "--device", "cpu"]
+
+
+def test_figures_are_shown_and_written(call: list[str], tmp_path: Path) -> None:
+    done = run(app, [*call, "--out", str(tmp_path / "run"), "INPUT.MAX_SIZE_TEST", "100"])
+    assert done.exit_code == 0, done.output
+    assert "small on" in done.stdout
+    assert "2 images" in done.stdout
+    for word in ("AP50", "APs", "boxes", "masks"):
+        assert word in done.stdout
+    assert "small has no weights" in done.stderr
+    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
+        "coco_instances_results.json",
+        "metrics.json",
+        "run.json",
+    ]
+    assert json.loads((tmp_path / "run/run.json").read_text())["overrides"] == ["INPUT.MAX_SIZE_TEST", "100"]
+
+
+def test_json_goes_to_standard_output_alone(call: list[str]) -> None:
+    done = run(app, [*call, "--json", "-"])
+    figures = json.loads(done.stdout)
+    assert figures["images"] == 2
+    assert set(figures["values"]) == {"bbox", "segm"}
+    assert "AP" in figures["values"]["bbox"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--data", "nowhere:val"], "nowhere"),
+        (["MODEL.NOTHING", "1"], "MODEL.NOTHING"),
+        (["INPUT.MAX_SIZE_TEST"], "pairs"),
+        (["--device", "abacus"], "abacus"),
+        (["--weights", "missing.pth"], "missing.pth"),
+        (["MODEL.ROI_HEADS.NUM_CLASSES", "3"], "model has 3 classes"),
+    ],
+)
+def test_wrong_calls_exit_with_2_and_say_why(call: list[str], change: list[str], words: str) -> None:
+    done = run(app, [*call, *change])
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_model_is_a_wrong_call(call: list[str]) -> None:
+    done = run(app, ["evaluate", "faster_rcnn_V_38_FPN_3x", *call[2:]])
+    assert done.exit_code == 2
+    assert "faster_rcnn_V_39_FPN_3x" in done.stderr
+
+
+def test_work_that_fails_exits_with_1(call: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(app, [*call, "--out", str(tmp_path / "file" / "run")])
+    assert done.exit_code == 1
+    assert "file" in done.stderr

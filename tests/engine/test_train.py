@@ -1,0 +1,322 @@
+"""Training: every meta-architecture runs, and what a run keeps is right."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import runpy
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from detectron2.config import CfgNode
+from rich.console import Console
+
+from explorer.config import load_config
+from explorer.engine import launch, train, weights
+from explorer.engine.checkpointing import METRICS, read_metrics, read_state
+from explorer.engine.coco_eval import RESULTS_FILE
+from explorer.engine.hooks import facts_line, headline
+from explorer.engine.recipe import yaml_recipe
+from explorer.engine.train import job, parse_arguments, setup
+from explorer.engine.trainer import Trainer
+from explorer.engine.validation import validation_loss
+
+pytestmark = pytest.mark.usefixtures("no_log_files")
+ROOT = Path(__file__).resolve().parents[2]
+FASTER = "faster_rcnn_V_39_FPN_3x"
+Arguments = Callable[..., Namespace]
+
+
+def losses(rows: list[dict[str, float]]) -> list[float]:
+    return [row["total_loss"] for row in rows if "total_loss" in row]
+
+
+@pytest.mark.parametrize(
+    ("config", "figure"),
+    [
+        (FASTER, "bbox/AP"),
+        ("mask_rcnn_V_39_FPN_3x", "segm/AP"),
+        ("retinanet_V_39_FPN_3x", "bbox/AP"),
+        ("panoptic_fpn_V_39_FPN_3x", "panoptic_seg/PQ"),
+    ],
+)
+def test_every_meta_architecture_trains_and_is_validated(
+    config: str, figure: str, short_training: Arguments, tmp_path: Path
+) -> None:
+    results = job(short_training(config))
+    task, name = figure.split("/")
+    assert name in results[task]
+    rows = read_metrics(tmp_path / "run" / METRICS)
+    assert [row["iteration"] for row in rows if figure in row] == [1, 2]
+    assert all(math.isfinite(loss) for loss in losses(rows))
+    assert all(row["validation_loss"] > 0 for row in rows if figure in row)
+    assert {path.name for path in (tmp_path / "run").glob("*.pth")} >= {"model_0000001.pth", "model_final.pth"}
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+
+
+def test_a_lazy_config_trains_and_is_validated(aerial_few: Path, tmp_path: Path) -> None:
+    data, augment = "dataloader.{}.", "mapper.augmentations.0."
+    keys = [f"train.output_dir={tmp_path}", "train.max_iter=2", "train.eval_period=1", "train.loss_images=2"]
+    keys += ["train.seed=1", "dataloader.train.total_batch_size=2", "model.num_classes=6", "model.head.num_classes=6"]
+    for part, split in (("train", "train"), ("test", "val")):
+        keys.append(data.format(part) + f"dataset.names={aerial_few}:{split}")
+        keys += [data.format(part) + "num_workers=0", data.format(part) + augment + "max_size=96"]
+        keys.append(data.format(part) + augment + "short_edge_length=64")
+    keys.append("model.backbone.bottom_up.spec=V-19-slim-dw-eSE")
+    results = job(parse_arguments(["--num-gpus", "0", "--config-file", "fcos_V_39_FPN_3x", *keys]))
+    assert "AP" in results["bbox"]
+    rows = read_metrics(tmp_path / METRICS)
+    assert [row["iteration"] for row in rows if "bbox/AP" in row] == [0, 1]
+    assert len(losses(rows)) == 2
+
+
+def test_the_model_takes_the_classes_of_its_data(short_training: Arguments) -> None:
+    cfg = setup(short_training(FASTER))
+    assert isinstance(cfg, CfgNode)
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 6
+    assert cfg.EXPLORER.CLASS_NAMES == ["car", "truck", "bus", "plane", "ship", "storage tank"]
+    stuff = setup(short_training("panoptic_fpn_V_39_FPN_3x"))
+    assert stuff.EXPLORER.STUFF_CLASS_NAMES == ["things", "grass", "road", "water", "concrete"]
+
+
+def test_a_lazy_model_for_other_classes_is_refused_before_training(aerial_few: Path) -> None:
+    names = [f"dataloader.{part}.dataset.names={aerial_few}:val" for part in ("train", "test")]
+    with pytest.raises(ValueError, match="has 6 classes, the model is for 80"):
+        setup(parse_arguments(["--num-gpus", "0", "--config-file", "fcos_V_39_FPN_3x", *names]))
+
+
+def test_a_number_of_classes_given_by_the_user_must_hold(short_training: Arguments) -> None:
+    with pytest.raises(ValueError, match=r"has 6 classes .* the model is for 5"):
+        setup(short_training(FASTER, "MODEL.ROI_HEADS.NUM_CLASSES", "5"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --config-file"),
+        (["--config-file", "faster_rcnn_V_38"], "Near it: faster_rcnn_"),
+        (["--config-file", FASTER, "MODEL.WEIGHTS", "nothing.pth"], "neither a file nor in the zoo"),
+        (["--config-file", FASTER, "DATASETS.TRAIN", "()", "DATASETS.TEST", "()"], "DATASETS.TRAIN is empty"),
+        (["--eval-only", "--config-file", FASTER, "DATASETS.TEST", "()"], "DATASETS.TEST is empty"),
+    ],
+)
+def test_mistakes_are_named_before_anything_starts(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        job(parse_arguments(["--num-gpus", "0", *arguments]))
+
+
+def test_weights_of_a_backbone_alone_are_a_start(short_training: Arguments, tmp_path: Path) -> None:
+    recipe = yaml_recipe(setup(short_training(FASTER)))
+    state = {f"backbone.bottom_up.{k}": v + 1 for k, v in recipe.model.backbone.bottom_up.state_dict().items()}
+    torch.save(state, tmp_path / "backbone.pth")
+    args = short_training(FASTER, "MODEL.WEIGHTS", str(tmp_path / "backbone.pth"), "SOLVER.BASE_LR", "0.0")
+    job(args)
+    final = read_state(tmp_path / "run/model_final.pth")["model"]
+    key = "backbone.bottom_up.stem.stem_1/conv.weight"
+    torch.testing.assert_close(final[key], state[key], rtol=0, atol=0)
+
+
+def test_weights_of_the_zoo_bring_the_pixels_that_they_know(
+    short_training: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "fetch_weights", lambda entry: tmp_path / f"{entry.backbone}.safetensors")
+    keys = ("MODEL.WEIGHTS", "timm/ese_vovnet39b.ra_in1k")
+    cfg = setup(short_training(FASTER, *keys))
+    assert str(tmp_path / "V-39-eSE.safetensors") == cfg.MODEL.WEIGHTS
+    assert (cfg.INPUT.FORMAT, cfg.MODEL.VOVNET.ESE, cfg.MODEL.PIXEL_STD) == ("RGB", "last", [58.395, 57.12, 57.375])
+    assert setup(short_training(FASTER, *keys, "INPUT.FORMAT", "BGR")).INPUT.FORMAT == "BGR"
+
+
+def test_evaluating_the_last_checkpoint_gives_the_detections_of_the_run(
+    short_training: Arguments, tmp_path: Path
+) -> None:
+    detections = tmp_path / "run/inference" / RESULTS_FILE
+    job(short_training(FASTER))
+    of_the_run = detections.read_bytes()
+    detections.unlink()
+    args = short_training(FASTER, resume=True)
+    args.eval_only = True
+    job(args)
+    assert json.loads(of_the_run)
+    assert detections.read_bytes() == of_the_run
+
+
+def test_the_results_go_to_a_json_file_too(short_training: Arguments, tmp_path: Path) -> None:
+    args = short_training(FASTER, "SOLVER.MAX_ITER", "1")
+    args.json = str(tmp_path / "results.json")
+    results = job(args)
+    content = json.loads(Path(args.json).read_text())
+    assert content["results"]["bbox"].keys() == results["bbox"].keys()
+    assert content["output_dir"] == str(tmp_path / "run")
+
+
+def test_expected_results_that_are_not_met_fail_the_run(short_training: Arguments) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        job(short_training(FASTER, "TEST.EXPECTED_RESULTS", "[['bbox','AP50',99.0,1.0]]"))
+
+
+def test_mixed_precision_trains_on_the_cpu_in_bfloat16(short_training: Arguments, tmp_path: Path) -> None:
+    for out, enabled in (("exact", "False"), ("mixed", "True")):
+        job(short_training(FASTER, "SOLVER.AMP.ENABLED", enabled, out=out))
+    rows = {out: losses(read_metrics(tmp_path / out / METRICS)) for out in ("exact", "mixed")}
+    assert rows["mixed"] != rows["exact"]
+    assert rows["mixed"] == pytest.approx(rows["exact"], rel=0.05)
+    state = read_state(tmp_path / "mixed/model_final.pth")["model"]
+    assert state["backbone.fpn_lateral2.weight"].dtype == torch.float32
+
+
+@pytest.mark.gpu
+def test_mixed_precision_trains_on_the_gpu_in_float16(short_training: Arguments, tmp_path: Path) -> None:
+    args = short_training(FASTER, "SOLVER.AMP.ENABLED", "True", "SOLVER.MAX_ITER", "6")
+    args.num_gpus = 1
+    job(args)
+    state = read_state(tmp_path / "run/model_final.pth")
+    assert state["trainer"]["step"]["grad_scaler"]["scale"] > 0
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+
+def test_gradient_clipping_bounds_the_step(short_training: Arguments) -> None:
+    clip = "SOLVER.CLIP_GRADIENTS."
+    keys = [clip + "ENABLED", "True", clip + "CLIP_TYPE", "norm", clip + "CLIP_VALUE", "0.001"]
+    recipe = yaml_recipe(setup(short_training(FASTER, *keys, "SOLVER.BASE_LR", "1.0", "SOLVER.WEIGHT_DECAY", "0.0")))
+    before = [parameter.detach().clone() for parameter in recipe.model.parameters()]
+    recipe.model.train()
+    with train_storage():
+        sum(recipe.model(next(iter(recipe.stream))).values()).backward()
+    recipe.optimizer.step()
+    steps = [(after - old).norm().item() for after, old in zip(recipe.model.parameters(), before, strict=True)]
+    assert 0 < max(steps) <= 0.001 * 1.0001  # detectron2 clips each tensor by itself; the learning rate is 1
+
+
+def train_storage() -> Any:
+    from detectron2.utils.events import EventStorage
+
+    return EventStorage()
+
+
+def test_a_seed_makes_a_run_repeatable_and_validation_does_not_disturb_it(
+    short_training: Arguments, tmp_path: Path
+) -> None:
+    for out, period in (("often", "1"), ("never", "0")):
+        job(short_training(FASTER, "TEST.EVAL_PERIOD", period, out=out))
+    states = [read_state(tmp_path / out / "model_final.pth")["model"] for out in ("often", "never")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("config", [FASTER, "retinanet_V_39_FPN_3x"])
+def test_validation_loss_is_repeatable_and_leaves_the_model_as_it_was(config: str, short_training: Arguments) -> None:
+    recipe = yaml_recipe(setup(short_training(config)))
+    model = recipe.model
+    model.train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    memory, modes = vars(model).get("loss_normalizer"), [module.training for module in model.modules()]
+    generator = torch.get_rng_state()
+    first, second = (validation_loss(model, recipe.held_out()) for _ in range(2))
+    assert first == second
+    assert first["validation_loss"] == pytest.approx(sum(v for k, v in first.items() if "/" in k))
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    assert vars(model).get("loss_normalizer") == memory
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_validation_loss_falls_when_the_model_learns_the_images(short_training: Arguments) -> None:
+    recipe = yaml_recipe(setup(short_training(FASTER, "SOLVER.MAX_ITER", "12", "SOLVER.BASE_LR", "0.02")))
+    before = validation_loss(recipe.model, recipe.held_out())["validation_loss"]
+    Trainer(recipe).run()
+    assert validation_loss(recipe.model, recipe.held_out())["validation_loss"] < before
+
+
+def test_precise_batch_norm_is_recomputed_before_validation(short_training: Arguments, tmp_path: Path) -> None:
+    keys = ["TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2"]
+    for out, extra in (("moving", []), ("precise", keys)):
+        job(short_training(FASTER, *extra, out=out))
+    name = "backbone.bottom_up.stem.stem_1/norm.running_mean"
+    means = [read_state(tmp_path / out / "model_final.pth")["model"][name] for out in ("moving", "precise")]
+    assert not torch.allclose(*means)
+
+
+def test_the_progress_line_shows_time_left_loss_rate_and_ap(short_training: Arguments) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    Trainer(yaml_recipe(setup(short_training(FASTER))), console).run()
+    last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "training" in line][-1]
+    for part in ("training", "3/3", "0:00:0", "loss", "lr", "AP"):
+        assert part in last
+
+
+def test_facts_line() -> None:
+    latest = {"total_loss": 1.23456, "lr": 0.02, "bbox/AP": 12.34, "bbox/AP-car": 99.0}
+    assert facts_line(latest) == "loss 1.235  lr 0.02  AP 12.3"
+    assert facts_line({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({"bbox/AP": 1.0, "segm/AP": 2.0}, ("segm/AP", 2.0)),
+        ({"bbox/AP": 1.0, "segm/AP": math.nan}, ("bbox/AP", 1.0)),
+        ({"first/bbox/AP": 1.0, "second/bbox/AP": 2.0}, ("first/bbox/AP", 1.0)),
+        ({"bbox/AP50": 1.0}, None),
+    ],
+)
+def test_headline_is_the_figure_that_judges(figures: dict[str, float], expected: tuple[str, float] | None) -> None:
+    assert headline(figures) == expected
+
+
+def test_without_a_gpu_everything_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train._device("cuda", 1) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (train._device("cuda", 1), train._device("cuda", 0), train._device("cpu", 1)) == ("cuda", "cpu", "cpu")
+
+
+def test_several_machines_need_a_process_on_each() -> None:
+    args = parse_arguments(["--num-gpus", "0", "--num-machines", "2"])
+    with pytest.raises(ValueError, match="--num-gpus 1"):
+        launch.start(lambda _: None, args)
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    return subprocess.run(
+        arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train_net.py", "--num-gpus", "0"],
+        pytest.param(["train_net.py", "--num-gpus", "2", "--dist-url", "auto"], marks=pytest.mark.slow),
+    ],
+    ids=["torchrun", "spawned"],
+)
+def test_two_processes_train_and_write_one_run(start: list[str], short_training: Arguments, tmp_path: Path) -> None:
+    keys = short_training(FASTER, "TEST.EVAL_PERIOD", "0", "MODEL.DEVICE", "cpu").opts
+    done = command(sys.executable, *start, "--config-file", FASTER, *keys)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "World size: 2" in done.stdout
+    rows = read_metrics(tmp_path / "run" / METRICS)
+    assert [row["iteration"] for row in rows] == [2]
+    assert "bbox/AP" in rows[0]
+    saved = load_config(tmp_path / "run/config.yaml")
+    assert saved.EXPLORER.CLASS_NAMES[:2] == ["car", "truck"]
+    assert saved.DATASETS.TEST[0].endswith(":val")
+
+
+def test_the_command_ends_a_wrong_call_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_net.py", "--config-file", "nothing"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(ROOT / "train_net.py"), run_name="__main__")
+    assert capsys.readouterr().err.startswith("There is no configuration file 'nothing'")

@@ -1,0 +1,20 @@
+"""Trains or evaluates a detector, with the arguments of detectron2's own `tools/train_net.py`.
+
+Examples:
+    python train_net.py --config-file configs/faster_rcnn_V_39_FPN_3x.yaml --num-gpus 8
+    python train_net.py --config-file configs/faster_rcnn_V_39_FPN_3x.yaml --eval-only MODEL.WEIGHTS model.pth
+    torchrun --nproc-per-node 8 train_net.py --config-file configs/faster_rcnn_V_39_FPN_3x.yaml
+"""
+
+from __future__ import annotations
+
+import sys
+
+from explorer.engine.train import main, parse_arguments
+
+if __name__ == "__main__":
+    try:
+        main(parse_arguments())
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
