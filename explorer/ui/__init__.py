@@ -1,0 +1,1 @@
+"""What people click: `actions` does the work, `layout` shows it in a browser."""

@@ -1,0 +1,53 @@
+"""Prints the README's table of released models from the zoo's registry: `python tools/model_table.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from explorer.zoo.registry import ZooEntry, detectors
+
+COLUMNS = (
+    "model",
+    "box AP (S / M / L)",
+    "mask AP (S / M / L)",
+    "PQ",
+    "s on V100",
+    "params, M",
+    "weights' licence",
+    "ours: detector, M",
+    "ours: backbone + FPN, M",
+)
+
+
+def table() -> str:
+    """Returns the rows of the release's tables as Markdown: released numbers left, numbers measured here right."""
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *(_cells(entry) for entry in detectors() if entry.released)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _cells(entry: ZooEntry) -> tuple[str, ...]:
+    released = entry.released or {}
+    return (
+        f"`{entry.name}`",
+        _ap(released, "box"),
+        _ap(released, "mask"),
+        str(released.get("pq", "–")),
+        f"{released['inference_s_v100']:.3f}",
+        str(released.get("params_m", "–")),
+        entry.licence,
+        f"{entry.params_m:.1f}",
+        f"{entry.backbone_fpn_params_m:.1f}",
+    )
+
+
+def _ap(released: Mapping[str, Any], kind: str) -> str:
+    if f"{kind}_ap" not in released:
+        return "–"
+    sizes = [released.get(f"{kind}_ap_{size}") for size in ("small", "medium", "large")]
+    by_size = f" ({' / '.join(map(str, sizes))})" if all(sizes) else ""
+    return f"{released[f'{kind}_ap']}{by_size}"
+
+
+if __name__ == "__main__":
+    print(table())
