@@ -11,10 +11,11 @@ from __future__ import annotations
 import sys
 
 from explorer.engine.train import main, parse_arguments
+from explorer.zoo.downloads import DownloadError
 
 if __name__ == "__main__":
     try:
         main(parse_arguments())
-    except ValueError as error:
+    except (ValueError, DownloadError) as error:
         sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, DownloadError) else 2)

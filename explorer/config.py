@@ -1,18 +1,36 @@
-"""Detector configurations: detectron2's `CfgNode` with this project's keys, read safely and with clear errors."""
+"""Detector configurations: detectron2's `CfgNode` with this project's keys, and LazyConfigs, read with clear errors."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, LazyConfig
 from detectron2.config import get_cfg as detectron2_cfg
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 _PACKAGE = Path(__file__).resolve().parent
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
 """Folder of the shipped configurations: inside an installed wheel, or beside the package in a checkout."""
+
+LAZY_KEYS: Mapping[str, tuple[str, ...]] = {
+    "INPUT.FORMAT": (
+        "dataloader.train.mapper.image_format",
+        "dataloader.test.mapper.image_format",
+        "model.input_format",
+    ),
+    "MODEL.PIXEL_MEAN": ("model.pixel_mean",),
+    "MODEL.PIXEL_STD": ("model.pixel_std",),
+    "MODEL.VOVNET.ESE": ("model.backbone.bottom_up.ese",),
+}
+"""What weights may need of a config, by yaml key, and the places where a LazyConfig says the same."""
+_OPTIONAL_LAZY_KEYS = frozenset({"train.seed", "train.loss_images"})
 
 
 def add_vovnet_config(cfg: CfgNode) -> CfgNode:
@@ -104,7 +122,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
     """
     path = config_path(source)
     if path.suffix == ".py":
-        raise ValueError(f"{path} is a LazyConfig, which is Python code. Read it with detectron2's LazyConfig.load.")
+        raise ValueError(f"{path} is a LazyConfig, which is Python code. Read it with load_lazy_config.")
     cfg = get_cfg()
     try:
         cfg.merge_from_file(str(path), allow_unsafe=False)
@@ -115,8 +133,99 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
         raise ValueError(f"{path} is not a YAML configuration: {error}") from error
     except (KeyError, ValueError, AssertionError) as error:
         raise ValueError(f"{path}: {_explain(error, cfg)}") from error
+    except OSError as error:
+        raise ValueError(
+            f"{path}, or a file that a _BASE_ names, cannot be read: {error.filename} ({error.strerror})."
+        ) from error
     _merge_overrides(cfg, overrides)
     return cfg
+
+
+def load_lazy_config(source: str | Path, overrides: Sequence[str] = ()) -> DictConfig:
+    """Runs a LazyConfig, which is Python code, and applies `key=value` overrides.
+
+    Args:
+        source: a path or a shipped configuration's name, as `config_path` takes it.
+        overrides: in hydra's grammar. A key must be there, be an argument of what its place builds, or be asked for
+            as a new one with `+key=value`.
+
+    Raises:
+        ValueError: no such file, or an override that is not `key=value`, has several values or names no known key.
+    """
+    cfg: DictConfig = LazyConfig.load(str(config_path(source)))
+    for word in overrides:
+        _apply_lazy(cfg, word)
+    return cfg
+
+
+def lazy_overrides(cfg: DictConfig, pairs: Sequence[str]) -> list[str]:
+    """Says `KEY VALUE` pairs of `LAZY_KEYS` in a LazyConfig's words.
+
+    Raises:
+        ValueError: the config has no place for a key.
+    """
+    words = []
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        places = [place for place in LAZY_KEYS.get(key, ()) if _takes(cfg, place)]
+        if not places:
+            raise ValueError(
+                f"These weights need {key} {value}, and this LazyConfig has no place for it: it would be "
+                f"{' or '.join(LAZY_KEYS.get(key, ())) or 'unknown'}. Use a yaml config, or give the weights as a file "
+                "and set in the config what they need."
+            )
+        words += [f"{place}={value}" for place in places if not _follows_another(cfg, place)]
+    return words
+
+
+def _apply_lazy(cfg: DictConfig, word: str) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if "=" not in word:
+        raise ValueError(f"Override {word!r}: a LazyConfig takes key=value, as in model.num_classes=6.")
+    try:
+        (override,) = OverridesParser.create().parse_overrides([word])
+        key = str(override.key_or_group)
+        if override.is_sweep_override():
+            raise ValueError(f"Override {word!r} has several values; give one, or a list as key=[a,b].")
+        if not (override.is_add() or key in _OPTIONAL_LAZY_KEYS or _takes(cfg, key)):
+            hint = _near(key, list(_lazy_keys(OmegaConf.to_container(cfg, resolve=False))))
+            raise ValueError(f"Override {word!r}: there is no key {key}.{hint} To add a new one, write +{word}.")
+        LazyConfig.apply_overrides(cfg, [word])
+    except (HydraException, OmegaConfBaseException, KeyError, NotImplementedError) as error:
+        reason = str(error.args[0] if isinstance(error, KeyError) else error).partition("\n")[0]
+        raise ValueError(f"Override {word!r}: {reason}") from error
+
+
+def _takes(cfg: DictConfig, key: str) -> bool:
+    """Whether a LazyConfig has `key`, or builds something there that has such an argument."""
+    where, _, name = key.rpartition(".")
+    try:
+        parent = OmegaConf.select(cfg, where) if where else cfg
+    except OmegaConfBaseException:
+        return False
+    if isinstance(parent, ListConfig):
+        return name.isdigit() and int(name) < len(parent)
+    if not isinstance(parent, DictConfig):
+        return False
+    target = parent.get("_target_")
+    return name in parent.keys() or (target is not None and name in _arguments(target))  # noqa: SIM118
+
+
+def _arguments(target: Any) -> set[str]:
+    return set(inspect.signature(locate(target) if isinstance(target, str) else target).parameters)
+
+
+def _follows_another(cfg: DictConfig, key: str) -> bool:
+    """Whether a key's value is written as that of another key: `${…}`."""
+    where, _, name = key.rpartition(".")
+    return OmegaConf.is_interpolation(OmegaConf.select(cfg, where), name)
+
+
+def _lazy_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{name}"
+        yield from _lazy_keys(value, f"{prefix}{name}.")
 
 
 def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
@@ -134,9 +243,12 @@ def _explain(error: Exception, cfg: CfgNode) -> str:
     if "Non-existent" not in words:
         return words
     key = words.rpartition(": ")[2]
-    keys = list(_keys(cfg))
+    return f"there is no key {key}.{_near(key, list(_keys(cfg)))}"
+
+
+def _near(key: str, keys: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, keys, n=1) or [k for k in keys if k.endswith("." + key.rpartition(".")[2])]
-    return f"there is no key {key}." + (f" Did you mean {near[0]}?" if near else "")
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _keys(node: CfgNode, prefix: str = "") -> Iterator[str]:

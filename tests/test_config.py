@@ -8,7 +8,7 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling import build_model
 
 import explorer.backbones  # noqa: F401 (registers the builders)
-from explorer.config import CONFIGS, config_names, config_path, get_cfg, load_config
+from explorer.config import CONFIGS, config_names, config_path, get_cfg, load_config, load_lazy_config
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -91,3 +91,45 @@ def test_unknown_names_are_answered_with_near_ones():
 def test_wrong_overrides_are_explained(overrides, words):
     with pytest.raises(ValueError, match=words):
         load_config("faster_rcnn_V_39_FPN_3x", overrides)
+
+
+def test_a_base_that_is_not_there_is_named(tmp_path):
+    path = write(tmp_path / "config.yaml", "_BASE_: nowhere.yaml\n")
+    with pytest.raises(ValueError, match=r"config\.yaml, or a file that a _BASE_ names.*nowhere\.yaml"):
+        load_config(path)
+
+
+LAZY = "fcos_V_39_FPN_3x"
+
+
+def test_lazy_overrides_are_applied():
+    words = ["model.num_classes=6", "model.backbone.bottom_up.ese=last", "train.seed=1", "+train.mine=2"]
+    words += ["dataloader.train.mapper.augmentations.0.max_size=96", "model.pixel_mean=[1, 2, 3]"]
+    cfg = load_lazy_config(LAZY, words)
+    assert (cfg.model.num_classes, cfg.model.backbone.bottom_up.ese) == (6, "last")
+    assert (cfg.train.seed, cfg.train.mine, list(cfg.model.pixel_mean)) == (1, 2, [1, 2, 3])
+    assert cfg.dataloader.train.mapper.augmentations[0].max_size == 96
+    assert "seed" not in load_lazy_config(LAZY).train
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.num_classes"], "'model.num_classes': a LazyConfig takes key=value"),
+        (["MODEL.MASK_ON", "False"], "'MODEL.MASK_ON': a LazyConfig takes key=value"),
+        (["model.nothing=1"], r"there is no key model\.nothing\..* write \+model\.nothing=1"),
+        (["model.num_clases=6"], r"Did you mean model\.num_classes\?"),
+        (["modle.num_classes=6"], r"Did you mean model\.num_classes\?"),
+        (["train.max_itr=6"], r"Did you mean train\.max_iter\?"),
+        (["model.num_classes.deep=6"], "there is no key"),
+        (["dataloader.train.mapper.augmentations.7.max_size=6"], "there is no key"),
+        (["dataloader.train.mapper.augmentations.x.max_size=6"], "there is no key"),
+        (["model.num_classes=6,7"], "several values"),
+        (["model.pixel_mean=[1,2"], "'model.pixel_mean=\\[1,2': "),
+        (["=1"], "'=1': "),
+        (["~model.num_classes=80"], "deletion"),
+    ],
+)
+def test_wrong_lazy_overrides_are_explained(words, message):
+    with pytest.raises(ValueError, match=message):
+        load_lazy_config(LAZY, words)

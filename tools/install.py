@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 import zipfile
@@ -169,7 +170,7 @@ def install_index_build() -> None:
 
 
 def install_mongodb() -> str:
-    """Sees to it that FiftyOne has a database that starts, and says which one."""
+    """Sees to it that FiftyOne has a database that starts here, tried out by starting it, and says which one."""
     package, _, version = MONGODB_FOR_OPENSSL_3.partition("==")
     about = f"{package.replace('-', '_')}-{version}.dist-info"
     problem = mongodb_problem()
@@ -179,22 +180,33 @@ def install_mongodb() -> str:
     try:
         pip("install", "--quiet", "--no-deps", "--force-reinstall", MONGODB_FOR_OPENSSL_3)
     except SystemExit:
-        return f"no build starts here, so `explorer browse` cannot run ({problem})"
+        return f"no build starts here, so FiftyOne cannot be used ({problem})"
     if (still := mongodb_problem()) is not None:
-        return f"no build starts here, so `explorer browse` cannot run ({still})"
+        return f"no build starts here, so FiftyOne cannot be used ({still})"
     return f"{MONGODB_FOR_OPENSSL_3} starts (FiftyOne's own build does not: {problem})"
 
 
-def mongodb_problem() -> str | None:
-    """Says why FiftyOne's database does not start; None where it does."""
+def mongodb_problem(timeout_s: float = 60) -> str | None:
+    """Starts FiftyOne's database on an empty folder and stops it; says why it does not start, None where it does."""
     mongod = environment_path("purelib") / "fiftyone" / "db" / "bin" / "mongod"
-    try:
-        run([str(mongod), "--version"], quiet=True)
-    except OSError as error:
-        return str(error)
-    except subprocess.CalledProcessError as error:
-        return (error.stderr or error.stdout).strip().rpartition("libraries: ")[2] or f"exit code {error.returncode}"
-    return None
+    with tempfile.TemporaryDirectory(prefix="mongod-") as folder:
+        command = [str(mongod), "--dbpath", folder, "--port", "0", "--bind_ip", "127.0.0.1", "--nounixsocket"]
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        except OSError as error:
+            return str(error)
+        deadline = threading.Timer(timeout_s, process.kill)
+        deadline.start()
+        last, started = "it said nothing", False
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last = line.strip() or last
+                if "Waiting for connections" in line:
+                    started = True
+                    process.terminate()
+        deadline.cancel()
+    return None if started else last.rpartition("libraries: ")[2]
 
 
 def environment_path(name: str) -> Path:

@@ -6,14 +6,16 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import FrozenBatchNorm2d, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
-from torch import Tensor
+from torch import Tensor, nn
 
 from explorer.backbones.norms import freeze
 
 _STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+_PROBE_SIZE = (96, 160)  # odd, unequal maps at stride 32: no fixed window or table of positions passes by chance
 
 
 class TimmBackbone(Backbone):
@@ -43,7 +45,8 @@ class TimmBackbone(Backbone):
 
         Raises:
             ImportError: timm is not installed.
-            ValueError: timm has no such model, it gives no map of a wanted stride, or an argument is not as above.
+            ValueError: timm has no such model, it gives no map of a wanted stride or takes images of one size alone,
+                or an argument is not as above.
         """
         super().__init__()
         timm = _import_timm()
@@ -58,7 +61,7 @@ class TimmBackbone(Backbone):
         if freeze_at not in (0, 5):
             raise ValueError(f"FREEZE_AT is {freeze_at}; a timm backbone takes 0 (train all) or 5 (freeze all).")
 
-        probe = timm.create_model(name, features_only=True)
+        probe, options = _build(name, in_chans=input_channels)
         index_of_stride = {stride: i for i, stride in enumerate(probe.feature_info.reduction())}
         self._out_features = [feature for feature in _STRIDES if feature in set(out_features)]
         missing = [f for f in self._out_features if _STRIDES[f] not in index_of_stride]
@@ -66,13 +69,15 @@ class TimmBackbone(Backbone):
             strides = ", ".join(map(str, index_of_stride))
             raise ValueError(f"{name} has no feature for {', '.join(missing)}: its strides are {strides}.")
         indices = [index_of_stride[_STRIDES[feature]] for feature in self._out_features]
-        self.model = timm.create_model(
-            name, pretrained=pretrained, features_only=True, out_indices=indices, in_chans=input_channels
-        )
+        _check_sizes(name, probe, input_channels)
+        self.model = timm.create_model(name, pretrained=pretrained, out_indices=indices, **options)
         self._out_feature_strides = {f: _STRIDES[f] for f in self._out_features}
         self._out_feature_channels = dict(zip(self._out_features, self.model.feature_info.channels(), strict=True))
-        if norm == "FrozenBN":
-            self.model = FrozenBatchNorm2d.convert_frozen_batchnorm(self.model)
+        # Many of timm's networks give their maps as (batch, height, width, channels), Swin among them.
+        self._channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+        if norm == "FrozenBN" or freeze_at:
+            # timm's own: detectron2's conversion would drop the activation that timm's normalisations carry
+            self.model = timm.layers.freeze_batch_norm_2d(self.model)
         if freeze_at:
             freeze(self.model)
 
@@ -95,13 +100,39 @@ class TimmBackbone(Backbone):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Computes the features of a `(batch, channels, height, width)` image, by name of `out_features`."""
-        return dict(zip(self._out_features, self.model(x), strict=True))
+        features = self.model(x)
+        if self._channels_last:
+            features = [feature.permute(0, 3, 1, 2).contiguous() for feature in features]
+        return dict(zip(self._out_features, features, strict=True))
 
 
 def pixel_statistics(name: str) -> tuple[list[float], list[float]]:
     """Mean and standard deviation that a timm model's weights expect, RGB, on the 0 to 255 scale of detectron2."""
     pretrained = _import_timm().get_pretrained_cfg(name)
     return [255 * value for value in pretrained.mean], [255 * value for value in pretrained.std]
+
+
+def _build(name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """A timm feature extractor for images of any size, if timm can have it so, and the options that made it."""
+    timm = _import_timm()
+    options["features_only"] = True
+    try:  # Swin's layers expect the size of their pretraining unless told otherwise
+        any_size = {**options, "strict_img_size": False}
+        return timm.create_model(name, **any_size), any_size
+    except TypeError:  # the networks that have no such expectation have no such option either
+        return timm.create_model(name, **options), options
+
+
+def _check_sizes(name: str, model: nn.Module, channels: int) -> None:
+    """Runs a small image through `model`: not every fixed size is declared, and training is late to find out."""
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, channels, *_PROBE_SIZE))
+    except Exception as error:
+        raise ValueError(
+            f"timm's {name} takes images of a fixed size alone, and detectors have many: an image of "
+            f"{_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} pixels gives “{error}”. Choose a network that takes any size."
+        ) from error
 
 
 def _import_timm() -> Any:

@@ -13,6 +13,7 @@ import typer
 
 from explorer import __version__
 from explorer.cli import data, doctor, evaluate, page, predict, train, zoo
+from explorer.cli.running import NEGATIVE_VALUES
 
 THIRD_PARTY_NOISE = (
     r".torch\.jit\.script. is deprecated",
@@ -42,8 +43,8 @@ def explorer(
 app.command()(doctor.doctor)
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(data.app, name="data")
-app.command()(train.train)
-app.command()(evaluate.evaluate)
+app.command(context_settings=NEGATIVE_VALUES)(train.train)
+app.command(context_settings=NEGATIVE_VALUES)(evaluate.evaluate)
 app.command()(predict.predict)
 app.command("app")(page.page)
 

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import config_changes, exit_codes, progress
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
     data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="Folder in COCO format.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY VALUE", help="Changes to the config.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for figures, detections and their origin.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
@@ -33,7 +35,7 @@ def evaluate(
 
     with exit_codes():
         dataset = register_coco(data)
-        with progress("fetching weights") as advance:
+        with progress("fetching weights", "bytes") as advance:
             detector = load_detector(model, weights=weights, overrides=overrides or (), device=device, progress=advance)
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)

@@ -29,7 +29,7 @@ def predict(
 
     with exit_codes():
         files = find_images(images)
-        with progress("fetching weights") as advance:
+        with progress("fetching weights", "bytes") as advance:
             detector = load_detector(model, weights=weights, device=device, progress=advance)
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are detections of a random model.", err=True)

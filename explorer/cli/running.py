@@ -4,18 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import typer
 
+NEGATIVE_VALUES = {"ignore_unknown_options": True}
+"""For commands whose arguments may be values such as -1, which Click would take for options."""
+
+
+def config_changes(words: list[str] | None) -> list[str] | None:
+    """Takes the config's changes as they are, but for a mistyped option among them.
+
+    Raises:
+        BadParameter: a word starts like an option.
+    """
+    for word in words or ():
+        if word.startswith("-") and not word[1:2].isdigit() and not word.startswith("-."):
+            raise typer.BadParameter(f"No such option: {word}")
+    return words
+
 
 @contextmanager
-def progress(verb: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function of (done, total) that moves a bar on standard error, which shows only on a terminal."""
+def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[Callable[[int, int | None], None]]:
+    """Yields a function of (done, total) that moves a bar on standard error, which shows only on a terminal.
+
+    Args:
+        verb: what is going on.
+        unit: what is counted; bytes are shown as kB, MB or GB, with their speed.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     console = Console(stderr=True)
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(verb, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

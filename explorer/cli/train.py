@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile
-from explorer.cli.running import exit_codes
+from explorer.cli.running import config_changes, exit_codes
 
 
 def train(
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY VALUE]…", help="Changes to the config (last on the line).")
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY VALUE]…", callback=config_changes, help="Changes to the config (last on the line)."
+        ),
     ] = None,
     config_file: Annotated[
         str, typer.Option("--config-file", metavar="FILE", help="A config file, or a shipped config's name.")

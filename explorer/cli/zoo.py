@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +86,8 @@ def fetch(
         if from_file is not None:
             path = adopt_weights(entry, from_file)
         else:
-            path = _with_progress(entry, offline, fetch_weights)
+            with progress(entry.name, "bytes") as advance:
+                path = fetch_weights(entry, offline=offline, progress=advance)
     except ValueError as error:
         _fail(str(error), code=2)
     except (DownloadError, OSError) as error:
@@ -96,20 +97,6 @@ def fetch(
         write_json({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
     if json_file != "-":
         typer.echo(f"{path}\n{size_mb:,.1f} MB, sha256 {digest}, licence {entry.licence}")
-
-
-def _with_progress(entry: ZooEntry, offline: bool, fetch_weights: Callable[..., Path]) -> Path:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as bar:
-        task = bar.add_task(entry.name, total=None)
-        return fetch_weights(
-            entry, offline=offline, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
 
 
 def _get(name: str) -> ZooEntry:

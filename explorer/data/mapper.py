@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class CocoMapper(DatasetMapper):
-    """Maps dataset dicts of `load_coco` (and of detectron2's own data sets) to model inputs.
+    """Maps dataset dicts of `load_coco` (and of detectron2's own data sets) to a model's training inputs.
 
-    In training, an image that cannot be decoded is reported once and skipped: the mapper returns None, upon which
-    detectron2's loader takes another image. In inference it raises, because results on fewer images are no results.
+    An image that cannot be decoded is reported once and skipped: the mapper returns None, upon which the loader takes
+    another image. Evaluation, which must not skip any, reads images with `explorer.engine.evaluate.ReadForTest`.
     """
 
     @configurable
@@ -44,6 +44,8 @@ class CocoMapper(DatasetMapper):
         super().__init__(is_train, **kwargs)
         if self.image_format not in FORMATS:
             raise ValueError(f"INPUT.FORMAT is {self.image_format!r}; allowed are {', '.join(FORMATS)}")
+        if not is_train:
+            raise ValueError("CocoMapper maps for training only; evaluation reads with ReadForTest")
         self.use_semantic = use_semantic
         self._skipped: set[str] = set()
         self._mapped = 0
@@ -57,17 +59,15 @@ class CocoMapper(DatasetMapper):
         """Maps one record.
 
         Returns:
-            `image` (3, H, W) uint8 tensor, resized and augmented; in training also `instances` and, for Panoptic FPN,
-            `sem_seg`. None in training for an image that is to be skipped.
+            `image` (3, H, W) uint8 tensor, resized and augmented, `instances` and, for Panoptic FPN, `sem_seg`. None
+            for an image that is to be skipped.
 
         Raises:
-            ImageError: the image cannot be used, in inference; or too many cannot, in training.
+            ImageError: too many images cannot be used.
         """
         try:
             mapped = self._map(copy.deepcopy(dict(dataset_dict)))
         except (ImageError, detection_utils.SizeMismatchError) as error:
-            if not self.is_train:
-                raise ImageError(f"the evaluation stops at a damaged image: {error}") from error
             self._skip(dataset_dict["file_name"], error)
             return None
         self._mapped += 1
@@ -88,14 +88,12 @@ class CocoMapper(DatasetMapper):
         if self.image_format == "RGB":
             image = image[:, :, ::-1]
         detection_utils.check_image_size(record, image)
-        semantic = self._add_labels(record) if self.is_train else None
+        semantic = self._add_labels(record)
         augmented = T.AugInput(image, sem_seg=semantic)
         transforms = self.augmentations(augmented)
         record["image"] = torch.as_tensor(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
-        for key in ("sem_seg_file_name", "segments_info") if self.is_train else ("annotations", "sem_seg_file_name"):
+        for key in ("sem_seg_file_name", "segments_info"):
             record.pop(key, None)
-        if not self.is_train:
-            return record
         if semantic is not None:
             if (augmented.sem_seg == IGNORE).all():
                 raise ImageError(f"{record['file_name']}: no pixel has a semantic label")

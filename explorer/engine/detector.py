@@ -26,6 +26,9 @@ from explorer.zoo.checkpoints import load_weights
 from explorer.zoo.resolve import resolve
 from explorer.zoo.transfer import Progress
 
+_SCORE_THRESHOLD = "test_score_thresh"
+"""What detectron2 calls it wherever scores are thresholded: RetinaNet, FCOS, the box heads of R-CNNs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -98,25 +101,41 @@ def load_detector(
     weights: str | Path | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
+    lowest_score: float | None = None,
     progress: Progress | None = None,
 ) -> Detector:
     """Builds a detector and loads its weights, which are downloaded if need be.
 
     Args:
         model: a zoo name, a config file, or a shipped config's name.
-        weights: a checkpoint instead of the zoo's; the override `MODEL.WEIGHTS` means the same.
-        overrides: `KEY VALUE` pairs for the config.
+        weights: a checkpoint instead of the one that the config names (`MODEL.WEIGHTS`) or else the zoo has.
+        overrides: `KEY VALUE` pairs for the config, `key=value` for a LazyConfig.
         device: `auto` takes a GPU where there is one; otherwise a torch device such as `cpu` or `cuda:1`.
+        lowest_score: report objects from this score up, instead of from the config's own threshold.
         progress: called with bytes done and bytes in total while weights come.
 
     Raises:
         ValueError: if the model, a key or the device is unknown, or the weights do not fit.
         DownloadError: if the weights cannot be had.
     """
-    if weights is None:
-        weights = dict(zip(overrides[::2], overrides[1::2], strict=False)).get("MODEL.WEIGHTS") or None
     resolved = resolve(model, weights=weights, overrides=overrides, progress=progress)
-    return make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
+    detector = make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
+    if lowest_score is not None:
+        report_from(detector.model, lowest_score)
+    return detector
+
+
+def report_from(model: nn.Module, lowest_score: float) -> None:
+    """Makes a built model report objects from `lowest_score` up, whatever its config said.
+
+    Raises:
+        ValueError: no part of the model has a score threshold.
+    """
+    deciding = [part for part in model.modules() if hasattr(part, _SCORE_THRESHOLD)]
+    if not deciding:
+        raise ValueError(f"{type(model).__name__} has no score threshold: none of its parts has {_SCORE_THRESHOLD}.")
+    for part in deciding:
+        setattr(part, _SCORE_THRESHOLD, lowest_score)
 
 
 def make_detector(cfg: Config, name: str, *, weights: Path | None = None, device: str = "auto") -> Detector:

@@ -8,10 +8,11 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_test_loader
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
+from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
 
-from explorer.data.images import read_image
+from explorer.data.images import ImageError, read_image
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.coco_eval import CocoEvaluator
 from explorer.engine.config_facts import Config, ModelInput, config_facts
@@ -41,17 +42,42 @@ class ReadForTest:
         """Returns detectron2's model input.
 
         Raises:
-            ValueError: if the image cannot be read or has another size than its annotations say.
+            ImageError: if the image cannot be read or has another size than its annotations say.
         """
         image = read_image(record["file_name"])
         declared = (record.get("height", image.shape[0]), record.get("width", image.shape[1]))
         if declared != image.shape[:2]:
-            raise ValueError(
+            raise ImageError(
                 f"{record['file_name']} has (height, width) {image.shape[:2]}, its annotations say {declared}. "
                 "`explorer data check` lists all such images."
             )
         kept = {key: value for key, value in record.items() if key != "annotations"}
         return kept | self._model_input(image)
+
+
+class Evaluators(DatasetEvaluators):
+    """Several evaluators that score only where every process could read its images: figures on fewer are no figures."""
+
+    def evaluate(self) -> dict[str, Any]:
+        stop_together(None)
+        return super().evaluate()  # type: ignore[no-any-return]
+
+
+class _StoppedError(ImageError):
+    """What all processes raise together."""
+
+
+def stop_together(error: ImageError | None) -> None:
+    """Tells the other processes what this one met; where any met something, all raise, so that none waits for ever.
+
+    Raises:
+        ImageError: the first process's own words.
+    """
+    # a loader process puts its traceback before the message
+    words = str(error).rpartition("ImageError: ")[2].strip() if error else None
+    for met in comm.all_gather(words):
+        if met is not None:
+            raise _StoppedError(f"the evaluation stops at an image that cannot be used: {met}") from error
 
 
 def build_evaluator(cfg: Config, dataset: str, out: Path | None = None) -> DatasetEvaluators:
@@ -84,7 +110,7 @@ def build_evaluator(cfg: Config, dataset: str, out: Path | None = None) -> Datas
             evaluators.append(SemanticEvaluator(dataset))
     if not evaluators:
         raise ValueError(f"Data set {dataset!r} has no annotations that this model could be scored on.")
-    return DatasetEvaluators(evaluators)
+    return Evaluators(evaluators)
 
 
 def evaluation_loader(cfg: Config, dataset: str, limit: int | None = None) -> DataLoader[Any]:
@@ -126,6 +152,10 @@ def evaluate(
         out: folder for the detections, `coco_instances_results.json`.
         limit: evaluate only on this many images, the first ones.
         progress: called after each image of this process.
+
+    Raises:
+        ImageError: an image or a label image cannot be read; in every process, whichever met it.
+        ValueError: the data set does not fit the model, or has no images.
     """
     loader = evaluation_loader(cfg, dataset, limit)
     done = 0
@@ -137,7 +167,16 @@ def evaluate(
             progress(done, len(loader))
 
     evaluator = build_evaluator(cfg, dataset, out)
-    results = inference_on_dataset(model, loader, evaluator, callbacks={"after_inference": count})
+    training = model.training
+    try:
+        results = inference_on_dataset(model, loader, evaluator, callbacks={"after_inference": count})
+    except _StoppedError:
+        raise
+    except ImageError as error:
+        stop_together(error)
+        raise
+    finally:
+        model.train(training)  # detectron2 sets it back only where all goes well
     return as_metrics(results, images=len(loader.dataset))  # type: ignore[arg-type]
 
 

@@ -18,6 +18,7 @@ from detectron2.utils.events import CommonMetricPrinter, JSONWriter, Tensorboard
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from explorer.data.images import ImageError
 from explorer.engine.checkpointing import BEST, METRICS, Checkpoints, read_metrics, read_state, trim_metrics
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class Validation(HookBase):
     """Evaluates every `period` iterations and at the end, and keeps the best weights as `model_best.pth`.
 
     Runs after the checkpoint of the same iteration, so that a failing evaluation loses no training. An evaluation
-    that a kill cut short is made up for when the run resumes.
+    that a kill cut short is made up for when the run resumes. One that meets a damaged image is logged as an error
+    and left out; only the last one raises, when there is nothing left to train.
     """
 
     def __init__(
@@ -89,22 +91,28 @@ class Validation(HookBase):
         known = any(headline(row) for row in logged if row["iteration"] == start - 1)
         missed = self._due(start) and start < self.trainer.max_iter and not known
         if any(comm.all_gather(missed)):
-            self._run(start - 1)
+            self._try(start - 1)
 
     def after_step(self) -> None:
         if self._due(self.trainer.iter + 1) and self.trainer.iter + 1 < self.trainer.max_iter:
-            self._run(self.trainer.iter)
+            self._try(self.trainer.iter)
 
     def after_train(self) -> None:
         if self.trainer.iter >= self.trainer.max_iter:  # else training stopped on an error
             self._run(self.trainer.max_iter - 1)
 
+    def _try(self, iteration: int) -> None:
+        try:
+            self._run(iteration)
+        except ImageError as error:
+            logger.error("No validation after %d iterations, training goes on: %s", iteration + 1, error)
+
     def _run(self, iteration: int) -> None:
         self.results = self._evaluate()
         figures = {name: float(value) for name, value in flatten_results_dict(self.results).items()}
-        put = self.trainer.storage.put_scalars
-        put(smoothing_hint=False, cur_iter=iteration, **figures)
-        put(smoothing_hint=False, cur_iter=iteration, **self._losses())
+        for scalars in (figures, self._losses()):
+            finite = {name: value for name, value in scalars.items() if math.isfinite(value)}  # JSON has no NaN
+            self.trainer.storage.put_scalars(smoothing_hint=False, cur_iter=iteration, **finite)
         judged = headline(figures)
         if judged and judged[1] > self._best:
             self._best = judged[1]

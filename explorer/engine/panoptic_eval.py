@@ -26,6 +26,9 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from PIL import Image
 
+from explorer.data.images import ImageError
+from explorer.data.panoptic import read_labels
+
 VOID = 0
 """The segment id of pixels without a label."""
 
@@ -172,7 +175,9 @@ class PanopticEvaluator(DatasetEvaluator):
             truth = self._truth[int(image["image_id"])]
             segment_ids, segments = output["panoptic_seg"]
             predicted = [{"id": s["id"], "category_id": self._category_id(s)} for s in segments]
-            true_ids = read_panoptic_png(self._root / truth["file_name"])
+            true_ids = read_labels(self._root / truth["file_name"])
+            if true_ids.shape != segment_ids.shape:
+                raise ImageError(f"{truth['file_name']}: its size {true_ids.shape} is not its image's")
             self._tally.add(match_segments(true_ids, truth["segments_info"], segment_ids.cpu().numpy(), predicted))
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
@@ -191,16 +196,8 @@ class PanopticEvaluator(DatasetEvaluator):
         return int(ids[segment["category_id"]])
 
 
-def read_panoptic_png(path: Path) -> npt.NDArray[np.int32]:
-    """Reads COCO's segment ids, which are coded R + 256 G + 256² B, as `(height, width)`."""
-    with Image.open(path) as image:
-        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), dtype=np.int32), 2, 0)
-    ids: npt.NDArray[np.int32] = red + 256 * green + 65536 * blue
-    return ids
-
-
 def write_panoptic_png(path: Path, segment_ids: npt.NDArray[np.int32]) -> None:
-    """Writes `(height, width)` segment ids as `read_panoptic_png` reads them."""
+    """Writes `(height, width)` segment ids as `explorer.data.panoptic.read_labels` reads them."""
     channels = [segment_ids >> shift & 255 for shift in (0, 8, 16)]
     Image.fromarray(np.stack(channels, axis=2).astype(np.uint8)).save(path, format="PNG")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from explorer.engine.config_facts import Config
 from explorer.engine.evaluate import evaluate
 from explorer.engine.hooks import Results
 from explorer.engine.stream import Mapper, Sample, TrainingStream, index_sampler
+from explorer.engine.tables import as_text, figure_tables
+
+logger = logging.getLogger(__name__)
 
 HeldOut = Callable[[], Iterator[list[Sample]]]
 LOSS_IMAGES = 64
@@ -143,6 +147,8 @@ def evaluate_all(cfg: Config, model: nn.Module) -> Results:
         results[name] = metrics.values
         if comm.is_main_process():
             print_csv_format(metrics.values)
+            for table in figure_tables(metrics):
+                logger.info("%s, %d images, in percent:\n%s", name, metrics.images, as_text(table))
     return next(iter(results.values())) if len(results) == 1 else results
 
 

@@ -14,6 +14,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from PIL import Image
 
+from explorer.data.images import ImageError
+
 
 class SemanticEvaluator(DatasetEvaluator):
     """Counts pixels by true and predicted class; follows detectron2's protocol and gives its figures.
@@ -39,12 +41,21 @@ class SemanticEvaluator(DatasetEvaluator):
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Counts the pixels of a batch of images, whose `sem_seg` is `(classes, height, width)`."""
         for image, output in zip(inputs, outputs, strict=True):
-            with Image.open(Path(self._truth[image["image_id"]])) as file:
-                truth = np.asarray(file).astype(np.int64)
             predicted = output["sem_seg"].argmax(dim=0).cpu().numpy()
+            truth = self._read(self._truth[image["image_id"]], predicted.shape)
             labelled = truth != self._ignore
             codes = truth[labelled] * len(self._names) + predicted[labelled]
             self._pixels += np.bincount(codes, minlength=self._pixels.size).reshape(self._pixels.shape)
+
+    def _read(self, path: str | Path, size: tuple[int, ...]) -> npt.NDArray[np.int64]:
+        try:
+            with Image.open(path, formats=("PNG",)) as file:
+                truth = np.asarray(file).astype(np.int64)
+        except Exception as error:  # decoders raise almost anything on hostile bytes
+            raise ImageError(f"{path}: no semantic label image ({error})") from error
+        if truth.shape != size:
+            raise ImageError(f"{path}: its size {truth.shape} is not its image's, {size}")
+        return truth
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Returns `{"sem_seg": {"mIoU": …, …}}` in percent, nothing except in the main process."""

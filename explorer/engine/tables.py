@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 
+from rich.console import Console
 from rich.table import Table
 
 from explorer.types import Metrics
@@ -34,6 +36,14 @@ def figure_tables(metrics: Metrics) -> list[Table]:
                 tables[kind].add_column(name, justify="right")
         tables[kind].add_row(title, *(number(values[name]) for name in COLUMNS[kind]))
     return list(tables.values())
+
+
+def as_text(table: Table) -> str:
+    """Draws a table without colours, for a log."""
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    with console.capture() as drawn:
+        console.print(table)
+    return drawn.get()
 
 
 def class_table(per_class: Mapping[str, Mapping[str, float]], shown: int = 10) -> Table | None:

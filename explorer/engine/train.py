@@ -11,7 +11,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode, LazyConfig, instantiate
+from detectron2.config import CfgNode, instantiate
 from detectron2.data import MetadataCatalog
 from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 import explorer.backbones  # noqa: F401 - registers the backbones that configs name
-from explorer.config import config_path, load_config
+from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
 from explorer.engine import launch
@@ -32,7 +32,8 @@ from explorer.engine.config_facts import Config, config_facts
 from explorer.engine.hooks import Results
 from explorer.engine.recipe import as_names, evaluate_all, lazy_recipe, yaml_recipe
 from explorer.engine.trainer import Trainer
-from explorer.engine.weights import evaluate_with, find_weights, start_from
+from explorer.engine.weights import evaluate_with, start_from, started_with
+from explorer.zoo.resolve import find_weights, named_weights
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,13 @@ def setup(args: Namespace) -> Config:
 
 
 def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
-    weights, needed = find_weights(load_config(path, args.opts).MODEL.WEIGHTS)
+    cfg = load_config(path, args.opts)
+    started = started_with(output_dir(cfg), LAZY_KEYS) if args.resume else None
+    if started:
+        weights: Path | str | None = started[0]
+        needed: Sequence[str] = [word for key, value in started[1].items() for word in (key, str(value))]
+    else:
+        weights, needed = find_weights(named_weights(cfg))
     cfg = load_config(path, [*needed, *args.opts])
     cfg.MODEL.WEIGHTS = str(weights or "")
     cfg.MODEL.DEVICE = _device(cfg.MODEL.DEVICE, args.num_gpus)
@@ -128,8 +135,17 @@ def _fit(cfg: CfgNode, overrides: Sequence[str], *, train: bool) -> None:
 
 
 def _setup_lazy(path: Path, args: Namespace) -> DictConfig:
-    cfg: DictConfig = LazyConfig.apply_overrides(LazyConfig.load(str(path)), args.opts)
-    cfg.train.init_checkpoint = str(find_weights(cfg.train.init_checkpoint)[0] or "")
+    cfg = load_lazy_config(path, args.opts)
+    places = [place for key in LAZY_KEYS.values() for place in key]
+    started = started_with(output_dir(cfg), places) if args.resume else None
+    if started:
+        weights: Path | str | None = started[0]
+        needed: Sequence[str] = [f"{place}={value}" for place, value in started[1].items()]
+    else:
+        weights, pairs = find_weights(named_weights(cfg))
+        needed = lazy_overrides(cfg, pairs)
+    cfg = load_lazy_config(path, [*needed, *args.opts])
+    cfg.train.init_checkpoint = str(weights or "")
     cfg.train.device = _device(cfg.train.device, args.num_gpus)
     for part in ("test",) if args.eval_only else ("train", "test"):
         dataset = cfg.dataloader[part].dataset

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from copy import copy
 from typing import Any
 
@@ -136,6 +137,13 @@ class Trainer(TrainerBase):
         finally:
             self._step._data_loader_iter_obj = None  # ends its processes now; left to the garbage collector they hang
         return self.results
+
+    def after_train(self) -> None:
+        """Lets every hook finish, even where the last validation raises: metrics are written, the terminal set back."""
+        self.storage.iter = self.iter
+        with ExitStack() as stack:
+            for hook in reversed(self._hooks):  # the stack runs them in order
+                stack.callback(hook.after_train)
 
     def run_step(self) -> None:
         self._step.iter = self.iter

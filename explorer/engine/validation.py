@@ -12,6 +12,7 @@ import torch
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from explorer.engine.stream import local_seed
 
@@ -31,12 +32,13 @@ def _loss_mode(model: nn.Module) -> Iterator[None]:
     """Makes the model return losses without learning from them.
 
     Containers are set to training, which is what makes detectron2's heads return losses; leaves, that is norms and
-    dropout, are set to evaluation. Modes and the running loss normaliser are put back afterwards.
+    dropout, are set to evaluation, and so are timm's norms, which contain their activation. Modes and the running
+    loss normaliser are put back afterwards.
     """
     modes = {module: module.training for module in model.modules()}
     memory = loss_memory(model)
     for module in modes:
-        module.training = next(module.children(), None) is not None
+        module.training = next(module.children(), None) is not None and not isinstance(module, _BatchNorm)
     try:
         yield
     finally:

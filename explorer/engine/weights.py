@@ -1,45 +1,53 @@
-"""The weights that a training or an evaluation starts from, as `MODEL.WEIGHTS` names them."""
+"""The weights that a training or an evaluation starts from, and what a run had started from."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import yaml
 from torch import nn
 
-from explorer.zoo import registry
+from explorer.engine.checkpointing import last_checkpoint
 from explorer.zoo.checkpoints import load_weights
-from explorer.zoo.resolve import fetch_weights
 
 logger = logging.getLogger(__name__)
 
 
-def find_weights(source: str) -> tuple[Path | None, tuple[str, ...]]:
-    """Finds a checkpoint, downloading it where the zoo knows it and this machine does not have it.
+def started_with(folder: Path, keys: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
+    """Tells what the run in `folder`, which can be resumed, was started with, so that its start weights may be gone.
 
     Args:
-        source: a file, a name of the zoo, an address that the zoo lists, or empty.
+        folder: the run's output folder; its `config.yaml` is read as data.
+        keys: dotted keys of its config.
 
     Returns:
-        The file (None for an empty `source`) and the `KEY VALUE` pairs that a config needs with it.
-
-    Raises:
-        ValueError: it is none of these.
-        DownloadError: the file cannot be had.
+        The name of the weights and the values of those `keys` that the config has a value of its own for; None where
+        there is no run to resume, or not its config.
     """
-    if not source:
-        return None, ()
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path.absolute(), ()
-    for entry in registry.entries():
-        if source == entry.name or source in entry.weights:
-            return fetch_weights(entry), entry.overrides
-    names = {entry.name: entry for entry in registry.entries()}
-    raise ValueError(
-        f"the weights {source!r} are neither a file nor in the zoo. {registry.nearest(source, names)} "
-        "An address is fetched only if the zoo lists it: download it, and give the file."
-    )
+    path = folder / "config.yaml"
+    if last_checkpoint(folder) is None or not path.is_file():
+        return None
+    saved = yaml.load(path.read_text("utf-8"), _DataLoader)  # noqa: S506 - a SafeLoader
+    named = _value(saved, "MODEL.WEIGHTS") or _value(saved, "train.init_checkpoint") or ""
+    values = {key: _value(saved, key) for key in keys}
+    own = {key: value for key, value in values.items() if value is not None and not str(value).startswith("${")}
+    return str(named), own
+
+
+class _DataLoader(yaml.SafeLoader):
+    """Reads the Python objects that a LazyConfig's dump may hold as None."""
+
+
+_DataLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+
+
+def _value(tree: Any, key: str) -> Any:
+    for name in key.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
 
 
 def start_from(model: nn.Module, path: Path | None) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from explorer.figures.palette import class_colour
+from explorer.engine.draw import class_color
 from explorer.types import Detections
 
 _MAX_SIDE_PX = 1600
@@ -82,7 +82,7 @@ def _boxes(found: Detections, class_index: int) -> go.Scatter:
         x=x,
         y=y,
         mode="lines",
-        line={"color": class_colour(class_index), "width": 1.5},
+        line={"color": f"rgb{class_color(class_index)}", "width": 1.5},
         name=name,
         legendgroup=name,
         text=labels,

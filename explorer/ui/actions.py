@@ -6,11 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from explorer.data.images import read_image
 from explorer.types import Detections
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -59,16 +61,11 @@ class Models:
             if name not in self._loaded:
                 from explorer.engine.detector import load_detector
 
-                self._loaded[name] = load_detector(name, overrides=_score_overrides())
+                self._loaded[name] = load_detector(name, lowest_score=LOWEST_SCORE)
                 while len(self._loaded) > self._capacity:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
             return self._loaded[name]
-
-
-def _score_overrides() -> list[str]:
-    keys = ("MODEL.ROI_HEADS.SCORE_THRESH_TEST", "MODEL.RETINANET.SCORE_THRESH_TEST")
-    return [word for key in keys for word in (key, str(LOWEST_SCORE))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +103,20 @@ class Comparison:
         return found.keep(found.scores >= threshold)
 
 
-def compare(models: Models, names: Sequence[str], image_rgb: npt.NDArray[np.uint8] | None) -> Comparison:
+def compare(models: Models, names: Sequence[str], photo: str | Path | None) -> Comparison:
     """Runs each model on one photo.
 
     Args:
         models: where detectors are kept.
         names: one or more model names; a name given twice is run once.
-        image_rgb: `(height, width, 3)` uint8, RGB.
+        photo: a JPEG, PNG or WebP file.
 
     Raises:
-        ValueError: no photo, no model, or a model that cannot be used.
+        ValueError: no photo, one that cannot be read, no model, or a model that cannot be used.
     """
-    if image_rgb is None:
+    if photo is None:
         raise ValueError("Choose a photo first: drop one on the page or click an example.")
     if not names:
         raise ValueError("Choose at least one model.")
-    image_bgr = np.ascontiguousarray(image_rgb[..., ::-1])
+    image_bgr = read_image(photo)
     return Comparison(image_bgr, {name: models.get(name).detect(image_bgr) for name in dict.fromkeys(names)})

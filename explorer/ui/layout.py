@@ -51,7 +51,14 @@ def build(extra_models: Sequence[str] = ()) -> gr.Blocks:
         comparison = gr.State(None)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                photo = gr.Image(label="Photo", type="numpy", sources=["upload", "clipboard", "webcam"], height=260)
+                photo = gr.Image(
+                    label="Photo",
+                    type="filepath",
+                    image_mode=None,  # the file as it came: our own reader opens it
+                    format="png",
+                    sources=["upload", "clipboard", "webcam"],
+                    height=260,
+                )
                 first = gr.Dropdown(choices, value=names[0] if names else None, label="Model A")
                 second = gr.Dropdown(choices, value=names[1] if len(names) > 1 else None, label="Model B")
                 threshold = gr.Slider(0.05, 1.0, 0.5, step=0.05, label="Least score to show")

@@ -162,7 +162,7 @@ def _beside(path: Path, ending: str) -> Path:
 def _hand_in_message(name: str) -> str:
     return (
         "If you have the file, hand it in once with `explorer zoo fetch "
-        f"{name} --from FILE`, or name it with `--weights FILE` in each call."
+        f"{name} --from FILE`, or name it in each call: with `--weights FILE`, in training with `MODEL.WEIGHTS FILE`."
     )
 
 

@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 
 _PREFIXES = ("", "backbone.bottom_up.", "bottom_up.", "backbone.")
+# Where a TimmBackbone has timm's network: as timm names it, or once more inside timm's own wrapper.
+_TIMM_PREFIXES = tuple(f"{prefix}{model}" for prefix in _PREFIXES for model in ("model.", "model.model."))
+# timm's feature extractors flatten the first level of their sequences: `stages.0.downsample` -> `stages_0.downsample`.
+_SEQUENCE = re.compile(r"^(\w+)\.(\d+)\.")
 
 # timm's parts of a layer -> ours
 _CONV = {"conv": "conv", "bn": "norm"}
@@ -22,6 +26,7 @@ _BLOCK = re.compile(r"stages\.(\d)\.blocks\.(\d+)\.(conv_mid|conv_concat|conv_re
 
 # timm's MobileNetV2 counts blocks within stages, ours along the network (one stem, then 1, 2, 3, 4, 3, 3, 1 blocks).
 _MOBILENET_STARTS = (1, 2, 4, 7, 11, 14, 17)
+_MOBILENET_BLOCKS = {f"{stage}.{i}" for stage, n in enumerate((1, 2, 3, 4, 3, 3, 1)) for i in range(n)}
 _MOBILENET_BLOCK = re.compile(r"blocks\.(?P<stage>\d)\.(?P<block>\d)\.(?P<part>\w+)\.(?P<leaf>\w+)")
 _MOBILENET_FIRST = {"conv_dw": 0, "bn1": 1, "conv_pw": 3, "bn2": 4}
 _MOBILENET_OTHER = {"conv_pw": 0, "bn1": 1, "conv_dw": 3, "bn2": 4, "conv_pwl": 6, "bn3": 7}
@@ -32,11 +37,11 @@ def align(tensors: Mapping[str, Tensor], model_names: Collection[str]) -> dict[s
     """Spells a checkpoint's names as the model does, choosing the spelling that fits most of the model's names.
 
     Tried are the names as they are, timm's VoVNet and MobileNetV2, and Caffe2's ResNet, each with and without a
-    backbone's prefix. A checkpoint that fits as it is is never renamed.
+    backbone's prefix, and any timm network's for a `TimmBackbone`. A checkpoint that fits as it is is never renamed.
     """
     wanted = set(model_names)
     best, best_hits = dict(tensors), sum(name in wanted for name in tensors)
-    for spelled in _spellings(tensors):
+    for spelled in (*_spellings(tensors), *_timm_spellings(tensors, wanted)):
         hits = sum(name in wanted for name in spelled)
         if hits > best_hits:
             best, best_hits = spelled, hits
@@ -51,16 +56,25 @@ def _spellings(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
                 yield {name.removeprefix(prefix): tensor for name, tensor in spelled.items()}
 
 
+def _timm_spellings(tensors: Mapping[str, Tensor], wanted: Collection[str]) -> Iterator[dict[str, Tensor]]:
+    """What timm's tensors are called in a `TimmBackbone`; those of parts it lacks, as classifiers, stay behind."""
+    for prefix in _TIMM_PREFIXES:
+        parts = {name.removeprefix(prefix).partition(".")[0] for name in wanted if name.startswith(prefix)}
+        for sequence in (r"\1.\2.", r"\1_\2."):
+            spelled = {_SEQUENCE.sub(sequence, name): tensor for name, tensor in tensors.items()}
+            yield {prefix + name: tensor for name, tensor in spelled.items() if name.partition(".")[0] in parts}
+
+
 def from_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames timm's VoVNets (V1 and V2) and `mobilenetv2_100`; classifiers stay behind.
+    """Renames timm's VoVNets (V1 and V2) and MobileNetV2s of the usual depth; classifiers stay behind.
 
     Other checkpoints come back empty. timm has eSE on the last block of a stage only: the model that these tensors
     fill completely has `MODEL.VOVNET.ESE: last` where a stage has several blocks.
     """
     rename: Callable[[str, Collection[str]], str | None]
-    if "stem.0.conv.weight" in tensors:
+    if "stages.0.blocks.0.conv_concat.conv.weight" in tensors:
         rename = _vovnet_name
-    elif "conv_stem.weight" in tensors:
+    elif _is_mobilenet(tensors):
         rename = _mobilenet_name
     else:
         return {}
@@ -88,6 +102,14 @@ def _vovnet_name(timm_name: str, names: Collection[str]) -> str | None:
     else:
         return None
     return f"{home}/{parts[part]}.{leaf}" if part in parts else None
+
+
+def _is_mobilenet(names: Collection[str]) -> bool:
+    """Whether the blocks are MobileNetV2's, in number and in parts: many of timm's networks share its stem's name."""
+    matches = [_MOBILENET_BLOCK.fullmatch(name) for name in names if name.startswith("blocks.")]
+    return {f"{m['stage']}.{m['block']}" for m in matches if m} == _MOBILENET_BLOCKS and all(
+        m and m["part"] in (_MOBILENET_OTHER if int(m["stage"]) else _MOBILENET_FIRST) for m in matches
+    )
 
 
 def _mobilenet_name(timm_name: str, _: Collection[str]) -> str | None:

@@ -38,15 +38,18 @@ class _DType(StandIn):
             self.value = self.value.newbyteorder(state[1])
 
 
+_MOST_DIMENSIONS, _MOST_BITS = 32, 63  # of NumPy 1, which wrote most of these files
 _DTYPE_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
 def _as_array(raw: Any, dtype: _DType, shape: Any, order: str) -> npt.NDArray[Any]:
     if isinstance(raw, str):  # Python 2 wrote bytes as text
         raw = raw.encode("latin-1")
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    sizes = tuple(shape[: _MOST_DIMENSIONS + 1]) if isinstance(shape, (tuple, list)) else (shape,)
     if not isinstance(raw, (bytes, bytearray)) or not all(isinstance(n, int) and n >= 0 for n in sizes):
         raise PickleError("holds an array that is not plain numbers")
+    if len(sizes) > _MOST_DIMENSIONS or any(n.bit_length() > _MOST_BITS for n in sizes):  # their product takes minutes
+        raise PickleError("declares an array of more dimensions, or longer ones, than arrays have")
     expected = prod(sizes) * dtype.value.itemsize
     if len(raw) != expected:
         raise PickleError(f"declares an array of shape {sizes}, {expected:,} bytes, but holds {len(raw):,}")

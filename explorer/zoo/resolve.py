@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+_DETECTRON2_DOWNLOADS = "https://dl.fbaipublicfiles.com/detectron2/"
+
+
 @dataclass(frozen=True)
 class Resolved:
     """What a MODEL argument stands for.
@@ -48,7 +51,8 @@ def resolve(
     Args:
         model: a name of the zoo, a configuration file, or a shipped configuration's name. A `.py` file is a LazyConfig:
             detectron2 runs it as the Python code that it is.
-        weights: a file, or a zoo's name (an ImageNet backbone, say), instead of the zoo's own weights of `model`.
+        weights: what `find_weights` takes, instead of those that the configuration names (`MODEL.WEIGHTS`, in a
+            LazyConfig `train.init_checkpoint`) or else the zoo has for `model`.
         overrides: `KEY VALUE` pairs, or `key=value` for a LazyConfig; they come last, after what the weights need.
         offline: never open a connection.
         progress: called with bytes done and bytes in total while weights come.
@@ -57,7 +61,7 @@ def resolve(
         ValueError: no such model, configuration or weights; the message names the nearest ones.
         DownloadError: the weights cannot be had.
     """
-    from explorer.config import load_config
+    from explorer.config import lazy_overrides, load_config, load_lazy_config
 
     entry = {known.name: known for known in registry.entries()}.get(str(model))
     if entry is not None and entry.config is None:
@@ -66,14 +70,60 @@ def resolve(
             f"and the backbone as its weights: --weights {entry.name}."
         )
     source = entry.config if entry is not None and entry.config else _config_source(model)
-    path, needed = _weights(entry, weights, offline, progress)
-    if Path(source).suffix == ".py":
-        from detectron2.config import LazyConfig
-
-        cfg = LazyConfig.apply_overrides(LazyConfig.load(str(source)), list(overrides))
+    lazy = Path(source).suffix == ".py"
+    read = load_lazy_config if lazy else load_config
+    cfg = read(source, overrides)
+    named = str(weights or named_weights(cfg))
+    path: Path | None
+    if entry is not None and not named:
+        path, needed = fetch_weights(entry, offline=offline, progress=progress), entry.overrides
     else:
-        cfg = load_config(source, [*needed, *overrides])
+        path, needed = find_weights(named, offline=offline, progress=progress)
+    if needed:
+        cfg = read(source, [*(lazy_overrides(cfg, needed) if lazy else needed), *overrides])
     return Resolved(cfg, path, entry.name if entry else Path(source).stem, entry)
+
+
+def named_weights(cfg: CfgNode | DictConfig) -> str:
+    """The weights that a config names itself, in its file or by an override; empty where it names none."""
+    from omegaconf import DictConfig, OmegaConf
+
+    named = OmegaConf.select(cfg, "train.init_checkpoint") if isinstance(cfg, DictConfig) else cfg.MODEL.WEIGHTS
+    return str(named or "")
+
+
+def find_weights(
+    source: str | Path, *, offline: bool = False, progress: Progress | None = None
+) -> tuple[Path | None, tuple[str, ...]]:
+    """Finds a checkpoint, downloading it where the zoo knows it and this machine does not have it.
+
+    Args:
+        source: a file, a name of the zoo, an address that the zoo lists (`detectron2://…` is one of detectron2's
+            downloads), or empty.
+        offline: never open a connection.
+        progress: called with bytes done and bytes in total while the file comes.
+
+    Returns:
+        The file (None for an empty `source`) and the `KEY VALUE` pairs that a config needs with it.
+
+    Raises:
+        ValueError: it is none of these.
+        DownloadError: the file cannot be had.
+    """
+    if not str(source):
+        return None, ()
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path.absolute(), ()
+    address = str(source).replace("detectron2://", _DETECTRON2_DOWNLOADS)
+    for entry in registry.entries():
+        if str(source) == entry.name or address in entry.weights:
+            return fetch_weights(entry, offline=offline, progress=progress), entry.overrides
+    names = {entry.name: entry for entry in registry.entries()}
+    hint = registry.nearest(str(source), names)
+    if "://" in address:
+        hint = f"An address is fetched only if the zoo lists it: download {address} and give the file."
+    raise ValueError(f"The weights {str(source)!r} are neither a file nor in the zoo. {hint} See `explorer zoo list`.")
 
 
 def fetch_weights(entry: ZooEntry, *, offline: bool = False, progress: Progress | None = None) -> Path:
@@ -110,20 +160,3 @@ def _config_source(model: str | Path) -> Path:
             f"{str(model)!r} is no model of the zoo and no configuration file. {registry.nearest(str(model), known)} "
             "See `explorer zoo list`."
         ) from None
-
-
-def _weights(
-    entry: ZooEntry | None, weights: str | Path | None, offline: bool, progress: Progress | None
-) -> tuple[Path | None, tuple[str, ...]]:
-    """The weights' file, and the overrides that they need."""
-    if weights is None:
-        return (fetch_weights(entry, offline=offline, progress=progress), entry.overrides) if entry else (None, ())
-    if Path(weights).expanduser().is_file():
-        return Path(weights).expanduser(), ()
-    named = {known.name: known for known in registry.entries()}
-    if str(weights) in named:
-        other = named[str(weights)]
-        return fetch_weights(other, offline=offline, progress=progress), other.overrides
-    raise ValueError(
-        f"Weights {str(weights)!r} are neither a file nor a name of the zoo. {registry.nearest(str(weights), named)}"
-    )

@@ -66,16 +66,51 @@ def test_timm_peers_give_what_they_declare(name):
     assert not any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
 
 
-def test_timm_features_are_timms_own():
+def shake_norms(model):
+    """Moves every batch normalisation far from the identity, that a lost one or its lost activation shows."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values, low, high in (
+                (module.weight.data, 0.6, 1.4),
+                (module.running_var, 0.6, 1.4),
+                (module.bias.data, -0.5, 0.5),
+                (module.running_mean, -0.5, 0.5),
+            ):
+                values.uniform_(low, high, generator=generator)
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "FrozenBN"}, {"freeze_at": 5}], ids=["as is", "FrozenBN", "frozen"])
+@pytest.mark.parametrize("name", TIMM_PEERS)
+def test_timm_features_are_timms_own_frozen_or_not(name, options):
     import timm
 
-    ours = TimmBackbone("mobilenetv3_large_100", out_features=["res3", "res5"]).eval()
-    theirs = timm.create_model("mobilenetv3_large_100", features_only=True, out_indices=(2, 4)).eval()
-    theirs.load_state_dict(ours.model.state_dict())
+    ours = TimmBackbone(name, out_features=["res3", "res5"], **options).eval()
+    index = {stride: i for i, stride in enumerate(timm.create_model(name, features_only=True).feature_info.reduction())}
+    theirs = timm.create_model(name, features_only=True, out_indices=[index[8], index[32]]).eval()
+    shake_norms(theirs)
+    result = ours.model.load_state_dict(theirs.state_dict(), strict=False)
+    assert not result.missing_keys
+    assert all(key.endswith("num_batches_tracked") for key in result.unexpected_keys)
+    assert not options.get("freeze_at") or not any(p.requires_grad for p in ours.parameters())
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for a, b in zip(ours(image).values(), theirs(image), strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=0)
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * b.abs().max().item())
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "mambaout_femto"])
+def test_timm_networks_with_channels_last_and_a_pretraining_size_take_any_image(name):
+    import timm
+
+    ours = TimmBackbone(name)
+    assert_outputs_as_declared(ours, 64, 96)
+    theirs = timm.create_model(name, features_only=True, out_indices=(0, 1, 2, 3)).eval()
+    theirs.load_state_dict(ours.model.state_dict())
+    image = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        for a, b in zip(ours(image).values(), theirs(image), strict=True):
+            torch.testing.assert_close(a, b.permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
 
 
 def test_timm_pixel_statistics_are_on_detectron2s_scale():
@@ -173,6 +208,8 @@ def test_mobilenet_freezing(freeze_at, first_trained):
         (lambda: MobileNetV2(freeze_at=-1), "FREEZE_AT is -1"),
         (lambda: TimmBackbone("convnext_tine"), "convnext_tiny"),
         (lambda: TimmBackbone("vit_tiny_patch16_224"), "strides are 16"),
+        (lambda: TimmBackbone("vit_tiny_patch16_224", out_features=["res4"]), "images of a fixed size"),
+        (lambda: TimmBackbone("hiera_tiny_224"), "images of a fixed size"),
         (lambda: TimmBackbone("resnet18", norm="GN"), "FrozenBN"),
         (lambda: TimmBackbone("resnet18", freeze_at=2), "0 (train all) or 5"),
         (lambda: TimmBackbone("resnet18", out_features=["p2"]), "res2"),
@@ -197,11 +234,16 @@ def test_p6p7_builder_for_retinanet_and_fcos():
     assert from_p5.top_block.p6.in_channels == 256
 
 
-def test_timm_fpn_builders():
+@pytest.mark.parametrize("name", TIMM_PEERS)
+def test_timm_fpn_builder(name):
+    backbone = fpn("timm/faster_rcnn_convnext_tiny_FPN_3x", "MODEL.TIMM.NAME", name)
+    assert list(backbone.output_shape()) == ["p2", "p3", "p4", "p5", "p6"]
+    assert tuple(shape.channels for shape in backbone.bottom_up.output_shape().values()) == TIMM_PEERS[name]
+    assert_outputs_as_declared(backbone, 64, 64)
+
+
+def test_timm_fpn_builder_with_p6_and_p7():
     name = ["MODEL.TIMM.NAME", "mobilenetv3_large_100"]
-    plain = fpn("timm/faster_rcnn_convnext_tiny_FPN_3x", *name)
-    assert list(plain.output_shape()) == ["p2", "p3", "p4", "p5", "p6"]
-    assert_outputs_as_declared(plain, 64, 64)
     p6p7 = fpn("timm/faster_rcnn_convnext_tiny_FPN_3x", *name, "MODEL.BACKBONE.NAME", "build_timm_fpn_p6p7_backbone")
     assert list(p6p7.output_shape()) == ["p2", "p3", "p4", "p5", "p6", "p7"]
 
@@ -227,3 +269,22 @@ def test_lazy_config_instantiates():
     cfg.model.backbone.bottom_up.spec = TINY
     backbone = instantiate(cfg.model.backbone)
     assert list(backbone.output_shape()) == ["p3", "p4", "p5", "p6", "p7"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [(MobileNetV2, {"norm": "FrozenBN"}), (TimmBackbone, {"name": "mobilenetv4_conv_small"})]
+)
+def test_other_bottom_up_networks_in_a_lazy_config(kind, options):
+    from detectron2.config import LazyCall as L
+    from detectron2.config import LazyConfig, instantiate
+
+    from explorer.config import config_path
+
+    cfg = LazyConfig.load(str(config_path("fcos_V_39_FPN_3x")))
+    features = ["res3", "res4", "res5"]
+    cfg.model.backbone.bottom_up = L(kind)(**options, freeze_at=0, out_features=features)
+    cfg.model.backbone.in_features = features
+    backbone = instantiate(cfg.model.backbone)
+    assert isinstance(backbone.bottom_up, kind)
+    assert list(backbone.output_shape()) == ["p3", "p4", "p5", "p6", "p7"]
+    assert_outputs_as_declared(backbone, 128, 256)

@@ -72,3 +72,17 @@ def test_work_that_fails_exits_with_1(call: list[str], tmp_path: Path) -> None:
     done = run(app, [*call, "--out", str(tmp_path / "file" / "run")])
     assert done.exit_code == 1
     assert "file" in done.stderr
+
+
+@pytest.mark.parametrize("start", [["evaluate", "small"], ["train", "--config-file", "small"]])
+@pytest.mark.parametrize(("value", "words"), [("-1", "nothing.pth"), ("--sed", "No such option: --sed")])
+def test_a_negative_value_is_a_value_and_a_mistyped_option_is_not(
+    start: list[str], value: str, words: str, small_config: Path
+) -> None:
+    start = [str(small_config) if word == "small" else word for word in start]
+    data = (
+        ["--data", "nothing.pth:val"] if start[0] == "evaluate" else ["--num-gpus", "0", "MODEL.WEIGHTS", "nothing.pth"]
+    )
+    done = run(app, [*start, *data, "SEED", value])
+    assert done.exit_code == 2
+    assert words in done.stderr

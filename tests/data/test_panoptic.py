@@ -19,7 +19,6 @@ from explorer.data.aerial import make_aerial
 from explorer.data.check import check_coco
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
-from explorer.data.images import ImageError
 from explorer.data.mapper import CocoMapper
 from explorer.data.panoptic import read_labels
 
@@ -216,32 +215,23 @@ def test_broken_panoptic_labels(tiny_panoptic: Tiny, kind: str, breaks: Any, sto
     assert sum(sample is None for sample in samples) == (kind == "damaged-image")
 
 
-def test_inference_stops_at_a_damaged_image_and_keeps_no_labels(tiny_panoptic: Tiny) -> None:
-    name = register_coco(tiny_panoptic.source)
-    mapper = CocoMapper(panoptic_fpn(name), is_train=False)
-    record = DatasetCatalog.get(name)[0]
-    sample = mapper(record)
-    assert sample is not None
-    assert "annotations" not in sample
-    assert (sample["height"], sample["width"]) == (40, 60)
-    content = tiny_panoptic.image(1).read_bytes()
-    tiny_panoptic.image(1).write_bytes(content[: len(content) // 2])
-    with pytest.raises(ImageError, match=r"evaluation stops at a damaged image: .*1\.png"):
-        mapper(record)
-
-
 def test_image_formats_of_the_model(tiny_panoptic: Tiny) -> None:
     name = register_coco(tiny_panoptic.source)
     cfg, record = panoptic_fpn(name), DatasetCatalog.get(name)[0]
-    bgr = CocoMapper(cfg, is_train=False)(record)
+    bgr = CocoMapper(cfg, is_train=True, augmentations=[])(record)
     cfg.INPUT.FORMAT = "RGB"
-    rgb = CocoMapper(cfg, is_train=False)(record)
+    rgb = CocoMapper(cfg, is_train=True, augmentations=[])(record)
     assert bgr is not None
     assert rgb is not None
     assert torch.equal(bgr["image"], rgb["image"].flip(0))
     cfg.INPUT.FORMAT = "L"
     with pytest.raises(ValueError, match=r"INPUT.FORMAT is 'L'; allowed are BGR, RGB"):
-        CocoMapper(cfg, is_train=False)
+        CocoMapper(cfg, is_train=True)
+
+
+def test_evaluation_needs_another_mapper(tiny_panoptic: Tiny) -> None:
+    with pytest.raises(ValueError, match="evaluation reads with ReadForTest"):
+        CocoMapper(panoptic_fpn(register_coco(tiny_panoptic.source)), is_train=False)
 
 
 def test_an_image_without_any_semantic_label_is_skipped(tiny_panoptic: Tiny) -> None:

@@ -19,8 +19,8 @@ from torch import nn
 
 from explorer.config import load_config
 from explorer.data.coco import register_coco
+from explorer.data.panoptic import read_labels
 from explorer.engine.evaluate import evaluate
-from explorer.engine.panoptic_eval import read_panoptic_png
 
 
 class Perturbed(nn.Module):
@@ -45,7 +45,7 @@ class Perturbed(nn.Module):
         found.scores = torch.from_numpy(rng.random(len(things)).round(1)).float()
         answer = {"instances": found}
         if "pan_seg_file_name" in record:
-            ids = np.roll(read_panoptic_png(Path(record["pan_seg_file_name"])), rng.integers(-9, 10, 2), (0, 1))
+            ids = np.roll(read_labels(Path(record["pan_seg_file_name"])), rng.integers(-9, 10, 2), (0, 1))
             answer["panoptic_seg"] = (
                 torch.from_numpy(ids),
                 [s for s in record["segments_info"] if (ids == s["id"]).any()],

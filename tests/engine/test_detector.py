@@ -14,7 +14,7 @@ from pycocotools import mask as mask_api
 
 from explorer.config import config_path, load_config
 from explorer.engine.config_facts import ModelInput
-from explorer.engine.detector import Detector, load_detector, make_detector, pick_device, to_panoptic
+from explorer.engine.detector import Detector, load_detector, make_detector, pick_device, report_from, to_panoptic
 from explorer.zoo.checkpoints import save_safetensors
 
 BuildTiny = Callable[..., Detector]
@@ -129,6 +129,30 @@ def test_weights_are_loaded(tiny: BuildTiny, tmp_path: Path, noise: np.ndarray) 
 
     overridden = load_detector(str(config), overrides=["MODEL.WEIGHTS", str(weights)], device="cpu")
     np.testing.assert_array_equal(overridden.detect(noise).detections.scores, expected.scores)
+
+
+@pytest.mark.parametrize("config", ["faster_rcnn_V_39_FPN_3x", "retinanet_V_39_FPN_3x", "panoptic_fpn_V_39_FPN_3x"])
+def test_the_lowest_score_is_that_of_the_caller(
+    config: str, tiny: BuildTiny, tmp_path: Path, noise: np.ndarray
+) -> None:
+    keys = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "1.0", "MODEL.RETINANET.SCORE_THRESH_TEST", "1.0"]
+    path = tmp_path / "strict.yaml"
+    path.write_text(tiny(config, *keys).cfg.dump(), encoding="utf-8")
+    torch.manual_seed(0)
+    assert len(load_detector(path, device="cpu").detect(noise).detections) == 0
+    torch.manual_seed(0)
+    assert len(load_detector(path, device="cpu", lowest_score=0.0).detect(noise).detections) > 0
+
+
+def test_the_lowest_score_of_a_lazy_config_is_that_of_the_caller() -> None:
+    fast = ["model.backbone.bottom_up.spec=V-19-slim-dw-eSE"]
+    detector = load_detector("fcos_V_39_FPN_3x", overrides=fast, device="cpu", lowest_score=0.05)
+    assert detector.model.test_score_thresh == 0.05
+
+
+def test_a_model_without_a_score_threshold_says_so() -> None:
+    with pytest.raises(ValueError, match="Linear has no score threshold"):
+        report_from(torch.nn.Linear(1, 1), 0.5)
 
 
 def test_missing_weights_are_an_error(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.data.coco import register_coco
+from explorer.data.panoptic import read_labels
 from explorer.engine.panoptic_eval import (
     PanopticEvaluator,
     Tally,
     match_segments,
     panoptic_metrics,
-    read_panoptic_png,
     write_panoptic_png,
 )
 
@@ -109,7 +109,7 @@ def test_pictures_of_another_size_are_refused() -> None:
 def test_ids_survive_a_png(tmp_path: Path) -> None:
     ids = np.array([[0, 1, 255], [256, 65536, 256**3 - 1]], np.int32)
     write_panoptic_png(tmp_path / "ids.png", ids)
-    np.testing.assert_array_equal(read_panoptic_png(tmp_path / "ids.png"), ids)
+    np.testing.assert_array_equal(read_labels(tmp_path / "ids.png"), ids)
 
 
 def obvious(true: np.ndarray, true_segments: Segments, predicted: np.ndarray, predicted_segments: Segments) -> Tally:
@@ -165,9 +165,7 @@ def truths(coco_panoptic_mini: Path) -> list[tuple[int, np.ndarray, Segments]]:
     root = coco_panoptic_mini / "annotations"
     content = json.loads((root / "panoptic_val2017.json").read_text())
     folder = root / "panoptic_val2017"
-    return [
-        (a["image_id"], read_panoptic_png(folder / a["file_name"]), a["segments_info"]) for a in content["annotations"]
-    ]
+    return [(a["image_id"], read_labels(folder / a["file_name"]), a["segments_info"]) for a in content["annotations"]]
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from PIL import Image
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
+from explorer.data.panoptic import read_labels
 from explorer.engine.detector import Detector
-from explorer.engine.panoptic_eval import read_panoptic_png
 from explorer.engine.predict import RESULTS_FILE, coco_annotations, find_images, predict
 from explorer.types import Detections
 
@@ -149,7 +149,7 @@ def test_panoptic_models_write_segments(tiny_panoptic_fpn: Detector, tmp_path: P
     PHOTO.resize((160, 120)).save(tmp_path / "a.png")
     report = predict(tiny_panoptic_fpn, [tmp_path / "a.png"], tmp_path / "out")
     (entry,) = report.document["panoptic"]
-    ids = read_panoptic_png(tmp_path / "out" / entry["file_name"])
+    ids = read_labels(tmp_path / "out" / entry["file_name"])
     assert ids.shape == (120, 160)
     assert {segment["id"] for segment in entry["segments_info"]} == set(np.unique(ids).tolist()) - {0}
     assert {"id", "category", "is_thing"} <= set(entry["segments_info"][0])

@@ -160,14 +160,26 @@ def kill_and_resume(
 
 
 @pytest.mark.parametrize(
-    ("config", "kills"),
-    [(FASTER, 2), ("retinanet_V_39_FPN_3x", 2), pytest.param(FASTER, 12, marks=pytest.mark.slow)],
+    ("config", "kills", "workers"),
+    [
+        (FASTER, 2, 0),
+        ("retinanet_V_39_FPN_3x", 2, 0),
+        pytest.param(FASTER, 2, 1, marks=pytest.mark.slow),
+        pytest.param(FASTER, 12, 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
-    config: str, kills: int, forkserver: Any, short_training: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: str,
+    kills: int,
+    workers: int,
+    forkserver: Any,
+    short_training: Arguments,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     keys = ("SOLVER.MAX_ITER", str(12 * (kills + 1)), "SOLVER.CHECKPOINT_PERIOD", "3", "TEST.EVAL_PERIOD", "10")
+    keys += ("DATALOADER.NUM_WORKERS", str(workers))
 
     def arguments(out: str, *, resume: bool = False) -> Namespace:
         return short_training(config, *keys, out=out, resume=resume)

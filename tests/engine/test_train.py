@@ -6,7 +6,9 @@ import io
 import json
 import math
 import os
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,11 +18,12 @@ from typing import Any
 
 import pytest
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, LazyConfig
 from rich.console import Console
 
 from explorer.config import load_config
-from explorer.engine import launch, train, weights
+from explorer.data.images import ImageError
+from explorer.engine import launch, train
 from explorer.engine.checkpointing import METRICS, read_metrics, read_state
 from explorer.engine.coco_eval import RESULTS_FILE
 from explorer.engine.hooks import facts_line, headline
@@ -28,6 +31,7 @@ from explorer.engine.recipe import yaml_recipe
 from explorer.engine.train import job, parse_arguments, setup
 from explorer.engine.trainer import Trainer
 from explorer.engine.validation import validation_loss
+from explorer.zoo import resolve
 
 pytestmark = pytest.mark.usefixtures("no_log_files")
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +80,59 @@ def test_a_lazy_config_trains_and_is_validated(aerial_few: Path, tmp_path: Path)
     rows = read_metrics(tmp_path / METRICS)
     assert [row["iteration"] for row in rows if "bbox/AP" in row] == [0, 1]
     assert len(losses(rows)) == 2
+
+
+@pytest.fixture
+def damaged_val(aerial_few: Path, tmp_path: Path) -> tuple[str, str]:
+    """Config keys for the test set with its second image cut off, which only decoding it shows."""
+    shutil.copytree(aerial_few, tmp_path / "damaged")
+    image = tmp_path / "damaged/val/000001.jpg"
+    image.write_bytes(image.read_bytes()[:-1000])
+    return "DATASETS.TEST", f"('{tmp_path / 'damaged'}:val',)"
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_damaged_test_image_does_not_end_training_early(
+    workers: str,
+    damaged_val: tuple[str, str],
+    short_training: Arguments,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keys = (*damaged_val, "DATALOADER.NUM_WORKERS", workers)
+    with caplog.at_level("ERROR"), pytest.raises(ImageError, match=r"stops at .* \S+/000001\.jpg: .* damaged"):
+        job(short_training(FASTER, *keys))
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "explorer.engine.hooks"]
+    assert message.startswith("No validation after 2 iterations, training goes on: ")
+    assert "/damaged/val/000001.jpg: the image data is damaged" in message
+    assert len(message.splitlines()) == 1
+    left = {path.name for path in (tmp_path / "run").glob("*.pth")}
+    assert left == {"model_0000001.pth", "model_final.pth"}  # no best
+    assert [row["iteration"] for row in read_metrics(tmp_path / "run" / METRICS)] == [1, 2]
+    args = short_training(FASTER, *keys, resume=True)
+    args.eval_only = True
+    with pytest.raises(ImageError, match=r"000001\.jpg"):
+        job(args)
+
+
+def test_metrics_are_strict_json_where_classes_are_absent(
+    short_training: Arguments, aerial_few: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(aerial_few, tmp_path / "few")
+    file = tmp_path / "few/annotations/instances_val.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:  # COCO's AP of a size without objects is no number
+        annotation["area"] = 100.0
+    file.write_text(json.dumps(content))
+    results = job(short_training(FASTER, "DATASETS.TEST", f"('{tmp_path / 'few'}:val',)"))
+    assert math.isnan(results["bbox"]["APl"])
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    rows = [json.loads(line, parse_constant=refuse) for line in (tmp_path / "run" / METRICS).read_text().splitlines()]
+    assert [row["iteration"] for row in rows if "bbox/AP" in row] == [1, 2]
+    assert not any("bbox/APl" in row for row in rows)
 
 
 def test_the_model_takes_the_classes_of_its_data(short_training: Arguments) -> None:
@@ -127,12 +184,62 @@ def test_weights_of_a_backbone_alone_are_a_start(short_training: Arguments, tmp_
 def test_weights_of_the_zoo_bring_the_pixels_that_they_know(
     short_training: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "fetch_weights", lambda entry: tmp_path / f"{entry.backbone}.safetensors")
+    monkeypatch.setattr(resolve, "fetch_weights", lambda entry, **_: tmp_path / f"{entry.backbone}.safetensors")
     keys = ("MODEL.WEIGHTS", "timm/ese_vovnet39b.ra_in1k")
     cfg = setup(short_training(FASTER, *keys))
     assert str(tmp_path / "V-39-eSE.safetensors") == cfg.MODEL.WEIGHTS
     assert (cfg.INPUT.FORMAT, cfg.MODEL.VOVNET.ESE, cfg.MODEL.PIXEL_STD) == ("RGB", "last", [58.395, 57.12, 57.375])
     assert setup(short_training(FASTER, *keys, "INPUT.FORMAT", "BGR")).INPUT.FORMAT == "BGR"
+
+
+def lazy_arguments(data: Path, *keys: str) -> list[str]:
+    words = [f"dataloader.{part}.dataset.names={data}:val" for part in ("train", "test")]
+    words += ["model.num_classes=6", "model.head.num_classes=6"]
+    return ["--num-gpus", "0", "--config-file", "fcos_V_39_FPN_3x", *words, *keys]
+
+
+def test_weights_of_the_zoo_bring_a_lazy_config_the_pixels_that_they_know(
+    aerial_few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "fetch_weights", lambda entry, **_: tmp_path / f"{entry.backbone}.safetensors")
+    words = lazy_arguments(aerial_few, "train.init_checkpoint=timm/ese_vovnet39b.ra_in1k")
+    cfg = setup(parse_arguments(words))
+    assert str(tmp_path / "V-39-eSE.safetensors") == cfg.train.init_checkpoint
+    assert (cfg.dataloader.train.mapper.image_format, cfg.model.backbone.bottom_up.ese) == ("RGB", "last")
+    assert list(cfg.model.pixel_std) == [58.395, 57.12, 57.375]
+
+
+def gone(entry: Any, **_: Any) -> Path:
+    raise AssertionError("a run that is resumed does not read its start weights")
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_a_run_is_resumed_without_its_start_weights_but_with_what_they_brought(
+    repeated: bool, short_training: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "fetch_weights", lambda entry, **_: tmp_path / "gone.safetensors")
+    keys = ("MODEL.WEIGHTS", "timm/ese_vovnet39b.ra_in1k")
+    first = setup(short_training(FASTER, *keys))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text(first.dump())
+    monkeypatch.setattr(resolve, "fetch_weights", gone)
+    with pytest.raises(AssertionError, match="start weights"):  # there is nothing to resume from yet
+        setup(short_training(FASTER, *keys, resume=True))
+    (tmp_path / "run/last_checkpoint").write_text("model_0000001.pth")
+    second = setup(short_training(FASTER, *(keys if repeated else ()), resume=True))
+    assert second.dump() == first.dump()
+
+
+def test_a_lazy_run_is_resumed_without_its_start_weights_but_with_what_they_brought(
+    aerial_few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "fetch_weights", lambda entry, **_: tmp_path / "gone.safetensors")
+    words = lazy_arguments(aerial_few, f"train.output_dir={tmp_path}")
+    first = setup(parse_arguments([*words, "train.init_checkpoint=timm/ese_vovnet39b.ra_in1k"]))
+    LazyConfig.save(first, str(tmp_path / "config.yaml"))
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+    monkeypatch.setattr(resolve, "fetch_weights", gone)
+    assert setup(parse_arguments(["--resume", *words])) == first
 
 
 def test_evaluating_the_last_checkpoint_gives_the_detections_of_the_run(
@@ -211,9 +318,19 @@ def test_a_seed_makes_a_run_repeatable_and_validation_does_not_disturb_it(
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-@pytest.mark.parametrize("config", [FASTER, "retinanet_V_39_FPN_3x"])
-def test_validation_loss_is_repeatable_and_leaves_the_model_as_it_was(config: str, short_training: Arguments) -> None:
-    recipe = yaml_recipe(setup(short_training(config)))
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        (FASTER, ()),
+        ("retinanet_V_39_FPN_3x", ()),
+        # timm's norms contain their activation: they are containers themselves
+        ("timm/faster_rcnn_convnext_tiny_FPN_3x", ("MODEL.TIMM.NAME", "mobilenetv3_small_100")),
+    ],
+)
+def test_validation_loss_is_repeatable_and_leaves_the_model_as_it_was(
+    config: str, overrides: tuple[str, ...], short_training: Arguments
+) -> None:
+    recipe = yaml_recipe(setup(short_training(config, *overrides)))
     model = recipe.model
     model.train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -313,6 +430,18 @@ def test_two_processes_train_and_write_one_run(start: list[str], short_training:
     assert saved.DATASETS.TEST[0].endswith(":val")
 
 
+def test_two_processes_stop_together_at_a_damaged_test_image(
+    damaged_val: tuple[str, str], short_training: Arguments, tmp_path: Path
+) -> None:
+    keys = short_training(FASTER, *damaged_val, "MODEL.DEVICE", "cpu").opts
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train_net.py", "--num-gpus", "0"]
+    done = command(sys.executable, *start, "--config-file", FASTER, *keys)  # a process that waits would time out
+    assert done.returncode != 0
+    assert "000001.jpg: the image data is damaged" in done.stderr
+    assert done.stdout.count("No validation after 2 iterations, training goes on") == 1  # the first process's log
+    assert (tmp_path / "run/model_final.pth").is_file()
+
+
 def test_the_command_ends_a_wrong_call_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,3 +449,46 @@ def test_the_command_ends_a_wrong_call_with_one_line(
     with pytest.raises(SystemExit, match="2"):
         runpy.run_path(str(ROOT / "train_net.py"), run_name="__main__")
     assert capsys.readouterr().err.startswith("There is no configuration file 'nothing'")
+
+
+def test_weights_that_cannot_be_had_end_the_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path))
+    monkeypatch.setenv("EXPLORER_OFFLINE", "1")
+    words = ["train_net.py", "--config-file", FASTER, "--num-gpus", "0", "MODEL.WEIGHTS", FASTER]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_path(str(ROOT / "train_net.py"), run_name="__main__")
+    error = capsys.readouterr().err
+    assert error.startswith(f"The weights of {FASTER} are wanted offline")
+    assert "`MODEL.WEIGHTS FILE`" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        (
+            "MODEL.VOVNET.CONV_BODY",
+            "V-19-slim-dw-eSE",
+            "MODEL.FPN.OUT_CHANNELS",
+            "16",
+            "MODEL.ROI_BOX_HEAD.FC_DIM",
+            "16",
+        ),
+        pytest.param((), marks=pytest.mark.slow),
+    ],
+    ids=["small", "as shipped"],
+)
+def test_the_command_evaluates_a_coco_folder(body: tuple[str, ...], shared: Path, tmp_path: Path) -> None:
+    words = ["--config-file", "configs/faster_rcnn_V_39_FPN_3x.yaml", "--eval-only", "--num-gpus", "0"]
+    keys = ["DATASETS.TEST", "('../shared/data/coco-tiny:val2017',)", "OUTPUT_DIR", str(tmp_path), *body]
+    keys += ["INPUT.MIN_SIZE_TEST", "64", "INPUT.MAX_SIZE_TEST", "96", "DATALOADER.NUM_WORKERS", "0"]
+    done = command(sys.executable, "train_net.py", *words, *keys)
+    assert done.returncode == 0, done.stderr[-2000:]
+    heading, header, boxes = done.stdout.rpartition("coco-tiny:val2017, ")[2].splitlines()[:3]
+    assert heading == "50 images, in percent:"
+    assert header.split() == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"]
+    assert re.fullmatch(r"boxes( +\d+\.\d\d){9}", boxes.rstrip())
+    assert (tmp_path / "inference" / RESULTS_FILE).is_file()

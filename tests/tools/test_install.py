@@ -208,7 +208,7 @@ def test_only_the_python_part_of_the_index_build_is_unpacked(
         ),
         (
             ["wants OpenSSL 1.1", "wants glibc 3"],
-            "no build starts here, so `explorer browse` cannot run (wants glibc 3)",
+            "no build starts here, so FiftyOne cannot be used (wants glibc 3)",
         ),
     ],
 )
@@ -238,5 +238,9 @@ def test_why_the_database_does_not_start(install: ModuleType, monkeypatch: pytes
     mongod.write_text(f"#!/bin/sh\necho '{loader}' >&2; exit 127\n")
     mongod.chmod(0o755)
     assert install.mongodb_problem() == "libcrypto.so.1.1: cannot open"
-    mongod.write_text("#!/bin/sh\necho db version v6\n")
+    mongod.write_text("#!/bin/sh\necho db version v6\n")  # it answers and yet does not serve
+    assert install.mongodb_problem() == "db version v6"
+    mongod.write_text("#!/bin/sh\nexec sleep 60\n")
+    assert install.mongodb_problem(timeout_s=0.2) == "it said nothing"
+    mongod.write_text("#!/bin/sh\necho Waiting for connections\nexec sleep 60\n")
     assert install.mongodb_problem() is None

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from explorer.backbones.mobilenet import MobileNetV2
+from explorer.backbones.timm_backbone import TimmBackbone
 from explorer.backbones.vovnet import VoVNet
 from explorer.zoo import registry
 from explorer.zoo.checkpoints import CheckpointError, load_weights
@@ -23,6 +24,10 @@ VOVNETS = {
     "ese_vovnet99b": "V-99-eSE",
     "vovnet39a": "V-39",
     "vovnet57a": "V-57",
+}
+NOT_OURS = {
+    "eca_vovnet39b": "attends to channels by ECA, a 1-D convolution over neighbouring channels, in place of eSE",
+    "ese_vovnet39b_evos": "normalises by EvoNorm S0, which has no batch statistics and an activation of its own",
 }
 
 
@@ -45,6 +50,12 @@ def backbone(name, **options):
     return MobileNetV2(**options) if name == "MobileNetV2" else VoVNet(name, **options)
 
 
+def indices_of(model):
+    """Which of a timm model's intermediate maps have stride 4, 8, 16 and 32."""
+    strides = [info["reduction"] for info in model.feature_info]
+    return [strides.index(stride) for stride in (4, 8, 16, 32)]
+
+
 def assert_same_features(theirs, ours, indices):
     image = torch.linspace(-2, 2, 3 * 64 * 96).sin().view(1, 3, 64, 96)
     with torch.no_grad():
@@ -54,6 +65,17 @@ def assert_same_features(theirs, ours, indices):
     for feature, reference in zip(features.values(), expected, strict=True):
         assert feature.shape == reference.shape
         assert (feature - reference).abs().max() <= 1e-5 * reference.abs().max()
+
+
+def test_every_vovnet_of_timm_is_tested_or_excluded_for_a_reason():
+    assert set(timm.list_models("*vovnet*")) == VOVNETS.keys() | NOT_OURS.keys()
+    assert not VOVNETS.keys() & NOT_OURS.keys()
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_excluded_vovnets_do_not_load_by_halves(name):
+    with pytest.raises(CheckpointError, match="nothing was loaded"):
+        load_weights(backbone("V-39-eSE", ese="last"), timm.create_model(name).state_dict())
 
 
 @pytest.mark.parametrize(("name", "ours"), VOVNETS.items())
@@ -136,8 +158,53 @@ def test_a_backbone_finds_its_place_in_a_detector_and_back():
     assert list(align({**inside, "roi_heads.x": torch.zeros(1)}, alone))[-1] == "roi_heads.x"
 
 
-def test_other_timm_models_are_left_alone():
-    assert from_timm(timm.create_model("resnet18").state_dict()) == {}
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        "efficientnet_b0",
+        "efficientnet_lite0",
+        "hgnetv2_b0",
+        "lcnet_050",
+        "mnasnet_small",
+        "mobilenetv2_110d",
+        "mobilenetv3_large_100",
+        "mobilenetv3_small_100",
+        "mobilenetv4_conv_small",
+    ],
+)
+def test_other_timm_models_are_left_alone(name):
+    tensors = timm.create_model(name).state_dict()
+    assert from_timm(tensors) == {}
+    assert list(align(tensors, backbone("MobileNetV2").state_dict())) == list(tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("convnext_atto", "backbone.bottom_up."),  # flattened by timm
+        ("efficientnet_b0", "backbone.bottom_up."),
+        ("ese_vovnet19b_slim_dw", "backbone.bottom_up."),  # ours too, but not here
+        ("mobilenetv2_100", "backbone.bottom_up."),  # likewise
+        ("mobilenetv3_large_100", "backbone.bottom_up."),
+        ("mobilenetv4_conv_small", "backbone.bottom_up."),
+        ("mobilenetv4_conv_small", "bottom_up."),
+        ("mobilenetv4_conv_small", ""),
+        ("regnety_004", "backbone.bottom_up."),
+        ("twins_pcpvt_small", "backbone.bottom_up."),  # wrapped by timm
+    ],
+)
+def test_a_hub_file_fills_a_timm_backbone(name, place):
+    theirs = random_timm(name)
+    module = TimmBackbone(name)
+    for part in reversed(place.split(".")[:-1]):
+        module = torch.nn.ModuleDict({part: module})
+    report = load_weights(module, theirs.state_dict(), allow_partial=True)
+    assert not report.missing
+    assert not report.mismatched
+    assert all(name.startswith(f"{place}model.") for name in report.loaded)
+    assert set(report.loaded) == {k for k in module.state_dict() if not k.endswith("num_batches_tracked")}
+    assert_same_features(theirs, module.get_submodule(place.rstrip(".")), indices_of(theirs))
 
 
 def test_caffe2_resnets_fill_detectron2s():

@@ -101,6 +101,17 @@ def array_of(shape, raw, dtype="f4"):
     )
 
 
+def huge_shape():
+    """18 kB that declare an array of 4,000 sides of 13 kB each, one number referred to again and again."""
+    raw = pickle.dumps(((1 << 100_000),) * 4000, protocol=2)[2:-1]
+    side = raw[raw.index(b"\x8b") :][: 5 + 12_501]
+    shape = b"(" + side + b"q\x64" + b"h\x64" * 3999 + b"t"
+    content = array_of("SHAPE", b"1234")
+    text = pickle.dumps("SHAPE", protocol=3)[2:-3]
+    assert content.count(text) == 1
+    return content.replace(text, shape)
+
+
 def nested_tuples(depth):
     return b"\x80\x02}" + b")" + b"\x85" * depth + b"K\x01s."
 
@@ -110,6 +121,10 @@ def nested_tuples(depth):
     [
         (array_of((10**12,), b"1234"), r"declares an array of shape \(1000000000000,\)"),
         (array_of((2**40, 2**40), b""), "declares an array"),
+        (array_of((1,) * 33, b"1234"), "more dimensions, or longer ones"),
+        (array_of((2**63,), b""), "more dimensions, or longer ones"),
+        (array_of((0, 10**5000), b""), "more dimensions, or longer ones"),
+        (huge_shape(), "more dimensions, or longer ones"),
         (array_of((-1,), b"1234"), "not plain numbers"),
         (array_of((1,), [1.0]), "not plain numbers"),
         (array_of((1,), b"x" * 8, "O"), "type 'O8'"),

@@ -1,0 +1,34 @@
+"""The one progress bar of all commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.cli.running import progress
+
+
+@pytest.mark.parametrize(
+    ("unit", "done", "total", "shown"), [("bytes", 2_500_000, 10_000_000, "2.5/10.0 MB"), ("items", 3, 12, "3/12")]
+)
+def test_bytes_and_items_are_counted_in_their_own_way(
+    unit: str,
+    done: int,
+    total: int,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    with progress("working", unit) as advance:
+        advance(done, total)
+    said = capsys.readouterr()
+    assert "working" in said.err
+    assert shown in said.err
+    assert not said.out
+
+
+def test_nothing_is_shown_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("working") as advance:
+        advance(1, 2)
+    assert capsys.readouterr().err == ""
