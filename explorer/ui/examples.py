@@ -26,7 +26,7 @@ def examples() -> list[Example]:
     return [*aerial, *real, Example("temple (scikit-learn)", _china)]
 
 
-_AERIAL = {"crossing": 7, "marina": 7, "apron": 5}
+_AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
 """Seed by layout."""
 _SCIKIT_IMAGE = {
     "motorcycle (scikit-image)": "stereo_motorcycle",
