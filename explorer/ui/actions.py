@@ -40,7 +40,7 @@ def model_choices(extra: Sequence[str] = ()) -> list[ModelChoice]:
 
 
 def _label(entry: ZooEntry) -> str:
-    return f"{entry.name} · {entry.task} · {entry.status}"
+    return entry.name if entry.bundled else f"{entry.name} · {entry.status}"
 
 
 class Models:

@@ -21,17 +21,17 @@ class Example:
 
 def examples() -> list[Example]:
     """Lists the example photos; none is rendered or read before it is asked for."""
-    aerial = [Example(f"{layout} (made here)", _aerial(layout, seed)) for layout, seed in _AERIAL.items()]
+    aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in _AERIAL.items()]
     real = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
-    return [*aerial, *real, Example("temple (scikit-learn)", _china)]
+    return [*aerial, *real, Example("temple", _china)]
 
 
 _AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
 """Seed by layout."""
 _SCIKIT_IMAGE = {
-    "motorcycle (scikit-image)": "stereo_motorcycle",
-    "coffee (scikit-image)": "coffee",
-    "astronaut (scikit-image)": "astronaut",
+    "motorcycle": "stereo_motorcycle",
+    "coffee": "coffee",
+    "astronaut": "astronaut",
 }
 
 

@@ -67,8 +67,15 @@ def build(extra_models: Sequence[str] = ()) -> gr.Blocks:
                 figure = gr.Plot(label="Detections", show_label=False)
                 note = gr.Markdown(_EMPTY)
                 table = gr.Dataframe(label="Objects by COCO size, and time", interactive=False, visible=False)
+        gr.Markdown("Example photos: aerial scenes made here, photographs from scikit-image and scikit-learn.")
         gallery = gr.Gallery(
-            label="Example photos", columns=7, height=190, object_fit="cover", allow_preview=False, buttons=[]
+            label="Example photos",
+            show_label=False,
+            columns=7,
+            height=190,
+            object_fit="cover",
+            allow_preview=False,
+            buttons=[],
         )
 
         answers = [comparison, figure, table, note]

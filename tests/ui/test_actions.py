@@ -105,7 +105,7 @@ def test_a_file_that_is_no_photo_is_refused_by_name(models, tmp_path):
 def test_choices_are_models_that_can_run_now(monkeypatch):
     class Entry:
         def __init__(self, name, status):
-            self.name, self.status, self.task = name, status, "Faster R-CNN"
+            self.name, self.status, self.bundled = name, status, status == "bundled"
 
     monkeypatch.setattr(
         actions, "entries", lambda: [Entry("demo/a", "bundled"), Entry("b", "download"), Entry("c", "cached")]

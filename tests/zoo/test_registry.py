@@ -28,7 +28,7 @@ def test_weights_start_with_the_released_link_and_go_on_with_mirrors(rows):
         if entry.released and not entry.note:
             assert entry.weights[0] == entry.released["model_url"]
         assert all(url.startswith("https://") for url in entry.weights)
-        if "dropbox" in entry.weights[0]:
+        if not entry.bundled and "dropbox" in entry.weights[0]:
             assert len(entry.weights) >= 2
             assert len({url.split("/s/")[1].removesuffix("?dl=1") for url in entry.weights}) == 1
     imagenet = {e.backbone: e.weights[0] for e in registry.entries() if e.name.startswith("imagenet/")}

@@ -1,0 +1,56 @@
+"""What the README promises exists: its table is the registry's, its files, configs and commands are there."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from explorer.cli import app
+from explorer.config import config_path
+from explorer.zoo.registry import get
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_model_table_is_the_registrys():
+    table = runpy.run_path(str(ROOT / "tools" / "model_table.py"))["table"]()
+    assert table.count("\n") == 1 + 24
+    assert table in README
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
+def test_linked_files_are_there(target):
+    assert (ROOT / target).is_file()
+
+
+@pytest.mark.parametrize("command", ["app", "test"])
+def test_the_two_commands_are_make_targets(command):
+    assert f"make {command} " in README
+    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\$ (explorer .+)$", README, re.MULTILINE))
+def test_every_command_shown_is_understood(line):
+    words = shlex.split(line)[1:]
+    group = words[:2] if words[0] in {"data", "zoo"} else words[:1]
+    result = CliRunner().invoke(app, [*group, "--help"])
+    assert result.exit_code == 0
+    for option in (word for word in words if word.startswith("--")):
+        assert option in result.output or words[:2] == ["data", "make"]
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"--config-file (\S+)", README))))
+def test_every_config_shown_is_shipped(name):
+    assert config_path(name).is_file()
+
+
+MODEL = r"(?:evaluate|predict|show|MODEL\.WEIGHTS) (demo/\S+|timm/\S+|\w+_3x)"
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(MODEL, README))))
+def test_every_model_shown_is_in_the_zoo(name):
+    assert get(name).name == name
