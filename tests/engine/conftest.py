@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +156,12 @@ def no_log_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(train, "default_setup", lambda cfg, args: seed_all(max(cfg.get("SEED", 1), 0)))
     monkeypatch.setattr(train, "setup_logger", lambda *args, **options: None)
+
+
+@pytest.fixture
+def damaged_val(aerial_few: Path, tmp_path: Path) -> tuple[str, str]:
+    """Config keys for the test set with its second image cut off, which only decoding it shows."""
+    shutil.copytree(aerial_few, tmp_path / "damaged")
+    image = tmp_path / "damaged/val/000001.jpg"
+    image.write_bytes(image.read_bytes()[:-1000])
+    return "DATASETS.TEST", f"('{tmp_path / 'damaged'}:val',)"
