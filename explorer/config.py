@@ -37,9 +37,9 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     """Adds this project's keys to a detectron2 config, in place, and returns it.
 
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
-    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `TEST.LOSS_IMAGES` is the number of
-    images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not trained on
-    COCO.
+    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `SOLVER.OPTIMIZER` is `SGD` or `AdamW`. `TEST.LOSS_IMAGES`
+    is the number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was
+    not trained on COCO.
     """
     model = cfg.MODEL
     model.VOVNET = CfgNode()
@@ -61,6 +61,8 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     model.TIMM.NORM = ""
 
     model.FPN.TOP_BLOCK_IN_FEATURE = ""
+
+    cfg.SOLVER.OPTIMIZER = "SGD"
 
     cfg.TEST.LOSS_IMAGES = 64
 

@@ -14,7 +14,8 @@ from detectron2.data import transforms as T
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import print_csv_format
 from detectron2.modeling import build_model
-from detectron2.solver import LRMultiplier, build_lr_scheduler, build_optimizer
+from detectron2.solver import LRMultiplier, build_lr_scheduler, build_optimizer, get_default_optimizer_params
+from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -74,7 +75,7 @@ def yaml_recipe(cfg: CfgNode) -> Recipe:
     """Makes the parts of a run from a yaml config whose data sets are registered."""
     cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
     model = build_model(cfg)
-    optimizer = build_optimizer(cfg, model)
+    optimizer = _optimizer(cfg, model)
     images = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     stream = TrainingStream(
         images,
@@ -157,6 +158,31 @@ def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Builds detectron2's SGD, or AdamW with the same keys for weight decay, learning rates and clipping.
+
+    Raises:
+        ValueError: `SOLVER.OPTIMIZER` is neither.
+    """
+    solver = cfg.SOLVER
+    optimizer: torch.optim.Optimizer
+    if solver.OPTIMIZER == "SGD":
+        optimizer = build_optimizer(cfg, model)
+        return optimizer
+    if solver.OPTIMIZER != "AdamW":
+        raise ValueError(f"SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}: use SGD or AdamW.")
+    groups = get_default_optimizer_params(
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+    )
+    adamw = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+    optimizer = adamw(groups, lr=solver.BASE_LR, weight_decay=solver.WEIGHT_DECAY)
+    return optimizer
+
+
 def _held_out(names: str | Sequence[str], mapper: Mapper, limit: int) -> HeldOut:
     """Returns a function that reads this process's share of the first annotated test images."""
     if not names or not limit:
@@ -166,9 +192,19 @@ def _held_out(names: str | Sequence[str], mapper: Mapper, limit: int) -> HeldOut
     return lambda: ([sample] for image in share if (sample := mapper(image)) is not None)
 
 
-def _precision(device: str) -> torch.dtype:
-    """Chooses float16 with loss scaling on GPUs, as detectron2 does, and bfloat16 on CPUs."""
-    return torch.float16 if device.startswith("cuda") else torch.bfloat16
+def _precision(device: str) -> torch.dtype | None:
+    """Chooses float16 with loss scaling on GPUs, as detectron2 does, and bfloat16 on CPUs that compute in it."""
+    if device.startswith("cuda"):
+        return torch.float16
+    if _computes_in_bfloat16():
+        return torch.bfloat16
+    logger.warning("This processor cannot convolve in bfloat16, which would be many times slower: training in float32.")
+    return None
+
+
+def _computes_in_bfloat16() -> bool:
+    """Says whether oneDNN takes bfloat16 convolutions here; torch's own loops, which stand in for it, are slow."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _shared_seed(seed: int) -> int:

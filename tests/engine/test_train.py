@@ -17,7 +17,7 @@ from detectron2.config import CfgNode, LazyConfig
 from rich.console import Console
 
 from explorer.data.images import ImageError
-from explorer.engine import launch, train
+from explorer.engine import launch, recipe, train
 from explorer.engine.checkpointing import METRICS, read_metrics, read_state
 from explorer.engine.coco_eval import RESULTS_FILE
 from explorer.engine.hooks import facts_line, headline
@@ -255,7 +255,10 @@ def test_expected_results_that_are_not_met_fail_the_run(short_training: Argument
         job(short_training(FASTER, "TEST.EXPECTED_RESULTS", "[['bbox','AP50',99.0,1.0]]"))
 
 
-def test_mixed_precision_trains_on_the_cpu_in_bfloat16(short_training: Arguments, tmp_path: Path) -> None:
+def test_mixed_precision_trains_on_the_cpu_in_bfloat16(
+    short_training: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "_computes_in_bfloat16", lambda: True)  # slow where it does not, but right
     for out, enabled in (("exact", "False"), ("mixed", "True")):
         job(short_training(FASTER, "SOLVER.AMP.ENABLED", enabled, out=out))
     rows = {out: losses(read_metrics(tmp_path / out / METRICS)) for out in ("exact", "mixed")}
@@ -263,6 +266,14 @@ def test_mixed_precision_trains_on_the_cpu_in_bfloat16(short_training: Arguments
     assert rows["mixed"] == pytest.approx(rows["exact"], rel=0.05)
     state = read_state(tmp_path / "mixed/model_final.pth")["model"]
     assert state["backbone.fpn_lateral2.weight"].dtype == torch.float32
+
+
+def test_mixed_precision_is_off_where_the_processor_would_crawl(
+    short_training: Arguments, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recipe, "_computes_in_bfloat16", lambda: False)
+    assert yaml_recipe(setup(short_training(FASTER, "SOLVER.AMP.ENABLED", "True"))).precision is None
+    assert "training in float32" in caplog.text
 
 
 @pytest.mark.gpu
@@ -273,6 +284,16 @@ def test_mixed_precision_trains_on_the_gpu_in_float16(short_training: Arguments,
     state = read_state(tmp_path / "run/model_final.pth")
     assert state["trainer"]["step"]["grad_scaler"]["scale"] > 0
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+
+def test_adamw_takes_the_solvers_keys(short_training: Arguments) -> None:
+    keys = ["SOLVER.OPTIMIZER", "AdamW", "SOLVER.BASE_LR", "0.001", "SOLVER.WEIGHT_DECAY", "0.05"]
+    recipe = yaml_recipe(setup(short_training(FASTER, *keys, "SOLVER.WEIGHT_DECAY_NORM", "0.0")))
+    assert isinstance(recipe.optimizer, torch.optim.AdamW)
+    assert {group["weight_decay"] for group in recipe.optimizer.param_groups} == {0.05, 0.0}
+    assert {group["initial_lr"] for group in recipe.optimizer.param_groups} == {0.001}
+    with pytest.raises(ValueError, match=r"SOLVER\.OPTIMIZER is 'Adam': use SGD or AdamW"):
+        yaml_recipe(setup(short_training(FASTER, "SOLVER.OPTIMIZER", "Adam")))
 
 
 def test_gradient_clipping_bounds_the_step(short_training: Arguments) -> None:
