@@ -23,7 +23,7 @@ from explorer.data.masks import usable
 from explorer.data.panoptic import IGNORE
 from explorer.data.problems import Problem
 
-__all__ = ["class_names", "list_splits", "num_classes", "register_coco"]
+__all__ = ["class_names", "image_root", "list_splits", "num_classes", "register_coco"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,11 @@ def register_coco(source: str) -> str:
 def class_names(name: str) -> tuple[str, ...]:
     """Names of the things of a registered data set, by contiguous class index."""
     return tuple(MetadataCatalog.get(name).thing_classes)
+
+
+def image_root(name: str) -> Path:
+    """The folder that a registered data set's file names are relative to."""
+    return Path(MetadataCatalog.get(name).image_root)
 
 
 def num_classes(name: str) -> int:

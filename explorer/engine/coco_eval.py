@@ -23,6 +23,8 @@ from explorer.engine.artifacts import write_json
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve figures in COCO's order; s, m and l are small, medium and large."""
 RESULTS_FILE = "coco_instances_results.json"
+IMAGES_FILE = "image_ids.json"
+"""The ids of the images that were evaluated: a results file says nothing of images without detections."""
 
 CocoResult = dict[str, Any]
 """One detection in COCO's results format: `image_id`, `category_id`, `bbox` (XYWH, pixels), `score` and, for masks,
@@ -38,7 +40,7 @@ class CocoEvaluator(DatasetEvaluator):
 
     Args:
         dataset: a registered data set whose metadata has `json_file` and `thing_dataset_id_to_contiguous_id`.
-        out: folder in which `evaluate` writes `coco_instances_results.json`.
+        out: folder in which `evaluate` writes `coco_instances_results.json` and `image_ids.json`.
 
     Raises:
         ValueError: if the data set has no COCO annotations.
@@ -84,6 +86,7 @@ class CocoEvaluator(DatasetEvaluator):
         results = list(itertools.chain.from_iterable(by_image.values()))
         if self._out:
             write_json(self._out / RESULTS_FILE, results)
+            write_json(self._out / IMAGES_FILE, list(by_image))
         annotations = self._ground_truth.dataset["annotations"]
         score_masks = any(masks for _, masks in gathered) and any(a.get("segmentation") for a in annotations)
         return OrderedDict(

@@ -89,7 +89,7 @@ def build_evaluator(cfg: Config, dataset: str, out: Path | None = None) -> Datas
     Args:
         cfg: the model's config.
         dataset: a registered data set.
-        out: folder for the detections, `coco_instances_results.json`.
+        out: folder for the detections, `coco_instances_results.json`, and `image_ids.json`.
 
     Raises:
         ValueError: if the data set has other classes, or nothing that the model could be scored on.
@@ -149,7 +149,7 @@ def evaluate(
         model: a detectron2 model; its mode is left as it was.
         cfg: the config it was built from.
         dataset: a registered data set; see `explorer.data.coco.register_coco`.
-        out: folder for the detections, `coco_instances_results.json`.
+        out: folder for the detections, `coco_instances_results.json`, and `image_ids.json`.
         limit: evaluate only on this many images, the first ones.
         progress: called after each image of this process.
 

@@ -29,6 +29,7 @@ def test_figures_are_shown_and_written(call: list[str], tmp_path: Path) -> None:
     assert "small has no weights" in done.stderr
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
         "coco_instances_results.json",
+        "image_ids.json",
         "metrics.json",
         "run.json",
     ]

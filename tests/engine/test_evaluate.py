@@ -16,7 +16,7 @@ from detectron2.data import DatasetCatalog, DatasetMapper
 from PIL import Image
 
 from explorer.data.coco import register_coco
-from explorer.engine.coco_eval import METRICS, RESULTS_FILE
+from explorer.engine.coco_eval import IMAGES_FILE, METRICS, RESULTS_FILE
 from explorer.engine.config_facts import ModelInput
 from explorer.engine.detector import Detector
 from explorer.engine.evaluate import (
@@ -55,7 +55,8 @@ def test_a_model_is_scored_on_boxes_and_masks(tiny_mask_rcnn: Detector, val: str
     assert seen == [(1, 3), (2, 3), (3, 3)]
     chosen = {record["image_id"] for record in DatasetCatalog.get(val)[:3]}
     assert {result["image_id"] for result in json.loads((tmp_path / RESULTS_FILE).read_text())} <= chosen
-    assert [file.name for file in tmp_path.iterdir()] == [RESULTS_FILE]
+    assert json.loads((tmp_path / IMAGES_FILE).read_text()) == sorted(chosen)
+    assert {file.name for file in tmp_path.iterdir()} == {RESULTS_FILE, IMAGES_FILE}
 
 
 def test_the_models_mode_is_left_as_it_was(tiny: Callable[..., Detector], val: str) -> None:
