@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from explorer.engine.draw import class_color
+from explorer.figures.photo import backdrop
 from explorer.types import Detections
-
-_MAX_SIDE_PX = 1600
-"""Longest side of the picture sent to the page; boxes keep the original image's coordinates."""
 
 
 def side_by_side(image_bgr: npt.NDArray[np.uint8], detections: Mapping[str, Detections]) -> go.Figure:
@@ -42,12 +38,10 @@ def side_by_side(image_bgr: npt.NDArray[np.uint8], detections: Mapping[str, Dete
     figure = make_subplots(
         cols=len(detections), rows=1, subplot_titles=list(detections), shared_yaxes="all", horizontal_spacing=0.01
     )
-    picture = _data_uri(image_bgr)
+    picture = backdrop(image_bgr)
     named: set[str] = set()
     for column, found in enumerate(detections.values(), start=1):
-        figure.add_layout_image(
-            source=picture, x=0, y=0, sizex=width, sizey=height, sizing="stretch", layer="below", row=1, col=column
-        )
+        figure.add_layout_image(**picture, row=1, col=column)
         for index in np.unique(found.classes):
             trace = _boxes(found.keep(found.classes == index), int(index))
             trace.showlegend = trace.name not in named
@@ -93,14 +87,3 @@ def _boxes(found: Detections, class_index: int) -> go.Scatter:
 def _height_px(aspect: float, columns: int) -> int:
     """Height of the figure on a page of usual width, so that the pictures fill it without a margin."""
     return int(np.clip(900 / columns / aspect, 220, 620)) + 80
-
-
-def _data_uri(image_bgr: npt.NDArray[np.uint8]) -> str:
-    """The image as a JPEG inside a URI, scaled down where it is larger than a page can show."""
-    scale = _MAX_SIDE_PX / max(image_bgr.shape[:2])
-    if scale < 1:
-        image_bgr = np.asarray(
-            cv2.resize(image_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8
-        )
-    _, encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -1,0 +1,178 @@
+"""How far figures would move with other images: the bootstrap over images, from matches that are computed once.
+
+Images are drawn with replacement; objects in one image are not independent, so images are the unit. Two runs that are
+resampled with the same seed see the same draws, so that their differences are paired.
+
+An image that is drawn twice brings each of its scores twice, and COCO's precision is a maximum over what follows, so
+resampled AP lies a little above the figure, for few objects by more than the interval is wide. That shift is the
+resampling's, not the figure's: intervals are the resamples' percentiles moved so that their mean is the figure.
+
+Source: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6, 10, 13 and 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.errors.accumulate import Accumulator
+from explorer.errors.matching import Matches
+from explorer.errors.metrics import Figures, figures_of, mean_over_classes, score
+from explorer.errors.ordering import Floats, Weights
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+Progress = Callable[[int, int], None]
+"""Called with the number of resamples done and the number in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """A figure and where it would lie with other images. Arrays of one shape, or numbers; the unit is the figure's.
+
+    Attributes:
+        value: on the images as they are.
+        low: lower end; NaN where there is no object.
+        high: upper end.
+        standard_error: standard deviation over resamples.
+        confidence: the interval's, 0 to 1.
+    """
+
+    value: Floats
+    low: Floats
+    high: Floats
+    standard_error: Floats
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False)
+class Resamples:
+    """A run's figures on resampled images.
+
+    Attributes:
+        figures: on the images as they are; says what the axes are.
+        by_class: `(F, A, C, B)` float64, percent; NaN where a resample has no such object.
+        seed: of the draws.
+    """
+
+    figures: Figures
+    by_class: Floats
+    seed: int
+
+    @property
+    def overall(self) -> Floats:
+        """The mean over classes that have objects in the resample, `(F, A, B)`."""
+        return mean_over_classes(self.by_class, axis=2)
+
+    def intervals(self, confidence: float = CONFIDENCE) -> Interval:
+        """Returns each figure's interval over all classes, arrays `(F, A)`."""
+        return _percentages(interval(self.figures.overall, self.overall, confidence))
+
+    def intervals_by_class(self, confidence: float = CONFIDENCE) -> Interval:
+        """Returns each figure's interval by class, arrays `(F, A, C)`."""
+        return _percentages(interval(self.figures.by_class, self.by_class, confidence))
+
+
+def bootstrap(
+    matches: Matches, resamples: int = RESAMPLES, seed: int = 0, progress: Progress | None = None
+) -> Resamples:
+    """Computes a run's figures on resampled images.
+
+    Args:
+        matches: who took whom.
+        resamples: how many.
+        seed: of the draws; runs on the same images get the same draws from the same seed.
+        progress: called after every few resamples.
+
+    Raises:
+        ValueError: there are no images, or fewer than 2 resamples are asked for.
+    """
+    weights = draw(len(matches.run.truth.image_ids), resamples, seed)
+    figures = score(matches)
+    by_class = np.empty((*figures.by_class.shape, resamples))
+    for columns, precision, recall in Accumulator(matches, most=int(weights.max()))(weights):
+        by_class[..., columns] = figures_of(matches, precision, recall)
+        if progress:
+            progress(columns.stop, resamples)
+    return Resamples(figures, by_class, seed)
+
+
+def draw(images: int, resamples: int, seed: int) -> Weights:
+    """Draws as many images as there are, with replacement: how often each was drawn, `(I, B)`.
+
+    Raises:
+        ValueError: there are no images, or fewer than 2 resamples are asked for.
+    """
+    if images < 1:
+        raise ValueError("there are no images to resample")
+    if resamples < 2:
+        raise ValueError(f"{resamples} resamples are asked for; an interval needs at least 2, better {RESAMPLES}")
+    generator = np.random.default_rng(seed)
+    drawn = np.empty((images, resamples), dtype=np.uint16)
+    for resample in range(resamples):
+        drawn[:, resample] = np.bincount(generator.integers(0, images, images), minlength=images)
+    return drawn
+
+
+def interval(value: npt.ArrayLike, resampled: Floats, confidence: float = CONFIDENCE) -> Interval:
+    """Makes a figure's interval from its resamples, which are the last axis of `resampled`; NaN there is left out.
+
+    Raises:
+        ValueError: the confidence is not between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"a confidence of {confidence} is asked for; give one between 0 and 1, as in {CONFIDENCE}")
+    value = np.asarray(value, dtype=np.float64)
+    tail = (1 - confidence) / 2
+    centred = value[..., None] + resampled - _mean(resampled)[..., None]
+    low, high = _quantiles(centred, (tail, 1 - tail))
+    number = (~np.isnan(resampled)).sum(axis=-1)
+    spread = np.sqrt(_mean((centred - value[..., None]) ** 2) * number / np.maximum(number - 1, 1))
+    return Interval(value, low, high, np.where(number > 1, spread, np.nan), confidence)
+
+
+def p_values(value: npt.ArrayLike, resampled: Floats) -> Floats:
+    """How often a difference as large would come up, two-sided, were there none; from its resamples as in `interval`.
+
+    The smallest answer that `B` resamples can give is `2 / (B + 1)`. NaN where there is nothing to resample.
+    """
+    value = np.asarray(value, dtype=np.float64)
+    centred = value[..., None] + resampled - _mean(resampled)[..., None]
+    number = (~np.isnan(centred)).sum(axis=-1)
+    # a hair's breadth around 0, because sums of equal numbers may differ in their last digits
+    beyond = np.minimum((centred <= 1e-9).sum(axis=-1), (centred >= -1e-9).sum(axis=-1))
+    p: Floats = np.where(number > 0, np.minimum(1, 2 * (1 + beyond) / (1 + number)), np.nan)
+    return p
+
+
+def _percentages(given: Interval) -> Interval:
+    """Cuts an interval off where no percentage can be."""
+    return replace(given, low=np.clip(given.low, 0, 100), high=np.clip(given.high, 0, 100))
+
+
+def _mean(values: Floats) -> Floats:
+    known = ~np.isnan(values)
+    number = known.sum(axis=-1)
+    mean: Floats = np.where(known, values, 0).sum(axis=-1) / np.where(number > 0, number, np.nan)
+    return mean
+
+
+def _quantiles(values: Floats, tails: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Quantiles along the last axis of what is not NaN; NaN where all is. NumPy's linear rule, without its warnings."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    number = (~np.isnan(ordered)).sum(axis=-1)
+    low, high = (_at(ordered, np.maximum(number - 1, 0) * tail) for tail in tails)
+    return low, high
+
+
+def _at(ordered: Floats, position: Floats) -> Floats:
+    below = np.floor(position).astype(np.int64)
+    above = np.ceil(position).astype(np.int64)
+    first = np.take_along_axis(ordered, below[..., None], axis=-1)[..., 0]
+    second = np.take_along_axis(ordered, above[..., None], axis=-1)[..., 0]
+    value: Floats = first + (second - first) * (position - below)
+    return value

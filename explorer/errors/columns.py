@@ -1,0 +1,144 @@
+"""What is there and what was found, as columns of numbers: one row per image, per object and per detection."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rle = Mapping[str, Any]
+"""A compressed COCO run-length mask: `{"size": [height, width], "counts": bytes}`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The annotations of a data set, one row per image and one per object; original-image frame, pixels.
+
+    Attributes:
+        image_ids: `(I,)` int64, COCO's ids, ascending.
+        file_names: absolute paths, by image row.
+        image_sizes: `(I, 2)` int64, `(height, width)`.
+        category_ids: `(C,)` int64, COCO's ids, ascending.
+        class_names: by class row.
+        ids: `(G,)` int64, COCO's annotation ids.
+        images: `(G,)` int64, image row of each object; ascending.
+        classes: `(G,)` int64, class row.
+        boxes_xywh: `(G, 4)` float64.
+        areas_px: `(G,)` float64, COCO's `area` (the mask's where the object has one), which decides its size.
+        crowds: `(G,)` bool.
+        masks: one RLE per object, or None where the annotations have none.
+    """
+
+    image_ids: npt.NDArray[np.int64]
+    file_names: tuple[str, ...]
+    image_sizes: npt.NDArray[np.int64]
+    category_ids: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    ids: npt.NDArray[np.int64]
+    images: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int64]
+    boxes_xywh: npt.NDArray[np.float64]
+    areas_px: npt.NDArray[np.float64]
+    crowds: npt.NDArray[np.bool_]
+    masks: tuple[Rle | None, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def of_images(self, image_ids: Collection[int]) -> Truth:
+        """Returns the part of the data set that these images are.
+
+        Raises:
+            ValueError: an image is not in the data set.
+        """
+        wanted = np.unique(np.fromiter(image_ids, dtype=np.int64, count=len(image_ids)))
+        if unknown := np.setdiff1d(wanted, self.image_ids).tolist():
+            raise ValueError(
+                f"{_some('image id', unknown)} not in the data set, which has {len(self.image_ids)} images"
+            )
+        rows = np.searchsorted(self.image_ids, wanted)
+        kept = np.flatnonzero(np.isin(self.images, rows))
+        return replace(
+            self,
+            image_ids=wanted,
+            file_names=tuple(self.file_names[row] for row in rows),
+            image_sizes=self.image_sizes[rows],
+            ids=self.ids[kept],
+            images=np.searchsorted(rows, self.images[kept]),
+            classes=self.classes[kept],
+            boxes_xywh=self.boxes_xywh[kept],
+            areas_px=self.areas_px[kept],
+            crowds=self.crowds[kept],
+            masks=None if self.masks is None else tuple(self.masks[row] for row in kept),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A detector's objects over a data set, one row each; original-image frame, pixels.
+
+    Attributes:
+        images: `(D,)` int64, image row in `Truth`; ascending, and best score first within an image.
+        classes: `(D,)` int64, class row in `Truth`.
+        boxes_xywh: `(D, 4)` float64.
+        scores: `(D,)` float64.
+        masks: one RLE per object, or None for box detectors.
+    """
+
+    images: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int64]
+    boxes_xywh: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    masks: tuple[Rle, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A detector's objects beside the annotations, and where they come from.
+
+    Attributes:
+        name: what to call it in tables: the model's name, or the file's without its suffix.
+        truth: what is there; only the images that the detector was run on.
+        found: what the detector says.
+        facts: `run.json` as `explorer evaluate` wrote it (model, weights, data, overrides, versions); empty for a
+            plain results file.
+        folder: where it was read from; None for a plain results file.
+    """
+
+    name: str
+    truth: Truth
+    found: Found
+    facts: Mapping[str, Any]
+    folder: Path | None = None
+
+
+def in_order(
+    images: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.int64],
+    boxes_xywh: npt.NDArray[np.float64],
+    scores: npt.NDArray[np.float64],
+    masks: tuple[Rle, ...] | None = None,
+) -> Found:
+    """Sorts detections as `Found` wants them; equal scores keep their order, which decides between them in COCO."""
+    order = np.lexsort((-scores, images))
+    return Found(
+        images[order],
+        classes[order],
+        boxes_xywh[order],
+        scores[order],
+        None if masks is None else tuple(masks[row] for row in order),
+    )
+
+
+def _some(what: str, values: list[int]) -> str:
+    """`image id 7 is` or `image ids 7, 8, 9, … are`."""
+    if len(values) == 1:
+        return f"{what} {values[0]} is"
+    return f"{what}s {', '.join(map(str, values[:5]))}{', …' if len(values) > 5 else ''} are"

@@ -1,0 +1,194 @@
+"""Two or more runs on the same images: is one better, at which sizes, and which objects does only one of them find?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap, draw
+from explorer.errors.columns import Truth
+from explorer.errors.matching import Matches
+from explorer.errors.ordering import Weights
+from explorer.errors.outcomes import OperatingPoint, equal_precision, found_by, operating_point
+from explorer.errors.overlaps import Rows
+from explorer.errors.paired import Differences, Group, Tally, differences, outcomes, tallies
+
+Progress = Callable[[int, int], None]
+"""Called with the number of resamples done and the number in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Run B against run A.
+
+    Attributes:
+        a: place of the first run.
+        b: place of the second.
+        differences: B's figures minus A's, arrays `(F, S)` by figure and size bin.
+        differences_by_class: the same by class, arrays `(F, S, C)`.
+        who: `(G,)` int8, who finds each object: its place in `paired.OUTCOMES`, -1 for crowds.
+        tallies: objects by who finds them, by size bin's name and class name (None for all classes).
+    """
+
+    a: int
+    b: int
+    differences: Differences
+    differences_by_class: Differences
+    who: npt.NDArray[np.int8]
+    tallies: Mapping[Group, Tally]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Runs on the same images and classes, side by side.
+
+    Attributes:
+        matches: one per run, with its detections and the objects.
+        iou: from which overlap an object counts as found.
+        points: each run's score threshold and what it gives.
+        found_by: `(R, G)` int64: row of the detection of each run that finds each object, -1 for none and for crowds.
+        resamples: each run's figures, and the same on the same resampled images.
+        pairs: each run against each later one.
+    """
+
+    matches: tuple[Matches, ...]
+    iou: float
+    points: tuple[OperatingPoint, ...]
+    found_by: Rows
+    resamples: tuple[Resamples, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def truth(self) -> Truth:
+        """The objects, in the order of `found_by` and `Pair.who`."""
+        return self.matches[0].run.truth
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The runs' names."""
+        return tuple(matches.run.name for matches in self.matches)
+
+
+def compare(
+    matches: Sequence[Matches],
+    *,
+    iou: float = 0.5,
+    score: float | Sequence[float] | None = None,
+    precision: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compares runs.
+
+    Args:
+        matches: one per run, all with the same settings.
+        iou: from which overlap an object counts as found.
+        score: the score threshold from which an object counts as found, for all runs or one for each; None to
+            choose each run's such that all are right equally often.
+        precision: how often, 0 to 1; None for a half, or what all runs can reach if that is less.
+        resamples: number of resamples of the images.
+        seed: of the draws.
+        confidence: of the intervals, 0 to 1.
+        progress: called after every few resamples.
+
+    Raises:
+        ValueError: the runs have different images, objects or classes or were matched differently, there are fewer
+            than two, both `score` and `precision` are given, or a run does not reach the precision.
+    """
+    _judge(matches)
+    points = _points(matches, iou, score, precision)
+    taking = np.stack([found_by(m, point.score, iou) for m, point in zip(matches, points, strict=True)])
+    resampled = tuple(
+        bootstrap(m, resamples, seed, _part(progress, place, len(matches))) for place, m in enumerate(matches)
+    )
+    weights = draw(len(matches[0].run.truth.image_ids), resamples, seed)
+    pairs = tuple(
+        _pair(matches, taking, resampled, (a, b), weights, confidence)
+        for a, b in itertools.combinations(range(len(matches)), 2)
+    )
+    return Comparison(tuple(matches), iou, points, taking, resampled, pairs)
+
+
+def _judge(matches: Sequence[Matches]) -> None:
+    if len(matches) < 2:
+        raise ValueError(f"a comparison needs at least two runs, not {len(matches)}")
+    first = matches[0]
+    for other in matches[1:]:
+        whose = f"{first.run.name} and {other.run.name}"
+        if fault := _difference(first.run.truth, other.run.truth):
+            raise ValueError(f"{whose} cannot be compared: {fault}")
+        settings = [(m.task, m.thresholds.tolist(), m.bins, m.max_detections) for m in (first, other)]
+        if settings[0] != settings[1]:
+            raise ValueError(f"{whose} were matched differently; match all runs with the same settings")
+
+
+def _difference(a: Truth, b: Truth) -> str | None:
+    """Says in what two runs' annotations differ."""
+    if alone := np.setxor1d(a.image_ids, b.image_ids).tolist():
+        return (
+            f"they were run on {len(a.image_ids)} and {len(b.image_ids)} images, of which {len(alone)} are in one "
+            f"only, the first is image {alone[0]}; run both on the same images"
+        )
+    if a.class_names != b.class_names or not np.array_equal(a.category_ids, b.category_ids):
+        odd = [f"{x!r} and {y!r}" for x, y in zip(a.class_names, b.class_names, strict=False) if x != y]
+        return (
+            f"they have {len(a.class_names)} and {len(b.class_names)} classes"
+            f"{', the first that differ are ' + odd[0] if odd else ''}; run both on the same classes"
+        )
+    same = all(
+        np.array_equal(getattr(a, column), getattr(b, column))
+        for column in ("ids", "images", "classes", "boxes_xywh", "areas_px", "crowds")
+    )
+    return None if same else f"their annotations differ ({len(a)} and {len(b)} objects); read both with the same data"
+
+
+def _points(
+    matches: Sequence[Matches], iou: float, score: float | Sequence[float] | None, precision: float | None
+) -> tuple[OperatingPoint, ...]:
+    if score is None:
+        return equal_precision(matches, precision, iou)
+    if precision is not None:
+        raise ValueError("both a score and a precision are given; give one of them")
+    scores = [score] * len(matches) if isinstance(score, (int, float)) else list(score)
+    if len(scores) != len(matches):
+        raise ValueError(f"{len(scores)} score thresholds are given for {len(matches)} runs; give one, or one for each")
+    return tuple(operating_point(m, s, iou) for m, s in zip(matches, scores, strict=True))
+
+
+def _pair(
+    matches: Sequence[Matches],
+    taking: Rows,
+    resampled: Sequence[Resamples],
+    which: tuple[int, int],
+    weights: Weights,
+    confidence: float,
+) -> Pair:
+    a, b = which
+    truth = matches[a].run.truth
+    who = outcomes(taking[a], taking[b], truth.crowds)
+    by_size = {size.name: np.flatnonzero(size.holds(truth.areas_px)) for size in matches[a].bins}
+    groups: dict[Group, Rows] = {(size, None): rows for size, rows in by_size.items()}
+    for row, class_name in enumerate(truth.class_names):
+        groups |= {(size, class_name): rows[truth.classes[rows] == row] for size, rows in by_size.items()}
+    return Pair(
+        a,
+        b,
+        differences(resampled[a], resampled[b], confidence),
+        differences(resampled[a], resampled[b], confidence, by_class=True),
+        who,
+        tallies(truth, who, groups, weights, confidence),
+    )
+
+
+def _part(progress: Progress | None, place: int, runs: int) -> Progress | None:
+    """Progress of one run among several."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda done, number: report(place * number + done, runs * number)

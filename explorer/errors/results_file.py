@@ -1,0 +1,132 @@
+"""A COCO results file: read, judged entry by entry, and turned into columns."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as mask_api
+
+from explorer.data.masks import is_finite, is_number, judge_mask
+from explorer.errors.columns import Found, Rle, Truth, in_order
+
+Results = Sequence[Mapping[str, Any]]
+"""Detections in COCO's results format: `image_id`, `category_id`, `score`, and `bbox` (XYWH), `segmentation` (RLE)
+or both."""
+
+
+def read_results(path: Path) -> Results:
+    """Reads the list in a COCO results file; `found_among` judges its entries.
+
+    Raises:
+        ValueError: the file is not there, no JSON, or no list.
+    """
+    try:
+        results = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(results, list):
+        raise ValueError(
+            f"{path} holds a {type(results).__name__}; COCO results are a list of detections, each with image_id, "
+            "category_id, bbox [x, y, width, height] and score"
+        )
+    return results
+
+
+def found_among(results: Results, truth: Truth, source: object = "the results") -> Found:
+    """Turns COCO results into columns. Boxes may reach over the image's edge or lie outside, as COCO allows.
+
+    Entries with a mask alone get the mask's box.
+
+    Args:
+        results: any detector's.
+        truth: the images and classes that they are on.
+        source: what to call the results in errors.
+
+    Raises:
+        ValueError: an entry is malformed, its score not finite, its image or class not in `truth`, or some
+            entries have masks and others have none.
+    """
+    sizes = dict(zip(truth.image_ids.tolist(), map(tuple, truth.image_sizes.tolist()), strict=True))
+    categories = frozenset(truth.category_ids.tolist())
+    has_masks = bool(results) and isinstance(results[0], dict) and "segmentation" in results[0]
+    for index, result in enumerate(results):
+        if fault := _judge(result, sizes, categories, has_masks):
+            raise ValueError(f"{source}: detection {index} (counted from 0) {fault}")
+    masks = tuple(_compressed(result["segmentation"]) for result in results) if has_masks else None
+    return in_order(
+        np.searchsorted(truth.image_ids, np.array([r["image_id"] for r in results], dtype=np.int64)),
+        np.searchsorted(truth.category_ids, np.array([r["category_id"] for r in results], dtype=np.int64)),
+        _boxes(results, masks),
+        np.array([r["score"] for r in results], dtype=np.float64),
+        masks,
+    )
+
+
+def _judge(
+    result: Any, sizes: Mapping[int, tuple[int, int]], categories: Collection[int], has_masks: bool
+) -> str | None:
+    if not isinstance(result, dict):
+        return f"is {result!r}, which must be an object with image_id, category_id, bbox and score"
+    image_id, category_id, score = result.get("image_id"), result.get("category_id"), result.get("score")
+    if type(image_id) is not int or image_id not in sizes:
+        return f"is on image {image_id!r}, which is not among the {len(sizes)} images evaluated{_whole(image_id)}"
+    if type(category_id) is not int or category_id not in categories:
+        return (
+            f"has category_id {category_id!r}, which the data set does not have{_whole(category_id)}; "
+            f"its ids are {_listed(sorted(categories))}"
+        )
+    if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
+        return f"on image {image_id} has score {score!r}, which must be a finite number"
+    if ("segmentation" in result) != has_masks:
+        return f"on image {image_id} has {'no' if has_masks else 'a'} mask, unlike those before it; give all or none"
+    if has_masks and (fault := _judge_rle(result["segmentation"], sizes[image_id])):
+        return f"on image {image_id}: {fault}"
+    return _judge_box(result.get("bbox"), image_id, optional=has_masks)
+
+
+def _judge_box(box: Any, image_id: int, *, optional: bool) -> str | None:
+    if box is None and optional:
+        return None
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) and all(map(is_finite, box))):
+        return f"on image {image_id} has bbox {box!r}, which must be four finite numbers [x, y, width, height]"
+    if box[2] < 0 or box[3] < 0:
+        return f"on image {image_id} has bbox {box!r}, of negative size; boxes are [x, y, width, height], not corners"
+    return None
+
+
+def _judge_rle(segmentation: Any, size: tuple[int, int]) -> str | None:
+    """Judges a mask before pycocotools' C code sees it."""
+    if not isinstance(segmentation, dict):
+        return 'a detection\'s segmentation must be a run-length code {"size": [h, w], "counts": …}'
+    return next((what for _, what in judge_mask(segmentation, size)), None)
+
+
+def _compressed(segmentation: Mapping[str, Any]) -> Rle:
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        rle: Rle = mask_api.frPyObjects(segmentation, *segmentation["size"])
+        return rle
+    return {"size": segmentation["size"], "counts": counts.encode("ascii")}
+
+
+def _boxes(results: Results, masks: tuple[Rle, ...] | None) -> npt.NDArray[np.float64]:
+    if masks and not all(result.get("bbox") for result in results):
+        around = mask_api.toBbox(list(masks)).tolist()
+        rows = [result.get("bbox") or box for result, box in zip(results, around, strict=True)]
+    else:
+        rows = [result["bbox"] for result in results]
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def _whole(value: object) -> str:
+    return "" if type(value) is int else " (ids are whole numbers)"
+
+
+def _listed(values: list[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")

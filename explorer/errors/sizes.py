@@ -1,0 +1,66 @@
+"""Size bins: ranges of an object's area in pixels of the original image."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.types import LARGE_AREA_PX, SMALL_AREA_PX
+
+COCO_INFINITY_PX = 1e5**2
+"""The area that COCO takes for infinite."""
+
+
+@dataclass(frozen=True)
+class SizeBin:
+    """A range of areas. Both ends belong to it, as in COCO, so an area of exactly 32² px is small and medium.
+
+    Attributes:
+        name: as in tables.
+        min_area_px: square pixels.
+        max_area_px: square pixels.
+    """
+
+    name: str
+    min_area_px: float
+    max_area_px: float
+
+    def holds(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Tells which of the areas are in the bin."""
+        inside: npt.NDArray[np.bool_] = (areas_px >= self.min_area_px) & (areas_px <= self.max_area_px)
+        return inside
+
+
+ALL = SizeBin("all", 0, COCO_INFINITY_PX)
+COCO_BINS = (
+    ALL,
+    SizeBin("small", 0, SMALL_AREA_PX),
+    SizeBin("medium", SMALL_AREA_PX, LARGE_AREA_PX),
+    SizeBin("large", LARGE_AREA_PX, COCO_INFINITY_PX),
+)
+EDGES_PX = (8, 16, 32, 64, 96, 128, 256)
+"""Sides of the squares between the finer bins."""
+
+
+def bins_between(edges_px: Sequence[float]) -> tuple[SizeBin, ...]:
+    """Makes the bins below, between and above squares of these sides: `under 8²`, `8²–16²`, …, `256² and over`.
+
+    Raises:
+        ValueError: the sides are not positive and ascending.
+    """
+    edges = list(edges_px)
+    if not edges or any(low >= high for low, high in zip([0.0, *edges], [*edges, math.inf], strict=True)):
+        raise ValueError(f"size edges are {edges}: give positive, finite sides in pixels, ascending, as in 16, 32, 96")
+    names = [f"under {edges[0]:g}²", *(f"{a:g}²–{b:g}²" for a, b in itertools.pairwise(edges))]
+    areas = [0, *(edge**2 for edge in edges), COCO_INFINITY_PX]
+    names.append(f"{edges[-1]:g}² and over")
+    return tuple(SizeBin(name, *ends) for name, ends in zip(names, itertools.pairwise(areas), strict=True))
+
+
+FINE_BINS = bins_between(EDGES_PX)
+DEFAULT_BINS = (*COCO_BINS, *FINE_BINS)

@@ -1,0 +1,141 @@
+"""Class activation maps: EigenCAM of a layer, and the gradient CAM of one detection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from torch import Tensor, nn
+
+from explorer.features.capture import as_feature_map, input_frame, preprocess
+from explorer.features.hooks import FeatureRecorder
+from explorer.features.layers import eager, find_layers
+from explorer.features.scores import score_box
+from explorer.types import FeatureMap, MapView
+
+_GRAD_SAYS = (
+    "Where those channels are active that speak for this box being of this class. Other objects like it may be bright "
+    "too, although this box's score does not depend on them. What speaks against the class is not shown."
+)
+_HIRES_SAYS = (
+    "Where the layer's answer speaks for this box being of this class: each place is weighed by the score's own "
+    "gradient there. It holds for small changes, and shows what speaks for the class, not what against it."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionCam:
+    """Why a model calls a box what it does, as far as a gradient can say.
+
+    Attributes:
+        view: the map.
+        level: the pyramid's level that the box is classified from.
+        probability: the model's score of the class for the box, 0 to 1.
+    """
+
+    view: MapView
+    level: str
+    probability: float
+
+
+def eigen_cam(feature: FeatureMap) -> MapView:
+    """Shows the one pattern that accounts for most of what a layer says, whatever the class.
+
+    It is the projection of every place's channels on the first right singular vector, with the sign that makes its sum
+    positive, and nothing below 0. Places of the padding do not count.
+
+    Source: Muhammad and Yeasin, Eigen-CAM, IJCNN 2020 (arXiv 2008.00299).
+    """
+    content = feature.content
+    vectors = content.reshape(len(content), -1).astype(np.float64)  # channels × places
+    channels = len(vectors)
+    # The right singular vector of places × channels; no centring, as in the paper.
+    _, columns = eigh(vectors @ vectors.T, subset_by_index=(channels - 1, channels - 1))
+    projection = columns[:, 0] @ vectors
+    projection = projection if projection.sum() >= 0 else -projection
+    values = np.maximum(projection, 0).reshape(content.shape[1:]).astype(np.float32)
+    says = (
+        "The single strongest pattern in the layer's channels. It often falls on objects, but it knows of no class and "
+        "no detection, and says nothing of what the model decides."
+    )
+    return MapView("EigenCAM", feature.layer, values, feature.frame, says)
+
+
+def detection_cam(
+    model: nn.Module,
+    model_input: Mapping[str, Any],
+    box_xyxy: Sequence[float],
+    class_index: int,
+    *,
+    layer: str | None = None,
+    at_place: bool = False,
+) -> DetectionCam:
+    """Shows which places speak for a detection: a gradient CAM of one box and one class.
+
+    The score is the classifier's, before softmax or sigmoid (see `explorer.features.scores.score_box`), of the box as
+    it is given. Gradients reach back through box head and pooling, so they are zero outside the pooled region at the
+    level itself, and wider in layers below.
+
+    Args:
+        model: a detectron2 detector; it is left as it was, and its parameters get no gradients.
+        model_input: its input for one photo.
+        box_xyxy: in the photo's pixels.
+        class_index: index into the model's classes.
+        layer: where to look; None takes the level that the box is classified from.
+        at_place: weigh each place by its own gradient (HiResCAM), instead of each channel by its mean gradient
+            (Grad-CAM). Then only places that the score depends on can be bright.
+
+    Raises:
+        ValueError: the model, the box, the class or the layer do not allow it; see the message.
+
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017 (arXiv 1610.02391), Equations 1 and 2; Draelos and Carin, HiResCAM
+    (arXiv 2011.08891).
+    """
+    model = eager(model)
+    images = preprocess(model, model_input)
+    frame = input_frame(model, model_input)
+    backbone = model.get_submodule("backbone")
+    with (
+        FeatureRecorder(model, [layer or "backbone"], copy=False) as recorder,
+        torch.set_grad_enabled(layer is not None),
+    ):
+        # Where all of the backbone is frozen, gradients reach a layer in it only if they are asked for of the pixels.
+        features = backbone(images.tensor.detach().requires_grad_(layer is not None))
+        if layer is None:  # the backbone needs no gradients, which would take most of the time and memory
+            features = {name: tensor.detach().requires_grad_() for name, tensor in features.items()}
+        with torch.enable_grad():
+            score = score_box(model, features, frame, box_xyxy, class_index)
+        name = layer or score.level
+        tensor = recorder[name] if layer else features[name]
+        (gradient,) = torch.autograd.grad(score.logit, tensor, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            f"The score of this box does not depend on {name}: it is computed from {score.level}. Name that level, or "
+            "a layer that it is made from."
+        )
+    stride = find_layers(model, [name])[0].stride
+    values = gradient_map(tensor, gradient, at_place=at_place)
+    feature = as_feature_map(values, name, frame, stride=stride)
+    return DetectionCam(_view(feature, at_place=at_place), score.level, score.probability)
+
+
+def gradient_map(activations: Tensor, gradients: Tensor, *, at_place: bool = False) -> Tensor:
+    """Combines `(1, channels, rows, columns)` activations and a score's gradients into `(1, 1, rows, columns)`.
+
+    Args:
+        activations: what the layer gave.
+        gradients: derivative of the score by each of them.
+        at_place: see `detection_cam`.
+    """
+    weights = gradients if at_place else gradients.mean(dim=(2, 3), keepdim=True)
+    combined: Tensor = (weights * activations).sum(dim=1, keepdim=True).clamp(min=0).detach()
+    return combined
+
+
+def _view(feature: FeatureMap, *, at_place: bool) -> MapView:
+    kind, says = ("HiResCAM", _HIRES_SAYS) if at_place else ("Grad-CAM", _GRAD_SAYS)
+    return MapView(kind, feature.layer, feature.content[0], feature.frame, says)

@@ -1,0 +1,150 @@
+"""How a detectron2 model scores one box as one class, and at which level of its pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from detectron2.modeling.meta_arch import FCOS, RetinaNet
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
+from detectron2.modeling.poolers import assign_boxes_to_levels
+from detectron2.modeling.roi_heads import StandardROIHeads
+from detectron2.structures import Boxes, Instances, pairwise_iou
+from torch import Tensor, nn
+
+from explorer.features.layers import eager
+from explorer.features.places import check_box
+from explorer.types import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class BoxScore:
+    """A model's opinion of one box.
+
+    Attributes:
+        logit: what the classifier gives for the class before softmax or sigmoid; a scalar that has gradients.
+        probability: the same after softmax or sigmoid, 0 to 1.
+        level: the backbone's feature that it was computed from.
+    """
+
+    logit: Tensor
+    probability: float
+    level: str
+
+
+def assigned_level(model: nn.Module, frame: Frame, box_xyxy: Sequence[float]) -> str:
+    """Returns the backbone's feature that a box belongs to, by the model's own rule.
+
+    For R-CNNs it is the level that the box is pooled from, which depends on its area in the resized photo. For
+    RetinaNet and FCOS it is the level with most of the anchors that training would match with the box.
+
+    Args:
+        model: a detectron2 detector.
+        frame: of the detector's input or of any map of the same photo.
+        box_xyxy: in the photo's pixels.
+
+    Raises:
+        ValueError: the model has no such rule, the box is none, or no anchor matches it.
+    """
+    check_box(frame, box_xyxy)
+    model = eager(model)
+    boxes = Boxes(torch.as_tensor(frame.to_input(box_xyxy), dtype=torch.float32)[None])
+    if isinstance(model, RetinaNet):
+        return _matched_level(model, frame, boxes)
+    heads = _box_heads(model)
+    pooler = heads.box_pooler
+    index = 0
+    if len(pooler.level_poolers) > 1:
+        rule = (pooler.min_level, pooler.max_level, pooler.canonical_box_size, pooler.canonical_level)
+        index = int(assign_boxes_to_levels([boxes], *rule))
+    return str(heads.box_in_features[index])
+
+
+def score_box(
+    model: nn.Module, features: Mapping[str, Tensor], frame: Frame, box_xyxy: Sequence[float], class_index: int
+) -> BoxScore:
+    """Computes the score that a detector gives a box for a class.
+
+    R-CNNs classify the box itself, as if it had been proposed. RetinaNet and FCOS classify what they predict at each
+    place; taken is the prediction whose box overlaps the given one most.
+
+    Args:
+        model: a detectron2 detector in evaluation mode.
+        features: what its backbone gave for one photo.
+        frame: of the detector's input.
+        box_xyxy: in the photo's pixels.
+        class_index: index into the model's classes.
+
+    Raises:
+        ValueError: the model is of another kind, the class unknown, or the box none.
+    """
+    check_box(frame, box_xyxy)
+    model = eager(model)
+    part = model if isinstance(model, RetinaNet) else _box_heads(model)
+    if not 0 <= class_index < part.num_classes:
+        raise ValueError(f"There is no class {class_index}; the model has {part.num_classes}, from 0.")
+    device = next(model.parameters()).device
+    box = Boxes(torch.as_tensor(frame.to_input(box_xyxy), dtype=torch.float32, device=device)[None])
+    if isinstance(model, RetinaNet):
+        return _dense_score(model, features, frame, box, class_index)
+    pooled = part.box_pooler([features[name] for name in part.box_in_features], [box])
+    predictions = part.box_predictor(part.box_head(pooled))
+    proposal = Instances(frame.resized_size, proposal_boxes=box)
+    (probabilities,) = part.box_predictor.predict_probs(predictions, [proposal])
+    logit = predictions[0][0, class_index]
+    return BoxScore(logit, float(probabilities[0, class_index]), assigned_level(model, frame, box_xyxy))
+
+
+def _box_heads(model: nn.Module) -> StandardROIHeads:
+    """The part of an R-CNN that classifies boxes from pooled features."""
+    heads = getattr(model, "roi_heads", None)
+    if isinstance(heads, StandardROIHeads) and not isinstance(heads.box_predictor, nn.ModuleList):
+        return heads
+    kind = type(model).__name__ + (f" with {type(heads).__name__}" if heads is not None else "")
+    raise ValueError(
+        f"The score of one box cannot be computed for a {kind}: known are R-CNNs with StandardROIHeads (Faster, Mask, "
+        "Panoptic FPN), RetinaNet and FCOS."
+    )
+
+
+def _matched_level(model: RetinaNet, frame: Frame, boxes: Boxes) -> str:
+    names = model.head_in_features
+    strides = [model.backbone.output_shape()[name].stride for name in names]
+    device = next(model.parameters()).device
+    shapes = [[-(-size // stride) for size in frame.padded_size] for stride in strides]
+    anchors = model.anchor_generator([torch.empty(1, 1, *shape, device=device) for shape in shapes])
+    truth = Instances(
+        frame.resized_size, gt_boxes=boxes.to(device), gt_classes=torch.zeros(1, dtype=torch.long).to(device)
+    )
+    labels, _ = model.label_anchors(anchors, [truth])
+    matched = [int((part == 0).sum()) for part in labels[0].split([len(each) for each in anchors])]
+    if not any(matched):
+        raise ValueError(f"No anchor of {type(model).__name__} matches the box: it is too small to hold one's centre.")
+    return str(names[max(range(len(names)), key=matched.__getitem__)])
+
+
+def _dense_score(
+    model: RetinaNet, features: Mapping[str, Tensor], frame: Frame, box: Boxes, class_index: int
+) -> BoxScore:
+    maps = [features[name] for name in model.head_in_features]
+    predictions = model.head(maps)
+    logits, deltas = (
+        [permute_to_N_HWA_K(each, size)[0] for each in part]
+        for part, size in zip(predictions[:2], (model.num_classes, 4), strict=True)
+    )
+    anchors = model.anchor_generator(maps)
+    with torch.no_grad():
+        decoded = [
+            model.box2box_transform.apply_deltas(part, each.tensor) for part, each in zip(deltas, anchors, strict=True)
+        ]
+        candidates = Boxes(torch.cat(decoded))
+        candidates.clip(frame.resized_size)
+        place = int(pairwise_iou(box, candidates)[0].argmax())
+    level = int((torch.tensor([len(each) for each in anchors]).cumsum(0) <= place).sum())
+    logit = torch.cat(logits)[place, class_index]
+    probability = float(logit.sigmoid())
+    if isinstance(model, FCOS):  # its scores weigh the class by how central the place is
+        centre = torch.cat([permute_to_N_HWA_K(each, 1)[0, :, 0] for each in predictions[2]])[place]
+        probability = float((logit.sigmoid() * centre.sigmoid()).sqrt())
+    return BoxScore(logit, probability, str(model.head_in_features[level]))
