@@ -23,15 +23,24 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_file: JsonFile = None,
 ) -> None:
-    """Measure a model on a data set: AP of boxes and masks, panoptic quality."""
+    """Measure a model on a data set: AP of boxes and masks, panoptic quality.
+
+    With --out: figures, detections in COCO's format, and report.html with figures by size, error types and misses.
+    """
     from rich.console import Console
 
     from explorer.data.coco import register_coco
     from explorer.engine.artifacts import plain
+    from explorer.engine.artifacts import write_json as write_file
+    from explorer.engine.coco_eval import RESULTS_FILE
     from explorer.engine.detector import load_detector
     from explorer.engine.evaluate import evaluate as run
     from explorer.engine.evaluate import metrics_as_dict, write_run
     from explorer.engine.tables import class_table, figure_tables
+    from explorer.errors.runs import load_run
+    from explorer.report.analysis import analyse
+    from explorer.report.document import run_document
+    from explorer.report.page import write_run_page
 
     with exit_codes():
         dataset = register_coco(data)
@@ -42,7 +51,12 @@ def evaluate(
         with progress("evaluating") as advance:
             metrics = run(detector.model, detector.cfg, dataset, out=out, limit=limit, progress=advance)
         if out:
-            write_run(out, detector, data, metrics, overrides or ())
+            write_run(out, detector, data, metrics, overrides or (), model)
+            if (out / RESULTS_FILE).is_file():
+                with progress("resampling") as advance:
+                    analysis = analyse(load_run(out), progress=advance)
+                write_file(out / "report.json", run_document(analysis), indent=2)
+                write_run_page(analysis, out / "report.html")
         if json_file:
             write_json(plain({"model": detector.name, "data": data} | metrics_as_dict(metrics)), json_file)
     if json_file != "-":
@@ -51,3 +65,5 @@ def evaluate(
         for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
             if table:
                 console.print(table)
+        if out:
+            console.print(f"[dim]-> {out}[/]", highlight=False)

@@ -195,7 +195,14 @@ def metrics_as_dict(metrics: Metrics) -> dict[str, Any]:
     return {"values": metrics.values, "images": metrics.images, **metrics.details}
 
 
-def write_run(out: Path, detector: Detector, data: str, metrics: Metrics, overrides: Sequence[str] = ()) -> None:
+def write_run(
+    out: Path,
+    detector: Detector,
+    data: str,
+    metrics: Metrics,
+    overrides: Sequence[str] = (),
+    model: str | None = None,
+) -> None:
     """Writes an evaluation's `metrics.json` and, saying where the figures come from, `run.json`.
 
     Args:
@@ -204,6 +211,7 @@ def write_run(out: Path, detector: Detector, data: str, metrics: Metrics, overri
         data: the data as the user named it.
         metrics: the figures.
         overrides: the `KEY VALUE` pairs that changed its config.
+        model: the zoo name or config file that it was built from; the detector's name where None.
     """
     write_json(out / "metrics.json", metrics_as_dict(metrics), indent=2)
     weights = detector.weights
@@ -211,6 +219,7 @@ def write_run(out: Path, detector: Detector, data: str, metrics: Metrics, overri
         out / "run.json",
         {
             "model": detector.name,
+            "config": model or detector.name,
             "weights": weights and {"path": weights, "sha256": sha256_of(weights)},
             "data": data,
             "images": metrics.images,

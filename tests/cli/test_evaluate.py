@@ -31,6 +31,8 @@ def test_figures_are_shown_and_written(call: list[str], tmp_path: Path) -> None:
         "coco_instances_results.json",
         "image_ids.json",
         "metrics.json",
+        "report.html",
+        "report.json",
         "run.json",
     ]
     assert json.loads((tmp_path / "run/run.json").read_text())["overrides"] == ["INPUT.MAX_SIZE_TEST", "100"]

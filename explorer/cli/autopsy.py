@@ -1,0 +1,84 @@
+"""`explorer autopsy`: where in the detector each missed object of a run was lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import exit_codes, progress
+
+_NO_MODEL = (
+    "A results file says what was detected, not what happened before: this is each object's fate as far as detections "
+    "tell. Name the model with --model to follow objects through its stages."
+)
+
+
+def autopsy(
+    run: Annotated[Path, typer.Argument(help="A folder of `explorer evaluate --out`, or a COCO results file.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What a results file was run on.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A zoo name or a config file, instead of the run's own.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the run's own.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the results, instead of the run's.")] = None,
+    score: Annotated[
+        float | None, typer.Option("--score", help="Scores must exceed this, instead of the model's own threshold.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """Find out where each missed object was lost: proposals, box head, suppression, thresholds.
+
+    Writes autopsy.json, objects.json (COCO annotations with their verdicts) and report.html. Needs a Faster, Mask or
+    Panoptic R-CNN; of other detectors' results it says what detections alone can tell.
+    """
+    from rich.console import Console
+
+    from explorer.engine.artifacts import plain
+    from explorer.engine.artifacts import write_json as write_file
+    from explorer.engine.detector import load_detector
+    from explorer.errors.autopsy import AUTOPSY_FILE
+    from explorer.errors.autopsy import autopsy as examine
+    from explorer.errors.runs import load_run
+    from explorer.report.analysis import analyse, model_of
+    from explorer.report.document import annotations_with, fate_columns, run_document
+    from explorer.report.page import write_run_page
+    from explorer.report.tables import autopsy_grid, fate_grid
+
+    with exit_codes():
+        given = load_run(run, data)
+        folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
+        found = None
+        if model is not None or given.folder is not None:
+            recipe = model_of(given, model, weights)
+            with progress("fetching weights", "bytes") as advance:
+                detector = load_detector(
+                    recipe.model,
+                    weights=recipe.weights,
+                    overrides=recipe.overrides,
+                    device=device,
+                    progress=advance,
+                )
+            if detector.weights is None:
+                typer.echo(f"{detector.name} has no weights: these are verdicts on a random model.", err=True)
+            with progress("following objects") as advance:
+                found = examine(detector, given.truth, score_threshold=score, progress=advance)
+            found.write(folder / AUTOPSY_FILE)
+        with progress("resampling") as advance:
+            analysis = analyse(given, autopsy=found, progress=advance)
+        document = run_document(analysis)
+        write_file(folder / "objects.json", annotations_with(given.truth, fate_columns(analysis)))
+        page = write_run_page(analysis, folder / "report.html")
+        if json_file:
+            write_json(plain(document), json_file)
+    if found is None:
+        typer.echo(_NO_MODEL, err=True)
+    if json_file != "-":
+        console = Console()
+        console.print((autopsy_grid(found) if found else fate_grid(analysis.taxonomy)).on_terminal())
+        console.print(f"\n[dim]-> {page}[/]", highlight=False)

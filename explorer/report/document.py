@@ -1,0 +1,159 @@
+"""Reports as JSON, and as COCO annotations that say of each object what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from explorer.errors.bootstrap import Interval
+from explorer.errors.columns import Truth
+from explorer.errors.compare import Comparison, Pair
+from explorer.errors.oracles import Gains
+from explorer.errors.paired import OUTCOMES
+from explorer.errors.sizes import COCO_BINS
+from explorer.errors.taxonomy import ErrorType
+from explorer.report.analysis import RunAnalysis
+
+Json = dict[str, Any]
+
+
+def run_document(analysis: RunAnalysis) -> Json:
+    """Returns one run's report: figures in percent by size bin with intervals, by class, error counts and gains."""
+    figures, given = analysis.resamples.figures, analysis.resamples.intervals()
+    sizes = [size.name for size in figures.bins]
+    counts = {size.name: analysis.taxonomy.counts(size) for size in COCO_BINS}
+    document: Json = {
+        "name": analysis.run.name,
+        "task": analysis.matches.task,
+        "images": figures.images,
+        "objects": dict(zip(sizes, figures.objects.sum(axis=1).tolist(), strict=True)),
+        "coco": dict(figures.coco()),
+        "by_size": {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)},
+        "by_class": {
+            name: {
+                figure: dict(zip(sizes, figures.by_class[row, :, column].tolist(), strict=True))
+                for row, figure in enumerate(figures.names)
+            }
+            for column, name in enumerate(figures.class_names)
+        },
+        "operating_point": vars(analysis.point),
+        "errors": {
+            size: {kind.label: int(number.sum()) for kind, number in own.items()} for size, own in counts.items()
+        },
+        "gains_points": {gains.size.name: _gains(gains.alone) for gains in analysis.gains},
+        "confidence": given.confidence,
+        "resamples": analysis.resamples.by_class.shape[-1],
+        "seed": analysis.resamples.seed,
+    }
+    if analysis.autopsy is not None:
+        document["autopsy"] = {
+            group.bin.name: {verdict.name.lower(): number for verdict, number in group.counts.items()}
+            for group in analysis.autopsy.by_size()
+        }
+    return document
+
+
+def comparison_document(comparison: Comparison, analyses: tuple[RunAnalysis, ...]) -> Json:
+    """Returns a comparison's report: each run's, and of each pair differences by size and objects by who finds them."""
+    return {
+        "iou": comparison.iou,
+        "runs": [run_document(analysis) for analysis in analyses],
+        "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
+    }
+
+
+def annotations_with(truth: Truth, columns: Mapping[str, list[Any]]) -> Json:
+    """Returns the objects as COCO annotations, each with what became of it, for any tool that reads COCO.
+
+    Args:
+        truth: the objects.
+        columns: further fields by name, one value per object.
+    """
+    rows = range(len(truth))
+    return {
+        "images": [
+            {"id": image_id, "file_name": name, "height": height, "width": width}
+            for image_id, name, (height, width) in zip(
+                truth.image_ids.tolist(), truth.file_names, truth.image_sizes.tolist(), strict=True
+            )
+        ],
+        "categories": [
+            {"id": category, "name": name}
+            for category, name in zip(truth.category_ids.tolist(), truth.class_names, strict=True)
+        ],
+        "annotations": [
+            {
+                "id": int(truth.ids[row]),
+                "image_id": int(truth.image_ids[truth.images[row]]),
+                "category_id": int(truth.category_ids[truth.classes[row]]),
+                "bbox": truth.boxes_xywh[row].tolist(),
+                "area": float(truth.areas_px[row]),
+                "iscrowd": int(truth.crowds[row]),
+                **{name: column[row] for name, column in columns.items()},
+            }
+            for row in rows
+        ],
+    }
+
+
+def found_by_columns(comparison: Comparison) -> dict[str, list[Any]]:
+    """Returns, for `annotations_with`, the runs that find each object, and with which scores."""
+    names = comparison.names
+    scores = [np.append(matches.run.found.scores, np.nan) for matches in comparison.matches]
+    finders = [
+        {
+            name: float(own[detection])
+            for name, own, detection in zip(names, scores, detections, strict=True)
+            if detection >= 0
+        }
+        for detections in comparison.found_by.T.tolist()
+    ]
+    return {"found_by": finders}
+
+
+def fate_columns(analysis: RunAnalysis) -> dict[str, list[Any]]:
+    """Returns, for `annotations_with`, each object's error type and, where there is an autopsy, its verdict."""
+    columns: dict[str, list[Any]] = {
+        "error_type": [ErrorType(kind).label for kind in analysis.taxonomy.object_types.tolist()]
+    }
+    if analysis.autopsy is not None:
+        columns["verdict"] = [finding.verdict.name.lower() for finding in analysis.autopsy.findings]
+        columns["fpn_level"] = [analysis.autopsy.level_names[f.fpn_level] for f in analysis.autopsy.findings]
+    return columns
+
+
+def _pair(comparison: Comparison, pair: Pair) -> Json:
+    figures, given = comparison.resamples[0].figures, pair.differences
+    sizes = [size.name for size in figures.bins]
+    differences = {
+        name: {
+            size: entry
+            | {
+                "p_value": float(given.p_values[row, place]),
+                "settled": bool(given.settled[row, place]),
+                "more_images": float(given.more_images[row, place]),
+            }
+            for place, (size, entry) in enumerate(_by_size(given.points, row, sizes).items())
+        }
+        for row, name in enumerate(figures.names)
+    }
+    return {
+        "a": comparison.names[pair.a],
+        "b": comparison.names[pair.b],
+        "differences_b_minus_a": differences,
+        "objects": [vars(tally) for tally in pair.tallies.values()],
+        "outcomes": list(OUTCOMES),
+    }
+
+
+def _by_size(given: Interval, row: int, sizes: list[str]) -> dict[str, Json]:
+    ends = zip(given.value[row].tolist(), given.low[row].tolist(), given.high[row].tolist(), strict=True)
+    return {
+        size: {"value": value, "low": low, "high": high} for size, (value, low, high) in zip(sizes, ends, strict=True)
+    }
+
+
+def _gains(gains: Gains) -> Json:
+    return {"ap50": gains.mean_ap, **gains.mean}

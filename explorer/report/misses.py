@@ -1,0 +1,136 @@
+"""The most telling misses of a run: for every way of losing an object, those on which the detector was nearest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.errors.matching import NOBODY
+from explorer.errors.outcomes import found_by
+from explorer.errors.overlaps import overlaps
+from explorer.errors.taxonomy import ErrorType
+from explorer.report.analysis import RunAnalysis
+
+MOST = 24
+MOST_PER_IMAGE = 2
+
+_TYPE_REASONS = {
+    ErrorType.CORRECT: "scored below the threshold",
+    ErrorType.CLASSIFICATION: "taken for another class",
+    ErrorType.LOCALISATION: "box too far off",
+    ErrorType.MISSED: "no detection near enough",
+}
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The detection that came nearest to a missed object.
+
+    Attributes:
+        box_xywh: pixels of the original image.
+        class_name: what it was taken for.
+        score: its score.
+        iou: its overlap with the object.
+    """
+
+    box_xywh: tuple[float, float, float, float]
+    class_name: str
+    score: float
+    iou: float
+
+
+@dataclass(frozen=True)
+class Miss:
+    """An object that a run does not find at its operating point.
+
+    Attributes:
+        row: in `Truth`.
+        reason: where it died, or its error type where no autopsy says.
+        nearest: the detection that overlaps it most, of any class and score; None where none touches it.
+        rival_score: with which score another run finds it; NaN for none.
+    """
+
+    row: int
+    reason: str
+    nearest: Nearest | None
+    rival_score: float = float("nan")
+
+
+def telling_misses(analysis: RunAnalysis, rival: RunAnalysis | None = None, most: int = MOST) -> tuple[Miss, ...]:
+    """Chooses misses to look at: of every reason in turn, small objects and near misses first.
+
+    Objects that a rival finds come before all others, the surest first: they can be found. At most two are of one
+    image, so that one crowded image does not fill the page.
+
+    Args:
+        analysis: of the run whose misses are wanted.
+        rival: of another run on the same images.
+        most: how many.
+    """
+    run, iou = analysis.run, 0.5
+    found = found_by(analysis.matches, analysis.point.score, iou)
+    missed = np.flatnonzero((found == NOBODY) & ~run.truth.crowds)
+    reasons = reasons_of(analysis)
+    best, best_iou = _nearest(analysis)
+    rival_scores = _rival_scores(rival, len(run.truth))
+    order = np.lexsort((run.truth.areas_px[missed], -best_iou[missed], -rival_scores[missed]))
+    queues: dict[str, list[int]] = {}
+    for row in missed[order].tolist():
+        queues.setdefault(reasons[row], []).append(row)
+    chosen: list[int] = []
+    in_image: Counter[int] = Counter()
+    while len(chosen) < most and any(queues.values()):
+        for queue in queues.values():
+            while queue:
+                row = queue.pop(0)
+                image = int(run.truth.images[row])
+                if in_image[image] < MOST_PER_IMAGE:
+                    in_image[image] += 1
+                    chosen.append(row)
+                    break
+    return tuple(
+        Miss(
+            row,
+            reasons[row],
+            _described(analysis, int(best[row]), float(best_iou[row])),
+            float(rival_scores[row]) if rival_scores[row] > 0 else float("nan"),
+        )
+        for row in chosen[:most]
+    )
+
+
+def reasons_of(analysis: RunAnalysis) -> list[str]:
+    """Says of each object `(G,)` why it is missed, if it is: by the autopsy, else by the error type."""
+    if analysis.autopsy is None:
+        return [_TYPE_REASONS.get(ErrorType(kind), "") for kind in analysis.taxonomy.object_types]
+    found = _TYPE_REASONS[ErrorType.CORRECT]
+    return [found if not f.verdict.is_miss else f.verdict.label for f in analysis.autopsy.findings]
+
+
+def _nearest(analysis: RunAnalysis) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The detection that overlaps each object most, of any class: its row `(G,)`, -1 for none, and its IoU."""
+    objects = len(analysis.run.truth)
+    pairs = overlaps(analysis.run, analysis.matches.task, least=0.05, same_class=False)
+    best, iou = np.full(objects, NOBODY), np.zeros(objects)
+    order = np.argsort(pairs.ious, kind="stable")  # the last one written is the best
+    best[pairs.objects[order]], iou[pairs.objects[order]] = pairs.detections[order], pairs.ious[order]
+    return best, iou
+
+
+def _rival_scores(rival: RunAnalysis | None, objects: int) -> npt.NDArray[np.float64]:
+    if rival is None:
+        return np.zeros(objects)
+    detections = found_by(rival.matches, rival.point.score)
+    return np.where(detections == NOBODY, 0, np.append(rival.run.found.scores, 0)[detections])
+
+
+def _described(analysis: RunAnalysis, detection: int, iou: float) -> Nearest | None:
+    if detection == NOBODY:
+        return None
+    found = analysis.run.found
+    x, y, width, height = found.boxes_xywh[detection].tolist()
+    class_name = analysis.run.truth.class_names[found.classes[detection]]
+    return Nearest((x, y, width, height), class_name, float(found.scores[detection]), iou)

@@ -1,0 +1,189 @@
+"""Reports as one HTML page that holds all it needs: it opens offline, and nothing in it comes from another place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from explorer.engine.artifacts import replacing
+from explorer.errors.compare import Comparison
+from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, objects_scatter
+from explorer.report.analysis import RunAnalysis
+from explorer.report.crops import miss_figure
+from explorer.report.misses import Miss, telling_misses
+from explorer.report.tables import Grid, autopsy_grid, difference_grid, object_grid, size_grid
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #222; --faint: #777; --line: #ddd; --page: #fff }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --faint: #999; --line: #444; --page: #16181c } }
+body { max-width: 1180px; margin: 0 auto; padding: 1.5rem; font: 15px/1.5 system-ui, sans-serif; color: var(--ink);
+       background: var(--page) }
+h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem }
+p { max-width: 75ch; margin: .3rem 0 } .faint, figcaption { color: var(--faint) }
+.wide { overflow-x: auto } table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th:first-child, td:first-child { text-align: left } td.sure { font-weight: 600 }
+@media (max-width: 900px) { table { font-size: .82rem } th, td { padding-right: .6rem } }
+.misses { display: grid; grid-template-columns: repeat(auto-fill, minmax(216px, 1fr)); gap: 1.2rem; margin-top: 1rem }
+figure { margin: 0 } figcaption { font-size: .82rem; line-height: 1.35; margin-top: .3rem }
+figcaption b { color: var(--ink) }
+.misses svg { width: 100%; display: block; border-radius: 4px } .misses rect { fill: none; stroke-width: 1.6 }
+.object { stroke: #009e73 } .nearest { stroke: #d55e00; stroke-dasharray: 4 2 }
+.bar { stroke: #fff; stroke-width: 3; paint-order: stroke; filter: drop-shadow(0 0 1px #000) }
+.misses text { fill: #fff; font-size: 11px; paint-order: stroke; stroke: #000; stroke-width: 2px }
+.key span { margin-right: 1.2rem }
+.key i { display: inline-block; width: 1.3em; height: .8em; border: 2px solid; margin-right: .4em }
+"""
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{style}</style></head>
+<body>
+<h1>{title}</h1>
+<p class="faint">{below}</p>
+{body}
+</body>
+</html>
+"""
+_CONFIG = {"displaylogo": False, "responsive": True}
+
+
+class _Body:
+    """The sections of a page, plotly.js written once, with the first figure."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._figures = 0
+
+    def section(self, title: str, text: str = "") -> None:
+        self._parts.append(f"<h2>{escape(title)}</h2>" + (f"<p>{text}</p>" if text else ""))
+
+    def figure(self, figure: go.Figure, alternative: str) -> None:
+        html = figure.to_html(
+            include_plotlyjs=self._figures == 0, full_html=False, config=_CONFIG, div_id=f"figure{self._figures}"
+        )
+        self._parts.append(f'<div role="img" aria-label="{escape(alternative)}">{html}</div>')
+        self._figures += 1
+
+    def grid(self, grid: Grid) -> None:
+        lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in grid.head) + "</tr>"]
+        for place, row in enumerate(grid.rows):
+            kind = ' class="sure"' if place in grid.sure else ""
+            lines.append("<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell in row) + "</tr>")
+        self._parts.append(f'<div class="wide"><table>{"".join(lines)}</table></div>')
+
+    def misses(self, analysis: RunAnalysis, misses: Sequence[Miss]) -> None:
+        self._parts.append(
+            '<p class="key faint"><span><i style="border-color:#009e73"></i>the object</span>'
+            '<span><i style="border-color:#d55e00;border-style:dashed"></i>the detection nearest to it</span></p>'
+        )
+        figures = "".join(miss_figure(analysis.run.truth, miss) for miss in misses)
+        self._parts.append(f'<div class="misses">{figures}</div>' if misses else "<p>Nothing is missed.</p>")
+
+    def write(self, title: str, below: str, path: Path) -> Path:
+        page = _PAGE.format(title=escape(title), below=escape(below), style=_STYLE, body="\n".join(self._parts))
+        with replacing(path) as scratch:
+            scratch.write_text(page, encoding="utf-8")
+        return path
+
+
+def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
+    """Writes one run's report: figures by size, error types, the autopsy where there is one, telling misses."""
+    body, name = _Body(), analysis.run.name
+    _sizes(body, [analysis])
+    _errors(body, [analysis])
+    _autopsies(body, [analysis])
+    body.section(
+        "Telling misses",
+        f"Objects that {escape(name)} does not find with IoU 0.5 at score {analysis.point.score:.2f} or more, "
+        f"where {analysis.point.precision_percent:.0f} % of what it shows is right: of each reason in turn, near "
+        "misses first.",
+    )
+    body.misses(analysis, telling_misses(analysis))
+    return body.write(f"{name}: what it finds and what it misses", _about(analysis), path)
+
+
+def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis], path: Path) -> Path:
+    """Writes a comparison: differences with intervals, who finds which objects, error types, telling misses of both."""
+    body = _Body()
+    _sizes(body, analyses)
+    for number, pair in enumerate(comparison.pairs):
+        a, b = comparison.names[pair.a], comparison.names[pair.b]
+        body.section(
+            f"{b} against {a}",
+            "Differences of the figures on the same images, in percentage points, with 95 % intervals from paired "
+            "resamples of the images. Bold: the interval excludes 0.",
+        )
+        body.grid(difference_grid(comparison, pair, _names(analyses)))
+        points = (comparison.points[place] for place in (pair.a, pair.b))
+        thresholds = " and ".join(f"{escape(point.run)} {point.score:.2f}" for point in points)
+        body.section(
+            "Who finds which objects",
+            f"A is {escape(a)}, B is {escape(b)}. An object is found with IoU {comparison.iou:g} at each run's score "
+            f"threshold: {thresholds}. McNemar's test takes the objects of one image for independent; the interval and "
+            "the first p do not.",
+        )
+        body.grid(object_grid(pair))
+        body.figure(
+            objects_scatter(comparison, number),
+            f"Each object by the score that {a} and {b} give it, coloured by size; dashed: the score thresholds.",
+        )
+    _errors(body, analyses)
+    _autopsies(body, analyses)
+    for place, analysis in enumerate(analyses[:2]):
+        rival = analyses[1 - place]
+        body.section(
+            f"Telling misses of {analysis.run.name}",
+            f"Those that {escape(rival.run.name)} finds come first, then near misses, of each reason in turn.",
+        )
+        body.misses(analysis, telling_misses(analysis, rival, most=12))
+    return body.write(" against ".join(comparison.names), _about(analyses[0]), path)
+
+
+def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
+    body.section("Figures by size", "By COCO's rules: objects of other sizes are ignored. Areas are in pixels.")
+    body.grid(size_grid(analyses, _names(analyses)))
+    resamples = [analysis.resamples for analysis in analyses]
+    body.figure(ap_by_size(resamples), "Average precision by object size with 95 % intervals; see the table above.")
+
+
+def _names(analyses: Sequence[RunAnalysis]) -> tuple[str, ...]:
+    """The figures that tables show: AP, AP50 and recall at the largest limit."""
+    return ("AP", "AP50", analyses[0].resamples.figures.names[-1])
+
+
+def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
+    body.section(
+        "Types of error",
+        "What AP50 would gain if only that type were mended, on each size alone (TIDE, Bolya et al. 2020). Gains do "
+        "not add up to what AP lacks: each depends on the errors that stay.",
+    )
+    gains = {analysis.run.name: analysis.gains for analysis in analyses}
+    body.figure(error_types(gains), "Gain in AP50 by type of error and object size.")
+
+
+def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
+    for analysis in analyses:
+        if analysis.autopsy is None:
+            continue
+        body.section(
+            f"Where objects are lost in {analysis.run.name}" if len(analyses) > 1 else "Where objects are lost",
+            f"Each object's last candidate, followed through the detector with scores above "
+            f"{analysis.autopsy.score_threshold:g}: from the proposals through the box head to the detections.",
+        )
+        figure = autopsy_sankey(analysis.autopsy.by_size())
+        body.figure(figure, "Objects of each size by the stage that lost them; see the table below.")
+        body.grid(autopsy_grid(analysis.autopsy))
+
+
+def _about(analysis: RunAnalysis) -> str:
+    figures, facts = analysis.resamples.figures, analysis.run.facts
+    objects = int(figures.objects[0].sum())
+    where = f" of {facts['data']}" if facts.get("data") else ""
+    resamples = analysis.resamples.by_class.shape[-1]
+    return (
+        f"{figures.images:,} images{where}, {objects:,} objects; intervals from {resamples:,} resamples of the images."
+    )

@@ -1,0 +1,135 @@
+"""The tables of reports, the same on a terminal and on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.markup import escape
+from rich.table import Table
+
+from explorer.errors.autopsy import Autopsy
+from explorer.errors.bootstrap import Interval
+from explorer.errors.compare import Comparison, Pair
+from explorer.errors.paired import OUTCOMES
+from explorer.errors.sizes import COCO_BINS
+from explorer.errors.taxonomy import ErrorType, Taxonomy
+from explorer.errors.verdicts import Verdict
+from explorer.report.analysis import RunAnalysis
+from explorer.report.words import interval_words, p_words, settle_words
+
+_SIZES = len(COCO_BINS)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table's words.
+
+    Attributes:
+        head: one per column.
+        rows: cells.
+        sure: places of the rows whose difference is no noise.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sure: tuple[int, ...] = ()
+
+    def on_terminal(self) -> Table:
+        """Lays the words out with rich; what is sure is bold."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, column in enumerate(self.head):
+            table.add_column(escape(column), justify="right" if place else "left", no_wrap=place > 0)
+        for place, row in enumerate(self.rows):
+            table.add_row(*map(escape, row), style="bold" if place in self.sure else None)
+        return table
+
+
+def size_grid(analyses: Sequence[RunAnalysis], names: Sequence[str] = ("AP",)) -> Grid:
+    """Figures in percent by COCO's sizes with their 95 % intervals, one column per run."""
+    figures = analyses[0].resamples.figures
+    objects = figures.objects.sum(axis=1).tolist()
+    given = [analysis.resamples.intervals() for analysis in analyses]
+    rows: list[tuple[str, ...]] = []
+    for name in names:
+        columns = [_ends(own, figures.names.index(name)) for own in given]
+        for size, number, *cells in zip(figures.bins, objects, *columns, strict=False):
+            rows.append((f"{name} {size.name} ({number:,})", *cells))
+    return Grid(("", *(analysis.run.name for analysis in analyses)), tuple(rows))
+
+
+def difference_grid(comparison: Comparison, pair: Pair, names: Sequence[str] = ("AP",)) -> Grid:
+    """By how much B's figures differ from A's, by COCO's sizes, in percentage points."""
+    figures, given = comparison.resamples[0].figures, pair.differences
+    rows: list[tuple[str, ...]] = []
+    sure: list[int] = []
+    for name in names:
+        row = figures.names.index(name)
+        for place, words in enumerate(_ends(given.points, row, signed=True)):
+            settled = bool(given.settled[row, place])
+            sure += [len(rows)] * settled
+            p, more = float(given.p_values[row, place]), float(given.more_images[row, place])
+            rows.append((f"{name} {figures.bins[place].name}", words, p_words(p), settle_words(more, settled)))
+    title = f"{comparison.names[pair.b]} − {comparison.names[pair.a]}"
+    return Grid((title, "difference", "p", "what would settle it"), tuple(rows), tuple(sure))
+
+
+def object_grid(pair: Pair, *, fine: bool = True) -> Grid:
+    """How many objects both runs find, only run A, only run B, or none, by size; `fine` adds the finer sizes."""
+    sizes = {size.name for size in COCO_BINS}
+    tallies = [
+        tally
+        for tally in pair.tallies.values()
+        if tally.class_name is None and tally.objects and (fine or tally.size in sizes)
+    ]
+    rows = tuple(
+        (
+            tally.size,
+            f"{tally.objects:,}",
+            *(f"{getattr(tally, outcome):,}" for outcome in OUTCOMES),
+            interval_words(tally.recall_difference_points, tally.low_points, tally.high_points, signed=True),
+            p_words(tally.image_p_value),
+            p_words(tally.mcnemar_p_value),
+        )
+        for tally in tallies
+    )
+    head = ("found by", "objects", "both", "only A", "only B", "neither", "B − A, %", "p", "p, McNemar")
+    return Grid(head, rows, tuple(i for i, t in enumerate(tallies) if t.low_points > 0 or t.high_points < 0))
+
+
+def autopsy_grid(autopsy: Autopsy) -> Grid:
+    """Where objects of COCO's sizes were lost, in the detector's order; shares of the objects of that size."""
+    groups = autopsy.by_size()
+    rows = tuple(
+        (verdict.label, *(_share(group.counts[verdict], group.objects) for group in groups))
+        for verdict in groups[0].counts
+        if groups[0].counts[verdict] and verdict != Verdict.CROWD
+    )
+    return Grid((autopsy.model, *(f"{group.bin.name} ({group.objects:,})" for group in groups)), rows)
+
+
+def fate_grid(taxonomy: Taxonomy) -> Grid:
+    """What became of objects of COCO's sizes, as far as detections alone can say: TIDE's types."""
+    kinds = {
+        ErrorType.CORRECT: "found",
+        ErrorType.LOCALISATION: "box too far off",
+        ErrorType.CLASSIFICATION: "taken for another class",
+        ErrorType.MISSED: "missed",
+    }
+    numbers = [[int(taxonomy.objects_of(kind, size=size).sum()) for size in COCO_BINS] for kind in kinds]
+    totals = [sum(column) for column in zip(*numbers, strict=True)]
+    rows = tuple(
+        (label, *(_share(number, total) for number, total in zip(own, totals, strict=True)))
+        for label, own in zip(kinds.values(), numbers, strict=True)
+    )
+    head = (f"{size.name} ({total:,})" for size, total in zip(COCO_BINS, totals, strict=True))
+    return Grid((taxonomy.run.name, *head), rows)
+
+
+def _ends(given: Interval, row: int, *, signed: bool = False) -> list[str]:
+    ends = [array[row, :_SIZES].tolist() for array in (given.value, given.low, given.high)]
+    return [interval_words(*figure, signed=signed) for figure in zip(*ends, strict=True)]
+
+
+def _share(number: int, of: int) -> str:
+    return f"{100 * number / of:.1f} %" if of else "–"

@@ -1,0 +1,37 @@
+"""Figures with their uncertainty, in few characters."""
+
+from __future__ import annotations
+
+import math
+
+
+def interval_words(value: float, low: float, high: float, *, signed: bool = False) -> str:
+    """`21.3 [19.0, 23.4]`, with a sign where asked; a dash where there is nothing to measure."""
+    if math.isnan(value):
+        return "–"
+    form = "+.1f" if signed else ".1f"
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]".replace("-", "−")
+
+
+def p_words(p: float) -> str:
+    """`0.034`, `< 0.001`, or a dash."""
+    if math.isnan(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def settle_words(more_images: float, settled: bool) -> str:
+    """Says how many more images would show a difference of this size in four of five tries."""
+    if math.isnan(more_images):
+        return "–"
+    if settled:
+        return "settled"
+    if math.isinf(more_images):
+        return "no difference"
+    return f"about {rounded(more_images):,} more images"
+
+
+def rounded(number: float) -> int:
+    """To two digits that count: the estimate has no more."""
+    digits = max(0, len(str(int(number))) - 2)
+    return int(round(number, -digits))

@@ -1,0 +1,99 @@
+"""`explorer compare` and `explorer autopsy` on runs of the demo models, as people and machines call them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from explorer.cli import app
+from explorer.data.aerial import make_aerial
+
+run = CliRunner().invoke
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("data") / "aerial"
+    make_aerial(folder, images=4, seed=2, size=(160, 200))
+    return f"{folder}:val"
+
+
+@pytest.fixture(scope="module")
+def runs(data: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    made = []
+    for name in ("demo/V-19-slim-dw", "demo/MobileNetV2"):
+        made.append(folder / name.replace("/", "-"))
+        words = ["evaluate", name, "--data", data, "--out", str(made[-1]), "--device", "cpu"]
+        assert run(app, [*words, "INPUT.MIN_SIZE_TEST", "160"]).exit_code == 0
+    return made
+
+
+def test_two_runs_are_compared(runs: list[Path], tmp_path: Path) -> None:
+    words = ["compare", *map(str, runs), "--out", str(tmp_path), "--resamples", "30", "--score", "0.3"]
+    done = run(app, words)
+    assert done.exit_code == 0, done.output
+    for part in ("demo/MobileNetV2", "AP small", "only A", "what would settle it", "report.html"):
+        assert part in done.stdout
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert [own["name"] for own in document["runs"]] == ["demo/V-19-slim-dw", "demo/MobileNetV2"]
+    evaluated = json.loads((runs[0] / "metrics.json").read_text())["values"]["bbox"]
+    assert document["runs"][0]["coco"]["AP"] == pytest.approx(evaluated["AP"], abs=1e-9)
+    assert {"found_by"} <= set(json.loads((tmp_path / "objects.json").read_text())["annotations"][0])
+    assert "plotly" in (tmp_path / "report.html").read_text()
+    again = run(app, [*words, "--json", "-"])
+    assert json.loads(again.stdout) == document
+
+
+def test_any_detectors_results_are_compared(runs: list[Path], data: str, tmp_path: Path) -> None:
+    files = [str(folder / "coco_instances_results.json") for folder in runs]
+    done = run(app, ["compare", *files, "--data", data, "--out", str(tmp_path), "--resamples", "5"])
+    assert done.exit_code == 0, done.output
+    assert "coco_instances_results (1)" in done.stdout
+
+
+def test_objects_are_followed_through_the_runs_model(runs: list[Path]) -> None:
+    done = run(app, ["autopsy", str(runs[0]), "--device", "cpu", "--json", "-"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    counts = document["autopsy"]["all"]
+    truth = json.loads((runs[0] / "objects.json").read_text())["annotations"]
+    assert sum(counts.values()) == len(truth)
+    assert {"verdict", "error_type", "fpn_level"} <= set(truth[0])
+    assert json.loads((runs[0] / "autopsy.json").read_text())["by_size"]["all"] == counts
+    page = (runs[0] / "report.html").read_text()
+    assert "Where objects are lost" in page
+
+
+def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: str, tmp_path: Path) -> None:
+    file = str(runs[1] / "coco_instances_results.json")
+    done = run(app, ["autopsy", file, "--data", data, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "Name the model with --model" in done.stderr
+    assert "taken for another class" in done.stdout
+    assert not (tmp_path / "autopsy.json").exists()
+    words = ["--model", "demo/MobileNetV2", "--device", "cpu", "--score", "0.2"]
+    assert run(app, ["autopsy", file, "--data", data, "--out", str(tmp_path), *words]).exit_code == 0
+    assert json.loads((tmp_path / "autopsy.json").read_text())["score_threshold"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["compare", "nowhere", "nothing"], "there is no run 'nowhere'"),
+        (["compare", "nowhere"], "needs two runs or more"),
+        (["autopsy", "nowhere"], "there is no run 'nowhere'"),
+        (["compare", "{run}", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
+        (["compare", "{run}", "{run}", "--masks"], "boxes without masks"),
+        (["autopsy", "{run}", "--model", "retinanet_V_39_FPN_3x", "--weights", "missing.pth"], "missing.pth"),
+    ],
+)
+def test_wrong_calls_exit_with_2_and_say_why(words: list[str], reason: str, runs: list[Path], tmp_path: Path) -> None:
+    called = [word.format(run=runs[0]) for word in words]
+    done = run(app, [*called, "--out", str(tmp_path)])
+    assert done.exit_code == 2, done.output
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,107 @@
+"""Figures of errors draw the numbers that they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explorer.errors.autopsy import SizeGroup
+from explorer.errors.bootstrap import bootstrap
+from explorer.errors.columns import Run
+from explorer.errors.compare import Comparison, compare
+from explorer.errors.matching import match
+from explorer.errors.oracles import mend_by_size
+from explorer.errors.results_file import found_among
+from explorer.errors.runs import truth_from_coco
+from explorer.errors.sizes import ALL, COCO_BINS
+from explorer.errors.taxonomy import classify_errors
+from explorer.errors.verdicts import Verdict
+from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, objects_scatter
+
+
+@pytest.fixture(scope="module")
+def runs() -> tuple[Run, Run]:
+    """Two runs on ten images of two objects each; the second finds only the large ones."""
+    boxes = ([10.0, 10.0, 20.0, 20.0], [50.0, 50.0, 150.0, 150.0])
+    content: dict[str, Any] = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "height": 300, "width": 300} for i in range(1, 11)],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": 2 * i + n, "image_id": i, "category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for i in range(1, 11)
+            for n, box in enumerate(boxes)
+        ],
+    }
+    truth = truth_from_coco(content)
+
+    def run(name: str, found: tuple[Any, ...]) -> Run:
+        results = [
+            {"image_id": i, "category_id": 1, "bbox": box, "score": 0.5 + i / 100}
+            for i in range(1, 11)
+            for box in found
+        ]
+        return Run(name, truth, found_among(results, truth), {})
+
+    return run("a", boxes), run("b", boxes[1:])
+
+
+@pytest.fixture(scope="module")
+def comparison(runs: tuple[Run, Run]) -> Comparison:
+    return compare([match(run) for run in runs], resamples=20)
+
+
+def test_ap_by_size_has_a_point_and_an_interval_per_run_and_size(runs: tuple[Run, Run]) -> None:
+    resamples = [bootstrap(match(run), 20) for run in runs]
+    figure = ap_by_size(resamples)
+    assert [trace.name for trace in figure.data] == ["a", "b"]
+    names = figure.layout.xaxis.ticktext
+    assert [name.split("<br>")[0] for name in names] == ["small", "large", "16²–", "128²–"]  # those with objects
+    for trace, run in zip(figure.data, resamples, strict=True):
+        given = run.intervals()
+        shown = [place for place in range(1, len(run.figures.bins)) if run.figures.objects[place].sum()]
+        np.testing.assert_allclose(trace.y, given.value[0, shown])
+        np.testing.assert_allclose(trace.y + trace.error_y.array, given.high[0, shown])
+        np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, given.low[0, shown])
+    with pytest.raises(ValueError, match="no figure 'AP60'"):
+        ap_by_size(resamples, "AP60")
+    with pytest.raises(ValueError, match="at least one run"):
+        ap_by_size([])
+
+
+def test_error_types_stack_the_gains_of_each_size(runs: tuple[Run, Run]) -> None:
+    gains = mend_by_size(classify_errors(runs[1]))
+    figure = error_types({"b": gains})
+    missed = next(trace for trace in figure.data if trace.name == "missed")
+    assert list(missed.x) == ["small", "medium", "large"]
+    assert missed.y[0] == pytest.approx(100)
+    assert figure.layout.barmode == "stack"
+    with pytest.raises(ValueError, match="at least one run"):
+        error_types({})
+
+
+def test_the_sankey_leads_every_object_to_its_end() -> None:
+    counts = dict.fromkeys(Verdict, 0)
+    groups = [
+        SizeGroup(size, counts | {Verdict.FOUND: 3, Verdict.BACKGROUND: 2 * place, Verdict.CROWD: 9})
+        for place, size in enumerate(COCO_BINS)
+    ]
+    (sankey,) = autopsy_sankey(groups).data
+    labels, link = sankey.node.label, sankey.link
+    assert labels[:3] == ("small 5", "medium 7", "large 9")
+    into = {labels[target]: 0 for target in link.target}
+    for target, value in zip(link.target, link.value, strict=True):
+        into[labels[target]] += value
+    assert into == {"found 9": 9, "lost in box head 12": 12, "box head says background 12": 12}
+    empty = autopsy_sankey([SizeGroup(ALL, counts)])
+    assert empty.data[0].link.value == ()
+
+
+def test_the_scatter_has_every_object_at_its_two_scores(comparison: Comparison) -> None:
+    figure = objects_scatter(comparison)
+    (points,) = figure.data
+    assert len(points.x) == 20
+    np.testing.assert_allclose(points.customdata[:2, 0], [20, 150])
+    assert (np.asarray(points.y)[::2] <= 0).all()  # b finds no small one
+    np.testing.assert_allclose(np.asarray(points.y)[1::2], np.asarray(points.x)[1::2])

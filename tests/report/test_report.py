@@ -1,0 +1,197 @@
+"""Reports say what the library computes, hold all they need, and trust no string."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.errors.autopsy import Autopsy
+from explorer.errors.columns import Run
+from explorer.errors.compare import Comparison, compare
+from explorer.errors.dissection import Finding
+from explorer.errors.matching import match
+from explorer.errors.results_file import found_among
+from explorer.errors.runs import truth_from_coco
+from explorer.errors.verdicts import Verdict
+from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_beside, model_of, named_apart
+from explorer.report.document import annotations_with, comparison_document, fate_columns, found_by_columns, run_document
+from explorer.report.misses import telling_misses
+from explorer.report.page import write_comparison_page, write_run_page
+from explorer.report.tables import autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
+from explorer.report.words import interval_words, p_words, settle_words
+
+HOSTILE = "<script>alert(1)</script>"
+PLACES = ([10.0, 10.0, 20.0, 20.0], [60.0, 40.0, 40.0, 50.0], [130.0, 60.0, 60.0, 60.0])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(1, 7):
+        Image.fromarray(rng.integers(0, 255, (150, 200, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
+    content: dict[str, Any] = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "height": 150, "width": 200} for i in range(1, 7)],
+        "categories": [{"id": 1, "name": HOSTILE}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": 3 * i + n, "image_id": i, "category_id": 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for i in range(1, 7)
+            for n, box in enumerate(PLACES)
+        ],
+    }
+    truth = truth_from_coco(content, folder)
+
+    def run(name: str, kept: int, shift: float) -> Run:
+        results = [
+            {"image_id": i, "category_id": 1 + (n == 2), "bbox": [x + shift, y, w, h], "score": 0.9 - 0.1 * n - i / 50}
+            for i in range(1, 7)
+            for n, (x, y, w, h) in enumerate(PLACES[:kept])
+        ]
+        return Run(name, truth, found_among(results, truth), {"data": "photos:val"})
+
+    return run("first", 3, 0), run(f"second {HOSTILE}", 1, 12)
+
+
+@pytest.fixture(scope="module")
+def analysis(runs: tuple[Run, Run]) -> RunAnalysis:
+    return analyse(runs[0], resamples=20)
+
+
+@pytest.fixture(scope="module")
+def comparison(runs: tuple[Run, Run]) -> Comparison:
+    return compare([match(run) for run in runs], score=0.1, resamples=20)
+
+
+@pytest.fixture(scope="module")
+def autopsied(runs: tuple[Run, Run]) -> Autopsy:
+    truth = runs[0].truth
+    verdicts = [Verdict.FOUND, Verdict.FOUND, Verdict.OTHER_CLASS] * 6
+    return Autopsy(
+        "first",
+        0.05,
+        0.5,
+        truth.class_names,
+        ("p2", "p3"),
+        truth.image_ids[truth.images],
+        truth.ids,
+        truth.classes,
+        truth.areas_px,
+        truth.boxes_xywh,
+        tuple(Finding(verdict, place % 2) for place, verdict in enumerate(verdicts)),
+    )
+
+
+def test_json_says_what_the_library_computes(analysis: RunAnalysis, comparison: Comparison) -> None:
+    document = json.loads(json.dumps(run_document(analysis)))
+    given = analysis.resamples.intervals()
+    assert document["by_size"]["AP"]["small"] == {
+        "value": given.value[0, 1],
+        "low": given.low[0, 1],
+        "high": given.high[0, 1],
+    }
+    assert document["coco"]["AP50"] == analysis.resamples.figures.value("AP50")
+    assert document["errors"]["all"]["classification"] == 6
+    whole = comparison_document(comparison, analyses_of(comparison))
+    (pair,) = whole["pairs"]
+    assert pair["differences_b_minus_a"]["AP"]["all"]["value"] == comparison.pairs[0].differences.points.value[0, 0]
+    assert pair["objects"][0]["only_a"] == comparison.pairs[0].tallies["all", None].only_a == 12
+
+
+def test_coco_annotations_say_what_became_of_objects(
+    analysis: RunAnalysis, comparison: Comparison, autopsied: Autopsy, runs: tuple[Run, Run]
+) -> None:
+    fates = annotations_with(runs[0].truth, fate_columns(replace(analysis, autopsy=autopsied)))
+    assert [a["error_type"] for a in fates["annotations"][:3]] == ["correct", "correct", "classification"]
+    assert [a["verdict"] for a in fates["annotations"][:3]] == ["found", "found", "other_class"]
+    assert fates["annotations"][1]["fpn_level"] == "p3"
+    finders = annotations_with(comparison.truth, found_by_columns(comparison))["annotations"]
+    assert list(finders[0]["found_by"]) == ["first"]
+    assert finders[2]["found_by"] == {}
+    assert truth_from_coco(fates).ids.tolist() == runs[0].truth.ids.tolist()
+
+
+def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
+    analysis: RunAnalysis, comparison: Comparison, autopsied: Autopsy, tmp_path: Path
+) -> None:
+    write_run_page(replace(analysis, autopsy=autopsied), tmp_path / "run.html")
+    write_comparison_page(comparison, analyses_of(comparison, [autopsied, None]), tmp_path / "both.html")
+    for name, figures, misses in (("run.html", 3, 6), ("both.html", 4, 18)):
+        page = (tmp_path / name).read_text()
+        assert HOSTILE not in page
+        assert page.count("plotly.js v") == 1
+        assert page.count('class="plotly-graph-div"') == figures
+        assert page.count("<figure>") == misses
+        assert not re.findall(
+            r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+        )
+
+
+def test_misses_are_of_every_reason_and_what_the_rival_finds_comes_first(comparison: Comparison) -> None:
+    analyses = analyses_of(comparison)
+    misses = telling_misses(analyses[1], analyses[0], most=8)
+    assert len(misses) == 8
+    assert misses[0].rival_score > 0.5
+    images = comparison.truth.images[[miss.row for miss in misses]]
+    assert np.bincount(images).max() <= 2
+    (own, *_) = telling_misses(analyses[0])
+    assert own.reason == "taken for another class"
+    assert own.nearest is not None
+    assert (own.nearest.class_name, own.nearest.iou) == ("dog", 1)
+
+
+def test_tables_have_the_figures(analysis: RunAnalysis, comparison: Comparison, autopsied: Autopsy) -> None:
+    grid = size_grid([analysis], ("AP", "AP50"))
+    assert grid.rows[0][0] == "AP all (18)"
+    assert grid.rows[0][1].startswith(f"{analysis.resamples.figures.value():.1f} [")
+    pair = comparison.pairs[0]
+    assert {row[0] for row in difference_grid(comparison, pair).rows} == {"AP all", "AP small", "AP medium", "AP large"}
+    assert object_grid(pair, fine=False).rows[0][:4] == ("all", "18", "0", "12")
+    assert len(object_grid(pair).rows) > len(object_grid(pair, fine=False).rows)
+    assert autopsy_grid(autopsied).rows[0][:2] == ("box head says another class", "33.3 %")
+    assert fate_grid(analysis.taxonomy).rows[0][:2] == ("found", "66.7 %")
+    grid.on_terminal()
+
+
+def test_words() -> None:
+    assert interval_words(1.23, -0.5, 3, signed=True) == "+1.2 [−0.5, +3.0]"
+    assert interval_words(float("nan"), 0, 0) == p_words(float("nan")) == settle_words(float("nan"), False) == "–"
+    assert (p_words(0.0004), p_words(0.0342)) == ("< 0.001", "0.034")
+    assert settle_words(1234, False) == "about 1,200 more images"
+    assert (settle_words(0, True), settle_words(float("inf"), False)) == ("settled", "no difference")
+
+
+def test_an_autopsy_of_other_objects_is_refused(runs: tuple[Run, Run], autopsied: Autopsy, tmp_path: Path) -> None:
+    other = replace(autopsied, ids=autopsied.ids + 1)
+    with pytest.raises(ValueError, match="make it again with `explorer autopsy`"):
+        analyse(runs[0], autopsy=other, resamples=5)
+    other.write(tmp_path / "autopsy.json")
+    assert autopsy_beside(runs[0]) is None
+    assert autopsy_beside(replace(runs[0], folder=tmp_path)) is None
+    autopsied.write(tmp_path / "autopsy.json")
+    assert autopsy_beside(replace(runs[0], folder=tmp_path)) is not None
+
+
+def test_the_model_of_a_run_is_what_it_was_made_with(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    weights = tmp_path / "model.pth"
+    run = replace(
+        runs[0], facts={"model": "m", "config": "m.yaml", "weights": {"path": str(weights)}, "overrides": ["A", "1"]}
+    )
+    with pytest.raises(ValueError, match="not there any more: name the model and its weights"):
+        model_of(run)
+    weights.touch()
+    assert vars(model_of(run)) == {"model": "m.yaml", "weights": str(weights), "overrides": ("A", "1")}
+    assert vars(model_of(run, "other"))["weights"] is None
+    assert model_of(run, weights="w.pth").weights == "w.pth"
+
+
+def test_runs_of_one_name_are_told_apart(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    same = [replace(runs[0], folder=tmp_path / name) for name in "ab"]
+    assert [run.name for run in named_apart([*same, runs[1]])] == ["first (a)", "first (b)", runs[1].name]
+    assert [run.name for run in named_apart([same[0], same[0]])] == ["first (a) #1", "first (a) #2"]
