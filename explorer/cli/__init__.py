@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from explorer import __version__
-from explorer.cli import autopsy, compare, data, doctor, evaluate, page, predict, train, zoo
+from explorer.cli import autopsy, compare, data, doctor, evaluate, improve, page, predict, train, zoo
 from explorer.cli.running import NEGATIVE_VALUES
 
 THIRD_PARTY_NOISE = (
@@ -48,6 +48,7 @@ app.command(context_settings=NEGATIVE_VALUES)(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(compare.compare)
 app.command()(autopsy.autopsy)
+app.command(context_settings=NEGATIVE_VALUES)(improve.improve)
 app.command("app")(page.page)
 
 

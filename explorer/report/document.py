@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from explorer.errors.bootstrap import Interval
 from explorer.errors.columns import Truth
 from explorer.errors.compare import Comparison, Pair
+from explorer.errors.improve import Help
 from explorer.errors.oracles import Gains
 from explorer.errors.paired import OUTCOMES
 from explorer.errors.sizes import COCO_BINS
@@ -62,6 +63,26 @@ def comparison_document(comparison: Comparison, analyses: tuple[RunAnalysis, ...
         "runs": [run_document(analysis) for analysis in analyses],
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
     }
+
+
+def help_document(ways: Sequence[Help]) -> Json:
+    """Returns what each way of using a detector gives: its figures, differences to the first, and time ratios."""
+    results = []
+    for way in ways:
+        figures = way.resamples.figures
+        sizes = [size.name for size in figures.bins]
+        low, middle, high = way.time_quartiles()
+        results.append(
+            {
+                "name": way.name,
+                "says": way.says,
+                "by_size": {n: _by_size(way.resamples.intervals(), row, sizes) for row, n in enumerate(figures.names)},
+                "difference": {n: _by_size(way.differences.points, row, sizes) for row, n in enumerate(figures.names)},
+                "median_s": float(np.median(way.seconds)),
+                "time_ratio": {"median": middle, "low": low, "high": high},
+            }
+        )
+    return {"images": ways[0].resamples.figures.images, "results": results}
 
 
 def annotations_with(truth: Truth, columns: Mapping[str, list[Any]]) -> Json:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
 from explorer.errors.autopsy import Autopsy
 from explorer.errors.bootstrap import Interval
 from explorer.errors.compare import Comparison, Pair
+from explorer.errors.improve import Help
 from explorer.errors.paired import OUTCOMES
 from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ErrorType, Taxonomy
@@ -124,6 +126,22 @@ def fate_grid(taxonomy: Taxonomy) -> Grid:
     )
     head = (f"{size.name} ({total:,})" for size, total in zip(COCO_BINS, totals, strict=True))
     return Grid((taxonomy.run.name, *head), rows)
+
+
+def help_grid(ways: Sequence[Help]) -> Grid:
+    """What each way of using a detector adds to AP and to small objects' AP, and how many times as long it takes."""
+    rows, sure = [], []
+    for place, way in enumerate(ways):
+        ends = _ends(way.differences.points, 0, signed=True)[:2]
+        low, middle, high = way.time_quartiles()
+        values = way.resamples.figures.overall[0, :2].tolist()
+        if place:
+            rows.append((way.name, *ends, f"{middle:.2f} [{low:.2f}, {high:.2f}]"))
+        else:
+            rows.append((way.name, *(f"AP {value:.1f}" for value in values), f"{1000 * np.median(way.seconds):.0f} ms"))
+        if place and way.differences.settled[0, 1]:
+            sure.append(place)
+    return Grid(("", "Δ AP", "Δ AP small", "time, ratio [quartiles]"), tuple(rows), tuple(sure))
 
 
 def _ends(given: Interval, row: int, *, signed: bool = False) -> list[str]:

@@ -1,0 +1,189 @@
+"""The same trained detector used otherwise: larger input, more boxes, slices, flips. Nothing here is trained again."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from detectron2.config import CfgNode
+from detectron2.layers import batched_nms
+from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
+
+from explorer.engine.detector import Detector, to_detections
+from explorer.types import Detections
+
+Image = npt.NDArray[np.uint8]
+
+MORE_DETECTIONS = 300
+SLICE_OVERLAP = 0.2
+MERGE_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to use a detector.
+
+    Attributes:
+        name: for tables.
+        says: what is done, in one sentence.
+        detect: from an image `(height, width, 3)`, uint8, BGR, to its detections.
+    """
+
+    name: str
+    says: str
+    detect: Callable[[Image], Detections]
+
+    def timed(self, image_bgr: Image) -> tuple[Detections, float]:
+        """Detects, and says how many seconds that took."""
+        start = time.perf_counter()
+        found = self.detect(image_bgr)
+        return found, time.perf_counter() - start
+
+
+def as_is(detector: Detector) -> Variant:
+    """The detector as its config has it."""
+    return Variant("as it is", "The model as its config has it.", lambda image: detector.detect(image).detections)
+
+
+def larger_input(detector: Detector, factor: float = 1.5) -> Variant:
+    """The detector on images resized to `factor` times its config's size.
+
+    Raises:
+        ValueError: the factor is not above 0, or the model takes images as they are.
+    """
+    size = detector.model_input
+    if factor <= 0 or size.min_size == 0:
+        raise ValueError(f"The input of {detector.name} cannot be made {factor} times as large.")
+    enlarged = replace(size, min_size=round(size.min_size * factor), max_size=round(size.max_size * factor))
+    larger = replace(detector, model_input=enlarged)
+    words = f"The shorter side is resized to {enlarged.min_size} px instead of {size.min_size}."
+    return Variant(f"input × {factor:g}", words, lambda image: larger.detect(image).detections)
+
+
+def more_boxes(detector: Detector, factor: int = 4, detections: int = MORE_DETECTIONS) -> Variant:
+    """The detector with `factor` times as many RPN proposals, and up to `detections` boxes per image.
+
+    Raises:
+        ValueError: it has no region proposals.
+    """
+    _check_two_stages(detector)
+
+    def detect(image: Image) -> Detections:
+        with _limits(detector.model, factor, detections):
+            return detector.detect(image).detections
+
+    words = f"{factor} times as many boxes enter and leave the RPN, and an image may have {detections} detections."
+    return Variant(f"proposals × {factor}", words, detect)
+
+
+def flipped(detector: Detector) -> Variant:
+    """The detector on the image and on its mirror image, boxes of both together, classified once more on both.
+
+    Raises:
+        ValueError: it is no two-stage detector with a yaml config.
+
+    Source: detectron2's `GeneralizedRCNNWithTTA`.
+    """
+    _check_two_stages(detector)
+    if not isinstance(detector.cfg, CfgNode):
+        raise ValueError(f"{detector.name} has a LazyConfig; flips need a yaml config.")
+    cfg = detector.cfg.clone()
+    cfg.defrost()
+    size = detector.model_input
+    cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE, cfg.TEST.AUG.FLIP = (size.min_size,), size.max_size, True
+    model = GeneralizedRCNNWithTTA(cfg, detector.model, batch_size=1)
+
+    def detect(image: Image) -> Detections:
+        ordered = image if size.channel_order == "BGR" else image[:, :, ::-1]
+        tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1)))
+        with torch.no_grad():
+            (output,) = model([{"image": tensor, "height": image.shape[0], "width": image.shape[1]}])
+        return to_detections(output["instances"], detector.class_names)
+
+    return Variant("flips", "The image and its mirror image, their boxes together.", detect)
+
+
+def sliced(detector: Detector, parts: int = 2) -> Variant:
+    """The detector on overlapping slices of the image and on the whole, merged.
+
+    Each slice is resized to the model's input like an image, so small objects come to it larger. Boxes of slices and
+    of the whole image then go through one more NMS, class by class; masks are left out.
+
+    Args:
+        detector: any.
+        parts: slices along each side.
+
+    Raises:
+        ValueError: fewer than two parts.
+
+    Source: F. C. Akyon, S. O. Altinuc, A. Temizel: Slicing Aided Hyper Inference, ICIP 2022 (arXiv 2202.06934), with
+    full inference and NMS for the merging.
+    """
+    if parts < 2:
+        raise ValueError(f"{parts} slices along a side are asked for; give 2 or more.")
+
+    def detect(image: Image) -> Detections:
+        whole = detector.detect(image).detections
+        found = [replace(whole, masks=None)]
+        height, width = image.shape[:2]
+        for top, left, bottom, right in windows(height, width, parts):
+            part = detector.detect(np.ascontiguousarray(image[top:bottom, left:right])).detections
+            boxes = part.boxes_xyxy + np.array([left, top, left, top], dtype=np.float32)
+            found.append(replace(part, boxes_xyxy=boxes, masks=None))
+        return _merged(found)
+
+    words = f"{parts} × {parts} slices with {100 * SLICE_OVERLAP:g} % overlap and the whole image, merged by NMS."
+    return Variant(f"{parts} × {parts} slices", words, detect)
+
+
+def windows(height: int, width: int, parts: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yields `(top, left, bottom, right)` of slices of one size that cover an image and overlap by a fifth."""
+    spans = [list(_spans(length, parts)) for length in (height, width)]
+    for (top, bottom), (left, right) in itertools.product(*spans):
+        yield top, left, bottom, right
+
+
+def _spans(length: int, parts: int) -> Iterator[tuple[int, int]]:
+    side = min(length, int(np.ceil(length / (parts - (parts - 1) * SLICE_OVERLAP))))
+    for start in np.linspace(0, length - side, parts).round().astype(int).tolist():
+        yield start, start + side
+
+
+def _merged(found: list[Detections]) -> Detections:
+    boxes = np.concatenate([part.boxes_xyxy for part in found])
+    scores = np.concatenate([part.scores for part in found])
+    classes = np.concatenate([part.classes for part in found])
+    kept = batched_nms(torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(classes), MERGE_IOU).numpy()[
+        :MORE_DETECTIONS
+    ]
+    return replace(found[0], boxes_xyxy=boxes[kept], scores=scores[kept], classes=classes[kept])
+
+
+def _check_two_stages(detector: Detector) -> None:
+    if not isinstance(detector.model, GeneralizedRCNN):
+        raise ValueError(
+            f"{detector.name} is a {type(detector.model).__name__} without region proposals: "
+            "take a Faster or Mask R-CNN."
+        )
+
+
+@contextmanager
+def _limits(model: Any, factor: int, detections: int) -> Iterator[None]:
+    """Raises a two-stage model's limits inside the block."""
+    rpn, head = model.proposal_generator, model.roi_heads.box_predictor
+    known = rpn.pre_nms_topk, rpn.post_nms_topk, head.test_topk_per_image
+    try:
+        for name in ("pre_nms_topk", "post_nms_topk"):
+            topk = getattr(rpn, name)
+            setattr(rpn, name, {**topk, False: factor * topk[False]})
+        head.test_topk_per_image = detections
+        yield
+    finally:
+        rpn.pre_nms_topk, rpn.post_nms_topk, head.test_topk_per_image = known

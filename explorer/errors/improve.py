@@ -1,0 +1,133 @@
+"""What helps: the same detector used in other ways, by what each adds to AP by size and by what it costs in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap
+from explorer.errors.columns import Truth
+from explorer.errors.matching import match
+from explorer.errors.ordering import Floats
+from explorer.errors.paired import Differences, differences
+from explorer.errors.runs import run_from_detections
+from explorer.errors.sizes import COCO_BINS
+
+if TYPE_CHECKING:
+    from explorer.engine.detector import Detector
+    from explorer.engine.variants import Variant
+    from explorer.types import Detections
+
+MAX_DETECTIONS = (1, 10, 300)
+"""Limits for the figures, as many as the most generous variant gives; COCO's last one is 100."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number in all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Help:
+    """What one way of using the detector gives.
+
+    Attributes:
+        name: of the variant.
+        says: what is done.
+        resamples: its figures, and the same on resampled images.
+        differences: its figures minus those of the detector as it is, arrays `(F, S)`.
+        seconds: `(I,)` of each image.
+        time_ratios: `(I,)` to the detector as it is on the same image, measured one after the other.
+    """
+
+    name: str
+    says: str
+    resamples: Resamples
+    differences: Differences
+    seconds: Floats
+    time_ratios: Floats
+
+    def time_quartiles(self) -> tuple[float, float, float]:
+        """The median of the ratios in the middle, between their quartiles."""
+        low, middle, high = np.quantile(self.time_ratios, [0.25, 0.5, 0.75]).tolist()
+        return low, middle, high
+
+
+def default_variants(detector: Detector) -> tuple[Variant, ...]:
+    """The detector as it is, and all other ways of using it that fit it."""
+    from explorer.engine import variants
+
+    ways = [variants.as_is(detector)]
+    makers = (variants.larger_input, variants.more_boxes, variants.sliced, variants.flipped)
+    for make in makers:
+        try:
+            ways.append(make(detector))
+        except ValueError:  # it does not fit this kind of detector
+            continue
+    return tuple(ways)
+
+
+def improve(
+    detector: Detector,
+    truth: Truth,
+    variants: Sequence[Variant] = (),
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Help, ...]:
+    """Measures variants of a detector on the same images, taking turns image by image, so that a drift hurts all alike.
+
+    Args:
+        detector: what to improve.
+        truth: what is there, and the image files.
+        variants: the first one is what the others are compared with; `default_variants` where empty.
+        resamples: number of resamples of the images.
+        seed: of the draws.
+        progress: called after each image.
+
+    Returns:
+        One per variant, the first one with itself.
+
+    Raises:
+        ValueError: there are no images, or the data have other classes.
+        ImageError: an image cannot be read, or has another size than its annotations say.
+    """
+    from explorer.errors.autopsy import read_checked
+
+    ways = tuple(variants) or default_variants(detector)
+    images = len(truth.image_ids)
+    if not images:
+        raise ValueError("there are no images to measure on")
+    found: list[list[Detections]] = [[] for _ in ways]
+    seconds = np.zeros((len(ways), images))
+    for way in ways:  # the first call is slower
+        way.detect(read_checked(truth, 0))
+    for image in range(images):
+        pixels = read_checked(truth, image)
+        for turn in range(len(ways)):
+            place = (turn + image) % len(ways)
+            detections, seconds[place, image] = ways[place].timed(pixels)
+            found[place].append(detections)
+        if progress:
+            progress(image + 1, images)
+    resampled = [
+        bootstrap(
+            match(run_from_detections(truth, own, way.name), bins=COCO_BINS, max_detections=MAX_DETECTIONS),
+            resamples,
+            seed,
+        )
+        for way, own in zip(ways, found, strict=True)
+    ]
+    return tuple(
+        Help(
+            way.name,
+            way.says,
+            own,
+            differences(resampled[0], own, CONFIDENCE),
+            seconds[place],
+            seconds[place] / seconds[0],
+        )
+        for place, (way, own) in enumerate(zip(ways, resampled, strict=True))
+    )
