@@ -1,0 +1,435 @@
+"""What torch's operations do to the set of pixels that a unit sees.
+
+One rule per kind of operation, found by the name of the ATen operation. An operation that is not here is not guessed
+at: the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from explorer.receptive_field.support import Bools, Product, picked, spread, union, windows
+
+Axes = tuple[int, int]
+"""Which dimensions of a tensor are rows and columns; -1 for one that is gone."""
+OnAxis = Callable[[Bools, int], Bools]
+"""What an operation does to the support along one axis, 0 for rows and 1 for columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """What is known of a tensor.
+
+    Attributes:
+        products: what its units see; empty where they see nothing of the input.
+        axes: its rows and columns.
+        whole: layers on the way that look at the whole map.
+        unknown: operations on the way that were not understood, with the layers that they stand in.
+    """
+
+    products: tuple[Product, ...]
+    axes: Axes
+    whole: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class NotUnderstoodError(Exception):
+    """What an operation does to the support is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of an operation.
+
+    Attributes:
+        arguments: as the operation was given them, in order.
+        operands: the tensors among them that depend on the input, with what is known of them.
+        output: what it gave, or one of several.
+        layer: the layer that it stands in.
+        ignore_global: whether what looks at the whole map is left out.
+    """
+
+    arguments: tuple[Any, ...]
+    operands: tuple[tuple[Tensor, Trail], ...]
+    output: Tensor
+    layer: str
+    ignore_global: bool
+
+    @property
+    def trail(self) -> Trail:
+        """That of the first operand."""
+        return self.operands[0][1]
+
+    @property
+    def tensor(self) -> Tensor:
+        """The first operand."""
+        return self.operands[0][0]
+
+    def argument(self, place: int, default: Any = None) -> Any:
+        return self.arguments[place] if len(self.arguments) > place else default
+
+    def pair(self, place: int, default: int = 0) -> tuple[int, int]:
+        """An argument that is one number or one for each axis."""
+        given = self.argument(place)
+        values = [default] if given is None else [given] if isinstance(given, int) else list(given) or [default]
+        return int(values[0]), int(values[-1])
+
+
+def apply(name: str, call: Call) -> Trail:
+    """Returns what is known of an operation's output.
+
+    Args:
+        name: the ATen operation's, without namespace and overload.
+        call: how it was called.
+
+    Raises:
+        NotUnderstoodError: there is no rule for it, or not for this way to call it.
+    """
+    bare = name.rstrip("_")
+    if bare in _POINTWISE:
+        return _pointwise(call)
+    if bare not in _RULES:
+        raise NotUnderstoodError
+    return _RULES[bare](call)
+
+
+def merged(trails: Sequence[Trail], axes: Axes) -> Trail:
+    """Returns what a tensor sees whose units combine units of several tensors at the same place."""
+    return Trail(
+        union(product for trail in trails for product in trail.products),
+        axes,
+        _once(name for trail in trails for name in trail.whole),
+        _once(name for trail in trails for name in trail.unknown),
+    )
+
+
+def _once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def _pointwise(call: Call) -> Trail:
+    """A unit depends on those at its own place; a map of one place, such as a gate, reaches all."""
+    dimensions = call.output.dim()
+    placed = []
+    for tensor, trail in call.operands:
+        shift = dimensions - tensor.dim()
+        rows, columns = (axis + shift if axis >= 0 else -1 for axis in trail.axes)
+        placed.append(_stretched(replace(trail, axes=(rows, columns)), call.output))
+    return merged(placed, max(trail.axes for trail in placed))
+
+
+def _stretched(trail: Trail, output: Tensor) -> Trail:
+    """Repeats a map of one row or column over those of the output."""
+
+    def repeat(support: Bools, axis: int) -> Bools:
+        length = output.shape[trail.axes[axis]] if trail.axes[axis] >= 0 else 1
+        if len(support) == length:
+            return support
+        if len(support) != 1:
+            raise NotUnderstoodError
+        return np.repeat(support, length, axis=0)
+
+    return _mapped(trail, repeat)
+
+
+def _mapped(trail: Trail, on_axis: OnAxis, same: bool = False) -> Trail:
+    """Applies a function along both axes; once where they are the same array and the function treats them alike."""
+    products = []
+    for product in trail.products:
+        rows = on_axis(product.rows, 0)
+        shared = same and product.rows is product.columns
+        products.append(Product(rows, rows if shared else on_axis(product.columns, 1)))
+    return replace(trail, products=union(products))
+
+
+def _convolution(call: Call) -> Trail:
+    weight, transposed = call.argument(1), bool(call.argument(6))
+    kernel = weight.shape[-2], weight.shape[-1]
+    stride, padding, dilation = call.pair(3, 1), call.pair(4), call.pair(5, 1)
+    return _slide(call, kernel, stride, padding, dilation, spread if transposed else windows)
+
+
+def _max_pooling(call: Call) -> Trail:
+    kernel = call.pair(1)
+    return _slide(call, kernel, call.pair(2) if call.argument(2) else kernel, call.pair(3), call.pair(4, 1), windows)
+
+
+def _average_pooling(call: Call) -> Trail:
+    kernel = call.pair(1)
+    return _slide(call, kernel, call.pair(2) if call.argument(2) else kernel, call.pair(3), (1, 1), windows)
+
+
+def _slide(
+    call: Call,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    move: Callable[..., Bools],
+) -> Trail:
+    sizes = [call.output.shape[axis] for axis in call.trail.axes]
+
+    def on_axis(support: Bools, axis: int) -> Bools:
+        return move(support, sizes[axis], kernel[axis], stride[axis], padding[axis], dilation[axis])
+
+    alike = all(len(set(pair)) == 1 for pair in (sizes, kernel, stride, padding, dilation))
+    return _mapped(call.trail, on_axis, alike)
+
+
+def _nearest(call: Call) -> Trail:
+    def on_axis(support: Bools, axis: int) -> Bools:
+        length = call.output.shape[call.trail.axes[axis]]
+        return picked(support, np.arange(length) * len(support) // length)
+
+    return _mapped(call.trail, on_axis)
+
+
+def _bilinear(call: Call) -> Trail:
+    corners = bool(call.argument(2))
+
+    def on_axis(support: Bools, axis: int) -> Bools:
+        length, inputs = call.output.shape[call.trail.axes[axis]], len(support)
+        place = np.arange(length, dtype=np.float64)
+        if corners:
+            source = place * ((inputs - 1) / max(length - 1, 1))
+        else:
+            source = np.maximum((place + 0.5) * inputs / length - 0.5, 0)
+        low = np.floor(source + 1e-9).astype(np.int64)
+        high = np.where(source - low > 1e-9, np.minimum(low + 1, inputs - 1), low)
+        seen: Bools = picked(support, low) | picked(support, high)
+        return seen
+
+    return _mapped(call.trail, on_axis)
+
+
+def _adaptive_pooling(call: Call) -> Trail:
+    outputs = tuple(call.output.shape[axis] for axis in call.trail.axes)
+    if outputs == (1, 1):
+        return _everything(call, keep=True)
+
+    def on_axis(support: Bools, axis: int) -> Bools:
+        length, inputs = outputs[axis], len(support)
+        spans = [(i * inputs // length, -(-(i + 1) * inputs // length)) for i in range(length)]
+        return np.stack([support[start:end].any(axis=0) for start, end in spans])
+
+    return _mapped(call.trail, on_axis)
+
+
+def _reduction(call: Call) -> Trail:
+    """A mean, a sum or a maximum over some dimensions."""
+    dimensions = call.tensor.dim()
+    given = call.argument(1)
+    over = set(range(dimensions)) if given in (None, []) else {axis % dimensions for axis in _numbers(given)}
+    keep = call.output.dim() == dimensions
+    if set(call.trail.axes) <= over:
+        return _everything(call, keep=keep)
+    if over & set(call.trail.axes):
+        raise NotUnderstoodError
+    return replace(call.trail, axes=call.trail.axes if keep else _without(call.trail.axes, over))
+
+
+def _everything(call: Call, *, keep: bool) -> Trail:
+    """The whole map in one place: global pooling."""
+    axes = call.trail.axes if keep else (-1, -1)
+    if min(call.trail.axes) < 0:  # of a map that is one place already
+        return replace(call.trail, axes=axes)
+    whole = _once((*call.trail.whole, call.layer))
+    if call.ignore_global:
+        return replace(call.trail, products=(), axes=axes, whole=whole)
+    gathered = _mapped(call.trail, lambda support, _: _all_together(support, 1))
+    return replace(gathered, axes=axes, whole=whole)
+
+
+def _all_together(support: Bools, outputs: int) -> Bools:
+    """Lets each of some outputs see what any input sees."""
+    seen = np.empty((outputs, support.shape[1]), dtype=np.bool_)
+    seen[:] = support.any(axis=0)
+    return seen
+
+
+def _group_norm(call: Call) -> Trail:
+    """Normalises by the mean and variance of the whole map."""
+    whole = _once((*call.trail.whole, call.layer))
+    if call.ignore_global:
+        return replace(call.trail, whole=whole)
+    seen = _mapped(call.trail, lambda support, _: _all_together(support, len(support)))
+    return replace(seen, whole=whole)
+
+
+def _layer_norm(call: Call) -> Trail:
+    first = call.tensor.dim() - len(call.argument(1))
+    return _group_norm(call) if any(axis >= first for axis in call.trail.axes) else call.trail
+
+
+def _batch_norm(call: Call) -> Trail:
+    if call.argument(5) is True:
+        return _group_norm(call)
+    return call.trail
+
+
+def _concatenation(call: Call) -> Trail:
+    dimension = int(call.argument(1, 0)) % call.output.dim()
+    axes = call.trail.axes
+    if dimension in axes or any(trail.axes != axes for _, trail in call.operands):
+        raise NotUnderstoodError
+    return merged([trail for _, trail in call.operands], axes)
+
+
+def _permutation(call: Call) -> Trail:
+    order = [int(axis) % call.tensor.dim() for axis in call.argument(1)]
+    return replace(call.trail, axes=_renamed(call.trail.axes, order.index))
+
+
+def _transposition(call: Call) -> Trail:
+    dimensions = call.tensor.dim()
+    a, b = (int(call.argument(place)) % dimensions for place in (1, 2))
+    swapped = {a: b, b: a}
+    return replace(call.trail, axes=_renamed(call.trail.axes, lambda axis: swapped.get(axis, axis)))
+
+
+def _renamed(axes: Axes, new: Callable[[int], int]) -> Axes:
+    rows, columns = (new(axis) if axis >= 0 else -1 for axis in axes)
+    return rows, columns
+
+
+def _reshape(call: Call) -> Trail:
+    """Understood where rows and columns stay the last two dimensions, or are gone."""
+    dimensions, axes = call.tensor.dim(), call.trail.axes
+    if axes == (-1, -1):
+        return call.trail
+    if axes == (dimensions - 2, dimensions - 1):
+        if call.output.dim() >= 2 and call.output.shape[-2:] == call.tensor.shape[-2:]:
+            return replace(call.trail, axes=(call.output.dim() - 2, call.output.dim() - 1))
+        if call.tensor.shape[-2:] == (1, 1):
+            return replace(call.trail, axes=(-1, -1))
+    if call.output.shape == call.tensor.shape:
+        return call.trail
+    raise NotUnderstoodError
+
+
+def _new_dimension(call: Call) -> Trail:
+    place = int(call.argument(1)) % call.output.dim()
+    return replace(call.trail, axes=_renamed(call.trail.axes, lambda axis: axis + (axis >= place)))
+
+
+def _squeeze(call: Call) -> Trail:
+    given = call.argument(1)
+    shape = call.tensor.shape
+    over = range(len(shape)) if given is None else [axis % len(shape) for axis in _numbers(given)]
+    gone = {axis for axis in over if shape[axis] == 1}
+    if gone & set(call.trail.axes) and not set(call.trail.axes) <= gone:
+        raise NotUnderstoodError
+    return replace(call.trail, axes=_without(call.trail.axes, gone))
+
+
+def _without(axes: Axes, gone: set[int]) -> Axes:
+    rows, columns = (-1 if axis in gone or axis < 0 else axis - sum(g < axis for g in gone) for axis in axes)
+    return rows, columns
+
+
+def _slice(call: Call) -> Trail:
+    dimension = int(call.argument(1, 0)) % call.tensor.dim()
+    length = call.tensor.shape[dimension]
+    kept = np.arange(length)[slice(call.argument(2), call.argument(3), call.argument(4, 1))]
+    return _picked_along(call, dimension, kept)
+
+
+def _padding(call: Call) -> Trail:
+    pads = call.argument(1)
+    trail = call.trail
+    for place in range(len(pads) // 2):
+        dimension = call.tensor.dim() - 1 - place
+        before, after = pads[2 * place], pads[2 * place + 1]
+        if dimension in trail.axes:
+            length = call.tensor.shape[dimension]
+            sources = np.arange(-before, length + after)
+            sources[(sources < 0) | (sources >= length)] = -1
+            trail = _picked_along(replace(call, operands=((call.tensor, trail),)), dimension, sources)
+    return trail
+
+
+def _picked_along(call: Call, dimension: int, sources: npt.NDArray[np.int64]) -> Trail:
+    if dimension not in call.trail.axes:
+        return call.trail
+    which = call.trail.axes.index(dimension)
+    return _mapped(call.trail, lambda support, axis: picked(support, sources) if axis == which else support)
+
+
+def _parts(call: Call) -> Trail:
+    """A split of the channels."""
+    if call.output.shape[call.trail.axes[0]] != call.tensor.shape[call.trail.axes[0]]:
+        raise NotUnderstoodError
+    if call.output.shape[call.trail.axes[1]] != call.tensor.shape[call.trail.axes[1]]:
+        raise NotUnderstoodError
+    return call.trail
+
+
+def _vector(call: Call) -> Trail:
+    """A fully connected layer: of a vector, or of the last dimension, which is no axis."""
+    if call.trail.axes == (-1, -1) or call.tensor.dim() - 1 not in call.trail.axes:
+        return replace(call.trail)
+    raise NotUnderstoodError
+
+
+def _vector_product(call: Call) -> Trail:
+    if any(trail.axes != (-1, -1) for _, trail in call.operands):
+        raise NotUnderstoodError
+    return merged([trail for _, trail in call.operands], (-1, -1))
+
+
+def _numbers(given: Any) -> list[int]:
+    return [given] if isinstance(given, int) else list(given)
+
+
+_ARITHMETIC = ("add", "addcmul", "div", "mul", "neg", "reciprocal", "rsub", "sub", "where")
+_FUNCTIONS = ("abs", "exp", "log", "maximum", "minimum", "pow", "rsqrt", "softplus", "sqrt", "square", "tanh")
+_LIMITS = ("clamp", "clamp_max", "clamp_min", "hardtanh", "threshold")
+_ACTIVATIONS = ("elu", "gelu", "hardsigmoid", "hardswish", "leaky_relu", "mish", "relu", "relu6", "sigmoid", "silu")
+_COPIES = ("alias", "clone", "contiguous", "copy", "detach", "dropout", "expand", "lift_fresh", "native_dropout", "to")
+_POINTWISE = frozenset((*_ARITHMETIC, *_FUNCTIONS, *_LIMITS, *_ACTIVATIONS, *_COPIES, "_to_copy"))
+
+_RULES: dict[str, Callable[[Call], Trail]] = {
+    "convolution": _convolution,
+    "conv2d": _convolution,
+    "max_pool2d_with_indices": _max_pooling,
+    "max_pool2d": _max_pooling,
+    "avg_pool2d": _average_pooling,
+    "upsample_nearest2d": _nearest,
+    "upsample_bilinear2d": _bilinear,
+    "_adaptive_avg_pool2d": _adaptive_pooling,
+    "adaptive_avg_pool2d": _adaptive_pooling,
+    "adaptive_max_pool2d": _adaptive_pooling,
+    "mean": _reduction,
+    "sum": _reduction,
+    "amax": _reduction,
+    "var_mean": _reduction,
+    "native_group_norm": _group_norm,
+    "native_layer_norm": _layer_norm,
+    "native_batch_norm": _batch_norm,
+    "_native_batch_norm_legit_no_training": _batch_norm,
+    "_native_batch_norm_legit": _batch_norm,
+    "_batch_norm_impl_index": _batch_norm,
+    "cudnn_batch_norm": _batch_norm,
+    "cat": _concatenation,
+    "permute": _permutation,
+    "transpose": _transposition,
+    "view": _reshape,
+    "_unsafe_view": _reshape,
+    "reshape": _reshape,
+    "unsqueeze": _new_dimension,
+    "squeeze": _squeeze,
+    "slice": _slice,
+    "constant_pad_nd": _padding,
+    "split": _parts,
+    "split_with_sizes": _parts,
+    "chunk": _parts,
+    "linear": _vector,
+    "addmm": _vector_product,
+    "mm": _vector_product,
+}
