@@ -81,4 +81,4 @@ def autopsy(
     if json_file != "-":
         console = Console()
         console.print((autopsy_grid(found) if found else fate_grid(analysis.taxonomy)).on_terminal())
-        console.print(f"\n[dim]-> {page}[/]", highlight=False)
+        console.print(f"\n[dim]-> {page}[/]", highlight=False, soft_wrap=True)

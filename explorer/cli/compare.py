@@ -77,4 +77,4 @@ def compare(
             points = " and ".join(f"{comparison.points[place].score:.2f}" for place in (pair.a, pair.b))
             console.print(f"A is {comparison.names[pair.a]}, B is {comparison.names[pair.b]}; from scores {points}.")
             console.print(object_grid(pair, fine=False).on_terminal())
-        console.print(f"\n[dim]-> {page}[/]", highlight=False)
+        console.print(f"\n[dim]-> {page}[/]", highlight=False, soft_wrap=True)

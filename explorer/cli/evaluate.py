@@ -66,4 +66,4 @@ def evaluate(
             if table:
                 console.print(table)
         if out:
-            console.print(f"[dim]-> {out}[/]", highlight=False)
+            console.print(f"[dim]-> {out}[/]", highlight=False, soft_wrap=True)

@@ -23,7 +23,8 @@ from explorer.engine.coco_eval import encode_masks
 from explorer.engine.config_facts import Config, ModelInput, config_facts
 from explorer.types import Detections, Panoptic, Timing
 from explorer.zoo.checkpoints import load_weights
-from explorer.zoo.resolve import resolve
+from explorer.zoo.downloads import DownloadError
+from explorer.zoo.resolve import configured, resolve
 from explorer.zoo.transfer import Progress
 
 _SCORE_THRESHOLD = "test_score_thresh"
@@ -123,6 +124,49 @@ def load_detector(
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
     return detector
+
+
+def load_or_random(
+    model: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    device: str = "cpu",
+    random: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Detector, str]:
+    """Loads a detector; with random weights where wanted, or where the zoo's own cannot be had.
+
+    Args:
+        model: see `load_detector`.
+        weights: likewise.
+        overrides: likewise.
+        device: likewise.
+        random: do not look for weights.
+        progress: see `load_detector`.
+
+    Returns:
+        The detector, and a sentence on why its weights are random; empty where they are not.
+
+    Raises:
+        ValueError: the model, a key or the device is unknown, or weights do not fit.
+        DownloadError: weights that were named cannot be had.
+    """
+    if not random:
+        try:
+            detector = load_detector(model, weights=weights, overrides=overrides, device=device, progress=progress)
+        except DownloadError:
+            if weights is not None:
+                raise
+            why = "its weights cannot be had here"
+        else:
+            if detector.weights is not None:
+                return detector, ""
+            return detector, f"{detector.name} has random weights: its config names none."
+    else:
+        why = "as asked for"
+    cfg, name = configured(model, overrides)
+    return make_detector(cfg, name, device=device), f"{name} has random weights: {why}."
 
 
 def report_from(model: nn.Module, lowest_score: float) -> None:

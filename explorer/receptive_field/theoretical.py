@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_flatten
 from explorer.receptive_field.operations import Call, NotUnderstoodError, Trail, apply, merged
 from explorer.receptive_field.support import Bools, identity
 
-FIRST_SIZE_PX = 1024
+FIRST_SIZE_PX = 2048
 LARGEST_SIZE_PX = 4096
 _PERIODS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -160,7 +160,7 @@ def theoretical_fields(
 
     Args:
         model: a network that takes an image `(1, channels, height, width)`: a backbone, with or without FPN.
-        size: of the input, in pixels. None for 1024, or twice or four times that where some field would not fit in.
+        size: of the input, in pixels. None for 2048, or twice that where some field would not fit in.
         channels: of the input.
         ignore_global: leave out what looks at the whole map: squeeze-excitation, group normalisation, global pooling.
         make_input: makes what the model takes of the image, where that is not the image itself.

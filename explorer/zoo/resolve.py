@@ -61,18 +61,11 @@ def resolve(
         ValueError: no such model, configuration or weights; the message names the nearest ones.
         DownloadError: the weights cannot be had.
     """
-    from explorer.config import lazy_overrides, load_config, load_lazy_config
+    from explorer.config import lazy_overrides
 
-    entry = {known.name: known for known in registry.entries()}.get(str(model))
-    if entry is not None and entry.config is None:
-        raise ValueError(
-            f"{entry.name} is an ImageNet backbone, not a detector. Give a configuration as MODEL "
-            f"and the backbone as its weights: --weights {entry.name}."
-        )
-    source = entry.config if entry is not None and entry.config else _config_source(model)
+    source, entry = _source(model)
     lazy = Path(source).suffix == ".py"
-    read = load_lazy_config if lazy else load_config
-    cfg = read(source, overrides)
+    cfg = _read(source, overrides)
     named = str(weights or named_weights(cfg))
     path: Path | None
     if entry is not None and not named:
@@ -80,8 +73,35 @@ def resolve(
     else:
         path, needed = find_weights(named, offline=offline, progress=progress)
     if needed:
-        cfg = read(source, [*(lazy_overrides(cfg, needed) if lazy else needed), *overrides])
+        cfg = _read(source, [*(lazy_overrides(cfg, needed) if lazy else needed), *overrides])
     return Resolved(cfg, path, entry.name if entry else Path(source).stem, entry)
+
+
+def configured(model: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNode | DictConfig, str]:
+    """Finds the configuration of MODEL alone, and its name; no weights are looked for.
+
+    Raises:
+        ValueError: no such model or configuration.
+    """
+    source, entry = _source(model)
+    return _read(source, overrides), entry.name if entry else Path(source).stem
+
+
+def _source(model: str | Path) -> tuple[str | Path, ZooEntry | None]:
+    entry = {known.name: known for known in registry.entries()}.get(str(model))
+    if entry is not None and entry.config is None:
+        raise ValueError(
+            f"{entry.name} is an ImageNet backbone, not a detector. Give a configuration as MODEL "
+            f"and the backbone as its weights: --weights {entry.name}."
+        )
+    return entry.config if entry is not None and entry.config else _config_source(model), entry
+
+
+def _read(source: str | Path, overrides: Sequence[str]) -> CfgNode | DictConfig:
+    from explorer.config import load_config, load_lazy_config
+
+    read = load_lazy_config if Path(source).suffix == ".py" else load_config
+    return read(source, overrides)
 
 
 def named_weights(cfg: CfgNode | DictConfig) -> str:
@@ -155,8 +175,9 @@ def _config_source(model: str | Path) -> Path:
     try:
         return config_path(model)
     except ValueError:
-        known = [entry.name for entry in registry.detectors()] + [Path(name).stem for name in config_names()]
+        models = [entry.name for entry in registry.detectors()]
+        stems = [Path(name).stem for name in config_names()]
+        hint = registry.nearest(str(model), models) or registry.nearest(str(model), stems)
         raise ValueError(
-            f"{str(model)!r} is no model of the zoo and no configuration file. {registry.nearest(str(model), known)} "
-            "See `explorer zoo list`."
+            f"{str(model)!r} is no model of the zoo and no configuration file. {hint} See `explorer zoo list`."
         ) from None

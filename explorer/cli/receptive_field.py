@@ -1,0 +1,63 @@
+"""`explorer receptive-field`: what the stages and levels of a model can see, and what they do see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import config_changes, exit_codes, progress
+
+
+def receptive_field(
+    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="Objects to hold against the fields.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the figures.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Random weights: theoretical fields are the same.")] = False,
+    inputs: Annotated[
+        int, typer.Option("--inputs", min=0, help="Measure effective fields on so much noise; 0 leaves them out.")
+    ] = 16,
+    size: Annotated[int, typer.Option("--size", min=64, help="Side of that noise in pixels.")] = 512,
+    gates: Annotated[bool, typer.Option("--gates/--no-gates", help="With or without squeeze-excitation.")] = True,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure receptive fields: theoretical ones exactly, effective ones by gradients, beside anchors and objects."""
+    from rich.console import Console
+
+    from explorer.engine.artifacts import plain
+    from explorer.engine.detector import load_or_random
+    from explorer.errors.runs import read_truth
+    from explorer.report.fields import field_grid, field_report, write_field_figures
+
+    with exit_codes():
+        truth = read_truth(data) if data else None
+        with progress("fetching weights", "bytes") as advance:
+            detector, note = load_or_random(
+                model, weights=weights, overrides=overrides or (), random=random, progress=advance
+            )
+        if note:
+            typer.echo(note, err=True)
+        with progress("measuring") as advance:
+            report = field_report(detector, truth, inputs=inputs, size=(size, size), gates=gates, progress=advance)
+        document = {"model": detector.name, "random_weights": detector.weights is None} | report.document()
+        pages = write_field_figures(report, out) if out else []
+        if json_file:
+            write_json(plain(document), json_file)
+    if json_file != "-":
+        console = Console()
+        console.print(field_grid(report.levels).on_terminal())
+        notes = {level.partial for level in report.levels if level.partial}
+        for line in sorted(notes):
+            console.print(line)
+        if whole := report.levels[-1].whole:
+            console.print(f"[dim]Left out: {whole} layers that look at the whole map (gates, group normalisation).[/]")
+        for page in pages:
+            console.print(f"[dim]-> {page}[/]", highlight=False, soft_wrap=True)

@@ -1,0 +1,200 @@
+"""Receptive fields drawn: over a photo, as heat, and beside the objects and anchors of their level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from explorer.engine.draw import class_color
+from explorer.figures.photo import backdrop
+from explorer.receptive_field.effective import EffectiveField
+from explorer.receptive_field.theoretical import ReceptiveField
+
+_INK = "#808080"  # reads on white and on black
+_FAINT = "rgba(128,128,128,0.25)"
+_LAYOUT: dict[str, Any] = {
+    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+}
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def fields_over_photo(
+    image_bgr: npt.NDArray[np.uint8],
+    point_xy: tuple[float, float],
+    fields: Mapping[str, ReceptiveField],
+    effective: Mapping[str, EffectiveField] | None = None,
+) -> go.Figure:
+    """Draws, at one point of a photo, the theoretical field of each layer's unit there, and the effective one's size.
+
+    Args:
+        image_bgr: `(height, width, 3)`, BGR, as large as the network's input, which the fields are in pixels of.
+        point_xy: in pixels of it.
+        fields: theoretical fields by layer, for an input of this size.
+        effective: measured ones: a square as large as their area is drawn around the point.
+
+    Raises:
+        ValueError: the point lies outside, or fields are of an input of another size.
+    """
+    height, width = image_bgr.shape[:2]
+    x, y = point_xy
+    if not (0 <= x < width and 0 <= y < height):
+        raise ValueError(f"the point ({x:g}, {y:g}) lies outside the photo of {width} × {height} px")
+    figure = go.Figure()
+    for number, (layer, field) in enumerate(fields.items()):
+        if field.input_size != (height, width):
+            raise ValueError(
+                f"the field of {layer} is for an input of (height, width) {field.input_size}, the photo has "
+                f"{(height, width)}"
+            )
+        row, column = (
+            int(at * units / length) for at, units, length in ((y, field.grid[0], height), (x, field.grid[1], width))
+        )
+        color, dash = _rgb(number), _DASHES[number % len(_DASHES)]
+        if box := field.box(row, column):
+            figure.add_trace(_outline(box, f"{layer}, {field.size_px[0]} px", color, dash))
+        if effective and layer in effective:
+            half = effective[layer].side_px() / 2
+            square = (x - half, y - half, x + half, y + half)
+            figure.add_trace(_outline(square, f"{layer}, effective {2 * half:.0f} px", color, dash, 3))
+    mark = {"color": "#fff", "size": 8, "line": {"color": "#000", "width": 2}}
+    figure.add_trace(go.Scatter(x=[x], y=[y], mode="markers", marker=mark, showlegend=False, hoverinfo="skip"))
+    figure.add_layout_image(**backdrop(image_bgr), xref="x", yref="y")
+    figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", visible=False, constrain="domain")
+    figure.update_layout(_LAYOUT, height=int(760 * height / width) + 90, margin={"l": 10, "r": 10, "t": 80, "b": 10})
+    return figure
+
+
+def effective_heat(field: EffectiveField, theoretical: ReceptiveField | None = None) -> go.Figure:
+    """Draws the energy by pixel, each decade a step of colour, with the box of the theoretical field.
+
+    Args:
+        field: measured.
+        theoretical: of the same layer and input size; its box around the unit is drawn.
+    """
+    height, width = field.energy.shape
+    peak = field.energy.max() or 1.0
+    decades = np.log10(np.maximum(field.energy / peak, 1e-6))
+    step = max(1, max(height, width) // 400)
+    rows, columns = height // step * step, width // step * step
+    shown = decades[:rows, :columns].reshape(rows // step, step, columns // step, step).max(axis=(1, 3))
+    figure = go.Figure(
+        go.Heatmap(
+            z=shown,
+            x0=step / 2,
+            y0=step / 2,
+            dx=step,
+            dy=step,
+            colorscale="Viridis",
+            zmin=-6,
+            zmax=0,
+            colorbar={
+                "title": "of the peak",
+                "tickvals": list(range(-6, 1, 2)),
+                "ticktext": ["10⁻⁶", "10⁻⁴", "10⁻²", "1"],
+            },
+            hovertemplate="(%{x:.0f}, %{y:.0f}): 10^%{z:.1f} of the peak<extra></extra>",
+        )
+    )
+    if theoretical and (box := theoretical.box(*field.unit)):
+        figure.add_trace(_outline(box, f"theoretical, {theoretical.size_px[0]} px", "#d55e00", "dash"))
+    y, x = field.center_yx
+    half = field.side_px() / 2
+    square = (x - half, y - half, x + half, y + half)
+    figure.add_trace(
+        _outline(square, f"as large as the pixels with 95 % of the energy, {2 * half:.0f} px", "#fff", "solid")
+    )
+    figure.update_xaxes(range=[0, width], constrain="domain", showgrid=False, title="px")
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", constrain="domain", showgrid=False, title="px")
+    figure.update_layout(
+        _LAYOUT, height=640, title={"text": field.layer, "x": 0.5}, margin={"l": 60, "r": 20, "t": 90, "b": 50}
+    )
+    return figure
+
+
+def fields_against_objects(
+    theoretical_px: Mapping[str, float],
+    effective_px: Mapping[str, float],
+    anchors_px: Mapping[str, Sequence[float]],
+    object_sides_px: Mapping[str, npt.NDArray[np.float64]],
+) -> go.Figure:
+    """Draws, per level, the sides of its fields, its anchors and the objects that it has to find, in input pixels.
+
+    Args:
+        theoretical_px: side of the theoretical field by level.
+        effective_px: side of the effective one.
+        anchors_px: sides of the level's anchors.
+        object_sides_px: square roots of the areas of the level's objects.
+    """
+    levels = list(theoretical_px)
+    figure = go.Figure()
+    for place, level in enumerate(levels):
+        sides = object_sides_px.get(level, np.zeros(0))
+        if len(sides):
+            figure.add_trace(
+                go.Violin(
+                    x=[place] * len(sides),
+                    y=np.log2(sides),
+                    side="both",
+                    width=0.8,
+                    line={"color": _INK, "width": 1},
+                    fillcolor=_FAINT,
+                    points=False,
+                    name="objects",
+                    legendgroup="objects",
+                    showlegend=place == next(i for i, own in enumerate(levels) if len(object_sides_px.get(own, ()))),
+                    hoverinfo="skip",
+                )
+            )
+    for name, sides_px, color, symbol in (
+        ("theoretical field", theoretical_px, _rgb(5), "square-open"),
+        ("effective field", effective_px, _rgb(4), "square"),
+    ):
+        known = [(place, sides_px[level]) for place, level in enumerate(levels) if sides_px.get(level)]
+        figure.add_trace(_marks(known, name, color, symbol, 13))
+    anchors = [(place, side) for place, level in enumerate(levels) for side in anchors_px.get(level, ())]
+    figure.add_trace(_marks(anchors, "anchors", _rgb(2), "line-ew-open", 22))
+    ticks = list(range(2, 13))
+    figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=levels, showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        tickvals=ticks, ticktext=[2**tick for tick in ticks], title="side, px of the input", gridcolor=_FAINT
+    )
+    figure.update_layout(_LAYOUT, height=480)
+    return figure
+
+
+def _marks(points: Sequence[tuple[int, float]], name: str, color: str, symbol: str, size: int) -> go.Scatter:
+    return go.Scatter(
+        x=[place for place, _ in points],
+        y=[np.log2(side) for _, side in points],
+        customdata=[side for _, side in points],
+        mode="markers",
+        marker={"color": color, "symbol": symbol, "size": size, "line": {"width": 2.5, "color": color}},
+        name=name,
+        hovertemplate="%{customdata:.0f} px",
+    )
+
+
+def _outline(box_xyxy: Sequence[float], name: str, color: str, dash: str, width: float = 2) -> go.Scatter:
+    x1, y1, x2, y2 = box_xyxy
+    return go.Scatter(
+        x=[x1, x2, x2, x1, x1],
+        y=[y1, y1, y2, y2, y1],
+        mode="lines",
+        line={"color": color, "dash": dash, "width": width},
+        name=name,
+        hoverinfo="name",
+    )
+
+
+def _rgb(index: int) -> str:
+    red, green, blue = class_color(index)
+    return f"rgb({red},{green},{blue})"

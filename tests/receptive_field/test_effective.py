@@ -1,0 +1,159 @@
+"""Effective fields: equal to what can be reckoned, inside the theoretical ones, and measured once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from explorer.backbones.specs import VARIANTS
+from explorer.backbones.vovnet import VoVNet
+from explorer.receptive_field import effective
+from explorer.receptive_field.effective import (
+    EffectiveField,
+    cached_effective_fields,
+    effective_fields,
+    fingerprint,
+    random_inputs,
+)
+from explorer.receptive_field.theoretical import theoretical_fields
+
+THIN = {"stem_channels": (4, 4, 4), "stage_conv_channels": (4, 4, 4, 4), "stage_out_channels": (6, 6, 6, 6)}
+
+
+def thin(ese: str = "all") -> VoVNet:
+    torch.manual_seed(0)
+    return VoVNet(replace(VARIANTS["V-19-eSE"], ese=ese, **THIN), out_features=["stage2", "stage3"])
+
+
+def test_the_energy_of_a_convolution_is_that_of_its_weights() -> None:
+    net = nn.Conv2d(3, 1, 3, padding=1)
+    field = effective_fields(net, [""], random_inputs(2, (9, 9)))[""]
+    expected = np.zeros((9, 9))
+    expected[3:6, 3:6] = net.weight.detach().double().square().sum(dim=(0, 1)).numpy()
+    np.testing.assert_allclose(field.energy, expected / expected.sum(), rtol=1e-6)
+    assert (field.unit, field.grid, field.inputs) == ((4, 4), (9, 9), 2)
+
+
+def test_channels_count_alike_on_average() -> None:
+    net = nn.Conv2d(3, 16, 3, padding=1)
+    field = effective_fields(net, [""], random_inputs(400, (5, 5), batch=100))[""]
+    expected = net.weight.detach().double().square().sum(dim=(0, 1)).numpy()
+    np.testing.assert_allclose(field.energy[1:4, 1:4], expected / expected.sum(), rtol=0.1)
+
+
+def test_the_effective_field_lies_inside_the_theoretical_one() -> None:
+    layers = ["stage2.OSA2_1.layers.0", "stage2", "stage3"]
+    measured = effective_fields(thin("none"), layers, random_inputs(2, (128, 96), batch=1))
+    fields = theoretical_fields(thin("none"), (128, 96))
+    for layer, spot in measured.items():
+        inside = fields[layer].mask(*spot.unit)
+        assert spot.energy[~inside].sum() == 0
+        assert 0 < spot.area_px() <= inside.sum()
+
+
+def test_without_gates_it_is_the_network_without_them() -> None:
+    gated, plain = thin("all"), thin("none")
+    plain.load_state_dict(gated.state_dict(), strict=False)
+    batches = random_inputs(2, (96, 96))
+    without = effective_fields(gated, ["stage3"], batches, gates=False)["stage3"]
+    expected = effective_fields(plain, ["stage3"], batches)["stage3"]
+    np.testing.assert_allclose(without.energy, expected.energy, atol=1e-12)
+    through_gates = effective_fields(gated, ["stage3"], batches)["stage3"]
+    assert (through_gates.energy > 0).mean() > 0.99 > (without.energy > 0).mean()
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    net = thin().train()
+    next(net.parameters()).requires_grad_(False)
+    modes = [module.training for module in net.modules()]
+    learning = [parameter.requires_grad for parameter in net.parameters()]
+    effective_fields(net, ["stage2"], random_inputs(1, (64, 64)), gates=False)
+    with pytest.raises(ValueError, match="no layer 'stage9' with a map"):
+        effective_fields(net, ["stage9"], random_inputs(1, (64, 64)))
+    assert [module.training for module in net.modules()] == modes
+    assert [parameter.requires_grad for parameter in net.parameters()] == learning
+    assert not any(module._forward_hooks for module in net.modules())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_outputs_of_the_model_are_layers_too() -> None:
+    measured = effective_fields(thin(), ["stage2", "stage3"], random_inputs(1, (64, 64)))
+    assert measured["stage3"].grid == (8, 8)
+
+
+def test_area_and_radius_of_a_gaussian() -> None:
+    y, x = np.mgrid[:201, :201] + 0.5
+    energy = np.exp(-((x - 110) ** 2 + (y - 90) ** 2) / (2 * 12**2))
+    field = EffectiveField("spot", energy / energy.sum(), (0, 0), (1, 1), 1)
+    assert field.center_yx == pytest.approx((90, 110), abs=0.01)
+    assert field.gaussian_radius_px == pytest.approx(24, rel=0.02)
+    assert field.area_px(0.95) == pytest.approx(-2 * np.pi * 12**2 * np.log(0.05), rel=0.01)
+    assert field.area_px(0.5) == pytest.approx(2 * np.pi * 12**2 * np.log(2), rel=0.01)
+    assert field.side_px() ** 2 == pytest.approx(field.area_px())
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        field.area_px(95)
+
+
+def test_without_gradient_there_is_no_area() -> None:
+    class Constant(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image * 0
+
+    field = effective_fields(Constant(), [""], random_inputs(1, (4, 4)))[""]
+    assert field.area_px() == 0
+    assert np.isnan(field.gaussian_radius_px)
+
+
+def test_no_inputs_and_inputs_of_several_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="no inputs"):
+        effective_fields(thin(), ["stage2"], [])
+    with pytest.raises(ValueError, match="give one size"):
+        effective_fields(thin(), ["stage2"], [*random_inputs(1, (64, 64)), *random_inputs(1, (32, 32))])
+
+
+def test_what_was_measured_is_read_and_what_is_broken_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[int, int]] = []
+    settings = {"inputs": 2, "size": (64, 64), "folder": tmp_path}
+    first = cached_effective_fields(thin(), ["stage2"], progress=lambda *step: steps.append(step), **settings)
+    assert steps == [(2, 2)]
+    (file,) = tmp_path.iterdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(effective, "effective_fields", refuse)
+        again = cached_effective_fields(thin(), ["stage2"], **settings)
+        np.testing.assert_array_equal(again["stage2"].energy, first["stage2"].energy)
+        assert vars(again["stage2"])["unit"] == first["stage2"].unit
+        for changed in ({"gates": False}, {"seed": 1}, {"inputs": 3}, {"size": (32, 32)}):
+            with pytest.raises(AssertionError):
+                cached_effective_fields(thin(), ["stage2"], **settings | changed)
+    for content in (b"", b"PK\x03\x04", np.array([{"a": 1}], dtype=object).dumps()):
+        file.write_bytes(content)
+        assert cached_effective_fields(thin(), ["stage2"], **settings)["stage2"].inputs == 2
+
+
+def test_the_fingerprint_is_of_structure_and_weights() -> None:
+    assert fingerprint(thin()) == fingerprint(thin())
+    other = thin()
+    with torch.no_grad():
+        next(other.parameters())[0, 0, 0, 0] += 1
+    assert fingerprint(other) != fingerprint(thin())
+    assert fingerprint(thin("none")) != fingerprint(thin())
+
+
+@pytest.mark.slow
+def test_v_39_over_32_inputs_takes_two_minutes_of_one_core() -> None:
+    net = VoVNet("V-39-eSE", out_features=["stage5"])
+    start = time.process_time()
+    effective_fields(net, ["stage4"], random_inputs(32, (512, 512)))
+    assert time.process_time() - start < 120  # a minute on two cores
