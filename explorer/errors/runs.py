@@ -23,14 +23,14 @@ def load_run(path: str | Path, data: str | None = None, name: str | None = None)
     Args:
         path: a folder that `explorer evaluate --out` wrote, or a file in COCO's results format.
         data: what it was run on, as `register_coco` takes it: `PATH`, `PATH:SPLIT`, …. For a folder it may be left
-            out: `run.json` says it.
+            out: `run.json` says it. Of a folder's results file, too, only the images that were evaluated count.
         name: what to call the run; None for the model's name, or the file's.
 
     Raises:
         ValueError: something is missing or broken, or the detections are not on this data: on unknown images or
             classes, with scores that are not finite, with ids that are no whole numbers.
     """
-    from explorer.engine.coco_eval import RESULTS_FILE
+    from explorer.engine.coco_eval import IMAGES_FILE, RESULTS_FILE
     from explorer.errors.results_file import found_among, read_results
 
     path = Path(path).expanduser()
@@ -45,8 +45,8 @@ def load_run(path: str | Path, data: str | None = None, name: str | None = None)
     facts = _facts(folder) if folder else {}
     results = read_results(file)
     truth = _truth(path, data or facts.get("data"))
-    if folder:
-        truth = _evaluated(truth, folder, facts)
+    if folder or (path.name == RESULTS_FILE and path.with_name(IMAGES_FILE).is_file()):
+        truth = _evaluated(truth, file.parent, {"data": data} | facts)
     return Run(name or facts.get("model") or path.stem, truth, found_among(results, truth, file), facts, folder)
 
 

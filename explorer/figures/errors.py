@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
                 },
                 mode="markers",
                 marker={"color": color, "size": 9, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
-                name=run.figures.run,
+                name=_plain(run.figures.run),
                 customdata=np.stack([low, high], axis=1),
                 hovertemplate="%{y:.1f} (%{customdata[0]:.1f} to %{customdata[1]:.1f})",
             )
@@ -120,7 +121,9 @@ def error_types(runs: Mapping[str, Sequence[SizeGains]]) -> go.Figure:
     """
     if not runs:
         raise ValueError("give at least one run")
-    figure = make_subplots(1, len(runs), subplot_titles=list(runs), shared_yaxes=True, horizontal_spacing=0.03)
+    figure = make_subplots(
+        1, len(runs), subplot_titles=[_plain(name) for name in runs], shared_yaxes=True, horizontal_spacing=0.03
+    )
     for column, gains in enumerate(runs.values(), start=1):
         shown = [size for size in gains if size.size.name != "all"] or list(gains)
         means = [size.alone.mean for size in shown]
@@ -210,7 +213,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
     side = np.sqrt(truth.areas_px[kept])
     jitter = np.random.default_rng(0).uniform(-0.02, 0, (2, len(kept)))
     x, y = (np.where(score == 0, spread, score) for score, spread in zip(scores, jitter, strict=True))
-    names = [comparison.names[place] for place in (given.a, given.b)]
+    names = [_plain(comparison.names[place]) for place in (given.a, given.b)]
     figure = go.Figure(
         go.Scattergl(
             x=x,
@@ -228,14 +231,14 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
                 },
             },
             customdata=np.stack([side, truth.ids[kept]], axis=1),
-            text=[truth.class_names[row] for row in truth.classes[kept]],
+            text=[_plain(truth.class_names[row]) for row in truth.classes[kept]],
             hovertemplate="%{text}, √area %{customdata[0]:.0f} px, annotation %{customdata[1]}<br>"
             f"{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
         )
     )
     for point, line in zip((comparison.points[given.a], comparison.points[given.b]), ("vline", "hline"), strict=True):
         getattr(figure, f"add_{line}")(point.score, line={"color": _INK, "width": 1, "dash": "dash"})
-    low, high = -0.03, 1.02
+    low, high = -0.1, 1.1  # room for the words beside the points
     for text, place, anchor in (
         (f"only {names[0]}", (high, low), ("right", "bottom")),
         (f"only {names[1]}", (low, high), ("left", "top")),
@@ -271,6 +274,11 @@ def _scores(comparison: Comparison, place: int) -> npt.NDArray[np.float64]:
 
 def _offset(number: int, of: int) -> float:
     return 0.6 * ((number + 0.5) / of - 0.5)
+
+
+def _plain(name: str) -> str:
+    """A name from a file, such that Plotly shows it as it is: its labels know links and bold, hover texts `%{…}`."""
+    return escape(name, quote=False).replace("{", "&#123;")
 
 
 def _wrapped(name: str) -> str:

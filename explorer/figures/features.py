@@ -218,9 +218,10 @@ def _lay_out(figure: go.Figure, frame: Frame, rows: int, columns: int, notes: Se
     lines = _wrapped(notes)
     panel_px = float(np.clip(_WIDTH_PX / columns * height / width, 60, 620))
     below = 14 + len(lines) * _LINE_PX
-    figure.update_xaxes(range=[0, width], matches="x", visible=False, constrain="domain")
-    figure.update_yaxes(range=[height, 0], matches="y", scaleanchor="x", visible=False, constrain="domain")
+    figure.update_xaxes(range=[0, width], visible=False, constrain="domain")  # the subplots' axes match already
+    figure.update_yaxes(range=[height, 0], visible=False, constrain="domain")
     figure.update_layout(
+        yaxis_scaleanchor="x",
         height=round(rows * (panel_px + _TITLE_PX)) + below,
         margin={"l": 0, "r": 0, "t": _TITLE_PX, "b": below},
         dragmode="pan",

@@ -14,7 +14,7 @@ from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, obj
 from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
-from explorer.report.tables import Grid, autopsy_grid, difference_grid, object_grid, size_grid
+from explorer.report.tables import Grid, autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #777; --line: #ddd; --page: #fff }
@@ -22,6 +22,8 @@ _STYLE = """
 body { max-width: 1180px; margin: 0 auto; padding: 1.5rem; font: 15px/1.5 system-ui, sans-serif; color: var(--ink);
        background: var(--page) }
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem }
+h1, h2, p, figcaption { overflow-wrap: anywhere }
+.main-svg :is([class*="tick"], .infolayer, .legend, .sankey) text { fill: var(--ink) !important }
 p { max-width: 75ch; margin: .3rem 0 } .faint, figcaption { color: var(--faint) }
 .wide { overflow-x: auto } table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
@@ -168,6 +170,14 @@ def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
 def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     for analysis in analyses:
         if analysis.autopsy is None:
+            body.section(
+                f"What became of the objects of {analysis.run.name}"
+                if len(analyses) > 1
+                else "What became of the objects",
+                "As far as detections tell. At which stage a detector lost an object they cannot say: that needs the "
+                "model (<code>explorer autopsy</code>, with <code>--model</code> for a results file).",
+            )
+            body.grid(fate_grid(analysis.taxonomy))
             continue
         body.section(
             f"Where objects are lost in {analysis.run.name}" if len(analyses) > 1 else "Where objects are lost",

@@ -38,10 +38,13 @@ class Grid:
     sure: tuple[int, ...] = ()
 
     def on_terminal(self) -> Table:
-        """Lays the words out with rich; what is sure is bold."""
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        """Lays the words out with rich; what is sure is bold. The first column may wrap, between words."""
+        table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+        words = max((len(word) for row in self.rows for word in row[0].split()), default=0)
         for place, column in enumerate(self.head):
-            table.add_column(escape(column), justify="right" if place else "left", no_wrap=place > 0)
+            table.add_column(
+                escape(column), justify="right" if place else "left", no_wrap=place > 0, min_width=0 if place else words
+            )
         for place, row in enumerate(self.rows):
             table.add_row(*map(escape, row), style="bold" if place in self.sure else None)
         return table
@@ -95,7 +98,7 @@ def object_grid(pair: Pair, *, fine: bool = True) -> Grid:
         )
         for tally in tallies
     )
-    head = ("found by", "objects", "both", "only A", "only B", "neither", "B − A, %", "p", "p, McNemar")
+    head = ("found by", "objects", "both", "only A", "only B", "neither", "B − A, %", "p", "McNemar")
     return Grid(head, rows, tuple(i for i, t in enumerate(tallies) if t.low_points > 0 or t.high_points < 0))
 
 

@@ -132,7 +132,10 @@ def test_a_run_folder_says_what_it_was_run_on(run_folder: Path, aerial: str) -> 
 def test_a_plain_results_file_needs_the_data_said(run_folder: Path, aerial: str) -> None:
     file = run_folder / "coco_instances_results.json"
     run = load_run(file, aerial)
-    assert (run.name, len(run.truth.image_ids), run.folder, run.facts) == ("coco_instances_results", 4, None, {})
+    assert (run.name, len(run.truth.image_ids), run.folder, run.facts) == ("coco_instances_results", 3, None, {})
+    alone = file.rename(run_folder / "mine.json")
+    assert len(load_run(alone, aerial).truth.image_ids) == 4
+    alone.rename(file)
     with pytest.raises(ValueError, match="does not say what it was run on: give the data set"):
         load_run(file)
 

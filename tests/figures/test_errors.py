@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,19 @@ def test_the_scatter_has_every_object_at_its_two_scores(comparison: Comparison) 
     np.testing.assert_allclose(points.customdata[:2, 0], [20, 150])
     assert (np.asarray(points.y)[::2] <= 0).all()  # b finds no small one
     np.testing.assert_allclose(np.asarray(points.y)[1::2], np.asarray(points.x)[1::2])
+
+
+def test_names_from_files_are_words_and_no_markup(runs: tuple[Run, Run]) -> None:
+    hostile = '<a href="https://elsewhere.example">a</a><b>%{x}</b>'
+    truth = replace(runs[0].truth, class_names=(hostile,))
+    named = [match(replace(run, name=f"{run.name} {hostile}", truth=truth)) for run in runs]
+    figures = (
+        ap_by_size([bootstrap(matches, 5) for matches in named]),
+        error_types({matches.run.name: mend_by_size(classify_errors(matches.run)) for matches in named}),
+        objects_scatter(compare(named, resamples=5)),
+    )
+    for figure in figures:
+        drawn = figure.to_json()
+        assert "elsewhere" in drawn
+        for markup in ("<a ", r"\u003ca ", "<b>", r"\u003cb\u003e", "b&gt;%{x}"):
+            assert markup not in drawn

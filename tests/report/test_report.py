@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from explorer.errors.autopsy import Autopsy
 from explorer.errors.columns import Run
@@ -128,6 +130,7 @@ def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
         assert page.count("plotly.js v") == 1
         assert page.count('class="plotly-graph-div"') == figures
         assert page.count("<figure>") == misses
+        assert ("As far as detections tell" in page) == (name == "both.html")  # of the run without an autopsy
         assert not re.findall(
             r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
         )
@@ -156,7 +159,11 @@ def test_tables_have_the_figures(analysis: RunAnalysis, comparison: Comparison, 
     assert len(object_grid(pair).rows) > len(object_grid(pair, fine=False).rows)
     assert autopsy_grid(autopsied).rows[0][:2] == ("box head says another class", "33.3 %")
     assert fate_grid(analysis.taxonomy).rows[0][:2] == ("found", "66.7 %")
-    grid.on_terminal()
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(object_grid(pair, fine=False).on_terminal())
+    for word in ("all", "small", "medium", "neither", "McNemar"):
+        assert word in console.export_text(clear=False)
+    assert "…" not in console.export_text()
 
 
 def test_words() -> None:
