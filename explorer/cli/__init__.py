@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from explorer import __version__
-from explorer.cli import autopsy, compare, data, doctor, evaluate, improve, page, predict, receptive_field, train, zoo
+from explorer.cli import (
+    autopsy,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    features,
+    improve,
+    page,
+    predict,
+    receptive_field,
+    train,
+    zoo,
+)
 from explorer.cli.running import NEGATIVE_VALUES
 
 THIRD_PARTY_NOISE = (
@@ -49,6 +62,7 @@ app.command()(predict.predict)
 app.command()(compare.compare)
 app.command()(autopsy.autopsy)
 app.command(context_settings=NEGATIVE_VALUES)(improve.improve)
+app.command(context_settings=NEGATIVE_VALUES)(features.features)
 app.command(context_settings=NEGATIVE_VALUES)(receptive_field.receptive_field)
 app.command("app")(page.page)
 

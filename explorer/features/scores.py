@@ -93,7 +93,7 @@ def score_box(
     proposal = Instances(frame.resized_size, proposal_boxes=box)
     (probabilities,) = part.box_predictor.predict_probs(predictions, [proposal])
     logit = predictions[0][0, class_index]
-    return BoxScore(logit, float(probabilities[0, class_index]), assigned_level(model, frame, box_xyxy))
+    return BoxScore(logit, probabilities[0, class_index].item(), assigned_level(model, frame, box_xyxy))
 
 
 def _box_heads(model: nn.Module) -> StandardROIHeads:

@@ -1,0 +1,58 @@
+"""`explorer features`: what a model's layers say about a photo, as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import config_changes, exit_codes, progress
+
+
+def features(
+    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    image: Annotated[Path, typer.Argument(help="A JPEG, PNG or WebP file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", help="A name or glob: p2, stage4, 'backbone.bottom_up.stage4.*'. [default: p*]"),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and features.html.")] = Path("features"),
+    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    random: Annotated[bool, typer.Option("--random", help="Random weights.")] = False,
+    explain: Annotated[
+        int, typer.Option("--explain", min=0, help="For so many detections, show which places speak for them.")
+    ] = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """Show what layers say about a photo: energy, principal components, channels, and what speaks for a detection."""
+    from rich.console import Console
+
+    from explorer.data.images import read_image
+    from explorer.engine.artifacts import plain
+    from explorer.engine.detector import load_or_random
+    from explorer.report.features import DEFAULT_LAYERS, feature_report
+
+    with exit_codes():
+        photo = read_image(image)
+        with progress("fetching weights", "bytes") as advance:
+            detector, note = load_or_random(
+                model, weights=weights, overrides=overrides or (), random=random, progress=advance
+            )
+        if note:
+            typer.echo(note, err=True)
+        report = feature_report(detector, photo, layers or DEFAULT_LAYERS, out, explained=explain)
+        if json_file:
+            write_json(plain({"random_weights": detector.weights is None} | report.document()), json_file)
+    if json_file != "-":
+        console = Console()
+        console.print(report.grid().on_terminal())
+        for name, cam in report.cams:
+            console.print(f"{name} is classified from {cam.level}")
+        console.print(
+            f"[dim]-> {report.files[-1]}, {len(report.files) - 1} pictures[/]", highlight=False, soft_wrap=True
+        )
