@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from explorer.data.images import read_image
     from explorer.engine.detector import Detector, load_detector
     from explorer.engine.evaluate import evaluate
+    from explorer.errors.autopsy import autopsy
+    from explorer.errors.bootstrap import bootstrap
+    from explorer.errors.compare import compare
+    from explorer.errors.matching import match
+    from explorer.errors.runs import load_run
+    from explorer.features.capture import feature_maps
+    from explorer.features.hooks import FeatureRecorder
+    from explorer.receptive_field.effective import effective_fields
+    from explorer.receptive_field.theoretical import theoretical_fields
     from explorer.types import Detections, Metrics, Panoptic, Timing
 
 __version__ = "0.1.0"
@@ -19,28 +28,46 @@ __version__ = "0.1.0"
 __all__ = [
     "Detections",
     "Detector",
+    "FeatureRecorder",
     "Metrics",
     "Panoptic",
     "Timing",
     "__version__",
+    "autopsy",
+    "bootstrap",
+    "compare",
+    "effective_fields",
     "evaluate",
+    "feature_maps",
     "load_config",
     "load_detector",
+    "load_run",
+    "match",
     "read_image",
     "register_coco",
+    "theoretical_fields",
 ]
 
 _HOMES = {
     "Detections": "explorer.types",
     "Detector": "explorer.engine.detector",
+    "FeatureRecorder": "explorer.features.hooks",
     "Metrics": "explorer.types",
     "Panoptic": "explorer.types",
     "Timing": "explorer.types",
+    "autopsy": "explorer.errors.autopsy",
+    "bootstrap": "explorer.errors.bootstrap",
+    "compare": "explorer.errors.compare",
+    "effective_fields": "explorer.receptive_field.effective",
     "evaluate": "explorer.engine.evaluate",
+    "feature_maps": "explorer.features.capture",
     "load_config": "explorer.config",
     "load_detector": "explorer.engine.detector",
+    "load_run": "explorer.errors.runs",
+    "match": "explorer.errors.matching",
     "read_image": "explorer.data.images",
     "register_coco": "explorer.data.coco",
+    "theoretical_fields": "explorer.receptive_field.theoretical",
 }
 
 

@@ -34,8 +34,8 @@ def autopsy(
 ) -> None:
     """Find out where each missed object was lost: proposals, box head, suppression, thresholds.
 
-    Writes autopsy.json, objects.json (COCO annotations with their verdicts) and report.html. Needs a Faster, Mask or
-    Panoptic R-CNN; of other detectors' results it says what detections alone can tell.
+    Writes autopsy.json, objects.json (COCO annotations with their verdicts), report.json and report.html. Needs a
+    Faster, Mask or Panoptic R-CNN; of other detectors' results it says what detections alone can tell.
     """
     from rich.console import Console
 
@@ -71,11 +71,12 @@ def autopsy(
             found.write(folder / AUTOPSY_FILE)
         with progress("resampling") as advance:
             analysis = analyse(given, autopsy=found, progress=advance)
-        document = run_document(analysis)
+        document = plain(run_document(analysis))
+        write_file(folder / "report.json", document)
         write_file(folder / "objects.json", annotations_with(given.truth, fate_columns(analysis)))
         page = write_run_page(analysis, folder / "report.html")
         if json_file:
-            write_json(plain(document), json_file)
+            write_json(document, json_file)
     if found is None:
         typer.echo(_NO_MODEL, err=True)
     if json_file != "-":

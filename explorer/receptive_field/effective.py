@@ -19,9 +19,8 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +130,8 @@ def effective_fields(
 
     Args:
         model: what takes a batch `(n, 3, height, width)`: a backbone, with or without FPN.
-        layers: dotted names of modules, or keys of the model's output such as `p2`.
+        layers: dotted names of modules, `name[key]` for one map of several that a module gives, or keys of the model's
+            output such as `p2`.
         inputs: batches of one size, as the network takes them (normalised).
         gates: whether squeeze-excitation works; without it, it is left out.
         seed: of the random signs.
@@ -237,18 +237,22 @@ def _middle(found: Mapping[str, Tensor], layer: str) -> tuple[Tensor, tuple[int,
 
 @contextmanager
 def _outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Yields a mapping that holds what modules of these names gave last."""
+    """Yields a mapping that holds what layers of these names gave last."""
     found: dict[str, Tensor] = {}
 
-    def keep(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4:
-            found[name] = output
+    def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+        given = (
+            {f"{name}[{key}]": part for key, part in output.items()} if isinstance(output, Mapping) else {name: output}
+        )
+        for label, tensor in given.items():
+            if label in layers and isinstance(tensor, Tensor) and tensor.dim() == 4:
+                # what is written to in place later has to stay what it was
+                found[label] = tensor if isinstance(output, Mapping) else tensor.clone()
 
     with ExitStack() as handles:
         for name, module in model.named_modules():
-            if name in layers:
-                hook = module.register_forward_hook(lambda _m, _i, output, own=name: keep(own, output.clone()))
-                handles.callback(hook.remove)
+            if name in layers or any(layer.startswith(f"{name}[") for layer in layers):
+                handles.callback(module.register_forward_hook(partial(keep, name)).remove)
         yield found
 
 

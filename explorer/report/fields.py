@@ -150,8 +150,7 @@ def layer_names(backbone: Any) -> dict[str, str]:
     names = {}
     if bottom_up is not None:
         for name in bottom_up.output_shape():
-            if f"bottom_up.{name}" in modules:
-                names[name] = f"bottom_up.{name}"
+            names[name] = f"bottom_up.{name}" if f"bottom_up.{name}" in modules else f"bottom_up[{name}]"
     return names | {name: name for name in backbone.output_shape()}
 
 

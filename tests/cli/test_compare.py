@@ -64,6 +64,7 @@ def test_objects_are_followed_through_the_runs_model(runs: list[Path]) -> None:
     assert sum(counts.values()) == len(truth)
     assert {"verdict", "error_type", "fpn_level"} <= set(truth[0])
     assert json.loads((runs[0] / "autopsy.json").read_text())["by_size"]["all"] == counts
+    assert json.loads((runs[0] / "report.json").read_text())["autopsy"]["all"] == counts
     page = (runs[0] / "report.html").read_text()
     assert "Where objects are lost" in page
 

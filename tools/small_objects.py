@@ -1,0 +1,178 @@
+r"""Compares evaluated runs on small objects with the first one, and writes docs/results/small-objects.{json,md}.
+
+    for model in Mv2 V_19_slim_dw V_19_slim V_19_dw V_19; do
+        explorer train --config-file configs/aerial/faster_rcnn_$model.yaml OUTPUT_DIR output/$model
+        explorer evaluate configs/aerial/faster_rcnn_$model.yaml --weights output/$model/model_final.pth \
+            --data aerial:val --out runs/$model
+        explorer autopsy runs/$model
+    done
+    python tools/small_objects.py runs/Mv2 runs/V_19_slim_dw runs/V_19_slim runs/V_19_dw runs/V_19
+
+The page's tables follow the runs; its prose stands in this file and names figures: read it again after a rerun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from explorer.engine.artifacts import plain
+from explorer.errors.autopsy import Autopsy
+from explorer.errors.compare import Comparison, compare
+from explorer.errors.matching import match
+from explorer.errors.runs import load_run
+from explorer.errors.verdicts import Verdict
+from explorer.report.analysis import analyses_of, autopsy_beside
+from explorer.report.document import comparison_document
+from explorer.report.words import interval_words
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+PREFIX = "faster_rcnn_"
+
+
+def main() -> None:
+    """Reads the runs and writes the page."""
+    parser = argparse.ArgumentParser(description="Compare evaluated runs on small objects with the first one.")
+    parser.add_argument("runs", nargs="+", help="folders of explorer evaluate --out, with their autopsies")
+    runs = [load_run(path) for path in parser.parse_args().runs]
+    comparison = compare([match(run) for run in runs])
+    autopsies = [autopsy_beside(run) for run in runs]
+    document = comparison_document(comparison, analyses_of(comparison, autopsies))
+    document["pairs"] = [pair for pair in document["pairs"] if pair["a"] == runs[0].name]
+    for run in document["runs"]:
+        del run["by_class"]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "small-objects.json").write_text(json.dumps(plain(document), indent=1) + "\n")
+    words = {
+        "figures": figures(comparison),
+        "differences": differences(comparison),
+        "found": found(comparison),
+        "verdicts": verdicts([autopsy for autopsy in autopsies if autopsy]),
+    }
+    (RESULTS / "small-objects.md").write_text(TEXT.format(**words))
+
+
+def named(name: str) -> str:
+    """A run's backbone, from its config's name."""
+    return name.removeprefix(PREFIX).replace("_", "-").replace("Mv2", "MobileNetV2")
+
+
+def figures(comparison: Comparison) -> str:
+    """AP by size with intervals, one row per run."""
+    lines = ["| backbone | AP | AP50 | AP small | AP medium | AP large | AR100 small |", "| --- |" + " --- |" * 6]
+    columns = [("AP", 0), ("AP50", 0), ("AP", 1), ("AP", 2), ("AP", 3), ("AR100", 1)]
+    for resamples in comparison.resamples:
+        given, names = resamples.intervals(), resamples.figures.names
+        cells = [
+            interval_words(*(float(ends[names.index(name), size]) for ends in (given.value, given.low, given.high)))
+            for name, size in columns
+        ]
+        lines.append(f"| {named(resamples.figures.run)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def differences(comparison: Comparison) -> str:
+    """Each run minus the first one, with intervals and p-values."""
+    lines = [
+        "| backbone | Δ AP | Δ AP small | p | Δ AP medium | Δ AP large | Δ AR100 small |",
+        "| --- |" + " --- |" * 6,
+    ]
+    names = comparison.resamples[0].figures.names
+    for pair in (pair for pair in comparison.pairs if pair.a == 0):
+        points, p = pair.differences.points, pair.differences.p_values
+
+        def cell(name: str, size: int) -> str:
+            row = names.index(name)
+            ends = (points.value, points.low, points.high)  # noqa: B023 - called at once
+            return interval_words(*(float(end[row, size]) for end in ends), signed=True)
+
+        cells = [cell("AP", 0), cell("AP", 1), f"{p[0, 1]:.3f}", cell("AP", 2), cell("AP", 3), cell("AR100", 1)]
+        lines.append(f"| {named(comparison.names[pair.b])} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def found(comparison: Comparison) -> str:
+    """Small objects by who finds them, each run against the first one."""
+    lines = [
+        "| backbone | both | only MobileNetV2 | only it | neither | difference, % | McNemar's p |",
+        "| --- |" + " --- |" * 6,
+    ]
+    for pair in (pair for pair in comparison.pairs if pair.a == 0):
+        tally = pair.tallies["small", None]
+        points = interval_words(tally.recall_difference_points, tally.low_points, tally.high_points, signed=True)
+        numbers = (tally.both, tally.only_a, tally.only_b, tally.neither)
+        cells = [*(f"{number:,}" for number in numbers), points, f"{tally.mcnemar_p_value:.2g}"]
+        lines.append(f"| {named(comparison.names[pair.b])} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def verdicts(autopsies: list[Autopsy]) -> str:
+    """Where small objects end, in percent, in the detector's order."""
+    small = [autopsy.by_size()[1] for autopsy in autopsies]
+    lines = ["| small objects, % | " + " | ".join(named(autopsy.model) for autopsy in autopsies) + " |"]
+    lines.append("| --- |" + " ---: |" * len(autopsies))
+    for verdict in Verdict:
+        counts = [group.counts[verdict] for group in small]
+        if any(counts) and verdict != Verdict.CROWD:
+            shares = (f"{100 * n / group.objects:.1f}" for n, group in zip(counts, small, strict=True))
+            lines.append(f"| {verdict.label} | " + " | ".join(shares) + " |")
+    return "\n".join(lines)
+
+
+TEXT = """# Small objects under equal training: VoVNet-19 against MobileNetV2
+
+Do the VoVNet-19 variants beat MobileNetV2 on small objects when everything else is equal, and where do the misses die?
+All four do here, by 2.8 to 6.1 points of AP on objects below 32² px, and every interval excludes zero. Most small
+objects die in the RPN, below its top-k, before the box head sees them: that is where the backbones differ most.
+
+## What was compared
+
+Faster R-CNN with a 64-channel FPN and anchors from 16 px, the same head, data, order of data, augmentation, optimiser
+and 1,000 iterations of 4 crops of 240×320 px for each backbone, from nothing
+([configs/aerial](../../configs/aerial/Base-FasterRCNN.yaml)), on 2,000 procedural aerial scenes
+(`explorer data make aerial aerial --images 2000 --seed 11 --split train`); measured on 500 others (`--images 500 --seed
+12 --split val`) with 3,573 objects: 1,470 small, 1,279 medium, 824 large. Figures with COCO's rules, in percent; in
+brackets 95 % intervals over the images (paired bootstrap, 1,000 resamples). Made by `python tools/small_objects.py`;
+all figures are in [small-objects.json](small-objects.json).
+
+{figures}
+
+## Against MobileNetV2
+
+Differences in points, the same images on both sides; p is two-sided, from the same resamples, not corrected for the
+four comparisons (the largest, times four, is still below 0.05).
+
+{differences}
+
+Small objects found with IoU 0.5 where half of what a detector shows is right, and McNemar's test on the objects that
+only one of the two finds. Detectors as young as these must be cut at high scores for that, so few are found at all:
+
+{found}
+
+## Where small objects end
+
+Share of the 1,470 small objects by the first stage that lost them, on the way through each detector, with a score
+threshold of 0.05 and 100 detections an image.
+
+{verdicts}
+
+MobileNetV2 loses six small objects in ten because the RPN ranks every anchor that fits too low, before or after its
+NMS; V-19-slim and V-19 lose three in ten there. "No anchor fits" and "no proposal with IoU ≥ 0.5" hardly count: anchors
+from 16 px cover the objects, and a proposal that is kept lies well enough. What the RPN passes on is mostly found.
+V-19 finds nearly as many small objects as V-19-slim (48.7 % against 50.3 %) and still has a lower AP: it finds them,
+but ranks them no better than its false detections. That is a matter of the box head and of a short training, not of
+what the backbone sees.
+
+## What this does not say
+
+- One seed each. The intervals cover the choice of images, not the luck of training; a second seed could reorder the
+  VoVNets among themselves.
+- A short budget: AP is low everywhere. It says who learns small objects faster, not who ends higher. V-19-slim-dw with
+  2,400 iterations reaches an AP of 22 on the first 150 of these images, three times the figure above.
+- The optimiser was chosen on 60 of the validation images, for all five alike; there is no separate test set.
+- Procedural scenes. On COCO the release reports APs of 19.0 for MobileNetV2 and 19.1 to 24.8 for these variants.
+"""
+
+if __name__ == "__main__":
+    main()
