@@ -22,6 +22,7 @@ from explorer.errors.verdicts import Verdict
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
+    from explorer.types import Detections
 
 AUTOPSY_FILE = "autopsy.json"
 Progress = Callable[[int, int], None]
@@ -166,6 +167,7 @@ def autopsy(
     *,
     score_threshold: float | None = None,
     progress: Progress | None = None,
+    on_detections: Callable[[Detections], None] | None = None,
 ) -> Autopsy:
     """Finds out, for every object, where the detector lost it.
 
@@ -174,6 +176,8 @@ def autopsy(
         truth: what is there, and the image files.
         score_threshold: a detection's score must exceed this to count; the model's own threshold where None.
         progress: called after each image.
+        on_detections: called with what the model reports on each image, without masks, so that one forward pass gives
+            both; images without objects are followed too then.
 
     Raises:
         ValueError: the detector has other stages, or other classes than the data.
@@ -186,10 +190,12 @@ def autopsy(
     row_of_class = np.append(np.argsort(class_indices), len(class_indices))
     findings: list[Finding] = []
     for image, rows in enumerate(_rows_by_image(truth)):
-        if rows.stop > rows.start:
+        if on_detections or rows.stop > rows.start:
             trace = tracer(read_checked(truth, image))
             dissection = Dissection(trace, objects_in(truth, image, class_indices))
             findings += [_in_table(finding, rows.start, row_of_class) for finding in dissection.findings()]
+            if on_detections:
+                on_detections(trace.detections)
         if progress:
             progress(image + 1, len(truth.image_ids))
     return Autopsy(

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+from pycocotools import mask as mask_api
 
 from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
 from explorer.types import Detections
 
 
-def side_by_side(image_bgr: npt.NDArray[np.uint8], detections: Mapping[str, Detections]) -> go.Figure:
+def side_by_side(
+    image_bgr: npt.NDArray[np.uint8],
+    detections: Mapping[str, Detections],
+    *,
+    view_xyxy: tuple[float, float, float, float] | None = None,
+    columns: int = 2,
+) -> go.Figure:
     """Draws the photo once per model with its boxes; zooming or panning one picture moves all.
 
-    Boxes are outlines of one pixel and a half without fill, so that an object of ten pixels stays visible. The label
-    is shown on hover.
+    Boxes, and masks where there are, are outlines of one pixel and a half without fill, so that an object of ten pixels
+    stays visible. The label is shown on hover.
 
     Args:
         image_bgr: `(height, width, 3)` uint8, BGR.
         detections: by model name, in the image's frame.
+        view_xyxy: the part of the photo to show at first; all of it where None.
+        columns: how many pictures stand in a row.
 
     Raises:
         ValueError: no model, or detections of an image of another size.
@@ -35,22 +45,31 @@ def side_by_side(image_bgr: npt.NDArray[np.uint8], detections: Mapping[str, Dete
             raise ValueError(
                 f"{name}: detections are for an image of {found.image_size}, this one is {(height, width)}."
             )
+    columns = min(columns, len(detections))
+    rows = -(-len(detections) // columns)
     figure = make_subplots(
-        cols=len(detections), rows=1, subplot_titles=list(detections), shared_yaxes="all", horizontal_spacing=0.01
+        cols=columns,
+        rows=rows,
+        subplot_titles=list(detections),
+        horizontal_spacing=0.01,
+        vertical_spacing=0.06 / rows,
     )
     picture = backdrop(image_bgr)
     named: set[str] = set()
-    for column, found in enumerate(detections.values(), start=1):
-        figure.add_layout_image(**picture, row=1, col=column)
+    for place, found in enumerate(detections.values()):
+        row, column = place // columns + 1, place % columns + 1
+        figure.add_layout_image(**picture, row=row, col=column)
         for index in np.unique(found.classes):
-            trace = _boxes(found.keep(found.classes == index), int(index))
-            trace.showlegend = trace.name not in named
-            named.add(trace.name)
-            figure.add_trace(trace, row=1, col=column)
-    figure.update_xaxes(range=[0, width], matches="x", visible=False, constrain="domain")
-    figure.update_yaxes(range=[height, 0], scaleanchor="x", visible=False, constrain="domain")
+            own = found.keep(found.classes == index)
+            for trace in (_boxes(own, int(index)), *_masks(own, int(index))):
+                trace.showlegend = trace.showlegend is not False and trace.name not in named
+                named.add(trace.name)
+                figure.add_trace(trace, row=row, col=column)
+    left, top, right, bottom = view_xyxy or (0, 0, width, height)
+    figure.update_xaxes(range=[left, right], matches="x", visible=False, constrain="domain")
+    figure.update_yaxes(range=[bottom, top], matches="y", scaleanchor="x", visible=False, constrain="domain")
     figure.update_layout(
-        height=_height_px(width / height, len(detections)),
+        height=_height_px(width / height, columns, rows),
         margin={"l": 0, "r": 0, "t": 32, "b": 40},
         font={"color": "#808080", "family": "system-ui, sans-serif"},  # reads on white and on black
         dragmode="pan",
@@ -84,6 +103,26 @@ def _boxes(found: Detections, class_index: int) -> go.Scatter:
     )
 
 
-def _height_px(aspect: float, columns: int) -> int:
+def _masks(found: Detections, class_index: int) -> list[go.Scatter]:
+    """One trace with the outlines of a class's masks, if there are masks."""
+    if not found.masks:
+        return []
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for mask in found.masks:
+        filled = np.asarray(mask_api.decode(mask), np.uint8)
+        outlines, _ = cv2.findContours(filled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        for outline in outlines:
+            points = np.concatenate([outline[:, 0], outline[:1, 0]]) + 0.5  # middles of the outermost pixels
+            x += [*points[:, 0].tolist(), None]
+            y += [*points[:, 1].tolist(), None]
+    name = found.class_names[class_index]
+    color = f"rgb{class_color(class_index)}"
+    trace = go.Scatter(x=x, y=y, mode="lines", line={"color": color, "width": 1.5, "dash": "dot"}, hoverinfo="skip")
+    return [trace.update(name=name, legendgroup=name, showlegend=False)]
+
+
+def _height_px(aspect: float, columns: int, rows: int) -> int:
     """Height of the figure on a page of usual width, so that the pictures fill it without a margin."""
-    return int(np.clip(900 / columns / aspect, 220, 620)) + 80
+    width_px = 1000 if columns > 1 else 700
+    return rows * (int(np.clip(width_px / columns / aspect, 220, 620)) + 32) + 48

@@ -31,6 +31,9 @@ def fields_over_photo(
     point_xy: tuple[float, float],
     fields: Mapping[str, ReceptiveField],
     effective: Mapping[str, EffectiveField] | None = None,
+    *,
+    title: str = "",
+    width_px: int = 760,
 ) -> go.Figure:
     """Draws, at one point of a photo, the theoretical field of each layer's unit there, and the effective one's size.
 
@@ -39,6 +42,8 @@ def fields_over_photo(
         point_xy: in pixels of it.
         fields: theoretical fields by layer, for an input of this size.
         effective: measured ones: a square as large as their area is drawn around the point.
+        title: what to write above.
+        width_px: how wide the photo is expected to be on the page.
 
     Raises:
         ValueError: the point lies outside, or fields are of an input of another size.
@@ -69,7 +74,14 @@ def fields_over_photo(
     figure.add_layout_image(**backdrop(image_bgr), xref="x", yref="y")
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
     figure.update_yaxes(range=[height, 0], scaleanchor="x", visible=False, constrain="domain")
-    figure.update_layout(_LAYOUT, height=int(760 * height / width) + 90, margin={"l": 10, "r": 10, "t": 80, "b": 10})
+    rows = -(-len(figure.data) // 2)  # of the legend, below
+    figure.update_layout(
+        _LAYOUT,
+        title={"text": title, "x": 0.5, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 10}},
+        height=int(width_px * height / width) + 50 + 24 * rows,
+        margin={"l": 10, "r": 10, "t": 40 if title else 10, "b": 10},
+        legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
+    )
     return figure
 
 

@@ -1,0 +1,51 @@
+"""Times calls against each other: in rounds, each call once a round, so that a drifting machine hurts all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Progress = Callable[[int, int], None]
+"""Called with the number of calls done and the number in all."""
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    warm_up: int = 1,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Times each call once a round; every other round in reverse order, so that none always follows the same one.
+
+    Args:
+        calls: what to time, by name; each has to wait for its own work on a GPU.
+        rounds: how many are kept, 1 or more.
+        warm_up: rounds before, which are not kept.
+        progress: called after each call.
+        clock: gives seconds.
+
+    Returns:
+        Wall-clock seconds by name, `(rounds,)`.
+
+    Raises:
+        ValueError: there is nothing to time, or no round.
+    """
+    if not calls or rounds < 1 or warm_up < 0:
+        raise ValueError(f"{len(calls)} calls in {rounds} rounds after {warm_up}: give at least one call and one round")
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names, total = list(calls), (rounds + warm_up) * len(calls)
+    for turn in range(rounds + warm_up):
+        for place, name in enumerate(names if turn % 2 == 0 else reversed(names)):
+            start = clock()
+            calls[name]()
+            taken = clock() - start
+            if turn >= warm_up:
+                seconds[name].append(taken)
+            if progress:
+                progress(turn * len(names) + place + 1, total)
+    return {name: np.array(own) for name, own in seconds.items()}

@@ -1,0 +1,138 @@
+"""Speed drawn: accuracy against time as released, and times measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from explorer.engine.draw import class_color
+
+_INK = "#808080"  # reads on white and on black
+_FAINT = "rgba(128,128,128,0.25)"
+_LAYOUT: dict[str, Any] = {
+    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "hoverlabel": {"font_size": 13},
+}
+_FAMILIES = (
+    ("VoVNet", ("V",), 4, "circle"),
+    ("ResNet, ResNeXt", ("R", "X"), 5, "square"),
+    ("MobileNetV2", ("M",), 2, "diamond"),
+)
+
+
+@dataclass(frozen=True)
+class SpeedPoint:
+    """A model's time and accuracy.
+
+    Attributes:
+        name: what to write beside it.
+        seconds: per image.
+        ap: in percent.
+    """
+
+    name: str
+    seconds: float
+    ap: float
+
+
+def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machine: str) -> go.Figure:
+    """Draws accuracy against time, with a line through the models that none is both faster and better than.
+
+    Args:
+        points: the models; families are told by their names' first letters.
+        accuracy: what AP is of, as in `box AP on COCO val2017`.
+        machine: what it was timed on.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    if not points:
+        raise ValueError("there is nothing to draw: give at least one model's time and accuracy")
+    figure = go.Figure()
+    best = front(points)
+    figure.add_trace(
+        go.Scatter(
+            x=[1000 * point.seconds for point in best],
+            y=[point.ap for point in best],
+            mode="lines",
+            line={"color": _INK, "width": 1.5, "dash": "dot", "shape": "hv"},
+            name="none is faster and better",
+            hoverinfo="skip",
+        )
+    )
+    for family, start, color, symbol in _FAMILIES:
+        own = [point for point in points if point.name.startswith(start)]
+        if own:
+            figure.add_trace(
+                go.Scatter(
+                    x=[1000 * point.seconds for point in own],
+                    y=[point.ap for point in own],
+                    text=[point.name for point in own],
+                    mode="markers+text",
+                    textposition=["top left" if point in best else "bottom right" for point in own],
+                    marker={"color": f"rgb{class_color(color)}", "symbol": symbol, "size": 11},
+                    name=family,
+                    hovertemplate="%{text}: AP %{y:.1f}, %{x:.0f} ms<extra></extra>",
+                )
+            )
+    slowest = 1000 * max(point.seconds for point in points)
+    figure.update_xaxes(title=f"ms per image on {machine}", range=[0, 1.15 * slowest], gridcolor=_FAINT, zeroline=False)
+    figure.update_yaxes(title=accuracy, gridcolor=_FAINT, zeroline=False)
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    figure.update_layout(_LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})
+    return figure
+
+
+def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
+    """Returns the points that no other is both at least as fast and more accurate than, fastest first."""
+    best: list[SpeedPoint] = []
+    for point in sorted(points, key=lambda one: (one.seconds, -one.ap)):
+        if not best or point.ap > best[-1].ap:
+            best.append(point)
+    return best
+
+
+def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
+    """Draws the times of several models in the same rounds: each round a mark, the median a line.
+
+    Args:
+        seconds: `(rounds,)` by model, of the same rounds.
+    """
+    figure = go.Figure()
+    names = list(seconds)
+    for place, (name, own) in enumerate(seconds.items()):
+        color = f"rgb{class_color(place + 4)}"
+        figure.add_trace(
+            go.Scatter(
+                x=1000 * own,
+                y=[name] * len(own),
+                mode="markers",
+                marker={"color": color, "size": 10, "opacity": 0.6},
+                hovertemplate="%{x:.0f} ms<extra></extra>",
+            )
+        )
+        middle = 1000 * float(np.median(own))
+        figure.add_trace(
+            go.Scatter(
+                x=[middle],
+                y=[name],
+                mode="markers+text",
+                text=[f"median {middle:.0f} ms"],
+                textposition="top center",
+                marker={"color": color, "size": 26, "symbol": "line-ns-open", "line": {"width": 3}},
+                hoverinfo="skip",
+            )
+        )
+    figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=_FAINT)
+    ends = [-0.6, len(names) - 0.3]
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=ends, gridcolor=_FAINT)
+    height = 120 + 70 * len(names)
+    figure.update_layout(_LAYOUT, height=height, showlegend=False, margin={"l": 170, "r": 20, "t": 20, "b": 50})
+    return figure

@@ -1,0 +1,31 @@
+"""Speed drawn: the models that none is both faster and better than, and what was measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from explorer.figures.speed import SpeedPoint, front, measured_times, speed_against_accuracy
+
+POINTS = [SpeedPoint("V-99", 0.07, 44.1), SpeedPoint("R-50", 0.047, 40.2), SpeedPoint("V-39", 0.047, 42.7)]
+
+
+def test_the_front_leaves_out_what_another_beats() -> None:
+    assert [point.name for point in front(POINTS)] == ["V-39", "V-99"]
+    assert front([]) == []
+
+
+def test_families_and_axes() -> None:
+    figure = speed_against_accuracy(POINTS, accuracy="box AP", machine="a V100")
+    assert [trace.name for trace in figure.data] == ["none is faster and better", "VoVNet", "ResNet, ResNeXt"]
+    assert figure.data[1].x == (70.0, 47.0)
+    assert figure.layout.xaxis.title.text == "ms per image on a V100"
+    with pytest.raises(ValueError, match="at least one"):
+        speed_against_accuracy([], accuracy="box AP", machine="a V100")
+
+
+def test_each_round_is_a_mark_and_the_median_a_line() -> None:
+    figure = measured_times({"A": np.array([0.1, 0.3, 0.2]), "B": np.array([0.5, 0.5, 0.5])})
+    assert figure.data[0].x == pytest.approx((100, 300, 200))
+    assert figure.data[1].text == ("median 200 ms",)
+    assert figure.layout.yaxis.categoryarray == ("B", "A")
