@@ -109,7 +109,7 @@ def test_an_aerial_scene_goes_through_two_models(page):
     assert pick_example(page, "airfield") == (480, 640)
     both = boxes(page)
     assert all(count > 0 for count in both), both
-    assert len(re.findall(r"demo/", page.get_by_role("grid").inner_text())) == 2
+    assert len(re.findall(r"demo/", page.get_by_role("grid", name="Objects by COCO size").inner_text())) == 2
     screenshot(page, "compare-aerial")
 
     slider = page.get_by_role("spinbutton").first
@@ -138,7 +138,7 @@ def test_zooming_one_picture_moves_the_other(page):
 
 def test_a_real_photo_answers(page):
     assert pick_example(page, "motorcycle") == (500, 741)
-    table = page.get_by_role("grid").inner_text()
+    table = page.get_by_role("grid", name="Objects by COCO size").inner_text()
     assert all(header in table for header in ("objects", "small", "medium", "large", "model, ms", "all, ms"))
     screenshot(page, "compare-photo")
 

@@ -1,0 +1,1 @@
+"""What the pages and the notebooks' widgets do, without a page: each module answers one question about models."""

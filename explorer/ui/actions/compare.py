@@ -1,0 +1,228 @@
+"""What several models find in one photo: pictures, counts, who sees what, and files to take away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.data.images import read_image
+from explorer.types import LARGE_AREA_PX, SMALL_AREA_PX, Detections
+from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.progress import Progress, part_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from explorer.engine.detector import Prediction
+    from explorer.errors.agreement import Sighting
+
+SIZES = ("small", "medium", "large")
+LETTERS = "ABCD"
+_AROUND = 6.0
+_LEAST_VIEW_PX = 60
+
+Photo = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which of the objects found are shown.
+
+    Attributes:
+        lowest_score: from this score up.
+        sizes: of these COCO sizes.
+        classes: of these classes; all where there are none.
+    """
+
+    lowest_score: float = 0.5
+    sizes: tuple[str, ...] = SIZES
+    classes: tuple[str, ...] = ()
+
+    def keep(self, found: Detections) -> Detections:
+        """Returns what is shown of one model's objects."""
+        areas = found.areas_px
+        small, large = areas < SMALL_AREA_PX, areas >= LARGE_AREA_PX
+        of_size = {"small": small, "medium": ~small & ~large, "large": large}
+        wanted = np.zeros(len(found), np.bool_)
+        for size in self.sizes:
+            wanted |= of_size[size]
+        wanted &= found.scores >= self.lowest_score
+        if self.classes:
+            names = found.class_names
+            wanted &= np.isin(found.classes, [names.index(name) for name in self.classes if name in names])
+        return found.keep(wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What several models found in one photo.
+
+    Attributes:
+        image_bgr: `(height, width, 3)` uint8, BGR.
+        predictions: by model name, in the order asked for, with every object from `LOWEST_SCORE` up.
+        photo: what the photo is called.
+    """
+
+    image_bgr: Photo
+    predictions: Mapping[str, Prediction]
+    photo: str = "photo"
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """What to call each model where there is little room: A, B, C, D."""
+        return dict(zip(self.predictions, LETTERS, strict=False))
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes of all objects found, at whatever score."""
+        names = (
+            prediction.detections.class_names[index]
+            for prediction in self.predictions.values()
+            for index in np.unique(prediction.detections.classes)
+        )
+        return sorted(set(names))
+
+    def shown(self, filters: Filters) -> dict[str, Detections]:
+        """Returns what is shown of each model's objects."""
+        return {name: filters.keep(prediction.detections) for name, prediction in self.predictions.items()}
+
+    def figure(self, filters: Filters, view_xyxy: Box | None = None, *, stacked: bool = False) -> go.Figure:
+        """Draws the photo once per model with its boxes, zoomed to `view_xyxy`; `stacked` for narrow pages."""
+        from explorer.figures.detections import side_by_side
+
+        titled = {f"{self.letters[name]} · {name}": found for name, found in self.shown(filters).items()}
+        return side_by_side(self.image_bgr, titled, view_xyxy=view_xyxy, columns=1 if stacked else 2)
+
+    def picture(self, name: str, filters: Filters) -> Photo:
+        """Draws one model's objects on the photo, `(height, width, 3)` uint8, RGB."""
+        from explorer.engine.draw import draw_detections
+
+        drawn = draw_detections(self.image_bgr, filters.keep(self.predictions[name].detections))
+        return np.ascontiguousarray(drawn[:, :, ::-1])
+
+    def counts(self, filters: Filters) -> list[dict[str, str | int]]:
+        """One row per model: objects shown by COCO size, and milliseconds by stage."""
+        rows: list[dict[str, str | int]] = []
+        for name, found in self.shown(filters).items():
+            timing = self.predictions[name].timing
+            stages = {f"{stage}, ms": round(1000 * seconds) for stage, seconds in timing.stages_s.items()}
+            counted = {"objects": len(found), **found.count_by_size()}
+            total = {"all, ms": round(1000 * timing.total_s)}
+            rows.append({"": self.letters[name], "model": name, **counted, **stages, **total})
+        return rows
+
+    def sightings(self, filters: Filters) -> tuple[Sighting, ...]:
+        """The objects shown, each with the models that see it: those that only some see first."""
+        from explorer.errors.agreement import sightings
+
+        found = sightings(self.shown(filters))
+        return tuple(sorted(found, key=lambda one: (len(one.scores), -max(one.scores.values()))))
+
+    def who_sees_what(self, filters: Filters) -> list[dict[str, str | int]]:
+        """One row per object: who sees it, with which score, and its size."""
+        rows: list[dict[str, str | int]] = []
+        for number, one in enumerate(self.sightings(filters)):
+            seen = [letter for name, letter in self.letters.items() if name in one.scores]
+            everyone = len(seen) == len(self.predictions)
+            who = ("all" if len(seen) > 2 else "both") if everyone and len(seen) > 1 else " + ".join(seen)
+            if len(seen) == 1 and len(self.predictions) > 1:
+                who += " only"
+            x1, y1, x2, y2 = one.box_xyxy
+            scores = {
+                letter: f"{one.scores[name]:.2f}" if name in one.scores else "–"
+                for name, letter in self.letters.items()
+            }
+            size = f"{x2 - x1:.0f} × {y2 - y1:.0f}"
+            rows.append({"#": number, "found by": who, "class": one.class_name, "size, px": size, **scores})
+        return rows
+
+    def view_of(self, filters: Filters, number: int) -> Box:
+        """The part of the photo around an object of `who_sees_what`, of the photo's shape.
+
+        Raises:
+            ValueError: there is no such object.
+        """
+        known = self.sightings(filters)
+        if not 0 <= number < len(known):
+            raise ValueError(f"There is no object {number} any more; choose one of the table.")
+        x1, y1, x2, y2 = known[number].box_xyxy
+        height, width = self.image_bgr.shape[:2]
+        wide = max(_AROUND * max(x2 - x1, (y2 - y1) * width / height), _LEAST_VIEW_PX)
+        wide = min(wide, float(width))
+        high = wide * height / width
+        left = float(np.clip((x1 + x2 - wide) / 2, 0, width - wide))
+        top = float(np.clip((y1 + y2 - high) / 2, 0, height - high))
+        return left, top, left + wide, top + high
+
+    def coco(self, filters: Filters) -> dict[str, Any]:
+        """What is shown as COCO results, by model; category ids count the model's classes from 1."""
+        height, width = self.image_bgr.shape[:2]
+        models = {}
+        for name, found in self.shown(filters).items():
+            corners = found.boxes_xyxy.astype(float)
+            boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).round(2).tolist()
+            results: list[dict[str, Any]] = [
+                {"image_id": 1, "category_id": int(index) + 1, "bbox": box, "score": round(float(score), 5)}
+                for index, box, score in zip(found.classes, boxes, found.scores, strict=True)
+            ]
+            for result, mask in zip(results, found.masks or (), strict=False):
+                counts = mask["counts"]
+                result["segmentation"] = {
+                    "size": list(mask["size"]),
+                    "counts": counts.decode() if isinstance(counts, bytes) else counts,
+                }
+            categories = [{"id": place, "name": own} for place, own in enumerate(found.class_names, start=1)]
+            models[name] = {"categories": categories, "results": results}
+        image = {"id": 1, "file_name": self.photo, "height": height, "width": width}
+        return {"image": image, "lowest_score": filters.lowest_score, "models": models}
+
+    def write(self, filters: Filters, folder: Path) -> tuple[Path, Path]:
+        """Writes what is shown as `detections.json` and `detections.png`, the models' pictures beside each other."""
+        import cv2
+
+        table, picture = folder / "detections.json", folder / "detections.png"
+        table.write_text(json.dumps(self.coco(filters), indent=1) + "\n")
+        drawn = np.concatenate([self.picture(name, filters)[:, :, ::-1] for name in self.predictions], axis=1)
+        cv2.imwrite(str(picture), drawn)
+        return table, picture
+
+
+def compare(
+    models: Models, names: Sequence[str], photo: str | Path | None, progress: Progress | None = None
+) -> Comparison:
+    """Runs each model on one photo.
+
+    Args:
+        models: where detectors are kept.
+        names: one to four model names; a name given twice is run once.
+        photo: a JPEG, PNG or WebP file.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: no photo, one that cannot be read, no model or too many, or a model that cannot be used.
+        DownloadError: a model's weights cannot be had.
+    """
+    wanted, image_bgr = chosen(names), read_photo(photo)
+    predictions = {}
+    for place, name in enumerate(wanted):
+        detector = models.get(name, part_of(progress, place, len(wanted), name))
+        predictions[name] = detector.detect(image_bgr)
+    return Comparison(image_bgr, predictions, Path(str(photo)).name)
+
+
+def read_photo(photo: str | Path | None) -> Photo:
+    """Reads the photo that was chosen, `(height, width, 3)` uint8, BGR.
+
+    Raises:
+        ValueError: there is none, or it cannot be read.
+    """
+    if photo is None:
+        raise ValueError("Choose a photo first: drop one on the page or click an example.")
+    return read_image(photo)

@@ -1,0 +1,178 @@
+"""What models miss on annotated images: figures by size, error types, autopsies, and the most telling misses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.progress import Counter, Progress, part_of
+from explorer.zoo.downloads import cache_dir
+
+if TYPE_CHECKING:
+    from explorer.engine.detector import Detector
+    from explorer.errors.autopsy import Autopsy
+    from explorer.errors.columns import Run, Truth
+    from explorer.errors.compare import Comparison
+    from explorer.errors.explain import Explanation
+    from explorer.report.analysis import RunAnalysis
+    from explorer.report.misses import Miss
+    from explorer.report.tables import Grid
+    from explorer.types import Detections
+
+IMAGES = (20, 40, 100, 200)
+AERIAL_SEED = 1
+"""Of the scenes that are made where no data set is given: none that the demo models were trained on."""
+RESAMPLES = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """What one or more models find and miss on the same images.
+
+    Attributes:
+        analyses: of each model, in the order asked for.
+        comparison: of each pair; None for one model.
+        misses: the most telling ones of each model.
+    """
+
+    analyses: tuple[RunAnalysis, ...]
+    comparison: Comparison | None
+    misses: dict[str, tuple[Miss, ...]]
+
+    @property
+    def truth(self) -> Truth:
+        return self.analyses[0].run.truth
+
+    @property
+    def names(self) -> list[str]:
+        return [analysis.run.name for analysis in self.analyses]
+
+    def tables(self) -> list[tuple[str, Grid]]:
+        """Titles and tables: figures by size, then for each pair the difference."""
+        from explorer.report.tables import difference_grid, size_grid
+
+        tables = [("By size, in percent", size_grid(self.analyses, ("AP", "AP50", "AR100")))]
+        for pair in self.comparison.pairs if self.comparison else ():
+            assert self.comparison
+            title = f"{self.names[pair.b]} minus {self.names[pair.a]}"
+            tables.append((title, difference_grid(self.comparison, pair)))
+        return tables
+
+    def crop(self, name: str, number: int) -> tuple[npt.NDArray[np.uint8], str]:
+        """Returns a miss as a crop around the object, RGB, and a caption."""
+        import cv2
+
+        from explorer.data.images import read_image
+
+        truth, miss = self.truth, self.misses[name][number]
+        image = read_image(truth.file_names[truth.images[miss.row]])[:, :, ::-1]
+        x, y, width, height = truth.boxes_xywh[miss.row].tolist()
+        side = int(np.clip(3 * max(width, height), 48, min(image.shape[:2])))
+        left = int(np.clip(x + width / 2 - side / 2, 0, image.shape[1] - side))
+        top = int(np.clip(y + height / 2 - side / 2, 0, image.shape[0] - side))
+        crop = np.ascontiguousarray(image[top : top + side, left : left + side])
+        scale = max(1, 240 // side)
+        crop = np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST), np.uint8)
+        corners = [round(scale * value) for value in (x - left, y - top, x - left + width, y - top + height)]
+        thick = max(1, side * scale // 160)
+        cv2.rectangle(crop, (corners[0], corners[1]), (corners[2], corners[3]), (0, 158, 115), thick)
+        return crop, f"{truth.class_names[truth.classes[miss.row]]} {width:.0f} × {height:.0f} px: {miss.reason}"
+
+
+def annotated_images(data: str | None, most: int, progress: Progress | None = None) -> Truth:
+    """Reads the images to examine models on.
+
+    Args:
+        data: a COCO folder, `PATH[:SPLIT]`; None makes procedural aerial scenes, which are kept.
+        most: how many images.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: there is no such data set.
+    """
+    from explorer.data.aerial import make_aerial
+    from explorer.errors.runs import read_truth
+
+    if data is None:
+        folder = cache_dir() / f"aerial-{most}"
+        count = part_of(progress, 0, 1, "making aerial scenes")
+        make_aerial(folder, images=most, seed=AERIAL_SEED, workers=1, progress=lambda done: count(done, most))
+        data = f"{folder}:val"
+    truth = read_truth(data)
+    return truth.of_images(truth.image_ids[:most].tolist())
+
+
+def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progress | None = None) -> Examination:
+    """Runs models on annotated images and finds out what they miss and where it is lost.
+
+    Args:
+        models: where detectors are kept.
+        names: one to four.
+        truth: the images and what is in them.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: a model has other classes than the data, or cannot be used.
+        DownloadError: a model's weights cannot be had.
+    """
+    from explorer.errors.compare import compare
+    from explorer.errors.matching import match
+    from explorer.report.analysis import analyse, analyses_of
+    from explorer.report.misses import telling_misses
+
+    runs: list[Run] = []
+    autopsies: list[Autopsy | None] = []
+    wanted = chosen(names)
+    for place, name in enumerate(wanted):
+        count = part_of(progress, place, len(wanted), name)
+        run, found = _run(models.get(name, count), name, truth, count)
+        runs.append(run)
+        autopsies.append(found)
+    if progress:
+        progress(1.0, "resampling")
+    if len(runs) == 1:
+        alone = analyse(runs[0], autopsy=autopsies[0], resamples=RESAMPLES)
+        return Examination((alone,), None, {runs[0].name: telling_misses(alone)})
+    comparison = compare([match(run) for run in runs], resamples=RESAMPLES)
+    analyses = analyses_of(comparison, autopsies)
+    rivals = [analyses[1], *[analyses[0]] * (len(analyses) - 1)]
+    misses = {own.run.name: telling_misses(own, rival) for own, rival in zip(analyses, rivals, strict=True)}
+    return Examination(analyses, comparison, misses)
+
+
+def _run(detector: Detector, name: str, truth: Truth, count: Counter) -> tuple[Run, Autopsy | None]:
+    """What a model finds, and where it lost what it misses if its stages can be followed."""
+    from explorer.engine.anatomy import check_stages
+    from explorer.errors.autopsy import autopsy, class_indices_of, read_checked
+    from explorer.errors.runs import run_from_detections
+
+    class_indices_of(detector, truth)  # says at once if the classes differ
+    detections: list[Detections] = []
+    try:
+        check_stages(detector)
+    except ValueError:
+        for image in range(len(truth.image_ids)):
+            detections.append(detector.detect(read_checked(truth, image)).detections)
+            count(image + 1, len(truth.image_ids))
+        return run_from_detections(truth, detections, name), None
+    found = autopsy(detector, truth, progress=count, on_detections=detections.append)
+    return run_from_detections(truth, detections, name), found
+
+
+def explain_miss(models: Models, examination: Examination, name: str, number: int) -> Explanation:
+    """Follows a missed object through the model once more, and keeps the boxes that decided about it.
+
+    Raises:
+        ValueError: there is no such miss, or the model's stages cannot be followed.
+    """
+    from explorer.errors.explain import explain
+
+    misses = examination.misses.get(name, ())
+    if not 0 <= number < len(misses):
+        raise ValueError("There is no such miss any more; examine the models again.")
+    return explain(models.get(name), examination.truth, misses[number].row)

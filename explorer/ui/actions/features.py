@@ -1,0 +1,147 @@
+"""What layers of several models say about one photo, and what speaks for an object that they found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from explorer.ui.actions.compare import Comparison, Filters, Photo
+from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.progress import Progress, part_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from explorer.types import FeatureMap, MapView
+
+Kind = Literal["energy", "principal components", "EigenCAM", "one channel"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+LAYERS = ("stem", "stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
+"""Layers to offer: the stages of VoVNet, those of ResNet and MobileNetV2, and the levels of the pyramid."""
+MOST_MAPS = 8
+
+
+def show_layers(
+    models: Models,
+    names: Sequence[str],
+    image_bgr: Photo,
+    layers: Sequence[str],
+    kind: Kind,
+    *,
+    channel: int = 0,
+    shared: bool = True,
+    progress: Progress | None = None,
+) -> go.Figure:
+    """Draws maps of layers of one to four models over the photo, zoom and pan linked.
+
+    Args:
+        models: where detectors are kept.
+        names: the models.
+        image_bgr: the photo.
+        layers: their names; of each model those that it has.
+        kind: what to show of them.
+        channel: which one, where one channel is asked for.
+        shared: of principal components, turn the models' axes so that like places have like colours.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: no layer or too many, none of the models has one of them, or a map has no such channel.
+        DownloadError: a model's weights cannot be had.
+    """
+    from explorer.figures.features import linked_maps
+
+    if not layers:
+        raise ValueError("Choose at least one layer.")
+    wanted = chosen(names)
+    maps: dict[str, FeatureMap] = {}
+    for place, name in enumerate(wanted):
+        detector = models.get(name, part_of(progress, place, len(wanted), name))
+        maps |= {f"{name} · {layer}": own for layer, own in _maps(detector, image_bgr, layers).items()}
+    if not maps:
+        raise ValueError(f"None of the models has {', '.join(layers)}: choose stages or levels such as p2.")
+    if len(maps) > MOST_MAPS:
+        raise ValueError(f"These are {len(maps)} maps; at most {MOST_MAPS} are drawn: choose fewer layers or models.")
+    return linked_maps(_views(maps, kind, channel, shared=shared), image_bgr)
+
+
+def _maps(detector: Any, image_bgr: Photo, layers: Sequence[str]) -> dict[str, FeatureMap]:
+    from explorer.features.capture import feature_maps
+
+    backbone = detector.model.backbone
+    levels = set(backbone.output_shape())
+    bottom_up = getattr(backbone, "bottom_up", None)
+    own = {name for name, _ in bottom_up.named_children()} if bottom_up is not None else set()
+    known = [layer for layer in layers if layer in levels | own]
+    if not known:
+        return {}
+    return feature_maps(detector.model, detector.model_input(image_bgr), known)
+
+
+def _views(maps: dict[str, FeatureMap], kind: Kind, channel: int, *, shared: bool) -> dict[str, MapView]:
+    from explorer.features.cam import eigen_cam
+    from explorer.features.maps import channel as one_channel
+    from explorer.features.maps import energy
+    from explorer.features.pca import pca_rgb
+
+    if kind == "principal components":
+        views = pca_rgb(list(maps.values()), share="places" if shared and len(maps) > 1 else "nothing")
+        return dict(zip(maps, views, strict=True))
+    if kind == "one channel":
+        return {title: one_channel(feature, channel) for title, feature in maps.items()}
+    return {title: (energy if kind == "energy" else eigen_cam)(feature) for title, feature in maps.items()}
+
+
+def what_speaks_for(
+    models: Models, comparison: Comparison, filters: Filters, number: int, progress: Progress | None = None
+) -> tuple[go.Figure, str]:
+    """Shows, for each model that sees an object, which places speak for its class there, and the level that carries it.
+
+    Args:
+        models: where detectors are kept.
+        comparison: what was found.
+        filters: which of it is shown.
+        number: the object's, in `Comparison.who_sees_what`.
+        progress: called with the share that is done and what is being done.
+
+    Raises:
+        ValueError: there is no such object.
+
+    Returns:
+        The figure, and a sentence per model in Markdown.
+    """
+    from explorer.features.cam import detection_cam
+    from explorer.figures.features import linked_maps
+
+    known = comparison.sightings(filters)
+    if not 0 <= number < len(known):
+        raise ValueError("Choose an object first: run Compare, then click one in the picture or choose it in the list.")
+    one = known[number]
+    views, sentences = {}, []
+    for place, name in enumerate(one.scores):
+        part_of(progress, place, len(one.scores), name)
+        detector = models.get(name)
+        index = detector.class_names.index(one.class_name)
+        cam = detection_cam(detector.model, detector.model_input(comparison.image_bgr), one.box_xyxy, index)
+        views[f"{comparison.letters[name]} · {name} · {cam.level}"] = cam.view
+        sentences.append(
+            f"- **{name}** classifies this box from **{cam.level}**: {one.class_name} {cam.probability:.2f}."
+        )
+    return linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy]), "\n".join(sentences)
+
+
+def object_at(comparison: Comparison, filters: Filters, point_xy: tuple[float, float]) -> int:
+    """Returns the number of the smallest object shown that holds a point of the photo.
+
+    Raises:
+        ValueError: nothing found is there.
+    """
+    x, y = point_xy
+    known = comparison.sightings(filters)
+    there = [
+        number
+        for number, one in enumerate(known)
+        if one.box_xyxy[0] <= x <= one.box_xyxy[2] and one.box_xyxy[1] <= y <= one.box_xyxy[3]
+    ]
+    if not there:
+        raise ValueError("No object that is shown lies there: click inside a box, or lower the least score.")
+    return min(there, key=lambda number: known[number].area_px)

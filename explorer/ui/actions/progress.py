@@ -1,0 +1,38 @@
+"""How far a long action is, and how it is stopped: the callback that tells the one raises the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and what is being done. It may raise `Stopped`."""
+Counter = Callable[[int, int], None]
+"""Called with what is done and what there is to do, as the library's functions do."""
+
+_MEGABYTE = 1_000_000
+
+
+class Stopped(ValueError):  # noqa: N818 - no error: what was asked for
+    """The user does not want to wait any longer."""
+
+
+def part_of(progress: Progress | None, place: int, parts: int, words: str) -> Counter:
+    """Turns the library's counting into progress of one of several parts, which begins now.
+
+    Args:
+        progress: of the whole.
+        place: of the part, from 0.
+        parts: how many there are.
+        words: what the part does.
+    """
+
+    def count(done: int, total: int) -> None:
+        if progress:
+            share = min(done / total, 1) if total else 0
+            large = total >= _MEGABYTE
+            numbers = f"{done / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if large else f"{done} of {total}"
+            progress((place + share) / parts, f"{words}: {numbers}")
+
+    if progress:
+        progress(place / parts, words)
+    return count

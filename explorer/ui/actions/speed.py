@@ -1,0 +1,73 @@
+"""Speed against accuracy: as released, and measured on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.ui.actions.compare import Photo
+from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.progress import Progress, part_of
+from explorer.zoo.registry import entries
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Task = Literal["Faster R-CNN", "Mask R-CNN", "Panoptic FPN"]
+TASKS: tuple[Task, ...] = get_args(Task)
+ROUNDS = 7
+
+
+def released(task: Task) -> go.Figure:
+    """Draws box AP on COCO val2017 against seconds on a V100, as the release reports them."""
+    from explorer.figures.speed import SpeedPoint, speed_against_accuracy
+
+    rows = [entry for entry in entries() if entry.released and entry.task.startswith(task)]
+    points = [
+        SpeedPoint(entry.backbone, float(entry.released["inference_s_v100"]), float(entry.released["box_ap"]))
+        for entry in rows
+        if entry.released
+    ]
+    return speed_against_accuracy(points, accuracy="box AP on COCO val2017", machine="a V100, as released")
+
+
+def measure(
+    models: Models, names: Sequence[str], image_bgr: Photo, *, rounds: int = ROUNDS, progress: Progress | None = None
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Times models on one photo in interleaved rounds, whole detector, decoding left out.
+
+    Args:
+        models: where detectors are kept.
+        names: one to four.
+        image_bgr: the photo.
+        rounds: how many.
+        progress: called with the share that is done and what is being done.
+
+    Returns:
+        Seconds `(rounds,)` by model.
+
+    Raises:
+        ValueError: no model, too many, or one that cannot be used.
+        DownloadError: a model's weights cannot be had.
+    """
+    from explorer.engine.benchmark import interleaved
+
+    wanted = chosen(names)
+    detectors = {name: models.get(name, part_of(progress, 0, 1, name)) for name in wanted}
+    calls = {name: (lambda detector=detector: detector.detect(image_bgr)) for name, detector in detectors.items()}
+    return interleaved(calls, rounds=rounds, progress=part_of(progress, 0, 1, "measuring"))
+
+
+def as_rows(seconds: dict[str, npt.NDArray[np.float64]]) -> list[list[str]]:
+    """One row per model: median, fastest and slowest in milliseconds, and the median of the ratios to the first one."""
+    first = next(iter(seconds.values()))
+    rows = []
+    for name, own in seconds.items():
+        ratios = own / first
+        ends = f"{ratios.min():.2f} to {ratios.max():.2f}"
+        milliseconds = [f"{1000 * value:.0f}" for value in (np.median(own), own.min(), own.max())]
+        rows.append([name, *milliseconds, f"{np.median(ratios):.2f} ({ends})"])
+    return rows

@@ -1,0 +1,97 @@
+"""The tab of errors: what models miss on annotated images, and where each missed object was lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
+from explorer.ui.layout.session import Desk, explained
+
+_SAYS = """What do the chosen models miss, and where in the detector is it lost? They are run on {data}. Intervals
+are 95 % over the images: with few images they are wide, and that is the truth about few images."""
+_AERIAL = (
+    "procedural aerial scenes that they were not trained on; `python app.py --data PATH` takes your own COCO folder"
+)
+_MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
+decided about it: the anchor, what the RPN made of it, proposals, what suppressed it, detections."""
+
+
+def errors_tab(desk: Desk, models: gr.Dropdown) -> None:
+    """Lays out the tab."""
+    examination = gr.State(None, time_to_live=3600)
+    gr.Markdown(_SAYS.format(data=f"`{desk.data}`" if desk.data else _AERIAL))
+    with gr.Row(equal_height=True):
+        images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
+        run = gr.Button("Examine", variant="primary", min_width=120)
+        stop = gr.Button("Stop", min_width=120)
+    table = gr.Dataframe(label="By size, in percent", interactive=False, wrap=True)
+    difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
+    sizes = gr.Plot(label="AP by object size with 95 % intervals", show_label=False)
+    types = gr.Plot(label="What mending each type of error would add", show_label=False)
+    name = gr.Dropdown([], label="Model to look into")
+    flow = gr.Plot(label="Where objects are lost", show_label=False)
+    gr.Markdown(_MISSES)
+    gallery = gr.Gallery(
+        label="Telling misses", columns=6, height=420, object_fit="contain", allow_preview=False, buttons=[]
+    )
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            drawing = gr.Plot(label="The boxes that decided", show_label=False, elem_classes="pictures")
+        with gr.Column(min_width=240):
+            story = gr.Markdown()
+
+    @explained
+    def ask(
+        names: list[str],
+        most: int,
+        request: gr.Request,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
+    ) -> Any:
+        from explorer.figures.errors import ap_by_size, error_types
+
+        tell = desk.telling(bar, request)
+        found = examine(desk.models, names, annotated_images(desk.data, int(most), tell), tell)
+        (title, by_size), *pairs = found.tables()
+        gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
+        return (
+            found,
+            gr.Dataframe(value=[list(row) for row in by_size.rows], headers=list(by_size.head), label=title),
+            gr.Dataframe(
+                value=[list(row) for row in pairs[0][1].rows] if pairs else None,
+                headers=list(pairs[0][1].head) if pairs else None,
+                label=pairs[0][0] if pairs else None,
+                visible=bool(pairs),
+            ),
+            ap_by_size([analysis.resamples for analysis in found.analyses]),
+            error_types(gains),
+            gr.Dropdown(choices=found.names, value=found.names[0]),
+        )
+
+    def look_into(found: Examination | None, model: str | None) -> Any:
+        if found is None or model not in found.names:
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        from explorer.figures.errors import autopsy_sankey
+
+        analysis = found.analyses[found.names.index(model)]
+        figure = autopsy_sankey(analysis.autopsy.by_size()) if analysis.autopsy else None
+        crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
+        return figure, gr.Gallery(value=crops, selected_index=None), None, ""
+
+    @explained
+    def explain(found: Examination | None, model: str | None, event: gr.SelectData) -> Any:
+        from explorer.figures.explain import explained as drawn
+
+        if found is None or model is None:
+            return gr.skip(), gr.skip()
+        story = explain_miss(desk.models, found, model, int(event.index))
+        return drawn(story), "\n".join(f"- {sentence}" for sentence in story.sentences)
+
+    looked = [flow, gallery, drawing, story]
+    answers = [examination, table, difference, sizes, types, name]
+    asked = run.click(ask, [models, images], answers, show_progress_on=table, api_visibility="private")
+    asked.then(look_into, [examination, name], looked, api_visibility="private")
+    name.input(look_into, [examination, name], looked, api_visibility="private")
+    gallery.select(explain, [examination, name], [drawing, story], show_progress_on=drawing, api_visibility="private")
+    stop.click(desk.stop, queue=False, api_visibility="private")

@@ -1,0 +1,106 @@
+"""The tab of receptive fields: what a unit at a point of the photo can see, and what it does see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from explorer.data.images import ImageError
+from explorer.ui.actions.compare import Comparison, Filters, read_photo
+from explorer.ui.actions.fields import fields_and_objects, fields_at
+from explorer.ui.actions.models import MOST_MODELS, chosen
+from explorer.ui.actions.progress import part_of
+from explorer.ui.layout.compare import CompareTab
+from explorer.ui.layout.session import Desk, explained
+
+_SAYS = """How much of the photo can a unit see (theoretical, thin), and how much does it see (effective, thick; a
+square as large as the pixels with 95 % of the energy)? Click a point of the photo, or type it. Below: the fields
+beside each level's anchors and, after **Compare**, the objects found. The first measurement of a model takes some
+seconds."""
+_LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
+
+
+def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
+    """Lays out the tab."""
+    gr.Markdown(_SAYS)
+    with gr.Row():
+        with gr.Column(min_width=280):
+            picture = gr.Image(label="Click a point", interactive=False, type="filepath", buttons=[], height=300)
+        with gr.Column(min_width=280):
+            with gr.Row():
+                x = gr.Number(320, label="x, px", precision=0, minimum=0, min_width=90)
+                y = gr.Number(240, label="y, px", precision=0, minimum=0, min_width=90)
+            layers = gr.Dropdown(list(_LAYERS), value=["p2", "p3", "p4"], multiselect=True, label="Layers")
+            with gr.Row():
+                effective = gr.Checkbox(True, label="Effective fields too", min_width=120)
+                gates = gr.Checkbox(True, label="Squeeze-excitation (eSE) on", min_width=120)
+            show = gr.Button("Show fields", variant="primary")
+    over: list[gr.Plot] = []
+    beside: list[gr.Plot] = []
+    for _ in range(MOST_MODELS // 2):
+        with gr.Row():
+            for _ in range(2):
+                with gr.Column(min_width=300):
+                    visible = not over
+                    over.append(
+                        gr.Plot(
+                            label="Fields over the photo",
+                            show_label=False,
+                            visible=visible,
+                            elem_classes="pictures",
+                        )
+                    )
+                    beside.append(gr.Plot(label="Fields beside anchors and objects", show_label=False, visible=visible))
+
+    @explained
+    def draw(
+        image: str | None,
+        names: list[str],
+        at_x: float,
+        at_y: float,
+        wanted: list[str],
+        seen: bool,
+        working: bool,
+        found: Comparison | None,
+        score: float,
+        of_size: list[str],
+        of_class: list[str],
+        request: gr.Request,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
+    ) -> Any:
+        image_bgr, tell = read_photo(image), desk.telling(bar, request)
+        known = chosen(names)
+        objects = found.shown(Filters(score, tuple(of_size), tuple(of_class))) if found else {}
+        pictures, sides = [], []
+        for place, name in enumerate(known):
+            detector = desk.models.get(name, part_of(tell, place, len(known), name))
+            at = (float(at_x), float(at_y))
+            figure = fields_at(
+                desk.fields, detector, image_bgr, at, wanted, effective=seen, gates=working, progress=tell
+            )
+            pictures.append(gr.Plot(value=figure, visible=True))
+            own = objects.get(name)
+            beneath = fields_and_objects(desk.fields, detector, own, gates=working, progress=tell) if seen else None
+            sides.append(gr.Plot(value=beneath, visible=seen))
+        unused = [gr.Plot(value=None, visible=False)] * (MOST_MODELS - len(known))
+        return [*pictures, *unused, *sides, *unused]
+
+    def show_photo(image: str | None) -> Any:
+        if image is None:
+            return None, gr.skip(), gr.skip()
+        try:
+            height, width = read_photo(image).shape[:2]
+        except ImageError:  # said where it is used
+            return None, gr.skip(), gr.skip()
+        return image, width // 2, height // 2
+
+    def pick(event: gr.SelectData) -> tuple[int, int]:
+        return int(event.index[0]), int(event.index[1])
+
+    asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters]
+    show.click(draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private")
+    photo.change(show_photo, photo, [picture, x, y], show_progress="hidden", api_visibility="private")
+    picture.select(pick, None, [x, y], show_progress="hidden", api_visibility="private").then(
+        draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private"
+    )

@@ -1,0 +1,193 @@
+"""The page: a photo and models at the left, what to ask of them at the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import numpy.typing as npt
+
+from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, Models, model_choices
+from explorer.ui.examples import examples
+from explorer.ui.layout.about import about_tab, train_tab
+from explorer.ui.layout.compare import VIEW_FOR_WIDTH, compare_tab
+from explorer.ui.layout.errors import errors_tab
+from explorer.ui.layout.features import features_tab
+from explorer.ui.layout.fields import fields_tab
+from explorer.ui.layout.session import Desk, explained, only_uploads
+from explorer.ui.layout.speed import speed_tab
+
+Photo = npt.NDArray[np.uint8]
+
+_INTRO = """# VoVNet Explorer
+Which backbone sees what another misses, and why? The demo models were trained on the aerial scenes alone, so a
+photograph from the ground shows how far they carry."""
+
+MAX_UPLOAD = "30mb"
+_CACHE_S = (3600, 86400)
+"""Every hour, uploads and pictures older than a day are deleted; all of them when the server ends."""
+MOST_WAITING = 64
+MOST_SESSIONS = 100
+THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+"""System fonts only: the page needs nothing from the internet."""
+CSS = """
+.pictures { min-height: 300px }
+.faint { opacity: .75; font-size: .9em }
+@media (max-width: 600px) { .gradio-container { padding: 8px !important } }
+"""
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    extra_models: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    memory_mb: float = MEMORY_MB,
+    auth: tuple[str, str] | None = None,
+    share: bool = False,
+    mcp: bool = False,
+) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+        host: address to listen on; `0.0.0.0` lets other machines in.
+        port: None takes `GRADIO_SERVER_PORT`, else the first free one from 7860 on.
+        extra_models: config files or zoo names to offer beside the zoo's.
+        data: annotated images for the tab of errors, `PATH[:SPLIT]`; None takes procedural aerial scenes.
+        memory_mb: what the weights of loaded models may take.
+        auth: name and password that visitors must give.
+        share: publish the page through Gradio's relay, for anyone who knows the address.
+        mcp: offer the page's functions to language models, too; needs `gradio[mcp]`.
+    """
+    page = build(extra_models, data=data, memory_mb=memory_mb)
+    page.queue(default_concurrency_limit=1, max_size=MOST_WAITING)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        theme=THEME,
+        css=CSS,
+        footer_links=["api"],
+        max_file_size=MAX_UPLOAD,
+        state_session_capacity=MOST_SESSIONS,
+        auth=auth,
+        share=share,
+        mcp_server=mcp or None,
+    )
+
+
+def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_mb: float = MEMORY_MB) -> gr.Blocks:
+    """Builds the page.
+
+    Args:
+        extra_models: config files or zoo names to offer beside the zoo's.
+        data: annotated images for the tab of errors; None takes procedural aerial scenes.
+        memory_mb: what the weights of loaded models may take.
+    """
+    desk = Desk(Models(memory_mb, extra_models), data=data)
+    choices = model_choices(extra_models)
+    ready = [choice.name for choice in choices if choice.ready]
+    page: gr.Blocks
+    with gr.Blocks(
+        title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S
+    ) as page:
+        gr.Markdown(_INTRO)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                photo = only_uploads(
+                    gr.Image(
+                        label="Photo",
+                        type="filepath",
+                        image_mode=None,  # the file as it came: our own reader opens it
+                        format="png",
+                        sources=["upload", "clipboard", "webcam"],
+                        height=260,
+                    )
+                )
+                gallery = gr.Gallery(
+                    label="Example photos",
+                    columns=3,
+                    height=330,
+                    object_fit="cover",
+                    allow_preview=False,
+                    buttons=[],
+                )
+                models = gr.Dropdown(
+                    [(choice.label, choice.name) for choice in choices],
+                    value=ready[:2],
+                    multiselect=True,
+                    max_choices=MOST_MODELS,
+                    label=f"Models, up to {MOST_MODELS}",
+                    info="weights that are not here are downloaded when the model is used; mind their licence",
+                )
+                with gr.Row():
+                    run = gr.Button("Compare", variant="primary", min_width=120)
+                    stop = gr.Button("Stop", min_width=80)
+                gr.Markdown(
+                    "Examples: aerial scenes made here, photographs from scikit-image and scikit-learn.",
+                    elem_classes="faint",
+                )
+            with gr.Column(scale=3, min_width=300), gr.Tabs():
+                with gr.Tab("Compare"):
+                    compared = compare_tab(desk, photo, models)
+                with gr.Tab("Features"):
+                    features_tab(desk, photo, models, compared)
+                with gr.Tab("Receptive field"):
+                    fields_tab(desk, photo, models, compared)
+                with gr.Tab("Errors"):
+                    errors_tab(desk, models)
+                with gr.Tab("Speed and accuracy"):
+                    speed_tab(desk, photo, models, page)
+                with gr.Tab("Train"):
+                    train_tab()
+                with gr.Tab("About") as about:
+                    about_tab(about)
+
+        inputs, outputs = list(compared.inputs), list(compared.outputs)
+        on_pictures = compared.outputs[2]
+        run.click(compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private")
+        stop.click(desk.stop, queue=False, api_visibility="private")
+        page.load(None, None, compared.view, js=VIEW_FOR_WIDTH, api_visibility="private")
+        page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
+        gallery.select(_pick, outputs=photo, show_progress="hidden", api_visibility="private").then(
+            compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private"
+        )
+        page.unload(desk.forget)
+        _endpoints(desk, photo, models)
+    return page
+
+
+def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> None:
+    """What programs may call: `detect` with a photo, models and a score, `models` for their names."""
+    least = gr.Slider(0.05, 1.0, 0.5, label="lowest_score", visible=False)
+    found, names = gr.JSON(visible=False), gr.JSON(visible=False)
+
+    @explained
+    def detect(image: str | None, of_models: list[str], lowest_score: float) -> Any:
+        """Detects objects in a photo with one to four models; COCO results by model."""
+        return compare(desk.models, of_models, image).coco(Filters(lowest_score))
+
+    def list_models() -> list[str]:
+        """Lists the models that can be asked without a download."""
+        return [choice.name for choice in model_choices() if choice.ready]
+
+    button = gr.Button(visible=False)
+    button.click(detect, [photo, models, least], found, api_name="detect")
+    button.click(list_models, None, names, api_name="models")
+
+
+@cache
+def _photo(index: int) -> Photo:
+    return examples()[index].read()
+
+
+def _thumbnails() -> list[tuple[Photo, str]]:
+    return [(_photo(index), example.caption) for index, example in enumerate(examples())]
+
+
+def _pick(event: gr.SelectData) -> Photo:
+    return _photo(int(event.index))

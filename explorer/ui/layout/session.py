@@ -1,0 +1,103 @@
+"""What all tabs share: the models, what was asked for, how far an action is, and how it is stopped."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from explorer.ui.actions.fields import Fields
+from explorer.ui.actions.models import Models
+from explorer.ui.actions.progress import Progress, Stopped
+from explorer.zoo.downloads import DownloadError
+
+Action = TypeVar("Action", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """What one server keeps.
+
+    Attributes:
+        models: the detectors.
+        fields: their receptive fields.
+        data: annotated images given at start; None for procedural scenes.
+        folder: for files to take away, a subfolder per session; gone when the server is.
+    """
+
+    models: Models
+    fields: Fields = field(default_factory=Fields)
+    data: str | None = None
+    folder: tempfile.TemporaryDirectory[str] = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="vovnet-explorer-")
+    )
+    _stopped: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def folder_of(self, request: gr.Request) -> Path:
+        """Returns a session's own folder."""
+        folder = Path(self.folder.name) / str(request.session_hash)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def stop(self, request: gr.Request) -> None:
+        """Makes a session's running action end at its next step."""
+        with self._lock:
+            self._stopped.add(str(request.session_hash))
+
+    def forget(self, request: gr.Request) -> None:
+        """Removes what was kept for a session that is over."""
+        with self._lock:
+            self._stopped.discard(str(request.session_hash))
+        shutil.rmtree(Path(self.folder.name) / str(request.session_hash), ignore_errors=True)
+
+    def telling(self, bar: gr.Progress, request: gr.Request) -> Progress:
+        """Returns a callback that moves a progress bar and ends the action when the session wants that."""
+        session = str(request.session_hash)
+        with self._lock:
+            self._stopped.discard(session)
+
+        def tell(share: float, words: str) -> None:
+            with self._lock:
+                stopped = session in self._stopped
+                self._stopped.discard(session)
+            if stopped:
+                raise Stopped("Stopped, as you asked.")
+            bar(share, desc=words)
+
+        return tell
+
+
+def explained(action: Action) -> Action:
+    """Shows a user's mistake, or what cannot be had, as a message on the page instead of a trace in the log."""
+
+    @wraps(action)
+    def act(*arguments: Any, **named: Any) -> Any:
+        try:
+            return action(*arguments, **named)
+        except Stopped as reason:
+            raise gr.Error(str(reason), title="Stopped", print_exception=False, duration=3) from reason
+        except (ValueError, DownloadError) as reason:
+            raise gr.Error(str(reason), title="That did not work", print_exception=False) from reason
+
+    return act  # type: ignore[return-value]
+
+
+def only_uploads(component: gr.Image) -> gr.Image:
+    """Makes a component refuse addresses: a browser gives a file, and the server fetches nothing for it."""
+    take = component.async_move_resource_to_block_cache
+
+    async def take_upload(place: str | Path | None) -> str | None:
+        if str(place).lower().startswith(("http:", "https:", "ftp:")):
+            raise gr.Error("Addresses are not opened here: upload the photo.", print_exception=False)
+        return await take(place)
+
+    component.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]
+    return component

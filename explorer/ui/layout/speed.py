@@ -1,0 +1,47 @@
+"""The tab of speed and accuracy: as released, and measured on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from explorer.ui.actions.compare import read_photo
+from explorer.ui.actions.speed import TASKS, as_rows, measure, released
+from explorer.ui.layout.session import Desk, explained
+
+_SAYS = """**As released**: box AP on COCO val2017 against seconds per image on a V100. These figures are the
+release's own."""
+_HERE = """**On this machine**: the chosen models on the chosen photo, in rounds in which each runs once, so that a
+machine that slows down hurts all alike. Ratios are of the same round, with the least and the greatest."""
+
+
+def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks) -> None:
+    """Lays out the tab."""
+    gr.Markdown(_SAYS)
+    task = gr.Radio(list(TASKS), value=TASKS[0], label="Task")
+    plot = gr.Plot(label="AP against time as released", show_label=False)
+    gr.Markdown(_HERE)
+    with gr.Row():
+        run = gr.Button("Measure on this machine", variant="primary", min_width=160)
+        stop = gr.Button("Stop", min_width=120)
+    times = gr.Plot(label="Times by round", show_label=False)
+    head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (least to greatest)"]
+    table = gr.Dataframe(headers=head, label="Time per photo, whole detector", interactive=False, wrap=True)
+
+    @explained
+    def ask(
+        image: str | None,
+        names: list[str],
+        request: gr.Request,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
+    ) -> Any:
+        from explorer.figures.speed import measured_times
+
+        seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
+        return measured_times(seconds), as_rows(seconds)
+
+    task.change(released, task, plot, show_progress="hidden", api_visibility="private")
+    page.load(released, task, plot, show_progress="hidden", api_visibility="private")
+    run.click(ask, [photo, models], [times, table], show_progress_on=times, api_visibility="private")
+    stop.click(desk.stop, queue=False, api_visibility="private")

@@ -1,0 +1,163 @@
+"""What the first tab does: one photo through several models, filters, who sees what, files to take away."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as mask_api
+
+from explorer.ui.actions.compare import Comparison, Filters, compare
+from explorer.ui.actions.progress import Stopped
+from explorer.ui.examples import Example, examples
+
+ALL = Filters(0.05)
+
+
+@pytest.fixture
+def both(zoo: Any, photo: Path) -> Comparison:
+    return compare(zoo.models, ["A", "B"], photo)
+
+
+def test_each_model_sees_the_photo_as_bgr_once(zoo: Any, photo: Path) -> None:
+    result = compare(zoo.models, ["A", "B", "A"], photo)
+    assert list(result.predictions) == ["A", "B"]
+    assert result.photo == "photo.png"
+    (image,) = zoo.fakes["A"].images
+    assert image[0, 0].tolist() == [30, 20, 10]
+
+
+def test_filters_act_without_running_a_model(zoo: Any, both: Comparison) -> None:
+    def objects(filters: Filters) -> list[Any]:
+        return [row["objects"] for row in both.counts(filters)]
+
+    assert objects(Filters(0.5)) == [2, 2]
+    assert objects(ALL) == [3, 2]
+    assert objects(Filters(0.05, sizes=("small",))) == [2, 0]
+    assert objects(Filters(0.05, sizes=("medium",))) == [1, 1]
+    assert objects(Filters(0.05, sizes=("large",))) == [0, 1]
+    assert objects(Filters(0.05, sizes=())) == [0, 0]
+    assert objects(Filters(0.05, classes=("plane",))) == [1, 2]
+    assert objects(Filters(0.05, classes=("ship",))) == [0, 0]
+    assert len(both.figure(Filters(0.5, sizes=("small",))).data) == 1
+    assert len(zoo.fakes["A"].images) == 1
+
+
+def test_the_table_counts_sizes_and_milliseconds(both: Comparison) -> None:
+    assert both.counts(Filters(0.5))[0] == {
+        "": "A",
+        "model": "A",
+        "objects": 2,
+        "small": 1,
+        "medium": 1,
+        "large": 0,
+        "preprocess, ms": 10,
+        "model, ms": 200,
+        "postprocess, ms": 3,
+        "all, ms": 213,
+    }
+
+
+def test_who_sees_what(both: Comparison) -> None:
+    assert both.who_sees_what(Filters(0.5)) == [
+        {"#": 0, "found by": "A only", "class": "car", "size, px": "10 × 10", "A": "0.90", "B": "–"},
+        {"#": 1, "found by": "B only", "class": "plane", "size, px": "120 × 100", "A": "–", "B": "0.55"},
+        {"#": 2, "found by": "both", "class": "plane", "size, px": "50 × 50", "A": "0.60", "B": "0.70"},
+    ]
+    assert both.class_names == ["car", "plane"]
+
+
+def test_of_one_model_nobody_else_can_miss_anything(zoo: Any, photo: Path) -> None:
+    alone = compare(zoo.models, ["A"], photo).who_sees_what(ALL)
+    assert {row["found by"] for row in alone} == {"A"}
+
+
+def test_a_row_is_where_every_picture_is_zoomed_to(both: Comparison) -> None:
+    left, top, right, bottom = both.view_of(Filters(0.5), 0)
+    assert left <= 10 < 20 <= right
+    assert top <= 10 < 20 <= bottom
+    assert (right - left) / (bottom - top) == pytest.approx(120 / 100)
+    assert both.view_of(Filters(0.5), 1) == (0, 0, 120, 100)
+    layout = both.figure(Filters(0.5), (left, top, right, bottom)).layout
+    assert layout.xaxis.range == (left, right)
+    assert layout.yaxis2.range == (bottom, top)
+    with pytest.raises(ValueError, match="no object 3"):
+        both.view_of(Filters(0.5), 3)
+
+
+def test_files_hold_what_is_shown(both: Comparison, tmp_path: Path) -> None:
+    table, picture = both.write(Filters(0.5, classes=("plane",)), tmp_path)
+    document = json.loads(table.read_text())
+    assert document["image"] == {"id": 1, "file_name": "photo.png", "height": 100, "width": 120}
+    assert document["models"]["A"]["results"] == [
+        {"image_id": 1, "category_id": 2, "bbox": [40, 40, 50, 50], "score": pytest.approx(0.6)}
+    ]
+    assert document["models"]["B"]["categories"][1] == {"id": 2, "name": "plane"}
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert drawn.shape == (100, 240, 3)
+    assert drawn.std() > 0
+
+
+def test_masks_are_outlined_and_kept_in_coco_results(both: Comparison) -> None:
+    mask = np.zeros((100, 120), np.uint8, order="F")
+    mask[40:90, 40:90] = 1
+    prediction = both.predictions["A"]
+    masked = replace(prediction.detections, masks=(mask_api.encode(mask),) * 3)
+    comparison = Comparison(both.image_bgr, {"A": replace(prediction, detections=masked)})
+    outlines = [trace for trace in comparison.figure(ALL).data if trace.line.dash == "dot"]
+    assert len(outlines) == 2
+    assert (min(outlines[1].x[:-1]), max(outlines[1].x[:-1])) == (40.5, 89.5)
+    assert not any(trace.showlegend for trace in outlines)
+    result = comparison.coco(ALL)["models"]["A"]["results"][0]
+    assert mask_api.area({**result["segmentation"]}) == 2500
+    json.dumps(result)
+
+
+def test_what_is_missing_is_said(zoo: Any, photo: Path) -> None:
+    with pytest.raises(ValueError, match="photo first"):
+        compare(zoo.models, ["A"], None)
+    with pytest.raises(ValueError, match="at least one model"):
+        compare(zoo.models, [], photo)
+
+
+def test_a_file_that_is_no_photo_is_refused_by_name(zoo: Any, tmp_path: Path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_text("not a picture")
+    with pytest.raises(ValueError, match=r"notes\.png"):
+        compare(zoo.models, ["A"], path)
+
+
+def test_progress_can_stop_it_between_models(zoo: Any, photo: Path) -> None:
+    def tell(share: float, words: str) -> None:
+        if share >= 0.5:
+            raise Stopped(words)
+
+    with pytest.raises(Stopped, match="B"):
+        compare(zoo.models, ["A", "B"], photo, tell)
+    assert (len(zoo.fakes["A"].images), len(zoo.fakes["B"].images)) == (1, 0)
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.caption)
+def test_examples_are_colour_photos_without_network(example: Example) -> None:
+    photo = example.read()
+    assert photo.dtype == np.uint8
+    assert photo.ndim == 3
+    assert photo.shape[2] == 3
+    assert min(photo.shape[:2]) >= 256
+    assert photo.std() > 10
+
+
+@pytest.mark.parametrize("module", ["compare", "errors", "features", "fields", "models", "speed"])
+def test_actions_load_neither_gradio_nor_torch(module: str) -> None:
+    heavy = "('gradio', 'torch', 'plotly', 'detectron2')"
+    code = f"import sys, explorer.ui.actions.{module}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,61 @@
+"""Models that a page offers and keeps: what is listed, what may be loaded, and what goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from explorer.ui.actions.models import LOWEST_SCORE, chosen, model_choices
+from explorer.ui.actions.progress import part_of
+
+
+def test_models_are_kept_and_the_least_recently_used_goes_when_memory_is_short(zoo: Any) -> None:
+    for name in ("A", "B", "A", "C", "A", "B"):  # two of 1 MB fit into 2.5 MB
+        zoo.models.get(name)
+    assert [name for name, _ in zoo.loaded] == ["A", "B", "C", "B"]
+    assert zoo.models.loaded == ("A", "B")
+    assert {score for _, score in zoo.loaded} == {LOWEST_SCORE}
+
+
+def test_a_model_larger_than_all_memory_is_used_alone(zoo: Any) -> None:
+    zoo.fakes["B"].model.weight.data = zoo.fakes["B"].model.weight.data.repeat(1, 8)
+    zoo.models.get("A")
+    assert zoo.models.get("B") is zoo.fakes["B"]
+    assert zoo.models.loaded == ("B",)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../config.yaml", "https://example.org/model.pth", "model.pth", ""])
+def test_a_browser_can_name_no_file(zoo: Any, name: str) -> None:
+    with pytest.raises(ValueError, match="in the list"):
+        zoo.models.get(name)
+    assert not zoo.loaded
+
+
+def test_every_detector_of_the_zoo_is_listed_with_size_and_licence() -> None:
+    choices = model_choices(["mine.yaml"])
+    assert [choice.ready for choice in choices[:3]] == [True] * 3
+    assert choices[0].name.startswith("demo/")
+    assert "bundled" in choices[0].label
+    assert any(choice.name == "mine.yaml" for choice in choices)
+    labels = {choice.name: choice.label for choice in choices}
+    assert labels["faster_rcnn_V_39_FPN_3x"] == "faster_rcnn_V_39_FPN_3x · downloads about 172 MB · CC BY-NC 4.0"
+    assert not [name for name in labels if name.startswith("timm/")]
+
+
+def test_the_choice_is_of_one_to_four_models() -> None:
+    assert chosen(["A", "B", "A"]) == ["A", "B"]
+    with pytest.raises(ValueError, match="at least one model"):
+        chosen([])
+    with pytest.raises(ValueError, match="at most 4"):
+        chosen(list("ABCDE"))
+
+
+def test_progress_of_a_part_is_progress_of_the_whole() -> None:
+    told: list[tuple[float, str]] = []
+    count = part_of(lambda share, words: told.append((share, words)), 1, 2, "B")
+    count(5, 10)
+    count(50_000_000, 100_000_000)
+    count(0, 0)
+    assert told == [(0.5, "B"), (0.75, "B: 5 of 10"), (0.75, "B: 50 of 100 MB"), (0.5, "B: 0 of 0")]
+    part_of(None, 0, 1, "nobody listens")(1, 2)
