@@ -7,6 +7,7 @@ Every command takes `--json FILE` (`-` for stdout) and exits with 0, 1 (the work
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -67,8 +68,8 @@ app.command(context_settings=NEGATIVE_VALUES)(receptive_field.receptive_field)
 app.command("app")(page.page)
 
 
-def main() -> None:
-    """Runs the command line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; `arguments` are the process's own where None."""
     for message in THIRD_PARTY_NOISE:
         warnings.filterwarnings("ignore", message)
-    app()
+    app(arguments)

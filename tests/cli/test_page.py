@@ -8,22 +8,49 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 
-ARGUMENTS = ["--host", "0.0.0.0", "--port", "7999", "--model", "a.yaml", "--model", "b.yaml"]
+DEFAULTS = {"data": None, "memory_mb": 2000, "auth": None, "share": False, "mcp": False}
+ARGUMENTS = ["--host", "0.0.0.0", "--port", "7999", "--model", "a.yaml", "--model", "b.yaml", "--auth", "me:a:b"]
 
 
 @pytest.fixture
 def served(monkeypatch):
     calls = []
     layout = pytest.importorskip("explorer.ui.layout")
-    monkeypatch.setattr(layout, "serve", lambda host, port, models: calls.append((host, port, list(models))))
+    monkeypatch.setattr(layout, "serve", lambda host, port, models, **more: calls.append((host, port, models, more)))
+    for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT"):
+        monkeypatch.delenv(name, raising=False)
     return calls
 
 
+def run_app_py(monkeypatch, *arguments):
+    """Runs `python app.py` in this process and returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path("app.py", run_name="__main__")
+    return ended.value.code
+
+
 @pytest.mark.parametrize(
-    ("arguments", "expected"), [([], ("127.0.0.1", None, [])), (ARGUMENTS, ("0.0.0.0", 7999, ["a.yaml", "b.yaml"]))]
+    ("arguments", "expected"),
+    [
+        ([], ("127.0.0.1", None, (), DEFAULTS)),
+        (ARGUMENTS, ("0.0.0.0", 7999, ["a.yaml", "b.yaml"], {**DEFAULTS, "auth": ("me", "a:b")})),
+    ],
 )
 def test_both_ways_in(arguments, expected, served, monkeypatch):
     assert CliRunner().invoke(app, ["app", *arguments]).exit_code == 0
-    monkeypatch.setattr(sys, "argv", ["app.py", *arguments])
-    runpy.run_path("app.py", run_name="__main__")
+    assert run_app_py(monkeypatch, *arguments) == 0
     assert served == [expected, expected]
+
+
+def test_gradios_own_variables_are_honoured(served, monkeypatch):
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
+    assert run_app_py(monkeypatch) == 0
+    assert served == [("0.0.0.0", 7999, (), DEFAULTS)]
+
+
+@pytest.mark.parametrize("auth", ["", "me", "me:", ":secret"])
+def test_half_a_password_is_refused(auth, served, monkeypatch):
+    assert run_app_py(monkeypatch, "--auth", auth) == 2
+    assert not served

@@ -92,9 +92,7 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
     choices = model_choices(extra_models)
     ready = [choice.name for choice in choices if choice.ready]
     page: gr.Blocks
-    with gr.Blocks(
-        title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S
-    ) as page:
+    with gr.Blocks(title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S) as page:
         gr.Markdown(_INTRO)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
