@@ -13,6 +13,7 @@ from pycocotools import mask as mask_api
 
 from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
+from explorer.figures.words import plain
 from explorer.types import Detections
 
 
@@ -22,6 +23,7 @@ def side_by_side(
     *,
     view_xyxy: tuple[float, float, float, float] | None = None,
     columns: int = 2,
+    width_px: int = 1000,
 ) -> go.Figure:
     """Draws the photo once per model with its boxes; zooming or panning one picture moves all.
 
@@ -33,6 +35,7 @@ def side_by_side(
         detections: by model name, in the image's frame.
         view_xyxy: the part of the photo to show at first; all of it where None.
         columns: how many pictures stand in a row.
+        width_px: how wide the figure will be on the page; its height follows, so that the pictures fill it.
 
     Raises:
         ValueError: no model, or detections of an image of another size.
@@ -50,7 +53,7 @@ def side_by_side(
     figure = make_subplots(
         cols=columns,
         rows=rows,
-        subplot_titles=list(detections),
+        subplot_titles=[plain(name) for name in detections],
         horizontal_spacing=0.01,
         vertical_spacing=0.06 / rows,
     )
@@ -69,7 +72,7 @@ def side_by_side(
     figure.update_xaxes(range=[left, right], matches="x", visible=False, constrain="domain")
     figure.update_yaxes(range=[bottom, top], matches="y", scaleanchor="x", visible=False, constrain="domain")
     figure.update_layout(
-        height=_height_px(width / height, columns, rows),
+        height=rows * (int(np.clip(width_px / columns * height / width, 120, 620)) + 32) + 48,
         margin={"l": 0, "r": 0, "t": 32, "b": 40},
         font={"color": "#808080", "family": "system-ui, sans-serif"},  # reads on white and on black
         dragmode="pan",
@@ -86,7 +89,7 @@ def _boxes(found: Detections, class_index: int) -> go.Scatter:
     x: list[float | None] = []
     y: list[float | None] = []
     labels: list[str] = []
-    name = found.class_names[class_index]
+    name = plain(found.class_names[class_index])
     for (x1, y1, x2, y2), score in zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True):
         x += [x1, x2, x2, x1, x1, None]
         y += [y1, y1, y2, y2, y1, None]
@@ -116,13 +119,7 @@ def _masks(found: Detections, class_index: int) -> list[go.Scatter]:
             points = np.concatenate([outline[:, 0], outline[:1, 0]]) + 0.5  # middles of the outermost pixels
             x += [*points[:, 0].tolist(), None]
             y += [*points[:, 1].tolist(), None]
-    name = found.class_names[class_index]
+    name = plain(found.class_names[class_index])
     color = f"rgb{class_color(class_index)}"
     trace = go.Scatter(x=x, y=y, mode="lines", line={"color": color, "width": 1.5, "dash": "dot"}, hoverinfo="skip")
     return [trace.update(name=name, legendgroup=name, showlegend=False)]
-
-
-def _height_px(aspect: float, columns: int, rows: int) -> int:
-    """Height of the figure on a page of usual width, so that the pictures fill it without a margin."""
-    width_px = 1000 if columns > 1 else 700
-    return rows * (int(np.clip(width_px / columns / aspect, 220, 620)) + 32) + 48

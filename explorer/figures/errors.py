@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from explorer.errors.oracles import SizeGains
 from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ERRORS, ErrorType
 from explorer.errors.verdicts import Verdict
+from explorer.figures.words import plain
 
 _INK = "#808080"  # reads on white and on black
 _FAINT = "rgba(128,128,128,0.25)"
@@ -87,7 +87,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
                 },
                 mode="markers",
                 marker={"color": color, "size": 9, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
-                name=_plain(run.figures.run),
+                name=plain(run.figures.run),
                 customdata=np.stack([low, high], axis=1),
                 hovertemplate="%{y:.1f} (%{customdata[0]:.1f} to %{customdata[1]:.1f})",
             )
@@ -110,21 +110,29 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
     return drawn
 
 
-def error_types(runs: Mapping[str, Sequence[SizeGains]]) -> go.Figure:
+def error_types(runs: Mapping[str, Sequence[SizeGains]], *, columns: int = 4) -> go.Figure:
     """Draws what the mending of each type of error would add to AP50, stacked, by object size.
 
     Args:
         runs: by name, gains of the same sizes; `all` is left out where there are others.
+        columns: how many runs stand in a row.
 
     Raises:
         ValueError: there is no run.
     """
     if not runs:
         raise ValueError("give at least one run")
+    columns = min(columns, len(runs))
+    rows = -(-len(runs) // columns)
     figure = make_subplots(
-        1, len(runs), subplot_titles=[_plain(name) for name in runs], shared_yaxes=True, horizontal_spacing=0.03
+        rows,
+        columns,
+        subplot_titles=[plain(name) for name in runs],
+        shared_yaxes="all",
+        horizontal_spacing=0.03,
+        vertical_spacing=0.25 / rows,
     )
-    for column, gains in enumerate(runs.values(), start=1):
+    for place, gains in enumerate(runs.values()):
         shown = [size for size in gains if size.size.name != "all"] or list(gains)
         means = [size.alone.mean for size in shown]
         for kind in ERRORS:
@@ -138,23 +146,25 @@ def error_types(runs: Mapping[str, Sequence[SizeGains]]) -> go.Figure:
                     "pattern": {"shape": "/" if kind == ErrorType.MISSED else ""},
                 },
                 legendgroup=kind.label,
-                showlegend=column == 1,
+                showlegend=place == 0,
                 hovertemplate="%{customdata:.1f} points",
             )
-            figure.add_trace(bar, row=1, col=column)
+            figure.add_trace(bar, row=place // columns + 1, col=place % columns + 1)
+    figure.update_xaxes(tickangle=0)
     figure.update_yaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
-    figure.update_yaxes(title="ΔAP50 if mended, points", row=1, col=1)
-    figure.update_layout(
-        _LAYOUT, barmode="stack", height=430, legend=_OVER_PLOT | {"y": 1.1}, margin={"l": 60, "t": 80}
-    )
+    figure.update_yaxes(title="ΔAP50 if mended, points", col=1)
+    legend = _OVER_PLOT | {"y": 1 + 0.1 / rows}
+    margin = {"l": 60, "t": 80}
+    figure.update_layout(_LAYOUT, barmode="stack", height=130 + 300 * rows, legend=legend, margin=margin)
     return figure
 
 
-def autopsy_sankey(groups: Sequence[SizeGroup]) -> go.Figure:
+def autopsy_sankey(groups: Sequence[SizeGroup], *, font_px: int = 13) -> go.Figure:
     """Draws where the objects of each size end: lost among proposals, in the box head, in the selection, or found.
 
     Args:
         groups: from `Autopsy.by_size`; `all` is left out where there are others. Crowds are left out.
+        font_px: of the labels; smaller on narrow pages.
     """
     shown = [group for group in groups if group.bin.name != "all"] or list(groups)
     verdicts = [v for v in Verdict if v != Verdict.CROWD and any(group.counts[v] for group in shown)]
@@ -192,7 +202,7 @@ def autopsy_sankey(groups: Sequence[SizeGroup]) -> go.Figure:
                 "value": [value for _, _, value, _ in drawn],
                 "color": [_rgb(color, 0.35) for _, _, _, color in drawn],
             },
-            textfont={"color": _INK, "size": 13, "shadow": "none"},
+            textfont={"color": _INK, "size": font_px, "shadow": "none"},
         )
     )
     figure.update_layout(_LAYOUT, height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10})
@@ -213,7 +223,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
     side = np.sqrt(truth.areas_px[kept])
     jitter = np.random.default_rng(0).uniform(-0.02, 0, (2, len(kept)))
     x, y = (np.where(score == 0, spread, score) for score, spread in zip(scores, jitter, strict=True))
-    names = [_plain(comparison.names[place]) for place in (given.a, given.b)]
+    names = [plain(comparison.names[place]) for place in (given.a, given.b)]
     figure = go.Figure(
         go.Scattergl(
             x=x,
@@ -231,7 +241,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
                 },
             },
             customdata=np.stack([side, truth.ids[kept]], axis=1),
-            text=[_plain(truth.class_names[row]) for row in truth.classes[kept]],
+            text=[plain(truth.class_names[row]) for row in truth.classes[kept]],
             hovertemplate="%{text}, √area %{customdata[0]:.0f} px, annotation %{customdata[1]}<br>"
             f"{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
         )
@@ -274,11 +284,6 @@ def _scores(comparison: Comparison, place: int) -> npt.NDArray[np.float64]:
 
 def _offset(number: int, of: int) -> float:
     return 0.6 * ((number + 0.5) / of - 0.5)
-
-
-def _plain(name: str) -> str:
-    """A name from a file, such that Plotly shows it as it is: its labels know links and bold, hover texts `%{…}`."""
-    return escape(name, quote=False).replace("{", "&#123;")
 
 
 def _wrapped(name: str) -> str:

@@ -17,12 +17,14 @@ from explorer.features.maps import RankedChannel, channel, value_range
 from explorer.features.usage import LayerUsage
 from explorer.figures.photo import backdrop
 from explorer.figures.pictures import COLORS, check_photo
+from explorer.figures.words import plain
 from explorer.types import FeatureMap, Frame, MapView
 
 _INK = "#808080"  # reads on white and on black
 _TILE_CELLS = 240  # a tile of the grid is no wider on a page; finer cells only make the page heavier
-_LINE_CHARACTERS = 118
 _WIDTH_PX = 800
+_NARROW_PX = 500
+_CHARACTER_PX = 6.8
 _USAGE_SAYS = (
     "Share of the squared weights of each block's aggregating 1×1 convolution that reads the block's input and each "
     "3×3 layer, in percent. Colour: the same per channel, 1 being the block's average; an input that is not used would "
@@ -38,11 +40,12 @@ def linked_maps(
     opacity: float = 0.75,
     common_range: bool = False,
     boxes_xyxy: Sequence[Sequence[float]] = (),
+    width_px: int = _WIDTH_PX,
 ) -> go.Figure:
     """Draws maps of one photo beside each other, of two to four models or of several layers; zoom and pan are linked.
 
     Cells are drawn as they are, without smoothing, where they lie in the photo. Under the pictures stands what each
-    kind of map shows. Three maps stand in a row, four in two rows, more in rows of three.
+    kind of map shows. Three maps stand in a row, four in two rows, more in rows of three; on a narrow page one a row.
 
     Args:
         views: by title, all of photos of one size.
@@ -51,18 +54,20 @@ def linked_maps(
         common_range: one range of values for all maps, so that one colour is one value. Otherwise each map has its
             own: values of different networks are in different units.
         boxes_xyxy: boxes to draw on each, in the photo's pixels.
+        width_px: how wide the figure will be on the page.
 
     Raises:
         ValueError: there is no view, or the sizes do not agree.
     """
     _check(views, image_bgr)
     names = list(views)
-    columns = 2 if len(names) in (2, 4) else min(3, len(names))
+    most = 1 if width_px < _NARROW_PX else 3
+    columns = min(most, 2 if len(names) in (2, 4) else len(names))
     rows = math.ceil(len(names) / columns)
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=names,
+        subplot_titles=[plain(name) for name in names],
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.012,
@@ -82,7 +87,7 @@ def linked_maps(
     if bounds:
         figure.data[[view.is_color for view in views.values()].index(False)].update(showscale=True)
     notes = _notes(views.values(), own_ranges=len(numbers) > 1 and not common_range)
-    _lay_out(figure, frame, rows, columns, notes)
+    _lay_out(figure, frame, rows, columns, notes, width_px)
     return figure
 
 
@@ -118,7 +123,7 @@ def feature_grid(feature: FeatureMap, ranked: Sequence[RankedChannel], *, by: st
         f"{feature.layer}: {len(ranked)} of {len(feature.values)} channels, those with the most {by} first. Over each: "
         f"its number and its {by}. Each has its own range of values, dark is low and bright is high."
     )
-    _lay_out(figure, feature.frame, rows, columns, [note])
+    _lay_out(figure, feature.frame, rows, columns, [note], _WIDTH_PX)
     return figure
 
 
@@ -144,7 +149,7 @@ def usage_matrix(usages: Mapping[str, Sequence[LayerUsage]]) -> go.Figure:
     for column, blocks in enumerate(usages.values(), start=1):
         figure.add_trace(_matrix(blocks), row=1, col=column)
     most = max(len(blocks) for blocks in usages.values())
-    notes = _wrapped([_USAGE_SAYS])
+    notes = _wrapped([_USAGE_SAYS], _WIDTH_PX)
     below = 40 + len(notes) * _LINE_PX
     figure.update_xaxes(tickangle=0, ticks="", showgrid=False, side="bottom")
     figure.update_yaxes(autorange="reversed", ticks="", showgrid=False)
@@ -212,11 +217,11 @@ def _outlines(boxes_xyxy: Iterable[Sequence[float]]) -> list[go.Scatter]:
     return [go.Scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip") for line in lines if x]
 
 
-def _lay_out(figure: go.Figure, frame: Frame, rows: int, columns: int, notes: Sequence[str]) -> None:
-    """Links the axes, sizes the figure so that pictures fill a page of usual width, and writes the notes below."""
+def _lay_out(figure: go.Figure, frame: Frame, rows: int, columns: int, notes: Sequence[str], width_px: int) -> None:
+    """Links the axes, sizes the figure so that pictures fill its width, and writes the notes below."""
     height, width = frame.image_size
-    lines = _wrapped(notes)
-    panel_px = float(np.clip(_WIDTH_PX / columns * height / width, 60, 620))
+    lines = _wrapped(notes, width_px)
+    panel_px = float(np.clip(width_px / columns * height / width, 60, 620))
     below = 14 + len(lines) * _LINE_PX
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain")  # the subplots' axes match already
     figure.update_yaxes(range=[height, 0], visible=False, constrain="domain")
@@ -247,8 +252,9 @@ def _notes(views: Iterable[MapView], *, own_ranges: bool) -> list[str]:
     return notes
 
 
-def _wrapped(notes: Iterable[str]) -> list[str]:
-    return [line for note in notes for line in textwrap.wrap(note, _LINE_CHARACTERS)]
+def _wrapped(notes: Iterable[str], width_px: int) -> list[str]:
+    most = max(24, int(width_px / _CHARACTER_PX))
+    return [line for note in notes for line in textwrap.wrap(note, most)]
 
 
 def _write_below(figure: go.Figure, lines: Sequence[str], *, gap_px: int) -> None:

@@ -64,7 +64,7 @@ def fields_over_photo(
         )
         color, dash = _rgb(number), _DASHES[number % len(_DASHES)]
         if box := field.box(row, column):
-            figure.add_trace(_outline(box, f"{layer}, {field.size_px[0]} px", color, dash))
+            figure.add_trace(_outline(box, f"{layer}, theoretical {field.size_px[0]} px", color, dash))
         if effective and layer in effective:
             half = effective[layer].side_px() / 2
             square = (x - half, y - half, x + half, y + half)
@@ -73,7 +73,7 @@ def fields_over_photo(
     figure.add_trace(go.Scatter(x=[x], y=[y], mode="markers", marker=mark, showlegend=False, hoverinfo="skip"))
     figure.add_layout_image(**backdrop(image_bgr), xref="x", yref="y")
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
-    figure.update_yaxes(range=[height, 0], scaleanchor="x", visible=False, constrain="domain")
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", visible=False, constrain="domain", constraintoward="top")
     rows = -(-len(figure.data) // 2)  # of the legend, below
     figure.update_layout(
         _LAYOUT,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SIZES = ("small", "medium", "large")
 LETTERS = "ABCD"
+WIDTH_PX = 1000
+"""Of a figure on a page of usual width."""
 _AROUND = 6.0
 _LEAST_VIEW_PX = 60
 
@@ -42,8 +44,8 @@ class Filters:
     """
 
     lowest_score: float = 0.5
-    sizes: tuple[str, ...] = SIZES
-    classes: tuple[str, ...] = ()
+    sizes: Sequence[str] = SIZES
+    classes: Sequence[str] = ()
 
     def keep(self, found: Detections) -> Detections:
         """Returns what is shown of one model's objects."""
@@ -93,12 +95,22 @@ class Comparison:
         """Returns what is shown of each model's objects."""
         return {name: filters.keep(prediction.detections) for name, prediction in self.predictions.items()}
 
-    def figure(self, filters: Filters, view_xyxy: Box | None = None, *, stacked: bool = False) -> go.Figure:
-        """Draws the photo once per model with its boxes, zoomed to `view_xyxy`; `stacked` for narrow pages."""
+    def figure(
+        self, filters: Filters, view_xyxy: Box | None = None, *, stacked: bool = False, width_px: int = WIDTH_PX
+    ) -> go.Figure:
+        """Draws the photo once per model with its boxes.
+
+        Args:
+            filters: what to show.
+            view_xyxy: the part of the photo to zoom to; all of it where None.
+            stacked: the pictures stand one below the other, as for narrow pages.
+            width_px: how wide the figure will be.
+        """
         from explorer.figures.detections import side_by_side
 
         titled = {f"{self.letters[name]} · {name}": found for name, found in self.shown(filters).items()}
-        return side_by_side(self.image_bgr, titled, view_xyxy=view_xyxy, columns=1 if stacked else 2)
+        columns = 1 if stacked else 2
+        return side_by_side(self.image_bgr, titled, view_xyxy=view_xyxy, columns=columns, width_px=width_px)
 
     def picture(self, name: str, filters: Filters) -> Photo:
         """Draws one model's objects on the photo, `(height, width, 3)` uint8, RGB."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from explorer.ui.actions.compare import Comparison, Filters, Photo
+from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, Photo
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.progress import Progress, part_of
 
@@ -30,6 +30,7 @@ def show_layers(
     *,
     channel: int = 0,
     shared: bool = True,
+    width_px: int = WIDTH_PX,
     progress: Progress | None = None,
 ) -> go.Figure:
     """Draws maps of layers of one to four models over the photo, zoom and pan linked.
@@ -42,6 +43,7 @@ def show_layers(
         kind: what to show of them.
         channel: which one, where one channel is asked for.
         shared: of principal components, turn the models' axes so that like places have like colours.
+        width_px: how wide the figure will be.
         progress: called with the share that is done and what is being done.
 
     Raises:
@@ -61,7 +63,7 @@ def show_layers(
         raise ValueError(f"None of the models has {', '.join(layers)}: choose stages or levels such as p2.")
     if len(maps) > MOST_MAPS:
         raise ValueError(f"These are {len(maps)} maps; at most {MOST_MAPS} are drawn: choose fewer layers or models.")
-    return linked_maps(_views(maps, kind, channel, shared=shared), image_bgr)
+    return linked_maps(_views(maps, kind, channel, shared=shared), image_bgr, width_px=width_px)
 
 
 def _maps(detector: Any, image_bgr: Photo, layers: Sequence[str]) -> dict[str, FeatureMap]:
@@ -92,7 +94,13 @@ def _views(maps: dict[str, FeatureMap], kind: Kind, channel: int, *, shared: boo
 
 
 def what_speaks_for(
-    models: Models, comparison: Comparison, filters: Filters, number: int, progress: Progress | None = None
+    models: Models,
+    comparison: Comparison,
+    filters: Filters,
+    number: int,
+    *,
+    width_px: int = WIDTH_PX,
+    progress: Progress | None = None,
 ) -> tuple[go.Figure, str]:
     """Shows, for each model that sees an object, which places speak for its class there, and the level that carries it.
 
@@ -101,6 +109,7 @@ def what_speaks_for(
         comparison: what was found.
         filters: which of it is shown.
         number: the object's, in `Comparison.who_sees_what`.
+        width_px: how wide the figure will be.
         progress: called with the share that is done and what is being done.
 
     Raises:
@@ -126,7 +135,8 @@ def what_speaks_for(
         sentences.append(
             f"- **{name}** classifies this box from **{cam.level}**: {one.class_name} {cam.probability:.2f}."
         )
-    return linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy]), "\n".join(sentences)
+    figure = linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy], width_px=width_px)
+    return figure, "\n".join(sentences)
 
 
 def object_at(comparison: Comparison, filters: Filters, point_xy: tuple[float, float]) -> int:

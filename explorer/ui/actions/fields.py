@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.ui.actions.compare import Photo
+from explorer.ui.actions.compare import WIDTH_PX, Photo
 from explorer.ui.actions.progress import Progress, part_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 INPUTS, SIZE = 2, (512, 512)
 """Effective fields are measured on so many inputs of noise of this size; they are kept on disk."""
 _MOST_KEPT = 16
-_WIDTH_PX = 520
 
 
 class Fields:
@@ -64,6 +63,7 @@ def fields_at(
     *,
     effective: bool = True,
     gates: bool = True,
+    width_px: int = WIDTH_PX // 2,
     progress: Progress | None = None,
 ) -> go.Figure:
     """Draws the fields of some layers' units at a point, over the photo as the network sees it.
@@ -76,6 +76,7 @@ def fields_at(
         layers: short names of stages and levels; those that the model has are drawn.
         effective: measure what is seen, too.
         gates: whether squeeze-excitation works while that is measured.
+        width_px: how wide the figure will be.
         progress: called with the share that is done and what is being done.
 
     Raises:
@@ -91,7 +92,7 @@ def fields_at(
     found = known.of(detector, (padded.shape[0], padded.shape[1]))
     x, y = point_xy[0] * scale[1], point_xy[1] * scale[0]
     theoretical = {layer: found[module] for layer, module in names.items()}
-    return fields_over_photo(padded, (x, y), theoretical, measured, title=detector.name, width_px=_WIDTH_PX)
+    return fields_over_photo(padded, (x, y), theoretical, measured, title=detector.name, width_px=width_px)
 
 
 def measured_fields(

@@ -81,6 +81,7 @@ class Models:
         self._known = {entry.name for entry in entries() if entry.config} | set(extra)
         self._loaded: OrderedDict[str, Detector] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
 
     def get(self, name: str, progress: Counter | None = None) -> Detector:
         """Returns a detector that reports objects from `LOWEST_SCORE` up.
@@ -98,14 +99,22 @@ class Models:
         if name not in self._known:
             raise ValueError(f"There is no model {name!r} in the list; the list is what can be used here.")
         with self._lock:
-            if name not in self._loaded:
-                from explorer.engine.detector import load_detector
+            loading = self._loading.setdefault(name, threading.Lock())
+        with loading:  # who waits for a download keeps nobody from another model
+            return self._keep(name, self._loaded.get(name) or self._load(name, progress))
 
-                self._loaded[name] = load_detector(name, lowest_score=LOWEST_SCORE, progress=progress)
+    def _load(self, name: str, progress: Counter | None) -> Detector:
+        from explorer.engine.detector import load_detector
+
+        return load_detector(name, lowest_score=LOWEST_SCORE, progress=progress)
+
+    def _keep(self, name: str, detector: Detector) -> Detector:
+        with self._lock:
+            self._loaded[name] = detector
             self._loaded.move_to_end(name)
             while len(self._loaded) > 1 and sum(map(memory_mb, self._loaded.values())) > self._memory_mb:
                 self._loaded.popitem(last=False)
-            return self._loaded[name]
+        return detector
 
     @property
     def loaded(self) -> tuple[str, ...]:

@@ -8,12 +8,19 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.ui.actions.compare import SIZES, Comparison, Filters, compare
+from explorer.figures.words import waiting
+from explorer.ui.actions.compare import SIZES, WIDTH_PX, Comparison, Filters, compare
 from explorer.ui.layout.session import Desk, explained
 
 SIDE_BY_SIDE, STACKED, SLIDER = "side by side", "one below the other", "slider between A and B"
-VIEW_FOR_WIDTH = f"() => window.innerWidth < 700 ? '{STACKED}' : '{SIDE_BY_SIDE}'"
-"""Script for a browser that chooses how pictures stand on its page."""
+MEASURE = f"""() => {{
+    const width = Math.round(document.querySelector('.pictures')?.clientWidth || {WIDTH_PX});
+    return [width, width < 600 ? '{STACKED}' : '{SIDE_BY_SIDE}'];
+}}"""
+"""Script for a browser: how wide pictures can be on its page, and how they had better stand there."""
+_NOTHING_YET = "Click an example, or drop a photo of your own."
+_COUNTS_HEAD = ["", "model", "objects", *SIZES]
+_TABLE_HEAD = ["#", "found by", "class", "size, px"]
 _NOTE = "Drag to pan, scroll to zoom: all pictures move together. Point at a box to read what it is."
 
 
@@ -24,6 +31,7 @@ class CompareTab:
     Attributes:
         comparison: what was found.
         filters: least score, sizes and classes, as inputs.
+        width: how wide pictures can be, in pixels.
         view: how the pictures stand.
         ask: runs the models.
         inputs: what it takes.
@@ -32,6 +40,7 @@ class CompareTab:
 
     comparison: gr.State
     filters: tuple[Any, ...]
+    width: gr.Number
     view: gr.Radio
     ask: Callable[..., Any]
     inputs: tuple[Any, ...]
@@ -47,12 +56,18 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
     with gr.Row(equal_height=True):
         sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=260)
         view = gr.Radio([SIDE_BY_SIDE, STACKED, SLIDER], value=SIDE_BY_SIDE, label="Pictures", min_width=260)
-    figure = gr.Plot(label="Objects found, one picture per model", show_label=False, elem_classes="pictures")
+    width = gr.Number(WIDTH_PX, visible=False)
+    figure = gr.Plot(
+        waiting(_NOTHING_YET), label="Objects found, one picture per model", show_label=False, elem_classes="pictures"
+    )
     slider = gr.ImageSlider(label="Model A, model B", visible=False, interactive=False, elem_classes="pictures")
     gr.Markdown(_NOTE, elem_classes="faint")
-    counts = gr.Dataframe(label="Objects by COCO size, and time", interactive=False)
+    counts = gr.Dataframe(headers=_COUNTS_HEAD, label="Objects by COCO size, and time", interactive=False)
     table = gr.Dataframe(
-        label="Who sees what: click a row to zoom every picture to it", interactive=False, max_height=320
+        headers=_TABLE_HEAD,
+        label="Who sees what: click a row to zoom every picture to it",
+        interactive=False,
+        max_height=320,
     )
     with gr.Row():
         json_file = gr.DownloadButton("Download as COCO JSON", interactive=False)
@@ -70,28 +85,29 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
         of_size: list[str],
         of_class: list[str],
         how: str,
+        wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         found = compare(desk.models, names, image, desk.telling(bar, request))
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
-        return found, choices, *_draw(found, _filters(score, of_size, kept), how)
+        return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
 
     def redraw(
-        found: Comparison | None, score: float, of_size: list[str], of_class: list[str], how: str
+        found: Comparison | None, score: float, of_size: list[str], of_class: list[str], how: str, wide: float
     ) -> Sequence[Any]:
         """Draws what the models already said under other filters; no model runs."""
         if found is None:
             return [gr.skip()] * len(shown)
-        return _draw(found, _filters(score, of_size, of_class), how)
+        return _draw(found, Filters(score, of_size, of_class), how, int(wide))
 
     def write(
         found: Comparison | None, score: float, of_size: list[str], of_class: list[str], request: gr.Request
     ) -> Sequence[Any]:
         if found is None:
             return [gr.skip()] * len(files)
-        written = found.write(_filters(score, of_size, of_class), desk.folder_of(request))
+        written = found.write(Filters(score, of_size, of_class), desk.folder_of(request))
         return [gr.DownloadButton(value=str(path), interactive=True) for path in written]
 
     @explained
@@ -101,42 +117,41 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
         of_size: list[str],
         of_class: list[str],
         how: str,
+        wide: float,
         event: gr.SelectData,
     ) -> Any:
         if found is None or how == SLIDER:
             return gr.skip()
-        chosen = _filters(score, of_size, of_class)
+        chosen = Filters(score, of_size, of_class)
         around = found.view_of(chosen, int(event.row_value[0]))
-        return found.figure(chosen, around, stacked=how == STACKED)
+        return found.figure(chosen, around, stacked=how == STACKED, width_px=int(wide))
 
     outputs = (comparison, classes, *shown)
-    inputs = (photo, models, *filters, view)
+    drawn_by = (*filters, view, width)
+    inputs = (photo, models, *drawn_by)
     for component in (*filters, view):
         component.change(
             redraw,
-            [comparison, *filters, view],
+            [comparison, *drawn_by],
             list(shown),
             show_progress="hidden",
             api_visibility="private",
             trigger_mode="always_last",
         )
-    table.select(zoom, [comparison, *filters, view], figure, show_progress="hidden", api_visibility="private")
+    table.select(zoom, [comparison, *drawn_by], figure, show_progress="hidden", api_visibility="private")
     counts.change(write, [comparison, *filters], list(files), show_progress="hidden", api_visibility="private")
-    return CompareTab(comparison, filters, view, ask, inputs, outputs)
+    return CompareTab(comparison, filters, width, view, ask, inputs, outputs)
 
 
-def _filters(score: float, sizes: Sequence[str], classes: Sequence[str]) -> Filters:
-    return Filters(score, tuple(sizes), tuple(classes))
-
-
-def _draw(found: Comparison, filters: Filters, how: str) -> list[Any]:
+def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[Any]:
     rows, seen = found.counts(filters), found.who_sees_what(filters)
     two = how == SLIDER and len(found.predictions) > 1
     names = list(found.predictions)
     pictures = (found.picture(names[0], filters), found.picture(names[1], filters)) if two else None
-    head = list(seen[0]) if seen else ["#", "found by", "class", "size, px", *found.letters.values()]
+    head = [*_TABLE_HEAD, *found.letters.values()]
+    figure = None if two else found.figure(filters, stacked=how == STACKED, width_px=width_px)
     return [
-        gr.Plot(visible=False) if two else gr.Plot(value=found.figure(filters, stacked=how == STACKED), visible=True),
+        gr.Plot(visible=False) if two else gr.Plot(value=figure, visible=True),
         gr.ImageSlider(value=pictures, visible=two),
         gr.Dataframe(value=[list(row.values()) for row in rows], headers=list(rows[0])),
         gr.Dataframe(value=[list(row.values()) for row in seen], headers=head),

@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.figures.words import waiting
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
-from explorer.ui.layout.session import Desk, explained
+from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 
 _SAYS = """What do the chosen models miss, and where in the detector is it lost? They are run on {data}. Intervals
 are 95 % over the images: with few images they are wide, and that is the truth about few images."""
@@ -16,9 +17,12 @@ _AERIAL = (
 )
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
 decided about it: the anchor, what the RPN made of it, proposals, what suppressed it, detections."""
+_NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
+_NO_MISS_YET = "Click a miss."
+_NARROW_PX = 600
 
 
-def errors_tab(desk: Desk, models: gr.Dropdown) -> None:
+def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     """Lays out the tab."""
     examination = gr.State(None, time_to_live=3600)
     gr.Markdown(_SAYS.format(data=f"`{desk.data}`" if desk.data else _AERIAL))
@@ -26,19 +30,21 @@ def errors_tab(desk: Desk, models: gr.Dropdown) -> None:
         images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
         run = gr.Button("Examine", variant="primary", min_width=120)
         stop = gr.Button("Stop", min_width=120)
-    table = gr.Dataframe(label="By size, in percent", interactive=False, wrap=True)
+    table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
     difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
-    sizes = gr.Plot(label="AP by object size with 95 % intervals", show_label=False)
-    types = gr.Plot(label="What mending each type of error would add", show_label=False)
+    sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
+    types = gr.Plot(label="What mending each type of error would add", show_label=False, visible=False)
     name = gr.Dropdown([], label="Model to look into")
-    flow = gr.Plot(label="Where objects are lost", show_label=False)
+    flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
     gr.Markdown(_MISSES)
     gallery = gr.Gallery(
         label="Telling misses", columns=6, height=420, object_fit="contain", allow_preview=False, buttons=[]
     )
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            drawing = gr.Plot(label="The boxes that decided", show_label=False, elem_classes="pictures")
+            drawing = gr.Plot(
+                waiting(_NO_MISS_YET), label="The boxes that decided", show_label=False, elem_classes="pictures"
+            )
         with gr.Column(min_width=240):
             story = gr.Markdown()
 
@@ -46,13 +52,14 @@ def errors_tab(desk: Desk, models: gr.Dropdown) -> None:
     def ask(
         names: list[str],
         most: int,
+        wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         from explorer.figures.errors import ap_by_size, error_types
 
         tell = desk.telling(bar, request)
-        found = examine(desk.models, names, annotated_images(desk.data, int(most), tell), tell)
+        found = examine(desk.models_for_long, names, annotated_images(desk.data, int(most), tell), tell)
         (title, by_size), *pairs = found.tables()
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
         return (
@@ -65,19 +72,21 @@ def errors_tab(desk: Desk, models: gr.Dropdown) -> None:
                 visible=bool(pairs),
             ),
             ap_by_size([analysis.resamples for analysis in found.analyses]),
-            error_types(gains),
+            gr.Plot(value=error_types(gains, columns=1 if wide < _NARROW_PX else 4), visible=True),
             gr.Dropdown(choices=found.names, value=found.names[0]),
         )
 
-    def look_into(found: Examination | None, model: str | None) -> Any:
+    def look_into(found: Examination | None, model: str | None, wide: float) -> Any:
         if found is None or model not in found.names:
             return gr.skip(), gr.skip(), gr.skip(), gr.skip()
         from explorer.figures.errors import autopsy_sankey
 
         analysis = found.analyses[found.names.index(model)]
-        figure = autopsy_sankey(analysis.autopsy.by_size()) if analysis.autopsy else None
+        font_px = 9 if wide < _NARROW_PX else 13
+        figure = autopsy_sankey(analysis.autopsy.by_size(), font_px=font_px) if analysis.autopsy else None
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
-        return figure, gr.Gallery(value=crops, selected_index=None), None, ""
+        flow = gr.Plot(value=figure, visible=figure is not None)
+        return flow, gr.Gallery(value=crops, selected_index=None), waiting(_NO_MISS_YET), ""
 
     @explained
     def explain(found: Examination | None, model: str | None, event: gr.SelectData) -> Any:
@@ -90,8 +99,11 @@ def errors_tab(desk: Desk, models: gr.Dropdown) -> None:
 
     looked = [flow, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]
-    asked = run.click(ask, [models, images], answers, show_progress_on=table, api_visibility="private")
-    asked.then(look_into, [examination, name], looked, api_visibility="private")
-    name.input(look_into, [examination, name], looked, api_visibility="private")
-    gallery.select(explain, [examination, name], [drawing, story], show_progress_on=drawing, api_visibility="private")
+    inputs = [models, images, width]
+    asked = run.click(ask, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
+    asked.then(look_into, [examination, name, width], looked, api_visibility="private")
+    name.input(look_into, [examination, name, width], looked, api_visibility="private")
+    gallery.select(
+        explain, [examination, name], [drawing, story], show_progress_on=drawing, api_visibility="private", **SHORT
+    )
     stop.click(desk.stop, queue=False, api_visibility="private")

@@ -6,16 +6,18 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.figures.words import waiting
 from explorer.ui.actions.compare import Comparison, Filters, read_photo
 from explorer.ui.actions.features import KINDS, LAYERS, Kind, object_at, show_layers, what_speaks_for
 from explorer.ui.layout.compare import CompareTab
-from explorer.ui.layout.session import Desk, explained
+from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """What do layers of the chosen models say about the photo? Levels of the pyramid are `p2` (finest) to `p6`;
 small objects are classified from `p2`. Stages of the backbone are `stage2` to `stage5` (VoVNet), `res2` to `res5`
 (others)."""
 _SPEAKS = """Which places speak for an object, and which level carries it? Run **Compare** first, then click an
 object in the picture, or choose it in the list."""
+_NARROW_PX = 600
 
 
 def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
@@ -25,10 +27,17 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         layers = gr.Dropdown(list(LAYERS), value=["p2", "p4"], multiselect=True, label="Layers", min_width=260)
         kind = gr.Radio(list(KINDS), value=KINDS[0], label="Show", min_width=260)
     with gr.Row(equal_height=True):
-        channel = gr.Number(0, label="Channel, where one is shown", precision=0, minimum=0, min_width=260)
-        shared = gr.Checkbox(True, label="Principal components: like colours for like places", min_width=260)
+        with gr.Column(min_width=260):
+            channel = gr.Number(0, label="Channel, where one is shown", precision=0, minimum=0)
+        with gr.Column(min_width=260):
+            shared = gr.Checkbox(True, label="Principal components: like colours for like places")
     show = gr.Button("Show maps", variant="primary")
-    maps = gr.Plot(label="Feature maps over the photo", show_label=False, elem_classes="pictures")
+    maps = gr.Plot(
+        waiting("Choose layers, then show their maps."),
+        label="Feature maps over the photo",
+        show_label=False,
+        elem_classes="pictures",
+    )
     gr.Markdown(_SPEAKS)
     with gr.Row():
         with gr.Column(min_width=280):
@@ -38,7 +47,12 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             which = gr.Dropdown([], label="Object", info="those that only some models see come first")
             sentences = gr.Markdown()
         with gr.Column(min_width=280, scale=2):
-            speaks = gr.Plot(label="What speaks for the object", show_label=False, elem_classes="pictures")
+            speaks = gr.Plot(
+                waiting("Choose an object."),
+                label="What speaks for the object",
+                show_label=False,
+                elem_classes="pictures",
+            )
 
     @explained
     def draw(
@@ -48,6 +62,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         how: Kind,
         number: float,
         alike: bool,
+        wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
@@ -59,13 +74,14 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             how,
             channel=int(number),
             shared=alike,
+            width_px=int(wide),
             progress=desk.telling(bar, request),
         )
 
     def offer(found: Comparison | None, *values: Any) -> Any:
         if found is None:
             return gr.skip(), gr.skip()
-        filters = _filters(*values)
+        filters = Filters(*values)
         objects = [
             (f"{row['class']} {row['size, px']} px · {row['found by']}", int(row["#"]))
             for row in found.who_sees_what(filters)
@@ -80,13 +96,20 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         of_size: list[str],
         of_class: list[str],
         number: int | None,
+        wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         if found is None or number is None:
             return gr.skip(), gr.skip()
-        tell = desk.telling(bar, request)
-        return what_speaks_for(desk.models, found, _filters(score, of_size, of_class), number, tell)
+        return what_speaks_for(
+            desk.models,
+            found,
+            Filters(score, of_size, of_class),
+            number,
+            width_px=int(wide if wide < _NARROW_PX else wide * 2 / 3),  # beside the picture to click in
+            progress=desk.telling(bar, request),
+        )
 
     @explained
     def pick(
@@ -94,9 +117,10 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     ) -> Any:
         if found is None:
             return gr.skip()
-        return object_at(found, _filters(score, of_size, of_class), (float(event.index[0]), float(event.index[1])))
+        return object_at(found, Filters(score, of_size, of_class), (float(event.index[0]), float(event.index[1])))
 
-    show.click(draw, [photo, models, layers, kind, channel, shared], maps, api_visibility="private")
+    asked = [photo, models, layers, kind, channel, shared, compared.width]
+    show.click(draw, asked, maps, api_visibility="private", **SHORT)
     seen = [compared.comparison, *compared.filters]
     gr.on(
         [compared.comparison.change, *(component.change for component in compared.filters)],
@@ -107,9 +131,12 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         api_visibility="private",
         trigger_mode="always_last",
     )
-    which.change(explain, [*seen, which], [speaks, sentences], show_progress_on=speaks, api_visibility="private")
+    which.change(
+        explain,
+        [*seen, which, compared.width],
+        [speaks, sentences],
+        show_progress_on=speaks,
+        api_visibility="private",
+        **SHORT,
+    )
     picture.select(pick, seen, which, show_progress="hidden", api_visibility="private")
-
-
-def _filters(score: float, sizes: list[str], classes: list[str]) -> Filters:
-    return Filters(score, tuple(sizes), tuple(classes))

@@ -7,18 +7,20 @@ from typing import Any
 import gradio as gr
 
 from explorer.data.images import ImageError
+from explorer.figures.words import waiting
 from explorer.ui.actions.compare import Comparison, Filters, read_photo
 from explorer.ui.actions.fields import fields_and_objects, fields_at
 from explorer.ui.actions.models import MOST_MODELS, chosen
 from explorer.ui.actions.progress import part_of
 from explorer.ui.layout.compare import CompareTab
-from explorer.ui.layout.session import Desk, explained
+from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """How much of the photo can a unit see (theoretical, thin), and how much does it see (effective, thick; a
 square as large as the pixels with 95 % of the energy)? Click a point of the photo, or type it. Below: the fields
 beside each level's anchors and, after **Compare**, the objects found. The first measurement of a model takes some
 seconds."""
 _LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
+_NARROW_PX = 600
 
 
 def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
@@ -45,13 +47,14 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                     visible = not over
                     over.append(
                         gr.Plot(
+                            waiting("Click a point of the photo."),
                             label="Fields over the photo",
                             show_label=False,
                             visible=visible,
                             elem_classes="pictures",
                         )
                     )
-                    beside.append(gr.Plot(label="Fields beside anchors and objects", show_label=False, visible=visible))
+                    beside.append(gr.Plot(label="Fields beside anchors and objects", show_label=False, visible=False))
 
     @explained
     def draw(
@@ -66,18 +69,27 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         score: float,
         of_size: list[str],
         of_class: list[str],
+        wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         image_bgr, tell = read_photo(image), desk.telling(bar, request)
         known = chosen(names)
-        objects = found.shown(Filters(score, tuple(of_size), tuple(of_class))) if found else {}
+        objects = found.shown(Filters(score, of_size, of_class)) if found else {}
         pictures, sides = [], []
         for place, name in enumerate(known):
             detector = desk.models.get(name, part_of(tell, place, len(known), name))
             at = (float(at_x), float(at_y))
             figure = fields_at(
-                desk.fields, detector, image_bgr, at, wanted, effective=seen, gates=working, progress=tell
+                desk.fields,
+                detector,
+                image_bgr,
+                at,
+                wanted,
+                effective=seen,
+                gates=working,
+                width_px=int(wide if wide < _NARROW_PX else wide / 2),
+                progress=tell,
             )
             pictures.append(gr.Plot(value=figure, visible=True))
             own = objects.get(name)
@@ -98,9 +110,9 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
     def pick(event: gr.SelectData) -> tuple[int, int]:
         return int(event.index[0]), int(event.index[1])
 
-    asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters]
-    show.click(draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private")
+    asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters, compared.width]
+    show.click(draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
     photo.change(show_photo, photo, [picture, x, y], show_progress="hidden", api_visibility="private")
     picture.select(pick, None, [x, y], show_progress="hidden", api_visibility="private").then(
-        draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private"
+        draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT
     )

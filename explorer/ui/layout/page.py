@@ -14,11 +14,11 @@ from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, Models, model_choices
 from explorer.ui.examples import examples
 from explorer.ui.layout.about import about_tab, train_tab
-from explorer.ui.layout.compare import VIEW_FOR_WIDTH, compare_tab
+from explorer.ui.layout.compare import MEASURE, compare_tab
 from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
-from explorer.ui.layout.session import Desk, explained, only_uploads
+from explorer.ui.layout.session import SHORT, Desk, explained, only_uploads
 from explorer.ui.layout.speed import speed_tab
 
 Photo = npt.NDArray[np.uint8]
@@ -88,7 +88,7 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
         data: annotated images for the tab of errors; None takes procedural aerial scenes.
         memory_mb: what the weights of loaded models may take.
     """
-    desk = Desk(Models(memory_mb, extra_models), data=data)
+    desk = Desk(Models(memory_mb / 2, extra_models), Models(memory_mb / 2, extra_models), data=data)
     choices = model_choices(extra_models)
     ready = [choice.name for choice in choices if choice.ready]
     page: gr.Blocks
@@ -137,7 +137,7 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
                 with gr.Tab("Receptive field"):
                     fields_tab(desk, photo, models, compared)
                 with gr.Tab("Errors"):
-                    errors_tab(desk, models)
+                    errors_tab(desk, models, compared.width)
                 with gr.Tab("Speed and accuracy"):
                     speed_tab(desk, photo, models, page)
                 with gr.Tab("Train"):
@@ -147,12 +147,12 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
 
         inputs, outputs = list(compared.inputs), list(compared.outputs)
         on_pictures = compared.outputs[2]
-        run.click(compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private")
+        run.click(compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT)
         stop.click(desk.stop, queue=False, api_visibility="private")
-        page.load(None, None, compared.view, js=VIEW_FOR_WIDTH, api_visibility="private")
+        page.load(None, None, [compared.width, compared.view], js=MEASURE, api_visibility="private")
         page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
         gallery.select(_pick, outputs=photo, show_progress="hidden", api_visibility="private").then(
-            compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private"
+            compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT
         )
         page.unload(desk.forget)
         _endpoints(desk, photo, models)
@@ -174,7 +174,7 @@ def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> None:
         return [choice.name for choice in model_choices() if choice.ready]
 
     button = gr.Button(visible=False)
-    button.click(detect, [photo, models, least], found, api_name="detect")
+    button.click(detect, [photo, models, least], found, api_name="detect", **SHORT)
     button.click(list_models, None, names, api_name="models")
 
 

@@ -20,19 +20,26 @@ from explorer.zoo.downloads import DownloadError
 
 Action = TypeVar("Action", bound=Callable[..., Any])
 
+SHORT: dict[str, Any] = {"concurrency_id": "short", "concurrency_limit": 1}
+"""For actions that run models for seconds: one at a time, so that none sees another's hooks or waits for its cores."""
+LONG: dict[str, Any] = {"concurrency_id": "long", "concurrency_limit": 1}
+"""For those that take minutes, beside the short ones and with models of their own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Desk:
     """What one server keeps.
 
     Attributes:
-        models: the detectors.
+        models: the detectors for short actions.
+        models_for_long: those for actions that take minutes, so that short ones need not wait.
         fields: their receptive fields.
         data: annotated images given at start; None for procedural scenes.
         folder: for files to take away, a subfolder per session; gone when the server is.
     """
 
     models: Models
+    models_for_long: Models
     fields: Fields = field(default_factory=Fields)
     data: str | None = None
     folder: tempfile.TemporaryDirectory[str] = field(

@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.figures.words import waiting
 from explorer.ui.actions.compare import read_photo
 from explorer.ui.actions.speed import TASKS, as_rows, measure, released
-from explorer.ui.layout.session import Desk, explained
+from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """**As released**: box AP on COCO val2017 against seconds per image on a V100. These figures are the
 release's own."""
@@ -25,7 +26,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
     with gr.Row():
         run = gr.Button("Measure on this machine", variant="primary", min_width=160)
         stop = gr.Button("Stop", min_width=120)
-    times = gr.Plot(label="Times by round", show_label=False)
+    times = gr.Plot(waiting("Choose a photo and models, then measure."), label="Times by round", show_label=False)
     head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (least to greatest)"]
     table = gr.Dataframe(headers=head, label="Time per photo, whole detector", interactive=False, wrap=True)
 
@@ -43,5 +44,5 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
 
     task.change(released, task, plot, show_progress="hidden", api_visibility="private")
     page.load(released, task, plot, show_progress="hidden", api_visibility="private")
-    run.click(ask, [photo, models], [times, table], show_progress_on=times, api_visibility="private")
+    run.click(ask, [photo, models], [times, table], show_progress_on=times, api_visibility="private", **SHORT)
     stop.click(desk.stop, queue=False, api_visibility="private")
