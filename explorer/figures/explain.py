@@ -50,7 +50,8 @@ def explained(explanation: Explanation) -> go.Figure:
     figure.add_layout_image(**backdrop(explanation.image_bgr), xref="x", yref="y")
     x1, y1, x2, y2 = explanation.boxes[0].box_xyxy
     half = max(_AROUND * max(x2 - x1, y2 - y1), _LEAST_SIDE_PX) / 2
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    height, width = explanation.image_bgr.shape[:2]
+    x, y = _inside((x1 + x2) / 2, half, width), _inside((y1 + y2) / 2, half, height)
     figure.update_xaxes(range=[x - half, x + half], visible=False, constrain="domain")
     figure.update_yaxes(range=[y + half, y - half], scaleanchor="x", visible=False, constrain="domain")
     figure.update_layout(
@@ -63,3 +64,8 @@ def explained(explanation: Explanation) -> go.Figure:
         legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
     )
     return figure
+
+
+def _inside(middle: float, half: float, length: float) -> float:
+    """Moves the middle of a view so that it shows nothing beyond the photo, if the photo is large enough."""
+    return min(max(middle, half), length - half) if 2 * half <= length else length / 2

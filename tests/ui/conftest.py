@@ -1,9 +1,18 @@
-"""Detectors that answer from a list, so that actions are tried without waiting for networks."""
+"""Detectors that answer from a list, so that actions are tried without waiting for networks; and the served page."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,3 +89,195 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
     cv2.imwrite(str(path), np.full((100, 120, 3), (30, 20, 10), np.uint8))
     return path
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs `python app.py`.
+
+    Attributes:
+        url: its address, with a slash at the end.
+        process: the server.
+        log: what it printed.
+        ready_s: from its start to its first answer.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    ready_s: float
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The page on a free port, with caches of its own."""
+    folder = tmp_path_factory.mktemp("app")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    caches = {"GRADIO_TEMP_DIR": str(folder / "uploads"), "EXPLORER_CACHE": str(folder / "cache")}
+    log, url, start = folder / "log", f"http://127.0.0.1:{port}/", time.perf_counter()
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env={**os.environ, **caches, "GRADIO_SERVER_PORT": str(port)},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        for _ in range(600):
+            assert process.poll() is None, log.read_text()
+            try:
+                with urllib.request.urlopen(url, timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.1)
+        yield Served(url, process, log, time.perf_counter() - start)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A person at the page: what they do, and what they see."""
+
+    def __init__(self, page: Any, url: str) -> None:
+        self.page = page
+        self.elsewhere: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", lambda request: self.elsewhere.append(request.url) if not _local(request.url, url) else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def example(self, caption: str) -> None:
+        """Clicks an example and waits until it is compared."""
+        self.page.locator("button.thumbnail-lg").filter(has_text=caption).click()
+        self.wait_for_pictures()
+
+    def upload(self, photo: Path) -> None:
+        """Uploads a photo and presses Compare."""
+        self.page.locator("input[type=file]").first.set_input_files(photo)
+        self.page.get_by_label("Remove Image").first.wait_for()
+        self.press("Compare")
+        self.wait_for_pictures()
+
+    def wait_for_pictures(self, pictures: int = 2) -> None:
+        """Waits until as many pictures are drawn, and for the tables below them."""
+        self.page.locator(".pictures:visible .imagelayer image").nth(pictures - 1).wait_for(timeout=60_000)
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until no progress is shown and what came is drawn."""
+        self.page.wait_for_timeout(400)
+        self.page.wait_for_function("() => !document.querySelector('.progress-text, .generating, .eta-bar')")
+        self.page.wait_for_timeout(400)
+
+    def press(self, button: str) -> None:
+        self.page.locator("button:visible").get_by_text(button, exact=True).first.click()
+
+    def tab(self, name: str) -> None:
+        """Opens a tab, from the menu behind the dots if the page is too narrow to show it."""
+        tab = self.page.get_by_role("tab", name=name, exact=True)
+        if not tab.first.is_visible():
+            self.page.locator(".overflow-menu > button").click()
+            tab = self.page.locator(".overflow-dropdown button").get_by_text(name, exact=True)
+        tab.first.click()
+        self.settle()
+
+    def plot(self, place: int = 0) -> Any:
+        """What a visible plot holds: traces by name, axes' ranges and the images' sizes."""
+        self.page.locator(".js-plotly-plot:visible").nth(place).wait_for(timeout=60_000)
+        return self.page.evaluate(
+            """place => {
+                const plots = [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.offsetParent);
+                const {_fullData, layout, _fullLayout} = plots[place];
+                const axes = Object.keys(_fullLayout).filter(key => /^[xy]axis\\d*$/.test(key));
+                return {
+                    traces: _fullData.map(({type, name, xaxis, x, text}) => (
+                        {type, name, xaxis: xaxis || 'x', x: x && [...x], text})),
+                    ranges: Object.fromEntries(axes.map(axis => [axis, _fullLayout[axis].range])),
+                    images: (layout.images || []).map(({sizex, sizey}) => [sizey, sizex]),
+                    titles: (layout.annotations || []).map(({text}) => text),
+                    width: plots[place].clientWidth,
+                };
+            }""",
+            place,
+        )
+
+    def boxes(self, pictures: int = 2) -> list[int]:
+        """Number of boxes in each picture, by the plot's own data."""
+        counts = {"x" if place == 0 else f"x{place + 1}": 0 for place in range(pictures)}
+        for trace in self.plot()["traces"]:
+            counts[trace["xaxis"]] += len(trace["x"] or ()) // 6
+        return list(counts.values())
+
+    def table(self, label: str) -> list[list[str]]:
+        """The rows of a table that are on the screen, without its head."""
+        rows = self.page.get_by_role("grid", name=label).locator(".virtual-row")
+        return [row.get_by_role("gridcell").all_inner_texts() for row in rows.all()]
+
+    def set_number(self, label: str, value: str) -> None:
+        """Types into the box of a slider or a number."""
+        box = self.page.get_by_label(label).locator("visible=true").first
+        box.fill(value)
+        box.press("Enter")
+
+    def shot(self, name: str) -> None:
+        """Leaves a picture of the whole page for people to look at."""
+        folder = ROOT / "test-results"
+        folder.mkdir(exist_ok=True)
+        self.page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+
+def _local(url: str, own: str) -> bool:
+    return url.startswith((own, "data:", "blob:"))
+
+
+@pytest.fixture
+def visit(browser: Any, served: Served) -> Iterator[Callable[..., Visit]]:
+    """Opens the page in a browser context of its own; at the end, nothing came from elsewhere and no script failed."""
+    contexts, visits = [], []
+
+    def open_page(width: int = 1400, *, dark: bool = False) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 1000}, accept_downloads=True)
+        contexts.append(context)
+        visits.append(Visit(context.new_page(), served.url))
+        visits[-1].page.goto(served.url + ("?__theme=dark" if dark else ""))
+        visits[-1].page.locator("button.thumbnail-lg").first.wait_for(timeout=60_000)
+        return visits[-1]
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    for one in visits:
+        assert one.elsewhere == []
+        assert one.errors == []

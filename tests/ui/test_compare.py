@@ -29,7 +29,7 @@ def both(zoo: Any, photo: Path) -> Comparison:
 def test_each_model_sees_the_photo_as_bgr_once(zoo: Any, photo: Path) -> None:
     result = compare(zoo.models, ["A", "B", "A"], photo)
     assert list(result.predictions) == ["A", "B"]
-    assert result.photo == "photo.png"
+    assert result.photo.name == "photo.png"
     (image,) = zoo.fakes["A"].images
     assert image[0, 0].tolist() == [30, 20, 10]
 
@@ -111,7 +111,7 @@ def test_masks_are_outlined_and_kept_in_coco_results(both: Comparison) -> None:
     mask[40:90, 40:90] = 1
     prediction = both.predictions["A"]
     masked = replace(prediction.detections, masks=(mask_api.encode(mask),) * 3)
-    comparison = Comparison(both.image_bgr, {"A": replace(prediction, detections=masked)})
+    comparison = Comparison(both.photo, {"A": replace(prediction, detections=masked)})
     outlines = [trace for trace in comparison.figure(ALL).data if trace.line.dash == "dot"]
     assert len(outlines) == 2
     assert (min(outlines[1].x[:-1]), max(outlines[1].x[:-1])) == (40.5, 89.5)

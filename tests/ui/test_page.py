@@ -1,148 +1,159 @@
-"""The page in a real browser: pick an example, press Compare, see boxes; wrong use is explained."""
+"""The first tab in a real browser: an example or a photo of one's own, boxes, filters, zoom, files to take away."""
 
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = pytest.mark.browser
 
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The page served by `python app.py` on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env={**os.environ, "GRADIO_SERVER_PORT": str(port)},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        for _ in range(600):
-            assert server.poll() is None, log.read_text()
-            try:
-                with urllib.request.urlopen(url, timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)
+Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
+def coco_photo(shared: Path) -> Path:
+    """A photograph of COCO, and the first by name."""
+    return min((shared / "data/coco-tiny/val2017").glob("*.jpg"))
 
 
-@pytest.fixture
-def page(browser, address):
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.external = []
-    page.on("request", lambda request: page.external.append(request.url) if address not in request.url else None)
-    page.goto(address)
-    page.get_by_role("button", name="Compare", exact=True).wait_for()
-    yield page
-    page.close()
+def test_an_empty_page_says_what_to_do(visit: Open) -> None:
+    page = visit()
+    page.settle()
+    assert page.plot()["titles"] == ["Click an example, or drop a photo of your own."]
+    page.press("Compare")
+    page.page.get_by_text("Choose a photo first").wait_for(timeout=20_000)
 
 
-def boxes(page):
-    """Number of boxes in each picture, by the plot's own data."""
-    return page.evaluate(
-        """() => {
-            const counts = {x: 0, x2: 0};
-            for (const trace of document.querySelector('.js-plotly-plot').data)
-                counts[trace.xaxis || 'x'] += trace.x.length / 6;
-            return [counts.x, counts.x2];
-        }"""
-    )
-
-
-def pick_example(page, caption):
-    """Clicks an example, waits for both pictures, and returns the `(height, width)` that they show."""
-    page.locator("button.thumbnail-lg").filter(has_text=caption).click()
-    page.locator(".js-plotly-plot .imagelayer image").nth(1).wait_for(timeout=60_000)
-    page.wait_for_timeout(500)
-    first = page.evaluate("() => document.querySelector('.js-plotly-plot').layout.images[0]")
-    return first["sizey"], first["sizex"]
-
-
-def screenshot(page, name):
-    folder = ROOT / "test-results"
-    folder.mkdir(exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png", full_page=True)
-
-
-def test_an_aerial_scene_goes_through_two_models(page):
-    assert pick_example(page, "airfield") == (480, 640)
-    both = boxes(page)
+def test_an_aerial_scene_goes_through_two_models(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    assert page.plot()["images"] == [[480, 640], [480, 640]]
+    assert page.plot()["titles"] == ["A · demo/V-19-slim-dw", "B · demo/MobileNetV2"]
+    both = page.boxes()
     assert all(count > 0 for count in both), both
-    assert len(re.findall(r"demo/", page.get_by_role("grid", name="Objects by COCO size").inner_text())) == 2
-    screenshot(page, "compare-aerial")
-
-    slider = page.get_by_role("spinbutton").first
-    slider.fill("0.95")
-    slider.press("Enter")
-    page.wait_for_timeout(1500)
-    assert sum(boxes(page)) < sum(both)
-    assert not [url for url in page.external if not url.startswith(("data:", "blob:"))]
+    rows = page.table("Objects by COCO size, and time")
+    assert [int(row[2]) for row in rows] == both
+    assert [sum(map(int, row[3:6])) for row in rows] == both
+    page.shot("compare-aerial")
 
 
-def test_zooming_one_picture_moves_the_other(page):
-    pick_example(page, "airfield")
-    ranges = page.evaluate(
-        """async () => {
-            const plot = document.querySelector('.js-plotly-plot');
-            const box = plot.querySelector('.nsewdrag').getBoundingClientRect();
-            const at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
-            const wheel = new WheelEvent('wheel', {...at, deltaY: -200, bubbles: true, cancelable: true});
-            plot.querySelector('.nsewdrag').dispatchEvent(wheel);
-            await new Promise(done => setTimeout(done, 1000));
-            return [plot._fullLayout.xaxis.range, plot._fullLayout.xaxis2.range];
-        }"""
+def test_filters_change_what_is_drawn(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    both = page.boxes()
+    page.page.get_by_label("small", exact=True).uncheck()
+    page.settle()
+    small = sum(int(row[3]) for row in page.table("Objects by COCO size, and time"))
+    larger = page.boxes()
+    assert small == 0
+    assert sum(larger) < sum(both)
+    page.set_number("Least score to show", "0.9")
+    page.settle()
+    assert sum(page.boxes()) < sum(larger)
+    page.set_number("Least score to show", "0.05")
+    page.page.get_by_label("small", exact=True).check()
+    page.settle()
+    assert sum(page.boxes()) > sum(both)
+    page.page.get_by_label("Classes to show").click()
+    page.page.get_by_role("option", name="car").click()
+    page.settle()
+    assert {trace["name"] for trace in page.plot()["traces"]} == {"car"}
+
+
+def test_zoom_and_a_click_on_a_row_move_all_pictures(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    before = page.plot()["ranges"]
+    page.page.locator(".js-plotly-plot:visible .nsewdrag").first.hover()
+    page.page.mouse.wheel(0, -300)
+    page.page.wait_for_timeout(1000)
+    after = page.plot()["ranges"]
+    assert after["xaxis2"][1] - after["xaxis2"][0] < before["xaxis2"][1] - before["xaxis2"][0]
+    assert after["xaxis"] == pytest.approx(after["xaxis2"])
+    assert after["yaxis"] == pytest.approx(after["yaxis2"])
+
+    cells = page.table("Who sees what")[1]
+    page.page.get_by_role("grid", name="Who sees what").get_by_text(cells[3], exact=True).first.click()
+    page.settle()
+    width, height = (int(part) for part in cells[3].split(" × "))
+    for axis, side, whole in (("xaxis", width, 640), ("xaxis2", width, 640)):
+        low, high = page.plot()["ranges"][axis]
+        assert side < high - low < whole
+    low, high = sorted(page.plot()["ranges"]["yaxis"])
+    assert height < high - low < 480
+
+
+def test_a_photograph_of_ones_own_and_its_files(visit: Open, coco_photo: Path) -> None:
+    page = visit()
+    page.upload(coco_photo)
+    assert page.plot()["images"][0] == list(cv2.imread(str(coco_photo)).shape[:2])
+    shown = page.boxes()
+    rows = page.table("Objects by COCO size, and time")
+    assert [int(row[2]) for row in rows] == shown
+    with page.page.expect_download() as told:
+        page.press("Download as COCO JSON")
+    results = json.loads(told.value.path().read_text())
+    assert [len(model["results"]) for model in results["models"].values()] == shown
+    with page.page.expect_download() as told:
+        page.press("Download as PNG")
+    height, width = cv2.imread(str(coco_photo)).shape[:2]
+    assert cv2.imread(str(told.value.path())).shape == (height, 2 * width, 3)
+    page.shot("compare-photo")
+
+
+def test_one_picture_with_a_slider_between_two(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    page.page.get_by_label("slider between A and B").check()
+    page.settle()
+    assert page.page.locator(".pictures:visible img").count() == 2
+    assert page.page.locator(".js-plotly-plot:visible").count() == 0
+
+
+def test_two_visitors_see_their_own_photos(visit: Open) -> None:
+    first, second = visit(), visit()
+    first.example("airfield")
+    second.example("coffee")
+    assert second.plot()["images"][0] == [400, 600]
+    first.set_number("Least score to show", "0.9")
+    first.settle()
+    assert first.plot()["images"][0] == [480, 640]
+    second.page.reload()
+    second.settle()
+    assert second.plot()["images"] == []
+
+
+def test_a_narrow_dark_page_stacks_its_pictures(visit: Open) -> None:
+    page = visit(420, dark=True)
+    page.example("airfield")
+    plot = page.plot()
+    assert plot["width"] <= 420
+    assert page.page.evaluate("() => document.documentElement.scrollWidth") <= 420
+    boxes = page.page.locator(".js-plotly-plot:visible .imagelayer image").all()
+    first, second = (box.bounding_box() for box in boxes)
+    assert second["y"] >= first["y"] + first["height"]
+    assert first["width"] > 0.8 * plot["width"]  # the picture fills the page
+    page.shot("compare-narrow-dark")
+
+
+def test_every_control_has_a_name(visit: Open) -> None:
+    page = visit()
+    nameless = page.page.evaluate(
+        """() => [...document.querySelectorAll('input, textarea, button, select, [role=slider]')].filter(
+            control => control.offsetParent && !(control.getAttribute('aria-label') || control.title ||
+                control.textContent.trim() || control.labels?.length)).map(control => control.outerHTML)"""
     )
-    assert ranges[0] == pytest.approx(ranges[1])
+    assert nameless == []
 
 
-def test_a_real_photo_answers(page):
-    assert pick_example(page, "motorcycle") == (500, 741)
-    table = page.get_by_role("grid", name="Objects by COCO size").inner_text()
-    assert all(header in table for header in ("objects", "small", "medium", "large", "model, ms", "all, ms"))
-    screenshot(page, "compare-photo")
-
-
-def test_compare_without_a_photo_is_explained(page):
-    page.get_by_role("button", name="Compare", exact=True).click()
-    page.get_by_text("Choose a photo first").wait_for(timeout=20_000)
+def test_compare_works_from_the_keyboard(visit: Open) -> None:
+    page = visit()
+    page.page.locator("button.thumbnail-lg").first.focus()
+    page.page.keyboard.press("Enter")
+    page.wait_for_pictures()
+    assert sum(page.boxes()) > 0

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from explorer.data.images import read_image
 from explorer.types import LARGE_AREA_PX, SMALL_AREA_PX, Detections
 from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.photos import Photo, read_photo
 from explorer.ui.actions.progress import Progress, part_of
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ WIDTH_PX = 1000
 _AROUND = 6.0
 _LEAST_VIEW_PX = 60
 
-Photo = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 
@@ -67,14 +65,22 @@ class Comparison:
     """What several models found in one photo.
 
     Attributes:
-        image_bgr: `(height, width, 3)` uint8, BGR.
+        photo: the photo's file.
         predictions: by model name, in the order asked for, with every object from `LOWEST_SCORE` up.
-        photo: what the photo is called.
     """
 
-    image_bgr: Photo
+    photo: Path
     predictions: Mapping[str, Prediction]
-    photo: str = "photo"
+
+    @property
+    def image_bgr(self) -> Photo:
+        """The photo, `(height, width, 3)` uint8, BGR."""
+        return read_photo(self.photo)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """The photo's `(height, width)`."""
+        return next(iter(self.predictions.values())).detections.image_size
 
     @property
     def letters(self) -> dict[str, str]:
@@ -165,7 +171,7 @@ class Comparison:
         if not 0 <= number < len(known):
             raise ValueError(f"There is no object {number} any more; choose one of the table.")
         x1, y1, x2, y2 = known[number].box_xyxy
-        height, width = self.image_bgr.shape[:2]
+        height, width = self.image_size
         wide = max(_AROUND * max(x2 - x1, (y2 - y1) * width / height), _LEAST_VIEW_PX)
         wide = min(wide, float(width))
         high = wide * height / width
@@ -175,7 +181,7 @@ class Comparison:
 
     def coco(self, filters: Filters) -> dict[str, Any]:
         """What is shown as COCO results, by model; category ids count the model's classes from 1."""
-        height, width = self.image_bgr.shape[:2]
+        height, width = self.image_size
         models = {}
         for name, found in self.shown(filters).items():
             corners = found.boxes_xyxy.astype(float)
@@ -192,7 +198,7 @@ class Comparison:
                 }
             categories = [{"id": place, "name": own} for place, own in enumerate(found.class_names, start=1)]
             models[name] = {"categories": categories, "results": results}
-        image = {"id": 1, "file_name": self.photo, "height": height, "width": width}
+        image = {"id": 1, "file_name": self.photo.name, "height": height, "width": width}
         return {"image": image, "lowest_score": filters.lowest_score, "models": models}
 
     def write(self, filters: Filters, folder: Path) -> tuple[Path, Path]:
@@ -226,15 +232,4 @@ def compare(
     for place, name in enumerate(wanted):
         detector = models.get(name, part_of(progress, place, len(wanted), name))
         predictions[name] = detector.detect(image_bgr)
-    return Comparison(image_bgr, predictions, Path(str(photo)).name)
-
-
-def read_photo(photo: str | Path | None) -> Photo:
-    """Reads the photo that was chosen, `(height, width, 3)` uint8, BGR.
-
-    Raises:
-        ValueError: there is none, or it cannot be read.
-    """
-    if photo is None:
-        raise ValueError("Choose a photo first: drop one on the page or click an example.")
-    return read_image(photo)
+    return Comparison(Path(str(photo)), predictions)

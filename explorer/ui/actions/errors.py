@@ -64,7 +64,7 @@ class Examination:
         return tables
 
     def crop(self, name: str, number: int) -> tuple[npt.NDArray[np.uint8], str]:
-        """Returns a miss as a crop around the object, RGB, and a caption."""
+        """Returns a miss as a crop around the object, RGB, and what it is and why it is missed."""
         import cv2
 
         from explorer.data.images import read_image
@@ -82,6 +82,10 @@ class Examination:
         thick = max(1, side * scale // 160)
         cv2.rectangle(crop, (corners[0], corners[1]), (corners[2], corners[3]), (0, 158, 115), thick)
         return crop, f"{truth.class_names[truth.classes[miss.row]]} {width:.0f} × {height:.0f} px: {miss.reason}"
+
+    def threshold(self, name: str) -> float:
+        """From which score up a model's detections count here: where half of what it shows is right."""
+        return self.analyses[self.names.index(name)].point.score
 
 
 def annotated_images(data: str | None, most: int, progress: Progress | None = None) -> Truth:

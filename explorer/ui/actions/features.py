@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, Photo
+from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters
 from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.photos import Photo
 from explorer.ui.actions.progress import Progress, part_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.ui.actions.compare import WIDTH_PX, Photo
+from explorer.ui.actions.compare import WIDTH_PX
+from explorer.ui.actions.photos import Photo
 from explorer.ui.actions.progress import Progress, part_of
 
 if TYPE_CHECKING:

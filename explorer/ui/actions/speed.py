@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from explorer.ui.actions.compare import Photo
 from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.photos import Photo
 from explorer.ui.actions.progress import Progress, part_of
 from explorer.zoo.registry import entries
 

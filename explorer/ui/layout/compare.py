@@ -10,6 +10,7 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.ui.actions.compare import SIZES, WIDTH_PX, Comparison, Filters, compare
+from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import Desk, explained
 
 SIDE_BY_SIDE, STACKED, SLIDER = "side by side", "one below the other", "slider between A and B"
@@ -124,7 +125,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
             return gr.skip()
         chosen = Filters(score, of_size, of_class)
         around = found.view_of(chosen, int(event.row_value[0]))
-        return found.figure(chosen, around, stacked=how == STACKED, width_px=int(wide))
+        return zoomable(found.figure(chosen, around, stacked=how == STACKED, width_px=int(wide)))
 
     outputs = (comparison, classes, *shown)
     drawn_by = (*filters, view, width)
@@ -149,7 +150,7 @@ def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[
     names = list(found.predictions)
     pictures = (found.picture(names[0], filters), found.picture(names[1], filters)) if two else None
     head = [*_TABLE_HEAD, *found.letters.values()]
-    figure = None if two else found.figure(filters, stacked=how == STACKED, width_px=width_px)
+    figure = None if two else zoomable(found.figure(filters, stacked=how == STACKED, width_px=width_px))
     return [
         gr.Plot(visible=False) if two else gr.Plot(value=figure, visible=True),
         gr.ImageSlider(value=pictures, visible=two),

@@ -8,6 +8,7 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
+from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 
 _SAYS = """What do the chosen models miss, and where in the detector is it lost? They are run on {data}. Intervals
@@ -17,6 +18,7 @@ _AERIAL = (
 )
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
 decided about it: the anchor, what the RPN made of it, proposals, what suppressed it, detections."""
+_COUNTED = "Detections count from a score of {score:.2f} up, where half of what the model shows is right."
 _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
 _NO_MISS_YET = "Click a miss."
 _NARROW_PX = 600
@@ -95,7 +97,10 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         if found is None or model is None:
             return gr.skip(), gr.skip()
         story = explain_miss(desk.models, found, model, int(event.index))
-        return drawn(story), "\n".join(f"- {sentence}" for sentence in story.sentences)
+        _, title = found.crop(model, int(event.index))
+        counted = _COUNTED.format(score=found.threshold(model))
+        said = [f"**{title}**", "", counted, "", *(f"- {sentence}" for sentence in story.sentences)]
+        return zoomable(drawn(story)), "\n".join(said)
 
     looked = [flow, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]

@@ -7,9 +7,11 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
-from explorer.ui.actions.compare import Comparison, Filters, read_photo
+from explorer.ui.actions.compare import Comparison, Filters
 from explorer.ui.actions.features import KINDS, LAYERS, Kind, object_at, show_layers, what_speaks_for
+from explorer.ui.actions.photos import read_photo
 from explorer.ui.layout.compare import CompareTab
+from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """What do layers of the chosen models say about the photo? Levels of the pyramid are `p2` (finest) to `p6`;
@@ -66,7 +68,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
-        return show_layers(
+        maps = show_layers(
             desk.models,
             names,
             read_photo(image),
@@ -77,6 +79,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             width_px=int(wide),
             progress=desk.telling(bar, request),
         )
+        return zoomable(maps)
 
     def offer(found: Comparison | None, *values: Any) -> Any:
         if found is None:
@@ -102,7 +105,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     ) -> Any:
         if found is None or number is None:
             return gr.skip(), gr.skip()
-        return what_speaks_for(
+        figure, said = what_speaks_for(
             desk.models,
             found,
             Filters(score, of_size, of_class),
@@ -110,6 +113,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             width_px=int(wide if wide < _NARROW_PX else wide * 2 / 3),  # beside the picture to click in
             progress=desk.telling(bar, request),
         )
+        return zoomable(figure), said
 
     @explained
     def pick(

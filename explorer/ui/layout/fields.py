@@ -8,11 +8,13 @@ import gradio as gr
 
 from explorer.data.images import ImageError
 from explorer.figures.words import waiting
-from explorer.ui.actions.compare import Comparison, Filters, read_photo
+from explorer.ui.actions.compare import Comparison, Filters
 from explorer.ui.actions.fields import fields_and_objects, fields_at
 from explorer.ui.actions.models import MOST_MODELS, chosen
+from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import part_of
 from explorer.ui.layout.compare import CompareTab
+from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """How much of the photo can a unit see (theoretical, thin), and how much does it see (effective, thick; a
@@ -91,7 +93,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                 width_px=int(wide if wide < _NARROW_PX else wide / 2),
                 progress=tell,
             )
-            pictures.append(gr.Plot(value=figure, visible=True))
+            pictures.append(gr.Plot(value=zoomable(figure), visible=True))
             own = objects.get(name)
             beneath = fields_and_objects(desk.fields, detector, own, gates=working, progress=tell) if seen else None
             sides.append(gr.Plot(value=beneath, visible=seen))

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import numpy.typing as npt
+from starlette.middleware import Middleware
 
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, Models, model_choices
@@ -18,16 +19,16 @@ from explorer.ui.layout.compare import MEASURE, compare_tab
 from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
-from explorer.ui.layout.session import SHORT, Desk, explained, only_uploads
+from explorer.ui.layout.intake import MAX_UPLOAD, NoAddresses, only_uploads
+from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.layout.speed import speed_tab
 
-Photo = npt.NDArray[np.uint8]
+Picture = npt.NDArray[np.uint8]
 
 _INTRO = """# VoVNet Explorer
 Which backbone sees what another misses, and why? The demo models were trained on the aerial scenes alone, so a
 photograph from the ground shows how far they carry."""
 
-MAX_UPLOAD = "30mb"
 _CACHE_S = (3600, 86400)
 """Every hour, uploads and pictures older than a day are deleted; all of them when the server ends."""
 MOST_WAITING = 64
@@ -74,6 +75,7 @@ def serve(
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         state_session_capacity=MOST_SESSIONS,
+        app_kwargs={"middleware": [Middleware(NoAddresses)]},
         auth=auth,
         share=share,
         mcp_server=mcp or None,
@@ -100,7 +102,6 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
                     gr.Image(
                         label="Photo",
                         type="filepath",
-                        image_mode=None,  # the file as it came: our own reader opens it
                         format="png",
                         sources=["upload", "clipboard", "webcam"],
                         height=260,
@@ -162,7 +163,8 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
 def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> None:
     """What programs may call: `detect` with a photo, models and a score, `models` for their names."""
     least = gr.Slider(0.05, 1.0, 0.5, label="lowest_score", visible=False)
-    found, names = gr.JSON(visible=False), gr.JSON(visible=False)
+    found = gr.JSON(label="detections", visible=False)
+    names = gr.JSON(label="names", visible=False)
 
     @explained
     def detect(image: str | None, of_models: list[str], lowest_score: float) -> Any:
@@ -179,13 +181,13 @@ def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> None:
 
 
 @cache
-def _photo(index: int) -> Photo:
+def _photo(index: int) -> Picture:
     return examples()[index].read()
 
 
-def _thumbnails() -> list[tuple[Photo, str]]:
+def _thumbnails() -> list[tuple[Picture, str]]:
     return [(_photo(index), example.caption) for index, example in enumerate(examples())]
 
 
-def _pick(event: gr.SelectData) -> Photo:
+def _pick(event: gr.SelectData) -> Picture:
     return _photo(int(event.index))

@@ -95,16 +95,3 @@ def explained(action: Action) -> Action:
             raise gr.Error(str(reason), title="That did not work", print_exception=False) from reason
 
     return act  # type: ignore[return-value]
-
-
-def only_uploads(component: gr.Image) -> gr.Image:
-    """Makes a component refuse addresses: a browser gives a file, and the server fetches nothing for it."""
-    take = component.async_move_resource_to_block_cache
-
-    async def take_upload(place: str | Path | None) -> str | None:
-        if str(place).lower().startswith(("http:", "https:", "ftp:")):
-            raise gr.Error("Addresses are not opened here: upload the photo.", print_exception=False)
-        return await take(place)
-
-    component.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]
-    return component

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
-from explorer.ui.actions.compare import read_photo
+from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.speed import TASKS, as_rows, measure, released
 from explorer.ui.layout.session import SHORT, Desk, explained
 

@@ -1,0 +1,37 @@
+"""The photo that was chosen: read once, and again when it is needed later, so that a session keeps no pixels."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.data.images import ImageError, read_image
+
+Photo = npt.NDArray[np.uint8]
+_MOST_KEPT = 4
+"""Decoded photos in memory, of all sessions together; each has up to `explorer.data.images.MAX_PIXELS`."""
+
+
+def read_photo(photo: str | Path | None) -> Photo:
+    """Reads the photo that was chosen, `(height, width, 3)` uint8, BGR; it cannot be written to.
+
+    Raises:
+        ValueError: there is none, or it cannot be read; the message names the file without its folder.
+    """
+    if photo is None:
+        raise ValueError("Choose a photo first: drop one on the page or click an example.")
+    path = Path(photo)
+    try:
+        return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), path.name)) from error
+
+
+@lru_cache(_MOST_KEPT)
+def _read(path: Path, changed_ns: int) -> Photo:  # noqa: ARG001 - a file written anew is read anew
+    image_bgr = read_image(path)
+    image_bgr.flags.writeable = False
+    return image_bgr

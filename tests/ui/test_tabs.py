@@ -1,0 +1,145 @@
+"""The other tabs in a real browser: what each draws for an aerial scene and for a photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Any]
+
+
+def test_features_of_two_models_and_what_speaks_for_an_object(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    page.tab("Features")
+    page.press("Show maps")
+    page.settle()
+    maps = page.plot()
+    assert maps["titles"][:4] == [
+        f"{model} · {layer}" for model in ("demo/V-19-slim-dw", "demo/MobileNetV2") for layer in ("p2", "p4")
+    ]
+    assert sum(trace["type"] == "heatmap" for trace in maps["traces"]) == 4
+    assert maps["images"] == [[480, 640]] * 4
+    page.page.get_by_label("Object", exact=True).click()
+    page.page.get_by_role("option").first.click()
+    page.page.get_by_text("classifies this box from").first.wait_for(timeout=30_000)
+    page.settle()
+    speaks = page.plot(1)
+    assert any(trace["type"] == "heatmap" for trace in speaks["traces"])
+    assert speaks["titles"][0].startswith("A · demo/V-19-slim-dw · p")
+    page.shot("features")
+    page.page.get_by_label("principal components", exact=True).check()
+    page.press("Show maps")
+    page.settle()
+    assert sum(trace["type"] == "image" for trace in page.plot()["traces"]) == 4
+
+
+def test_an_object_is_chosen_by_a_click_in_the_picture(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    cells = page.table("Who sees what")[0]
+    page.tab("Features")
+    picture = page.page.get_by_role("tabpanel").locator("img:visible").first
+    box, first = picture.bounding_box(), page.page.get_by_label("Object", exact=True)
+    trace = page.page.evaluate("() => document.querySelector('.js-plotly-plot').data[0]")
+    x, y = (trace["x"][0] + trace["x"][1]) / 2, (trace["y"][0] + trace["y"][2]) / 2
+    scale = min(box["width"] / 640, box["height"] / 480)
+    left, top = (box["width"] - 640 * scale) / 2, (box["height"] - 480 * scale) / 2
+    picture.click(position={"x": left + x * scale, "y": top + y * scale})
+    page.page.get_by_text("classifies this box from").first.wait_for(timeout=30_000)
+    assert trace["name"] in first.input_value()
+    assert cells
+
+
+def test_receptive_fields_at_a_point(visit: Open, shared: Path) -> None:
+    page = visit()
+    page.upload(min((shared / "data/coco-tiny/val2017").glob("*.jpg")))
+    page.tab("Receptive field")
+    page.set_number("x, px", "100")
+    page.press("Show fields")
+    page.page.locator(".js-plotly-plot:visible .imagelayer image").nth(1).wait_for(timeout=60_000)
+    page.settle()
+    over = page.plot()
+    names = [trace["name"] for trace in over["traces"] if "," in trace["name"]]
+    assert [name.partition(",")[0] for name in names] == ["p2", "p2", "p3", "p3", "p4", "p4"]
+    assert ["theoretical" in name for name in names] == [True, False] * 3
+    (point,) = over["traces"][-1]["x"]
+    scale = over["images"][0][1] / page.page.evaluate("() => document.querySelector('img').naturalWidth")
+    assert point == pytest.approx(100 * scale, rel=0.1)  # the photo is resized and padded for the network
+    for trace in over["traces"]:
+        if "effective" in trace["name"]:
+            assert (min(trace["x"]) + max(trace["x"])) / 2 == pytest.approx(point)
+    beside = {trace["name"] for trace in page.plot(1)["traces"]}
+    assert {"theoretical field", "effective field", "anchors"} <= beside
+    page.shot("receptive-field")
+
+
+def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
+    page = visit()
+    page.tab("Errors")
+    page.page.get_by_label("Images", exact=True).click()
+    page.page.get_by_role("option", name="20", exact=True).click()
+    page.press("Examine")
+    page.page.get_by_role("grid", name="By size, in percent").get_by_text("AP small").wait_for(timeout=120_000)
+    page.page.locator("button.thumbnail-lg").nth(20).wait_for(timeout=60_000)
+    page.settle()
+    rows = page.table("By size, in percent")
+    assert rows[0][0].startswith("AP all (")
+    assert all("[" in cell for cell in rows[0][1:])
+    assert page.page.get_by_role("grid", name="minus").count() == 1
+    kinds = [{trace["type"] for trace in page.plot(place)["traces"]} for place in range(3)]
+    assert kinds == [{"scatter"}, {"bar"}, {"sankey"}]
+    page.page.locator("button.thumbnail-lg").get_by_text(" px: ").first.click()
+    page.page.get_by_text("Verdict:").wait_for(timeout=60_000)
+    page.settle()
+    story = page.plot(3)
+    assert "object" in {trace["name"] for trace in story["traces"]}
+    assert story["images"] == [[480, 640]]
+    page.shot("errors")
+
+
+def test_speed_as_released_and_on_this_machine(visit: Open) -> None:
+    page = visit()
+    page.example("crossing")
+    page.tab("Speed and accuracy")
+    released = page.plot()
+    names = [name for trace in released["traces"] for name in trace["text"] or ()]
+    assert {"V2-39-FPN", "R-50-FPN", "MobileNetV2"} <= set(names)
+    page.press("Measure on this machine")
+    page.page.get_by_role("grid", name="Time per photo").get_by_text("demo/MobileNetV2").wait_for(timeout=120_000)
+    page.settle()
+    assert len(page.plot(1)["traces"][0]["x"]) == 7
+    assert page.table("Time per photo")[0][4] == "1.00 (1.00 to 1.00)"
+    page.shot("speed")
+
+
+def test_a_long_action_can_be_stopped(visit: Open) -> None:
+    page = visit()
+    page.tab("Errors")
+    page.page.get_by_label("Images", exact=True).click()
+    page.page.get_by_role("option", name="200", exact=True).click()
+    page.press("Examine")
+    page.page.get_by_text("making aerial scenes").first.wait_for(timeout=30_000)
+    page.page.get_by_role("tabpanel").get_by_role("button", name="Stop", exact=True).click()
+    page.page.get_by_text("Stopped, as you asked.").wait_for(timeout=30_000)
+
+
+def test_training_and_what_is_installed(visit: Open) -> None:
+    page = visit()
+    page.tab("Train")
+    page.page.get_by_text("python train_net.py --config-file").first.wait_for()
+    page.tab("About")
+    table = page.page.get_by_role("grid", name="What is installed")
+    table.get_by_role("gridcell", name="detectron2", exact=True).wait_for(timeout=60_000)
+
+
+def test_no_tab_is_wider_than_a_narrow_page(visit: Open) -> None:
+    page = visit(420)
+    for tab in ("Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About"):
+        page.tab(tab)
+        assert page.page.evaluate("() => document.documentElement.scrollWidth") <= 420, tab
