@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,11 +111,34 @@ class Served:
     log: Path
     ready_s: float
 
+    @property
+    def uploads(self) -> Path:
+        """Where it keeps what visitors uploaded."""
+        return self.log.parent / "uploads"
+
+    @property
+    def memory_mb(self) -> float:
+        """Resident memory of the server."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))) / 1000
+
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page on a free port, with caches of its own."""
-    folder = tmp_path_factory.mktemp("app")
+    with _serving(tmp_path_factory.mktemp("app")) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[Served]:
+    """A server for one test alone."""
+    with _serving(tmp_path) as server:
+        yield server
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

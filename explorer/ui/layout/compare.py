@@ -79,7 +79,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
     files = (json_file, png_file)
 
     @explained
-    def ask(
+    def compare_models(
         image: str | None,
         names: list[str],
         score: float,
@@ -141,7 +141,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
         )
     table.select(zoom, [comparison, *drawn_by], figure, show_progress="hidden", api_visibility="private")
     counts.change(write, [comparison, *filters], list(files), show_progress="hidden", api_visibility="private")
-    return CompareTab(comparison, filters, width, view, ask, inputs, outputs)
+    return CompareTab(comparison, filters, width, view, compare_models, inputs, outputs)
 
 
 def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[Any]:

@@ -51,7 +51,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
             story = gr.Markdown()
 
     @explained
-    def ask(
+    def examine_models(
         names: list[str],
         most: int,
         wide: float,
@@ -105,7 +105,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     looked = [flow, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]
     inputs = [models, images, width]
-    asked = run.click(ask, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
+    asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
     name.input(look_into, [examination, name, width], looked, api_visibility="private")
     gallery.select(

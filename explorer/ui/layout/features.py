@@ -57,7 +57,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             )
 
     @explained
-    def draw(
+    def draw_maps(
         image: str | None,
         names: list[str],
         wanted: list[str],
@@ -124,7 +124,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         return object_at(found, Filters(score, of_size, of_class), (float(event.index[0]), float(event.index[1])))
 
     asked = [photo, models, layers, kind, channel, shared, compared.width]
-    show.click(draw, asked, maps, api_visibility="private", **SHORT)
+    show.click(draw_maps, asked, maps, api_visibility="private", **SHORT)
     seen = [compared.comparison, *compared.filters]
     gr.on(
         [compared.comparison.change, *(component.change for component in compared.filters)],

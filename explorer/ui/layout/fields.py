@@ -59,7 +59,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                     beside.append(gr.Plot(label="Fields beside anchors and objects", show_label=False, visible=False))
 
     @explained
-    def draw(
+    def draw_fields(
         image: str | None,
         names: list[str],
         at_x: float,
@@ -113,8 +113,8 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         return int(event.index[0]), int(event.index[1])
 
     asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters, compared.width]
-    show.click(draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
+    show.click(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
     photo.change(show_photo, photo, [picture, x, y], show_progress="hidden", api_visibility="private")
     picture.select(pick, None, [x, y], show_progress="hidden", api_visibility="private").then(
-        draw, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT
+        draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT
     )

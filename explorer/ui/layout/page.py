@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -32,7 +33,10 @@ photograph from the ground shows how far they carry."""
 _CACHE_S = (3600, 86400)
 """Every hour, uploads and pictures older than a day are deleted; all of them when the server ends."""
 MOST_WAITING = 64
-MOST_SESSIONS = 100
+MOST_SESSIONS = 64
+"""Each takes some 7 MB: Gradio keeps what every session's components hold."""
+THREADS = 8
+"""Few, since torch keeps pools and buffers for every thread that ever ran a model."""
 THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 """System fonts only: the page needs nothing from the internet."""
 CSS = """
@@ -66,7 +70,8 @@ def serve(
         mcp: offer the page's functions to language models, too; needs `gradio[mcp]`.
     """
     page = build(extra_models, data=data, memory_mb=memory_mb)
-    page.queue(default_concurrency_limit=1, max_size=MOST_WAITING)
+    page.queue(default_concurrency_limit=2, max_size=MOST_WAITING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, and uploads are deleted
     page.launch(
         server_name=host,
         server_port=port,
@@ -75,6 +80,7 @@ def serve(
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         state_session_capacity=MOST_SESSIONS,
+        max_threads=THREADS,
         app_kwargs={"middleware": [Middleware(NoAddresses)]},
         auth=auth,
         share=share,

@@ -31,7 +31,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
     table = gr.Dataframe(headers=head, label="Time per photo, whole detector", interactive=False, wrap=True)
 
     @explained
-    def ask(
+    def measure_models(
         image: str | None,
         names: list[str],
         request: gr.Request,
@@ -44,5 +44,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
 
     task.change(released, task, plot, show_progress="hidden", api_visibility="private")
     page.load(released, task, plot, show_progress="hidden", api_visibility="private")
-    run.click(ask, [photo, models], [times, table], show_progress_on=times, api_visibility="private", **SHORT)
+    run.click(
+        measure_models, [photo, models], [times, table], show_progress_on=times, api_visibility="private", **SHORT
+    )
     stop.click(desk.stop, queue=False, api_visibility="private")

@@ -1,0 +1,149 @@
+"""Fifty visitors at once: every one is answered or told to wait, memory stays flat, and nothing is left behind."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import pytest
+
+from explorer.ui.examples import examples
+
+pytestmark = pytest.mark.slow
+
+VISITORS, MINUTES = 50, 3.0
+MODELS = ["demo/V-19-slim-dw", "demo/MobileNetV2"]
+SIZES = ["small", "medium", "large"]
+
+
+class Visitor:
+    """One browser's session, without a browser: uploads a photo, compares models, moves filters."""
+
+    def __init__(self, url: str, functions: dict[str, int], photos: list[Path], seed: int) -> None:
+        self.url, self.functions, self.photos = url, functions, photos
+        self.random = random.Random(seed)
+        self.session = f"visitor{seed}"
+        self.outcomes: Counter[str] = Counter()
+        self.places: list[int] = []
+        self.waits_s: list[float] = []
+
+    def stay(self, until: float) -> None:
+        while time.monotonic() < until:
+            try:
+                self.compare_and_filter()
+            except Exception as error:
+                self.outcomes[f"{type(error).__name__}: {error}"[:200]] += 1
+
+    def compare_and_filter(self) -> None:
+        photo = {"path": self.upload(self.random.choice(self.photos)), "meta": {"_type": "gradio.FileData"}}
+        filters = [0.5, SIZES, [], "side by side", 1000]
+        start = time.monotonic()
+        self.outcomes[self.call("compare_models", [photo, MODELS, *filters])] += 1
+        self.waits_s.append(time.monotonic() - start)
+        for score in (0.3, 0.8):
+            self.outcomes[self.call("redraw", [None, score, *filters[1:]])] += 1
+
+    def upload(self, photo: Path) -> str:
+        head = f'--B\r\nContent-Disposition: form-data; name="files"; filename="{photo.name}"\r\n\r\n'.encode()
+        request = urllib.request.Request(
+            f"{self.url}gradio_api/upload",
+            head + photo.read_bytes() + b"\r\n--B--\r\n",
+            {"Content-Type": "multipart/form-data; boundary=B"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return str(json.load(answer)[0])
+
+    def call(self, function: str, data: list[Any]) -> str:
+        """Queues one action and reads its events to the end: `done`, `busy`, or what went wrong."""
+        body = {"data": data, "fn_index": self.functions[function], "session_hash": self.session}
+        joined = self.request("POST", "gradio_api/queue/join", json.dumps(body))
+        if joined.status != 200:
+            said = joined.read().decode()
+            return "busy" if "full" in said else f"{joined.status} {said[:100]}"
+        joined.read()
+        events = self.request("GET", f"gradio_api/queue/data?session_hash={self.session}")
+        for line in events:
+            if not line.startswith(b"data: "):
+                continue
+            event = json.loads(line[6:])
+            if event["msg"] == "estimation":
+                self.places.append(event["rank"])
+            if event["msg"] == "process_completed":
+                return "done" if event["success"] else f"failed: {str(event['output'])[:100]}"
+        return "no answer"
+
+    def request(self, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=300)
+        connection.request(method, f"/{path}", body, {"Content-Type": "application/json"})
+        return connection.getresponse()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """The example photos as files."""
+    paths = []
+    for example in examples():
+        paths.append(tmp_path / f"{example.caption}.png")
+        cv2.imwrite(str(paths[-1]), example.read()[:, :, ::-1])
+    return paths
+
+
+@pytest.fixture
+def visitor(fresh_server: Any, photos: list[Path]) -> Callable[[int], Visitor]:
+    with urllib.request.urlopen(f"{fresh_server.url}config", timeout=30) as answer:
+        functions = {one["api_name"]: one["id"] for one in json.load(answer)["dependencies"]}
+    return lambda seed: Visitor(fresh_server.url, functions, photos, seed)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket")
+def test_fifty_visitors_for_three_minutes(fresh_server: Any, visitor: Callable[[int], Visitor]) -> None:
+    first = visitor(1000)
+    for _ in range(10):  # models, fonts and pools are loaded
+        first.compare_and_filter()
+    assert set(first.outcomes) == {"done"}
+
+    def crowd(minutes: float, offset: int) -> list[Visitor]:
+        visitors = [visitor(offset + seed) for seed in range(VISITORS)]
+        until = time.monotonic() + 60 * minutes
+        threads = [threading.Thread(target=one.stay, args=(until,)) for one in visitors]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return visitors
+
+    alone = fresh_server.memory_mb
+    for offset in (0, VISITORS):  # as many sessions as are kept
+        crowd(MINUTES / 3, offset)
+    before = fresh_server.memory_mb
+    visitors = crowd(MINUTES, 2 * VISITORS)
+    after = fresh_server.memory_mb
+    outcomes = sum((one.outcomes for one in visitors), Counter())
+    waits = sorted(wait for one in visitors for wait in one.waits_s)
+    told = f"{dict(outcomes)}; median wait {waits[len(waits) // 2]:.1f} s; {alone:.0f}, {before:.0f}, {after:.0f} MB\n"
+    sys.stderr.write(told)
+    assert set(outcomes) <= {"done", "busy"}
+    assert outcomes["done"] > VISITORS
+    assert max(place for one in visitors for place in one.places) > 10  # and they were told their place
+    assert after < 1.1 * before
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket")
+def test_uploads_go_when_the_server_ends(fresh_server: Any, visitor: Callable[[int], Visitor]) -> None:
+    visitor(0).compare_and_filter()
+    assert list(fresh_server.uploads.rglob("*.png"))
+    fresh_server.process.terminate()
+    fresh_server.process.wait(30)
+    assert not [path for path in fresh_server.uploads.rglob("*") if path.is_file()]
