@@ -1,0 +1,108 @@
+"""The tab of errors on four scenes: its figures are the library's, its misses are missed, their stories are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.data.aerial import make_aerial
+from explorer.errors.runs import read_truth
+from explorer.errors.verdicts import Verdict
+from explorer.ui.actions.errors import Examination, annotated_images, examine, explain_miss
+from explorer.ui.actions.models import Models
+from explorer.ui.actions.progress import Stopped
+
+NAMES = ["demo/V-19-slim-dw", "demo/MobileNetV2"]
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("aerial")
+    make_aerial(folder, images=4, seed=3, workers=1)
+    return f"{folder}:val"
+
+
+@pytest.fixture(scope="module")
+def examined(models: Models, data: str) -> Examination:
+    return examine(models, NAMES, annotated_images(data, 4))
+
+
+def test_figures_equal_those_of_evaluation(examined: Examination, data: str, tmp_path: Path) -> None:
+    from explorer import load_detector
+    from explorer.data.images import read_image
+    from explorer.errors.runs import run_from_detections
+
+    truth = read_truth(data)
+    detector = load_detector(NAMES[0], lowest_score=0.05)
+    found = [detector.detect(read_image(name)).detections for name in truth.file_names]
+    alone = run_from_detections(truth, found, NAMES[0])
+    np.testing.assert_allclose(examined.analyses[0].run.found.scores, alone.found.scores, atol=1e-5)
+    np.testing.assert_allclose(examined.analyses[0].run.found.boxes_xywh, alone.found.boxes_xywh, atol=1e-2)
+
+
+def test_tables_are_by_size_and_of_the_difference(examined: Examination) -> None:
+    (title, by_size), (pair_title, difference) = examined.tables()
+    assert title.startswith("By size")
+    assert by_size.head[1:] == tuple(NAMES)
+    assert pair_title == f"{NAMES[1]} minus {NAMES[0]}"
+    assert [row[0] for row in difference.rows] == ["AP all", "AP small", "AP medium", "AP large"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_misses_are_objects_that_are_not_found(name: str, examined: Examination, models: Models) -> None:
+    misses = examined.misses[name]
+    assert misses
+    for number, miss in enumerate(misses[:2]):
+        crop, caption = examined.crop(name, number)
+        assert crop.ndim == 3
+        assert miss.reason in caption
+        story = explain_miss(models, examined, name, number)
+        box = examined.truth.boxes_xywh[miss.row]
+        assert story.boxes[0].kind == "object"
+        assert story.boxes[0].box_xyxy[2] - story.boxes[0].box_xyxy[0] == pytest.approx(box[2])
+        finding = examined.analyses[examined.names.index(name)].autopsy.findings[miss.row]  # type: ignore[union-attr]
+        assert story.finding.verdict == finding.verdict
+        assert story.sentences[-1].startswith("Verdict: ")
+        if finding.verdict == Verdict.FOUND:  # at a score that does not count
+            assert finding.score < examined.threshold(name)
+
+
+def test_a_miss_that_is_no_more_is_explained(examined: Examination, models: Models) -> None:
+    with pytest.raises(ValueError, match="no such miss"):
+        explain_miss(models, examined, NAMES[0], 999)
+
+
+def test_one_model_is_examined_without_a_rival(models: Models, data: str) -> None:
+    alone = examine(models, NAMES[:1], annotated_images(data, 2))
+    assert alone.comparison is None
+    assert len(alone.tables()) == 1
+    assert len(alone.truth.image_ids) == 2
+
+
+def test_scenes_are_made_where_no_data_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path))
+    told: list[str] = []
+    first = annotated_images(None, 2, lambda share, words: told.append(words))
+    assert told[-1] == "making aerial scenes: 2 of 2"
+    assert first.image_ids.tolist() == annotated_images(None, 2).image_ids.tolist()
+
+
+def test_it_stops_when_asked(models: Models, data: str) -> None:
+    def tell(share: float, words: str) -> None:
+        if "1 of" in words:
+            raise Stopped("Stopped, as you asked.")
+
+    with pytest.raises(Stopped):
+        examine(models, NAMES, annotated_images(data, 4), tell)
+
+
+def test_other_classes_than_the_models_are_refused(models: Models, shared: Path) -> None:
+    with pytest.raises(ValueError, match="class"):
+        examine(models, NAMES[:1], annotated_images(f"{shared}/data/coco-tiny:val2017", 2))
