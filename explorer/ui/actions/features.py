@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters
+from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo
 from explorer.ui.actions.progress import Progress, part_of
@@ -70,11 +71,10 @@ def show_layers(
 def _maps(detector: Any, image_bgr: Photo, layers: Sequence[str]) -> dict[str, FeatureMap]:
     from explorer.features.capture import feature_maps
 
-    backbone = detector.model.backbone
-    levels = set(backbone.output_shape())
-    bottom_up = getattr(backbone, "bottom_up", None)
-    own = {name for name, _ in bottom_up.named_children()} if bottom_up is not None else set()
-    known = [layer for layer in layers if layer in levels | own]
+    own = set(layers_of(detector))
+    if hasattr(getattr(detector.model.backbone, "bottom_up", None), "stem"):
+        own.add("stem")
+    known = [layer for layer in layers if layer in own]
     if not known:
         return {}
     return feature_maps(detector.model, detector.model_input(image_bgr), known)
