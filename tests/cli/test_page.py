@@ -54,3 +54,11 @@ def test_gradios_own_variables_are_honoured(served, monkeypatch):
 def test_half_a_password_is_refused(auth, served, monkeypatch):
     assert run_app_py(monkeypatch, "--auth", auth) == 2
     assert not served
+
+
+def test_mcp_without_its_package_says_what_to_install(monkeypatch):
+    pytest.importorskip("explorer.ui.layout")
+    monkeypatch.setattr("explorer.ui.layout.page.find_spec", lambda name: None)
+    result = CliRunner().invoke(app, ["app", "--mcp"])
+    assert result.exit_code == 2
+    assert 'pip install "gradio[mcp]"' in result.stderr

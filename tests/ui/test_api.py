@@ -76,6 +76,14 @@ def test_two_models_and_a_score(client: Any, scene: Path) -> None:
         assert all(result["score"] >= 0.8 for result in model["results"])
 
 
+def test_the_readmes_example_works(served: Any, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    (example,) = [block for block in readme.split("```python\n") if block.startswith("from gradio_client")]
+    code = example.partition("```")[0].replace("http://127.0.0.1:7860", served.url).replace("photo.jpg", str(scene))
+    exec(compile(code, "README.md", "exec"), {})
+    assert int(capsys.readouterr().out.splitlines()[-1].split()[0]) > 0
+
+
 # Odd uploads: each is answered or refused in words within five seconds, and the next photo is answered as ever.
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
@@ -67,8 +68,13 @@ def serve(
         memory_mb: what the weights of loaded models may take.
         auth: name and password that visitors must give.
         share: publish the page through Gradio's relay, for anyone who knows the address.
-        mcp: offer the page's functions to language models, too; needs `gradio[mcp]`.
+        mcp: offer the page's functions to language models, too.
+
+    Raises:
+        ValueError: `mcp` is asked for and its package is not installed.
     """
+    if mcp and find_spec("mcp") is None:
+        raise ValueError('--mcp needs a package that is not installed: pip install "gradio[mcp]"')
     page = build(extra_models, data=data, memory_mb=memory_mb)
     page.queue(default_concurrency_limit=2, max_size=MOST_WAITING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, and uploads are deleted
