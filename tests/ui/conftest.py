@@ -24,6 +24,7 @@ from torch import nn
 from explorer.engine.detector import Prediction
 from explorer.types import Detections, Timing
 from explorer.ui.actions.models import Models
+from explorer.ui.examples import examples
 
 CLASSES = ("car", "plane")
 
@@ -164,6 +165,18 @@ def _serving(folder: Path) -> Iterator[Served]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of COCO where the reference data are; elsewhere one that scikit-image ships, since CI skips no page."""
+    folder = ROOT.parent / "shared/data/coco-tiny/val2017"
+    if folder.is_dir():
+        return min(folder.glob("*.jpg"))
+    path = tmp_path_factory.mktemp("photograph") / "motorcycle.jpg"
+    example = next(one for one in examples() if one.caption == "motorcycle")
+    cv2.imwrite(str(path), example.read()[:, :, ::-1])
+    return path
 
 
 FLAGS = [

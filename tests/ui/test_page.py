@@ -15,12 +15,6 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def coco_photo(shared: Path) -> Path:
-    """A photograph of COCO, and the first by name."""
-    return min((shared / "data/coco-tiny/val2017").glob("*.jpg"))
-
-
 def test_an_empty_page_says_what_to_do(visit: Open) -> None:
     page = visit()
     page.settle()
@@ -88,10 +82,10 @@ def test_zoom_and_a_click_on_a_row_move_all_pictures(visit: Open) -> None:
     assert height < high - low < 480
 
 
-def test_a_photograph_of_ones_own_and_its_files(visit: Open, coco_photo: Path) -> None:
+def test_a_photograph_of_ones_own_and_its_files(visit: Open, photograph: Path) -> None:
     page = visit()
-    page.upload(coco_photo)
-    assert page.plot()["images"][0] == list(cv2.imread(str(coco_photo)).shape[:2])
+    page.upload(photograph)
+    assert page.plot()["images"][0] == list(cv2.imread(str(photograph)).shape[:2])
     shown = page.boxes()
     rows = page.table("Objects by COCO size, and time")
     assert [int(row[2]) for row in rows] == shown
@@ -101,7 +95,7 @@ def test_a_photograph_of_ones_own_and_its_files(visit: Open, coco_photo: Path) -
     assert [len(model["results"]) for model in results["models"].values()] == shown
     with page.page.expect_download() as told:
         page.press("Download as PNG")
-    height, width = cv2.imread(str(coco_photo)).shape[:2]
+    height, width = cv2.imread(str(photograph)).shape[:2]
     assert cv2.imread(str(told.value.path())).shape == (height, 2 * width, 3)
     page.shot("compare-photo")
 

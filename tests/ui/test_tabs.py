@@ -56,9 +56,9 @@ def test_an_object_is_chosen_by_a_click_in_the_picture(visit: Open) -> None:
     assert cells
 
 
-def test_receptive_fields_at_a_point(visit: Open, shared: Path) -> None:
+def test_receptive_fields_at_a_point(visit: Open, photograph: Path) -> None:
     page = visit()
-    page.upload(min((shared / "data/coco-tiny/val2017").glob("*.jpg")))
+    page.upload(photograph)
     page.tab("Receptive field")
     page.set_number("x, px", "100")
     page.press("Show fields")
