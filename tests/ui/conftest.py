@@ -169,7 +169,7 @@ def _serving(folder: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A photograph of COCO where the reference data are; elsewhere one that scikit-image ships, since CI skips no page."""
+    """A photograph of COCO beside the project, else one that scikit-image ships: CI skips no browser test."""
     folder = ROOT.parent / "shared/data/coco-tiny/val2017"
     if folder.is_dir():
         return min(folder.glob("*.jpg"))
