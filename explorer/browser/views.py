@@ -1,0 +1,112 @@
+"""Saved views and a workspace: what one wants to see of detectors, ready to click in the App."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from explorer.browser.names import GROUND_TRUTH, RunFields
+from explorer.browser.state import KEY
+from explorer.errors.taxonomy import ERRORS, ErrorType
+
+WORST = 50
+PANEL = "backbone_diff"
+
+_ERROR_WORDS = {
+    ErrorType.CLASSIFICATION: "wrong class",
+    ErrorType.LOCALISATION: "box off",
+    ErrorType.BOTH: "wrong class and box off",
+    ErrorType.DUPLICATE: "duplicates",
+    ErrorType.BACKGROUND: "nothing there",
+    ErrorType.MISSED: "not found at any score",
+}
+
+
+def save_views(dataset: Any) -> tuple[str, ...]:
+    """Saves the views and the workspace that a data set with its runs calls for, and returns the views' names."""
+    views = dict(views_of(dataset))
+    for name, (view, says) in views.items():
+        dataset.save_view(name, view, description=says, overwrite=True)
+    _save_workspace(dataset)
+    return tuple(views)
+
+
+def views_of(dataset: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yields names, views and what they show."""
+    names = [name for name in dataset.info[KEY]["runs"] if dataset.has_field(name)]
+    for name in names:
+        yield from _of_run(dataset, RunFields(name))
+    for a, b in itertools.permutations(names, 2):
+        view = only_found_by(dataset, a, b)
+        yield f"{a} finds, {b} misses", (view, f"Objects that {a} finds and {b} does not.")
+
+
+def small_misses(dataset: Any, name: str) -> Any:
+    """The small objects that a run does not find."""
+    return missed(dataset, name, "small")
+
+
+def missed(dataset: Any, name: str, size: str | None = None) -> Any:
+    """The objects that a run does not find, of one size or of all."""
+    from fiftyone import ViewField as F
+
+    wanted = F(RunFields(name).object_found) == False  # noqa: E712 - it makes a condition for the database
+    if size:
+        wanted &= F("size_bin") == size
+    return dataset.filter_labels(GROUND_TRUTH, wanted)
+
+
+def only_found_by(dataset: Any, a: str, b: str, size: str | None = None, class_name: str | None = None) -> Any:
+    """The objects that run A finds and run B does not, of one size or class, or of all."""
+    from fiftyone import ViewField as F
+
+    wanted = (F(RunFields(a).object_found) == True) & (F(RunFields(b).object_found) == False)  # noqa: E712
+    if size:
+        wanted &= F("size_bin") == size
+    if class_name:
+        wanted &= F("label") == class_name
+    return dataset.filter_labels(GROUND_TRUTH, wanted)
+
+
+def errors_of(dataset: Any, name: str, kind: ErrorType) -> Any:
+    """The detections of a run that are errors of one type; the objects for those missed."""
+    from fiftyone import ViewField as F
+
+    if kind == ErrorType.MISSED:
+        return dataset.filter_labels(GROUND_TRUTH, F(RunFields(name).object_error) == kind.label)
+    return dataset.filter_labels(name, F("error") == kind.label)
+
+
+def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, str]]]:
+    from fiftyone import ViewField as F
+
+    name = fields.predictions
+    yield f"{name}: small misses", (small_misses(dataset, name), f"Small objects that {name} does not find.")
+    for kind in ERRORS:
+        words = _ERROR_WORDS[kind]
+        yield f"{name}: {words}", (errors_of(dataset, name, kind), f"Errors of {name}: {words}.")
+    suspects = dataset.filter_labels(name, F("suspect") == True)  # noqa: E712
+    yield f"{name}: likely label errors", (suspects, f"{name} is sure of them, the annotations do not have them.")
+    worst = dataset.match(F(fields.ap_small) != None).sort_by(fields.ap_small).limit(WORST)  # noqa: E711
+    yield f"{name}: worst on small objects", (worst, f"Images where {name}'s AP of small objects is lowest.")
+    verdicts = dataset.distinct(f"{GROUND_TRUTH}.detections.{fields.object_verdict}")
+    for verdict in verdicts:
+        if verdict not in {"found", "crowd, not judged"}:
+            view = dataset.filter_labels(GROUND_TRUTH, F(fields.object_verdict) == verdict)
+            yield f"{name}: lost, {verdict}", (view, f"Objects that {name} lost: {verdict}.")
+
+
+def _save_workspace(dataset: Any) -> None:
+    import fiftyone as fo
+
+    grid = fo.Panel(type="Samples", pinned=True)
+    figures = fo.Space(
+        children=[fo.Panel(type=PANEL), fo.Panel(type="model_evaluation_panel_builtin")],
+        orientation="horizontal",
+    )
+    space = fo.Space(
+        children=[fo.Space(children=[grid]), figures],
+        orientation="horizontal",
+    )
+    dataset.save_workspace("errors", space, description="Images beside what the runs get wrong.", overwrite=True)
