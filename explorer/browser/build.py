@@ -152,8 +152,8 @@ def _update_run(
         _clear(dataset, fields)
     state = _remember(dataset, state, field, replace(given, stage="writing"))
     _write_run(dataset, judged, fields, progress)
-    save_results(dataset, method, judged, fields)
     figures = {name: None if np.isnan(value) else value for name, value in score(judged.matches).coco().items()}
+    save_results(dataset, method, judged, fields, figures)
     state = _remember(dataset, state, field, replace(given, score=judged.point.score, figures=figures))
     return state, images
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from explorer.browser.judging import IOU, Judged
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.errors.curves import class_curves
 
+SIZE_METRIC = "@vovnet/explorer/evaluate_by_size"
+"""The plugin's metric by FiftyOne's name for it."""
 Match = tuple[str | None, str | None, float | None, float | None, str | None, str | None]
 """FiftyOne's: class of the object and of the detection, IoU, score, label id of the object and of the detection."""
 
@@ -28,8 +30,10 @@ def declare_evaluation(dataset: Any, fields: RunFields) -> Any:
     return method
 
 
-def save_results(dataset: Any, method: Any, judged: Judged, fields: RunFields) -> None:
-    """Saves the results of a registered evaluation: its matches, and the curves that its AP comes from."""
+def save_results(
+    dataset: Any, method: Any, judged: Judged, fields: RunFields, figures: Mapping[str, float | None]
+) -> None:
+    """Saves the results of a registered evaluation: its matches, the curves that its AP comes from, and AP by size."""
     from fiftyone.utils.eval.coco import COCODetectionResults
 
     curves = class_curves(judged.matches)
@@ -44,10 +48,25 @@ def save_results(dataset: Any, method: Any, judged: Judged, fields: RunFields) -
         list(judged.run.truth.class_names),
         recall_sweep=curves.recall,
         thresholds=curves.scores,
+        custom_metrics=metrics_by_size(figures),
         backend=method,
     )
     method.save_run_results(dataset, fields.eval_key, results, cache=False)
     method.add_fields_to_sidebar_group(dataset, fields.eval_key, omit_fields=(fields.predictions, GROUND_TRUTH))
+
+
+def metrics_by_size(figures: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
+    """Makes FiftyOne's entries for COCO's AP by size, as its Model Evaluation panel shows them."""
+    return {
+        SIZE_METRIC if name == "APs" else f"{SIZE_METRIC}/{name}": {
+            "key": name,
+            "value": figures[name],
+            "label": f"{name} (COCO), %",
+            "lower_is_better": False,
+        }
+        for name in ("APs", "APm", "APl")
+        if figures.get(name) is not None
+    }
 
 
 def matches_of(dataset: str, judged: Judged, fields: RunFields) -> Iterator[Match]:
