@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from explorer.browser.views import WORKSPACE
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 5151
@@ -57,7 +60,9 @@ def serve(dataset: Any, *, port: int | None, browser: bool, on_start: Callable[[
     import fiftyone as fo
 
     port = free_port(port)
-    session = fo.launch_app(dataset, port=port, address=ADDRESS, remote=not browser)
+    spaces = dataset.load_workspace(WORKSPACE) if dataset.has_workspace(WORKSPACE) else None
+    logging.getLogger("fiftyone").setLevel(logging.WARNING)  # its greeting would bury the address
+    session = fo.launch_app(dataset, spaces=spaces, port=port, address=ADDRESS, remote=not browser)
     on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
     try:
         session.wait(-1)

@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from explorer.browser.appearance import arrange
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.browser.state import KEY
 from explorer.errors.taxonomy import ERRORS, ErrorType
 
 WORST = 50
 PANEL = "backbone_diff"
+WORKSPACE = "errors"
 
 _ERROR_WORDS = {
     ErrorType.CLASSIFICATION: "wrong class",
@@ -24,11 +26,16 @@ _ERROR_WORDS = {
 
 
 def save_views(dataset: Any) -> tuple[str, ...]:
-    """Saves the views and the workspace that a data set with its runs calls for, and returns the views' names."""
+    """Saves the views, the workspace and the looks that a data set with its runs calls for.
+
+    Returns:
+        The views' names.
+    """
     views = dict(views_of(dataset))
     for name, (view, says) in views.items():
         dataset.save_view(name, view, description=says, overwrite=True)
     _save_workspace(dataset)
+    arrange(dataset)
     return tuple(views)
 
 
@@ -101,12 +108,13 @@ def _save_workspace(dataset: Any) -> None:
     import fiftyone as fo
 
     grid = fo.Panel(type="Samples", pinned=True)
-    figures = fo.Space(
-        children=[fo.Panel(type=PANEL), fo.Panel(type="model_evaluation_panel_builtin")],
-        orientation="horizontal",
-    )
+    diff, evaluations = fo.Panel(type=PANEL), fo.Panel(type="model_evaluation_panel_builtin")
     space = fo.Space(
-        children=[fo.Space(children=[grid]), figures],
+        children=[
+            fo.Space(children=[grid], active_child=grid.component_id),
+            fo.Space(children=[diff, evaluations], active_child=diff.component_id),
+        ],
         orientation="horizontal",
+        sizes=[0.6, 0.4],
     )
-    dataset.save_workspace("errors", space, description="Images beside what the runs get wrong.", overwrite=True)
+    dataset.save_workspace(WORKSPACE, space, description="Images beside what the runs get wrong.", overwrite=True)

@@ -40,11 +40,11 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
 def on_panel(title: str, height: int = 300) -> dict[str, object]:
     """The layout of a figure in the panel."""
     return {
-        "title": {"text": title, "font": {"size": 14}},
+        "title": {"text": title, "font": {"size": 14}, "x": 0.02, "y": 0.97, "yanchor": "top"},
         "font": {"color": _INK, "size": 12},
         "height": height,
-        "margin": {"l": 50, "r": 10, "t": 60, "b": 40},
-        "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        "margin": {"l": 40, "r": 10, "t": 60, "b": 40},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "plot_bgcolor": "rgba(0,0,0,0)",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "showlegend": True,
