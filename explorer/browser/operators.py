@@ -47,10 +47,10 @@ class CompareModels(foo.Operator):
     def resolve_output(self, ctx: Any) -> Any:
         """Shows the counts."""
         outputs = types.Object()
-        row = types.Object()
-        row.str("who", label="found by")
-        row.int("objects", label="objects")
-        outputs.list("counts", row, view=types.TableView(columns=_columns("who", "objects")))
+        table = types.TableView()
+        table.add_column("who", label="found by")
+        table.add_column("objects", label="objects")
+        outputs.list("counts", types.Object(), view=table)
         return types.Property(outputs)
 
 
@@ -188,7 +188,3 @@ def _need_runs(inputs: Any, runs: list[str], number: int, which: str = "") -> bo
 def _stop(inputs: Any, why: str) -> None:
     problem = inputs.view("problem", types.Warning(label=why))
     problem.invalid = True
-
-
-def _columns(*keys: str) -> list[Any]:
-    return [types.Column(key, key) for key in keys]

@@ -84,19 +84,42 @@ def mongod() -> Path:
 @pytest.fixture(scope="session")
 def fiftyone(database: dict[str, str]) -> Iterator[ModuleType]:
     """FiftyOne in this process, on the tests' database."""
-    assert "fiftyone" not in sys.modules, "FiftyOne was imported before it was told which database to use"
     before = {name: os.environ.get(name) for name in database}
     os.environ.update(database)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import fiftyone as module
+        from fiftyone.core.config import load_config
 
+        module.config = load_config()
         module.list_datasets()
+        assert module.config.database_uri == database["FIFTYONE_DATABASE_URI"]
     yield module
     for name, value in before.items():
         os.environ.pop(name)
         if value is not None:
             os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def fiftyone_module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """FiftyOne's code alone: its database is not to be asked for, and would be one that nobody answers for."""
+    if "fiftyone" not in sys.modules:
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patch.setenv("HOME", str(tmp_path_factory.mktemp("nobody")))
+            patch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:9")
+            patch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
+            return pytest.importorskip("fiftyone")
+    return sys.modules["fiftyone"]
+
+
+@pytest.fixture
+def as_scene_run(scene: Scene) -> Callable[[str], Any]:
+    """Reads one of the scene's runs by its name."""
+    from explorer.errors.runs import load_run
+
+    return lambda name: load_run(next(run for run in scene.runs if run.name == name))
 
 
 @pytest.fixture(scope="session")
