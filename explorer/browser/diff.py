@@ -54,15 +54,16 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
     matches = [match(run, bins=COCO_BINS) for run in runs]
     scores = [state.runs[name].score or 0.0 for name in (a, b)]
     taking = [found_by(own, score, IOU) for own, score in zip(matches, scores, strict=True)]
-    return compared(matches, taking)
+    return compared(matches, taking, scores)
 
 
-def compared(matches: list[Matches], taking: list[Rows]) -> Diff:
+def compared(matches: list[Matches], taking: list[Rows], scores: list[float]) -> Diff:
     """Draws two runs.
 
     Args:
         matches: of each run, for COCO's sizes.
         taking: row of the detection that finds each object, by run.
+        scores: from which each run's detections count as errors.
     """
     from explorer.figures.browser import counts, on_panel
     from explorer.figures.errors import ap_by_size
@@ -79,7 +80,9 @@ def compared(matches: list[Matches], taking: list[Rows]) -> Diff:
         "ap_by_size": by_size,
         "found_by_size": counts({k: _by_size(truth, rows) for k, rows in only.items()}, "Objects that only one finds"),
         "found_by_class": counts(_by_class(truth, only), "The same, by class"),
-        "errors": counts({own.run.name: _errors(own) for own in matches}, "Errors by type"),
+        "errors": counts(
+            {own.run.name: _errors(own, score) for own, score in zip(matches, scores, strict=True)}, "Errors, as used"
+        ),
     }
     objects = resamples[0].figures.objects.sum(axis=1)
     return {
@@ -102,9 +105,9 @@ def _by_class(truth: Truth, only: dict[str, Rows]) -> dict[str, dict[str, int]]:
     return {name: {truth.class_names[row]: int(own[row]) for row in shown} for name, own in number.items()}
 
 
-def _errors(matches: Matches) -> dict[str, int]:
-    taxonomy = classify_errors(matches.run)
-    numbers = {kind.label: int(taxonomy.detections_of(kind).sum()) for kind in ERRORS}
+def _errors(matches: Matches, score: float) -> dict[str, int]:
+    taxonomy, shown = classify_errors(matches.run), matches.run.found.scores >= score
+    numbers = {kind.label: int((taxonomy.detections_of(kind) & shown).sum()) for kind in ERRORS}
     numbers[ErrorType.MISSED.label] = int(taxonomy.objects_of(ErrorType.MISSED).sum())
     return numbers
 

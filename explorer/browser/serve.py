@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from explorer.browser.views import WORKSPACE
+from explorer.browser.views import AS_USED, WORKSPACE
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 5151
@@ -60,9 +60,10 @@ def serve(dataset: Any, *, port: int | None, browser: bool, on_start: Callable[[
     import fiftyone as fo
 
     port = free_port(port)
+    view = dataset.load_saved_view(AS_USED) if dataset.has_saved_view(AS_USED) else None
     spaces = dataset.load_workspace(WORKSPACE) if dataset.has_workspace(WORKSPACE) else None
     logging.getLogger("fiftyone").setLevel(logging.WARNING)  # its greeting would bury the address
-    session = fo.launch_app(dataset, spaces=spaces, port=port, address=ADDRESS, remote=not browser)
+    session = fo.launch_app(dataset, view=view, spaces=spaces, port=port, address=ADDRESS, remote=not browser)
     on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
     try:
         session.wait(-1)

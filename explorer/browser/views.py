@@ -14,6 +14,7 @@ from explorer.errors.taxonomy import ERRORS, ErrorType
 WORST = 50
 PANEL = "backbone_diff"
 WORKSPACE = "errors"
+AS_USED = "detections as used"
 
 _ERROR_WORDS = {
     ErrorType.CLASSIFICATION: "wrong class",
@@ -41,12 +42,23 @@ def save_views(dataset: Any) -> tuple[str, ...]:
 
 def views_of(dataset: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
     """Yields names, views and what they show."""
-    names = [name for name in dataset.info[KEY]["runs"] if dataset.has_field(name)]
+    names = _runs(dataset)
+    if names:
+        yield AS_USED, (as_used(dataset), "Each run's detections from the score at which half of them are right.")
     for name in names:
         yield from _of_run(dataset, RunFields(name))
     for a, b in itertools.permutations(names, 2):
         view = only_found_by(dataset, a, b)
         yield f"{a} finds, {b} misses", (view, f"Objects that {a} finds and {b} does not.")
+
+
+def as_used(view: Any) -> Any:
+    """The same images with each run's detections from its own score up, those that someone who uses it would see."""
+    from fiftyone import ViewField as F
+
+    for name, score in _runs(view._dataset).items():
+        view = view.filter_labels(name, F("confidence") >= score, only_matches=False)
+    return view
 
 
 def small_misses(dataset: Any, name: str) -> Any:
@@ -61,7 +73,7 @@ def missed(dataset: Any, name: str, size: str | None = None) -> Any:
     wanted = F(RunFields(name).object_found) == False  # noqa: E712 - it makes a condition for the database
     if size:
         wanted &= F("size_bin") == size
-    return dataset.filter_labels(GROUND_TRUTH, wanted)
+    return as_used(dataset.filter_labels(GROUND_TRUTH, wanted))
 
 
 def only_found_by(dataset: Any, a: str, b: str, size: str | None = None, class_name: str | None = None) -> Any:
@@ -73,16 +85,16 @@ def only_found_by(dataset: Any, a: str, b: str, size: str | None = None, class_n
         wanted &= F("size_bin") == size
     if class_name:
         wanted &= F("label") == class_name
-    return dataset.filter_labels(GROUND_TRUTH, wanted)
+    return as_used(dataset.filter_labels(GROUND_TRUTH, wanted))
 
 
 def errors_of(dataset: Any, name: str, kind: ErrorType) -> Any:
-    """The detections of a run that are errors of one type; the objects for those missed."""
+    """The detections of a run, as used, that are errors of one type; the objects for those missed at any score."""
     from fiftyone import ViewField as F
 
     if kind == ErrorType.MISSED:
-        return dataset.filter_labels(GROUND_TRUTH, F(RunFields(name).object_error) == kind.label)
-    return dataset.filter_labels(name, F("error") == kind.label)
+        return as_used(dataset.filter_labels(GROUND_TRUTH, F(RunFields(name).object_error) == kind.label))
+    return as_used(dataset).filter_labels(name, F("error") == kind.label)
 
 
 def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, str]]]:
@@ -95,13 +107,19 @@ def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, s
         yield f"{name}: {words}", (errors_of(dataset, name, kind), f"Errors of {name}: {words}.")
     suspects = dataset.filter_labels(name, F("suspect") == True)  # noqa: E712
     yield f"{name}: likely label errors", (suspects, f"{name} is sure of them, the annotations do not have them.")
-    worst = dataset.match(F(fields.ap_small) != None).sort_by(fields.ap_small).limit(WORST)  # noqa: E711
+    worst = as_used(dataset).match(F(fields.ap_small) != None).sort_by(fields.ap_small).limit(WORST)  # noqa: E711
     yield f"{name}: worst on small objects", (worst, f"Images where {name}'s AP of small objects is lowest.")
     verdicts = dataset.distinct(f"{GROUND_TRUTH}.detections.{fields.object_verdict}")
     for verdict in verdicts:
         if verdict not in {"found", "crowd, not judged"}:
-            view = dataset.filter_labels(GROUND_TRUTH, F(fields.object_verdict) == verdict)
+            view = as_used(dataset.filter_labels(GROUND_TRUTH, F(fields.object_verdict) == verdict))
             yield f"{name}: lost, {verdict}", (view, f"Objects that {name} lost: {verdict}.")
+
+
+def _runs(dataset: Any) -> dict[str, float]:
+    """The score from which each run's objects count as found, by its field."""
+    runs = dataset.info[KEY]["runs"]
+    return {name: run["score"] for name, run in runs.items() if run["score"] is not None and dataset.has_field(name)}
 
 
 def _save_workspace(dataset: Any) -> None:

@@ -97,9 +97,9 @@ def _show(content: dict[str, Any]) -> None:
     done = f"written: {', '.join(content['written'])}" if content["written"] else "nothing new to write"
     console.print(f"[bold]{content['dataset']}[/], {content['images']} images; {done}", highlight=False)
     if content["runs"]:
-        table = Table("field", "model", "found from score", "AP", "AP50", "APs", "APm", "APl")
+        table = Table("field", "found from score", "AP", "AP50", "APs", "APm", "APl")
         for field, run in content["runs"].items():
             figures = (run["figures"].get(figure) for figure in ("AP", "AP50", "APs", "APm", "APl"))
             shown = ("-" if value is None else f"{value:.1f}" for value in figures)
-            table.add_row(field, run["name"], f"{run['score']:.2f}", *shown)
+            table.add_row(field, f"{run['score']:.2f}", *shown)
         console.print(table)

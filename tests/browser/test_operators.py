@@ -29,8 +29,19 @@ class Dataset:
         self.info = {"vovnet_explorer": state} if runs is not None else {}
         self.columns = columns
 
-    def filter_labels(self, name: str, condition: Any) -> tuple[str, Any]:
-        return name, condition.to_mongo()
+        self.filters: list[tuple[str, str]] = []
+
+    @property
+    def _dataset(self) -> Any:
+        return self
+
+    def has_field(self, name: str) -> bool:
+        return True
+
+    def filter_labels(self, name: str, condition: Any, only_matches: bool = True) -> Any:
+        view = Dataset(self.info["vovnet_explorer"]["runs"])
+        view.filters = [*self.filters, (name, str(condition.to_mongo()))]
+        return view
 
     def values(self, paths: list[str], unwind: bool = False) -> list[list[Any]]:
         assert self.columns is not None
@@ -98,18 +109,18 @@ def test_compare_shows_who_finds_what(operators: Any) -> None:
     assert set(asked(operator, context)) == {"a", "b", "size"}
     counts = operator.execute(context)["counts"]
     assert {row["who"]: row["objects"] for row in counts} == {"both": 1, "only a": 1, "only b": 1, "neither": 0}
-    [(name, condition)] = context.shown
+    [(name, condition), *as_used] = context.shown[0].filters
     assert name == "ground_truth"
-    assert "a_found" in str(condition)
-    assert "small" in str(condition)
+    assert "a_found" in condition
+    assert "small" in condition
+    assert [(name, "0.5" in score) for name, score in as_used] == [("a", True), ("b", True)]
     assert operator.resolve_output(context).to_json()["type"]["properties"]["counts"]
 
 
 def test_small_misses_are_shown(operators: Any) -> None:
     context = Context(Dataset(), {"run": "b"})
     operators.ShowSmallMisses().execute(context)
-    [(_, condition)] = context.shown
-    assert "b_found" in str(condition)
+    assert "b_found" in context.shown[0].filters[0][1]
 
 
 @pytest.mark.parametrize("runs", [{}, {"a": RUNS["a"]}])
@@ -200,8 +211,8 @@ def test_a_bar_leads_to_its_boxes(panel: Any, method: str, params: dict[str, Any
     context = Context(Dataset(), params)
     panel.on_load(context)
     getattr(panel, method)(context)
-    [(_, condition)] = context.shown
-    assert all(word in str(condition) for word in wanted), condition
+    conditions = str(context.shown[0].filters)
+    assert all(word in conditions for word in wanted), conditions
 
 
 def test_the_panel_explains_what_is_missing(panel: Any) -> None:
@@ -225,7 +236,7 @@ def test_figures_of_a_panel_are_plain(as_scene_run: Callable[[str], Any]) -> Non
 
     matches = [match(as_scene_run(name), bins=COCO_BINS) for name in ("better", "worse")]
     taking = [found_by(own, 0.3) for own in matches]
-    diff = json.loads(json.dumps(compared(matches, taking)))
+    diff = json.loads(json.dumps(compared(matches, taking, [0.3, 0.3])))
     bars = {bar["name"]: sum(bar["y"]) for bar in diff["figures"]["found_by_size"]["data"]}
     only_first = ((taking[0] >= 0) & (taking[1] < 0) & ~matches[0].run.truth.crowds).sum()
     assert bars["only better"] == only_first > 0
