@@ -95,7 +95,8 @@ def last_complaint(log: Path) -> str | None:
             continue
         text = " ".join(filter(None, (entry.get("msg", ""), detail if isinstance(detail, str) else str(detail))))
         complaints[entry.get("s", "")] = text
-    return complaints.get("F") if "DBPathInUse" not in complaints.get("E", "") else complaints["E"]
+    fatal, error = complaints.get("F"), complaints.get("E")
+    return error if error and (fatal is None or "DBPathInUse" in error) else fatal
 
 
 def _server_problem(uri: str, error: BaseException) -> str:
