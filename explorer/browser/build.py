@@ -88,8 +88,10 @@ def build(
     dataset, state = _open(name, source, fingerprint_of(files))
     fields = assign_fields(runs, state.runs)
     written: list[str] = []
-    if not runs and _count(dataset) == 0:
+    if not (runs or state.runs or state.complete):
         _write_images(dataset, _truth(data), source, progress)
+        state = replace(state, complete=True)
+        write_state(dataset, state)
         written.append("images")
     for field, path in fields.items():
         given = RunState(run_name(path), str(path), fingerprint_of(run_files(path)), "done")
@@ -118,7 +120,11 @@ def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
         state = State(source, fingerprint)
         write_state(dataset, state)
     if (state.source, state.fingerprint, state.version) != (source, fingerprint, VERSION):
-        why = f"was made of {state.source}" if state.source != source else "was made before its annotations changed"
+        why = "was made before its annotations changed"
+        if state.source != source:
+            why = f"was made of {state.source}"
+        elif state.version != VERSION:
+            why = "was made by another version of this program"
         raise ValueError(
             f"FiftyOne's data set {name!r} {why}: give this one another name (--name), or make it anew (--rebuild), "
             "which loses what was tagged and corrected in the App"
@@ -142,7 +148,8 @@ def _update_run(
     run = load_run(Path(given.path), data, field)
     autopsy = autopsy_beside(run)
     judged = judge(run, autopsy, None if autopsy else levels_of(run))
-    images = _write_images(dataset, run.truth, state.source, progress)
+    # images that are missing from a complete data set were deleted in the App
+    images = 0 if state.complete else _write_images(dataset, run.truth, state.source, progress)
     fields = RunFields(field)
     known = state.runs.get(field)
     declare_run(dataset, fields)
@@ -169,10 +176,6 @@ def _collection(dataset: Any) -> Any:
     from fiftyone.core.odm import get_db_conn
 
     return get_db_conn()[dataset._sample_collection_name]
-
-
-def _count(dataset: Any) -> int:
-    return int(_collection(dataset).estimated_document_count())
 
 
 def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | None) -> int:

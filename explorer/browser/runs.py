@@ -42,7 +42,8 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
 
     _, files = annotation_files(data)
     name = re.sub(r"[^\w.]+", "-", model).strip("-")
-    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(files)[:12]}"
+    config = [Path(model)] if Path(model).is_file() else []
+    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of([*files, *config])[:12]}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
     dataset = register_coco(data)

@@ -46,12 +46,14 @@ class State:
         source: its annotations, as `PATH:SPLIT`.
         fingerprint: of their file.
         runs: by the sample field of their detections.
+        complete: whether all images of the data were written; runs alone bring only those that they were made on.
         version: of what is written.
     """
 
     source: str
     fingerprint: str
     runs: Mapping[str, RunState] = field(default_factory=dict)
+    complete: bool = False
     version: int = VERSION
 
 
@@ -60,8 +62,10 @@ def read_state(dataset: Any) -> State | None:
     kept = dataset.info.get(KEY)
     if not isinstance(kept, dict):
         return None
+    if kept["version"] != VERSION:
+        return State(kept["source"], kept["fingerprint"], version=kept["version"])
     runs = {name: RunState(**run) for name, run in kept["runs"].items()}
-    return State(kept["source"], kept["fingerprint"], runs, kept["version"])
+    return State(kept["source"], kept["fingerprint"], runs, kept["complete"])
 
 
 def write_state(dataset: Any, state: State) -> None:

@@ -82,23 +82,19 @@ def mongod() -> Path:
 
 
 @pytest.fixture(scope="session")
-def fiftyone(database: dict[str, str]) -> Iterator[ModuleType]:
+def fiftyone(database: dict[str, str]) -> ModuleType:
     """FiftyOne in this process, on the tests' database."""
-    before = {name: os.environ.get(name) for name in database}
-    os.environ.update(database)
-    with warnings.catch_warnings():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        for variable, value in database.items():
+            patch.setenv(variable, value)
         import fiftyone as module
         from fiftyone.core.config import load_config
 
         module.config = load_config()
         module.list_datasets()
-        assert module.config.database_uri == database["FIFTYONE_DATABASE_URI"]
-    yield module
-    for name, value in before.items():
-        os.environ.pop(name)
-        if value is not None:
-            os.environ[name] = value
+    assert module.config.database_uri == database["FIFTYONE_DATABASE_URI"]
+    return module
 
 
 @pytest.fixture(scope="session")

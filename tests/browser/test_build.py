@@ -83,6 +83,23 @@ def test_after_a_kill_the_rest_is_written(
     assert len(finished) == 10
 
 
+def test_images_alone_are_completed_and_stay_deleted(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.browser import build as module
+
+    def stop(what: str, done: int, total: int) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SAMPLES_AT_A_TIME", 3)
+        with pytest.raises(KilledError):
+            module.build(scene.data, name=name, progress=stop)
+    built = module.build(scene.data, name=name)
+    assert (len(built.dataset), built.written) == (10, ("images",))
+    built.dataset.delete_samples(built.dataset.first())
+    assert module.build(scene.data, name=name).written == ()
+    assert len(module.build(scene.data, scene.runs[:1], name=name).dataset) == 9
+
+
 def test_a_third_run_touches_only_its_fields(name: str, scene: Any, tmp_path: Path) -> None:
     from explorer.browser.build import build
 

@@ -25,7 +25,7 @@ class Dataset:
     """Remembers which labels it was asked to show."""
 
     def __init__(self, runs: dict[str, Any] = RUNS, columns: list[list[Any]] | None = None) -> None:
-        state = {"source": "x:val", "fingerprint": "f", "runs": runs, "version": 1}
+        state = {"source": "x:val", "fingerprint": "f", "runs": runs, "complete": True, "version": 1}
         self.info = {"vovnet_explorer": state} if runs is not None else {}
         self.columns = columns
 
