@@ -94,8 +94,12 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
         raise ValueError("this object was drawn here: export the annotations and browse the new file to follow it")
     row = int(np.flatnonzero(truth.ids == label["coco_id"])[0])
     explanation = explain(_detector(state.runs[run].path), truth, row)
-    figure = explained(explanation).to_plotly_json()
-    story = "\n".join(f"- {sentence}" for sentence in explanation.sentences)
+    figure = explained(explanation).update_layout(showlegend=True).to_plotly_json()  # FiftyOne hides it unless asked
+    sentences = list(explanation.sentences)
+    used_from = state.runs[run].score
+    if used_from is not None and explanation.finding.score < used_from:
+        sentences.append(f"As used, from score {used_from:.2f} up, it is not shown.")
+    story = "\n".join(f"- {sentence}" for sentence in sentences)
     return {
         "figure": plain_arrays(figure["data"]),
         "layout": plain_arrays(figure["layout"]),
