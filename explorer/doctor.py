@@ -99,7 +99,7 @@ def check_packages() -> Check:
     problems = unmet(wanted)
     found = f"{len(wanted) - len(problems)} of {len(wanted)} core packages"
     if problems:
-        return Check("packages", "error", found, "; ".join(problems), _reinstall())
+        return Check("packages", "error", found, "; ".join(problems), reinstall())
     return Check("packages", "ok", found)
 
 
@@ -112,7 +112,7 @@ def check_torch() -> Check:
 
         nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)
     except (ImportError, OSError, RuntimeError) as error:
-        return Check("torch", "error", found, _first_line(error), _reinstall())
+        return Check("torch", "error", found, _first_line(error), reinstall())
     return Check("torch", "ok", found)
 
 
@@ -123,7 +123,7 @@ def check_detectron2() -> Check:
     try:
         import detectron2.modeling  # noqa: F401
     except (ImportError, OSError) as error:
-        return Check("detectron2", "error", found, _first_line(error), _reinstall())
+        return Check("detectron2", "error", found, _first_line(error), reinstall())
     try:
         from detectron2 import _C  # noqa: F401
     except ImportError:
@@ -143,7 +143,7 @@ def check_detection() -> Check:
         with torch.no_grad():
             network([{"image": torch.zeros(3, 64, 96)}])
     except Exception as error:  # whatever stops the main job is the finding
-        return Check("detection", "error", "the smallest detector does not run", _first_line(error), _reinstall())
+        return Check("detection", "error", "the smallest detector does not run", _first_line(error), reinstall())
     return Check("detection", "ok", "the smallest detector runs on the CPU")
 
 
@@ -200,11 +200,11 @@ def check_database() -> Check:
     """Starts FiftyOne's MongoDB on an empty folder and stops it again."""
     package = find_spec("fiftyone")
     if package is None or not package.submodule_search_locations:
-        return Check("mongod", "warning", "none", "fiftyone is not installed", _reinstall())
+        return Check("mongod", "warning", "none", "fiftyone is not installed", reinstall())
     mongod = Path(package.submodule_search_locations[0], "db", "bin", "mongod")
     problem = start_database(mongod)
     if problem is not None:
-        return Check("mongod", "warning", str(mongod), f"does not start: {problem}", _reinstall())
+        return Check("mongod", "warning", str(mongod), f"does not start: {problem}", reinstall())
     shown = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=True).stdout
     return Check("mongod", "ok", f"MongoDB {shown.split()[2].lstrip('v')} starts")
 
@@ -292,7 +292,8 @@ def _in_checkout() -> bool:
     return (_CHECKOUT / "tools" / "install.py").is_file()
 
 
-def _reinstall() -> str:
+def reinstall() -> str:
+    """The command that installs everything anew."""
     return "make repair" if _in_checkout() else f"pip install --force-reinstall {DISTRIBUTION}"
 
 

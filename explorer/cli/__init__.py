@@ -15,6 +15,7 @@ import typer
 from explorer import __version__
 from explorer.cli import (
     autopsy,
+    browse,
     compare,
     data,
     doctor,
@@ -65,6 +66,7 @@ app.command()(autopsy.autopsy)
 app.command(context_settings=NEGATIVE_VALUES)(improve.improve)
 app.command(context_settings=NEGATIVE_VALUES)(features.features)
 app.command(context_settings=NEGATIVE_VALUES)(receptive_field.receptive_field)
+app.command()(browse.browse)
 app.command("app")(page.page)
 
 

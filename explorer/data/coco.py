@@ -23,7 +23,7 @@ from explorer.data.masks import usable
 from explorer.data.panoptic import IGNORE
 from explorer.data.problems import Problem
 
-__all__ = ["class_names", "image_root", "list_splits", "num_classes", "register_coco"]
+__all__ = ["annotation_files", "class_names", "image_root", "list_splits", "num_classes", "register_coco"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,20 @@ def register_coco(source: str) -> str:
     DatasetCatalog.register(split.source, partial(load_coco, split))
     MetadataCatalog.get(split.source).set(stamp=stamp, **_metadata(split, content))
     return split.source
+
+
+def annotation_files(source: str) -> tuple[str, tuple[Path, ...]]:
+    """Returns the name that a data set would be registered under and its annotation files, without reading them.
+
+    Raises:
+        ValueError: nothing is there, or several splits are and none is named.
+    """
+    if source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp"):
+        _require_files(source)
+        named = [MetadataCatalog.get(source).get(key) for key in ("json_file", "panoptic_json")]
+        return source, tuple(Path(path) for path in named if path)
+    split = find_split(source)
+    return split.source, split.files
 
 
 def class_names(name: str) -> tuple[str, ...]:

@@ -121,15 +121,15 @@ def _judge(matches: Sequence[Matches]) -> None:
     first = matches[0]
     for other in matches[1:]:
         whose = f"{first.run.name} and {other.run.name}"
-        if fault := _difference(first.run.truth, other.run.truth):
+        if fault := difference_of(first.run.truth, other.run.truth):
             raise ValueError(f"{whose} cannot be compared: {fault}")
         settings = [(m.task, m.thresholds.tolist(), m.bins, m.max_detections) for m in (first, other)]
         if settings[0] != settings[1]:
             raise ValueError(f"{whose} were matched differently; match all runs with the same settings")
 
 
-def _difference(a: Truth, b: Truth) -> str | None:
-    """Says in what two runs' annotations differ."""
+def difference_of(a: Truth, b: Truth) -> str | None:
+    """Says in what two runs' annotations differ; None where they are the same."""
     if alone := np.setxor1d(a.image_ids, b.image_ids).tolist():
         return (
             f"they were run on {len(a.image_ids)} and {len(b.image_ids)} images, of which {len(alone)} are in one "

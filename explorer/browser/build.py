@@ -1,0 +1,268 @@
+"""Data sets and runs into FiftyOne's database: in bulk, at any time from where it stopped, and only what is missing.
+
+Each image, and each image's part of a run, is written in one operation, which happens or does not. What has happened is
+seen in the database itself: an image by its id, its part of a run by the count of true positives.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.browser.documents import RunDocuments, sample_ids, samples
+from explorer.browser.evaluation import declare_evaluation, save_results
+from explorer.browser.judging import Judged, judge
+from explorer.browser.names import GROUND_TRUTH, RunFields, dataset_name
+from explorer.browser.schema import declare_run, declare_truth
+from explorer.browser.state import (
+    VERSION,
+    RunState,
+    State,
+    assign_fields,
+    fingerprint_of,
+    read_state,
+    run_files,
+    run_name,
+    write_state,
+)
+from explorer.errors.columns import Truth
+
+SAMPLES_AT_A_TIME = 500
+UPDATES_AT_A_TIME = 100
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, the number of images done and the number in all."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A data set in the database.
+
+    Attributes:
+        dataset: FiftyOne's.
+        fields: sample field of each run that was asked for, in that order.
+        written: what had to be written: `images`, and fields of runs.
+    """
+
+    dataset: Any
+    fields: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+def build(
+    data: str,
+    runs: Sequence[Path] = (),
+    *,
+    name: str | None = None,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+) -> Built:
+    """Builds a data set in the database, or brings it up to date.
+
+    What was corrected or tagged in the App stays. Runs that are there already and not asked for stay, too.
+
+    Args:
+        data: the annotations, as `register_coco` takes them.
+        runs: folders that `explorer evaluate --out` wrote, or files in COCO's results format.
+        name: of the data set; None for one after the folder and the split.
+        rebuild: whether to throw away what is there.
+        progress: called after every few images.
+
+    Raises:
+        ValueError: the data or a run cannot be read, or there is another data set of this name.
+    """
+    import fiftyone as fo
+
+    from explorer.data.coco import annotation_files
+
+    source, files = annotation_files(data)
+    name = name or dataset_name(source)
+    if rebuild and fo.dataset_exists(name):
+        fo.delete_dataset(name)
+    dataset, state = _open(name, source, fingerprint_of(files))
+    fields = assign_fields(runs, state.runs)
+    written: list[str] = []
+    if not (runs or state.runs or state.complete):
+        _write_images(dataset, _truth(data), source, progress)
+        state = replace(state, complete=True)
+        write_state(dataset, state)
+        written.append("images")
+    for field, path in fields.items():
+        given = RunState(run_name(path), str(path), fingerprint_of(run_files(path)), "done")
+        known = state.runs.get(field)
+        if known is None or (known.fingerprint, known.stage) != (given.fingerprint, "done"):
+            state, images = _update_run(dataset, state, field, given, data, progress)
+            written += [*(["images"] if images else []), field]
+    return Built(dataset, tuple(fields), tuple(dict.fromkeys(written)))
+
+
+def _truth(data: str) -> Truth:
+    from explorer.errors.runs import read_truth
+
+    return read_truth(data)
+
+
+def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
+    """Opens or creates the data set; whatever was left undone when it was created is done here."""
+    import fiftyone as fo
+
+    dataset = fo.load_dataset(name) if fo.dataset_exists(name) else fo.Dataset(name)
+    state = read_state(dataset)
+    if state is None and len(dataset):
+        raise ValueError(f"FiftyOne has a data set {name!r} that was not made here: give another name (--name)")
+    if state is None:
+        state = State(source, fingerprint)
+        write_state(dataset, state)
+    if (state.source, state.fingerprint, state.version) != (source, fingerprint, VERSION):
+        why = "was made before its annotations changed"
+        if state.source != source:
+            why = f"was made of {state.source}"
+        elif state.version != VERSION:
+            why = "was made by another version of this program"
+        raise ValueError(
+            f"FiftyOne's data set {name!r} {why}: give this one another name (--name), or make it anew (--rebuild), "
+            "which loses what was tagged and corrected in the App"
+        )
+    if not dataset.persistent:
+        dataset.media_type = "image"
+        declare_truth(dataset)
+        dataset.persistent = True  # last: until now, FiftyOne would have cleared it away
+    return dataset, state
+
+
+def _update_run(
+    dataset: Any, state: State, field: str, given: RunState, data: str, progress: Progress | None
+) -> tuple[State, int]:
+    """Writes what is missing of a run, and of its images, and returns how many images were."""
+    from explorer.browser.levels import levels_of
+    from explorer.errors.metrics import score
+    from explorer.errors.runs import load_run
+    from explorer.report.analysis import autopsy_beside
+
+    run = load_run(Path(given.path), data, field)
+    autopsy = autopsy_beside(run)
+    judged = judge(run, autopsy, None if autopsy else levels_of(run))
+    # images that are missing from a complete data set were deleted in the App
+    images = 0 if state.complete else _write_images(dataset, run.truth, state.source, progress)
+    fields = RunFields(field)
+    known = state.runs.get(field)
+    declare_run(dataset, fields)
+    method = declare_evaluation(dataset, fields)
+    if known is not None and (known.fingerprint != given.fingerprint or known.stage == "clearing"):
+        state = _remember(dataset, state, field, replace(given, stage="clearing"))
+        _clear(dataset, fields)
+    state = _remember(dataset, state, field, replace(given, stage="writing"))
+    _write_run(dataset, judged, fields, progress)
+    figures = {name: None if np.isnan(value) else value for name, value in score(judged.matches).coco().items()}
+    save_results(dataset, method, judged, fields, figures)
+    state = _remember(dataset, state, field, replace(given, score=judged.point.score, figures=figures))
+    return state, images
+
+
+def _remember(dataset: Any, state: State, field: str, run: RunState) -> State:
+    state = replace(state, runs={**state.runs, field: run})
+    write_state(dataset, state)
+    return state
+
+
+def _collection(dataset: Any) -> Any:
+    """The data set's samples in the database."""
+    from fiftyone.core.odm import get_db_conn
+
+    return get_db_conn()[dataset._sample_collection_name]
+
+
+def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | None) -> int:
+    """Writes the images that are not in the database, and returns how many."""
+    collection = _collection(dataset)
+    present = {document["_id"] for document in collection.find({}, {"_id": 1})}
+    missing = np.array([own not in present for own in sample_ids(dataset.name, truth)], dtype=bool)
+    rows, done = np.flatnonzero(missing), 0
+    tag = Path(source.rpartition(":")[2]).name if ":" in source else None
+    documents = samples(dataset.name, dataset._doc.id, truth, rows, tag, datetime.now(UTC))
+    for batch in _batches(documents, SAMPLES_AT_A_TIME):
+        collection.insert_many(batch)
+        done += len(batch)
+        if progress:
+            progress("images", done, len(rows))
+    if done:
+        _changed(dataset)
+    return done
+
+
+def _write_run(dataset: Any, judged: Judged, fields: RunFields, progress: Progress | None) -> None:
+    """Writes a run into those of its images that do not have it yet."""
+    from pymongo import UpdateOne
+
+    collection, truth = _collection(dataset), judged.run.truth
+    ids = sample_ids(dataset.name, truth)
+    finished = {document["_id"] for document in collection.find({fields.true_positives: {"$exists": True}}, {"_id": 1})}
+    todo = [row for row, own in enumerate(ids) if own not in finished]
+    documents, done = RunDocuments(dataset.name, judged, fields), 0
+    for rows in _batches(todo, UPDATES_AT_A_TIME):
+        places = _label_places(collection, [ids[row] for row in rows])
+        updates = []
+        for row in rows:
+            if ids[row] in places:  # or it was deleted in the App
+                update = _update(documents, row, places[ids[row]], fields)
+                updates.append(UpdateOne({"_id": ids[row]}, update))
+        if updates:
+            collection.bulk_write(updates, ordered=False)
+        done += len(rows)
+        if progress:
+            progress(fields.predictions, done, len(todo))
+    if done:
+        _changed(dataset)
+
+
+def _update(documents: RunDocuments, row: int, places: dict[Any, int], fields: RunFields) -> dict[str, Any]:
+    """Makes an image's update; labels that were deleted in the App stay away."""
+    values = documents.of_image(row) | {"last_modified_at": datetime.now(UTC)}
+    finders = {}
+    for label, own, found in documents.on_objects(row):
+        if label in places:
+            path = f"{GROUND_TRUTH}.detections.{places[label]}"
+            values |= {f"{path}.{name}": value for name, value in own.items()}
+            if found:
+                finders[f"{path}.found_by"] = fields.predictions
+    return {"$set": values} | ({"$addToSet": finders} if finders else {})
+
+
+def _label_places(collection: Any, ids: list[Any]) -> dict[Any, dict[Any, int]]:
+    """Where each object's label stands among its sample's: labels may have been added or deleted in the App."""
+    labels = collection.find({"_id": {"$in": ids}}, {f"{GROUND_TRUTH}.detections._id": 1})
+    return {
+        sample["_id"]: {
+            label["_id"]: place for place, label in enumerate((sample.get(GROUND_TRUTH) or {}).get("detections") or [])
+        }
+        for sample in labels
+    }
+
+
+def _clear(dataset: Any, fields: RunFields) -> None:
+    """Takes a run of older results off the objects, and the mark that it is finished off the images."""
+    collection, labels = _collection(dataset), f"{GROUND_TRUTH}.detections"
+    gone = {f"{labels}.$[].{name}": "" for name in fields.on_objects}
+    collection.update_many(
+        {labels: {"$type": "array"}},
+        {"$unset": gone, "$pull": {f"{labels}.$[].found_by": fields.predictions}},
+    )
+    collection.update_many({}, {"$unset": {fields.true_positives: "", fields.ap: "", fields.ap_small: ""}})
+
+
+def _changed(dataset: Any) -> None:
+    """Lets FiftyOne, and an App that is open, know."""
+    dataset._doc.last_modified_at = datetime.now(UTC).replace(tzinfo=None)
+    dataset.save()
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

@@ -1,0 +1,165 @@
+"""Back to COCO: the annotations as they are after a session in the App, to train on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from explorer.browser.names import GROUND_TRUTH
+
+Annotation = dict[str, Any]
+Label = dict[str, Any]
+
+LEAST_MOVE_PX = 0.01
+"""Less is what comes of writing boxes as shares of the image."""
+ACCEPT, REJECT = "accept", "reject"
+"""Tags with a meaning: `accept` on a detection makes it an object, `reject` on an object takes it away."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a session changed.
+
+    Attributes:
+        relabelled: objects with another class.
+        moved: objects with another box.
+        added: objects drawn in the App, and detections tagged `accept`.
+        removed: objects deleted in the App, or tagged `reject`.
+        tagged: objects and images with tags.
+    """
+
+    relabelled: int
+    moved: int
+    added: int
+    removed: int
+    tagged: int
+
+    @property
+    def summary(self) -> str:
+        return (
+            f"{self.relabelled} relabelled, {self.moved} moved, {self.added} added, {self.removed} removed, "
+            f"{self.tagged} tagged"
+        )
+
+
+def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
+    """Writes the annotations of a data set as corrected in the App, in COCO's format.
+
+    What was not touched stays as it is in the original file, with all its keys. Tags stand in `tags` of annotations and
+    images. Images whose sample was deleted in the App are left out with their annotations.
+
+    Args:
+        dataset: as built here, with its corrections.
+        data: what it was built from.
+        path: the new annotation file.
+
+    Raises:
+        ValueError: the data cannot be read, or a label's class is not among its categories.
+    """
+    from explorer.data.coco import annotation_files
+    from explorer.engine.artifacts import write_json
+
+    _, files = annotation_files(data)
+    content = json.loads(files[0].read_bytes())
+    corrected, changes = correct(content, list(_samples(dataset)))
+    write_json(path, corrected)
+    return changes
+
+
+def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dict[str, Any], Changes]:
+    """Applies a session's labels to annotations in COCO's format.
+
+    Args:
+        content: the original annotations.
+        samples: of each image that is left: `coco_id`, `tags`, `objects` and `accepted`, lists of labels with `label`,
+            `bounding_box` in shares of the image, `tags`, and `coco_id` where it is an object of the original.
+
+    Raises:
+        ValueError: a label's class is not among the categories.
+    """
+    category_of = {category["name"]: category["id"] for category in content["categories"]}
+    images = {image["id"]: image for image in content["images"]}
+    original = {annotation["id"]: annotation for annotation in content["annotations"]}
+    free_ids = itertools.count(max(original, default=0) + 1)
+    kept_images, annotations = [], []
+    for sample in samples:
+        image = images[sample["coco_id"]]
+        kept_images.append(image | _tags(sample["tags"]))
+        for label in (*sample["objects"], *sample["accepted"]):
+            if REJECT in label["tags"]:
+                continue
+            if label["label"] not in category_of:
+                raise ValueError(
+                    f"image {image['id']} has an object of class {label['label']!r}, which the data does not have; "
+                    f"it has {', '.join(list(category_of)[:8])}. Rename it in the App"
+                )
+            known = original.get(label["coco_id"])
+            annotation = _new(label, image, next(free_ids)) if known is None else _boxed(known, label, image)
+            annotations.append(annotation | {"category_id": category_of[label["label"]]} | _tags(label["tags"]))
+    tagged = sum("tags" in entry for entry in (*kept_images, *annotations))
+    return content | {"images": kept_images, "annotations": annotations}, _compare(original, annotations, tagged)
+
+
+def _compare(original: dict[int, Annotation], annotations: list[Annotation], tagged: int) -> Changes:
+    pairs = [(original[a["id"]], a) for a in annotations if a["id"] in original]
+    return Changes(
+        relabelled=sum(old["category_id"] != new["category_id"] for old, new in pairs),
+        moved=sum(old["bbox"] != new["bbox"] for old, new in pairs),
+        added=len(annotations) - len(pairs),
+        removed=len(original) - len(pairs),
+        tagged=tagged,
+    )
+
+
+def _tags(tags: list[str]) -> dict[str, list[str]]:
+    kept = [tag for tag in tags if tag != ACCEPT]
+    return {"tags": kept} if kept else {}
+
+
+def _boxed(known: Annotation, label: Label, image: dict[str, Any]) -> Annotation:
+    """The original annotation, with the label's box where that was moved; its mask no longer fits then."""
+    box = _pixels(label, image)
+    if all(abs(new - old) < LEAST_MOVE_PX for new, old in zip(box, known["bbox"], strict=True)):
+        return dict(known)
+    rest = {key: value for key, value in known.items() if key != "segmentation"}
+    return rest | {"bbox": box, "area": box[2] * box[3]}
+
+
+def _new(label: Label, image: dict[str, Any], own: int) -> Annotation:
+    box = _pixels(label, image)
+    return {"id": own, "image_id": image["id"], "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+
+
+def _pixels(label: Label, image: dict[str, Any]) -> list[float]:
+    frame = (image["width"], image["height"]) * 2
+    return [share * side for share, side in zip(label["bounding_box"], frame, strict=True)]
+
+
+def _samples(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Reads what is left and changed, in the images' order."""
+    from explorer.browser.state import KEY
+
+    runs = [name for name in dataset.info[KEY]["runs"] if dataset.has_field(name)]
+    split = Path(str(dataset.info[KEY]["source"]).rpartition(":")[2]).name
+    for sample in dataset.sort_by("coco_id").iter_samples():
+        accepted = [label for name in runs if sample[name] for label in sample[name].detections if ACCEPT in label.tags]
+        objects = sample[GROUND_TRUTH].detections if sample[GROUND_TRUTH] else []
+        yield {
+            "coco_id": sample["coco_id"],
+            "tags": [tag for tag in sample.tags if tag != split],
+            "objects": [_plain(label) for label in objects],
+            "accepted": [_plain(label) | {"coco_id": None} for label in accepted],
+        }
+
+
+def _plain(label: Any) -> dict[str, Any]:
+    return {
+        "label": label.label,
+        "bounding_box": list(label.bounding_box),
+        "tags": list(label.tags),
+        "coco_id": label.get_field("coco_id") if label.has_field("coco_id") else None,
+    }

@@ -1,0 +1,60 @@
+"""What the user names to browse: runs that are there, or models, which are run and their runs kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Progress = Callable[[int, int | None], None]
+"""Called with the number of images done and the number in all."""
+
+
+def as_runs(given: Sequence[str], data: str, *, device: str = "auto", progress: Progress | None = None) -> list[Path]:
+    """Returns the folder or file of each run; models are run unless their run on this data is kept already.
+
+    Args:
+        given: folders of `explorer evaluate --out`, results files, zoo names or config files.
+        data: what models are run on.
+        device: what models are run on, too.
+        progress: called after each image.
+
+    Raises:
+        ValueError: it is neither a run nor a model, or the model does not fit the data.
+    """
+    return [
+        Path(text) if _is_run(Path(text)) else run_model(text, data, device=device, progress=progress) for text in given
+    ]
+
+
+def run_model(model: str, data: str, *, device: str = "auto", progress: Progress | None = None) -> Path:
+    """Runs a model over a data set as `explorer evaluate --out` does, and returns the folder, in the cache.
+
+    Raises:
+        ValueError: there is no such model, or it does not fit the data.
+    """
+    from explorer.browser.state import fingerprint_of
+    from explorer.data.coco import annotation_files, register_coco
+    from explorer.engine.coco_eval import RESULTS_FILE
+    from explorer.engine.detector import load_detector
+    from explorer.engine.evaluate import evaluate, write_run
+    from explorer.zoo.downloads import cache_dir
+
+    _, files = annotation_files(data)
+    name = re.sub(r"[^\w.]+", "-", model).strip("-")
+    config = [Path(model)] if Path(model).is_file() else []
+    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of([*files, *config])[:12]}"
+    if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
+        return folder
+    dataset = register_coco(data)
+    detector = load_detector(model, device=device)
+    metrics = evaluate(detector.model, detector.cfg, dataset, out=folder, progress=progress)
+    write_run(folder, detector, data, metrics, model=model)
+    if not (folder / RESULTS_FILE).is_file():
+        raise ValueError(f"{model} finds no objects with boxes or masks: give a detector")
+    return folder
+
+
+def _is_run(path: Path) -> bool:
+    """Whether it is there and no config."""
+    return path.is_dir() or (path.is_file() and path.suffix == ".json")

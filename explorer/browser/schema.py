@@ -1,0 +1,63 @@
+"""The fields of a data set, declared through FiftyOne's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from explorer.browser.judging import SIZES
+from explorer.browser.names import GROUND_TRUTH, RunFields
+
+Declaration = Mapping[str, Any]
+
+
+def declare_truth(dataset: Any) -> None:
+    """Declares the fields that every data set has."""
+    import fiftyone as fo
+
+    detections = {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Detections}
+    label = f"{GROUND_TRUTH}.detections"
+    _declare(
+        dataset,
+        {
+            "coco_id": {"ftype": fo.IntField},
+            GROUND_TRUTH: detections,
+            f"{label}.iscrowd": {"ftype": fo.BooleanField},
+            f"{label}.coco_id": {"ftype": fo.IntField},
+            f"{label}.area_px": {"ftype": fo.FloatField},
+            f"{label}.size_bin": {"ftype": fo.StringField},
+            f"{label}.found_by": {"ftype": fo.ListField, "subfield": fo.StringField},
+        },
+    )
+
+
+def declare_run(dataset: Any, fields: RunFields) -> None:
+    """Declares a run's fields, but for those of the evaluation, which FiftyOne declares when it is registered."""
+    import fiftyone as fo
+
+    _declare(
+        dataset,
+        {
+            fields.predictions: {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Detections},
+            **{path: {"ftype": getattr(fo, kind)} for path, kind in _run_fields(fields)},
+        },
+    )
+
+
+def _run_fields(fields: RunFields) -> Iterator[tuple[str, str]]:
+    yield from ((name, "FloatField") for name in (fields.ap, fields.ap_small))
+    yield from ((fields.misses(size), "IntField") for size in SIZES)
+    found, truth = f"{fields.predictions}.detections", f"{GROUND_TRUTH}.detections"
+    yield f"{found}.size_bin", "StringField"
+    yield f"{found}.error", "StringField"
+    yield f"{found}.suspect", "BooleanField"
+    yield f"{truth}.{fields.object_found}", "BooleanField"
+    for name in (fields.object_error, fields.object_verdict, fields.object_level):
+        yield f"{truth}.{name}", "StringField"
+
+
+def _declare(dataset: Any, declarations: Mapping[str, Declaration]) -> None:
+    known = dataset.get_field_schema(flat=True)
+    for path, declaration in declarations.items():
+        if path not in known:
+            dataset.add_sample_field(path, **declaration)

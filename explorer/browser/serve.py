@@ -1,0 +1,71 @@
+"""FiftyOne's App on a data set, on this machine only."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from explorer.browser.views import AS_USED, WORKSPACE
+
+ADDRESS = "127.0.0.1"
+FIRST_PORT = 5151
+PLUGIN = Path(__file__).parent / "plugin"
+
+
+def install_plugin(plugins: Path) -> Path:
+    """Puts the plugin where FiftyOne looks for it, and returns its folder there.
+
+    Only what is ours is replaced; FiftyOne reads the folder when the App starts.
+    """
+    folder = plugins / "vovnet-explorer"
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted(PLUGIN.iterdir()):
+        target = folder / source.name
+        if source.is_file() and (not target.is_file() or target.read_bytes() != source.read_bytes()):
+            shutil.copyfile(source, target)
+    return folder
+
+
+def free_port(port: int | None) -> int:
+    """Returns a port that nobody uses: the one asked for, or the first from 5151 on.
+
+    Raises:
+        OSError: the port that is asked for is taken.
+    """
+    for candidate in [port] if port else range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as probe:
+            if probe.connect_ex((ADDRESS, candidate)) != 0:
+                return candidate
+    raise OSError(
+        f"port {port or FIRST_PORT} is taken, by another App or another program: give a free one (--port), or stop it"
+    )
+
+
+def serve(dataset: Any, *, port: int | None, browser: bool, on_start: Callable[[str], None]) -> None:
+    """Shows a data set in the App until it is interrupted.
+
+    Args:
+        dataset: FiftyOne's.
+        port: to listen on; None for the first free one from 5151 on.
+        browser: whether to open it in the user's browser.
+        on_start: called with its address.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    import fiftyone as fo
+
+    port = free_port(port)
+    view = dataset.load_saved_view(AS_USED) if dataset.has_saved_view(AS_USED) else None
+    spaces = dataset.load_workspace(WORKSPACE) if dataset.has_workspace(WORKSPACE) else None
+    logging.getLogger("fiftyone").setLevel(logging.WARNING)  # its greeting would bury the address
+    session = fo.launch_app(dataset, view=view, spaces=spaces, port=port, address=ADDRESS, remote=not browser)
+    on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
+    try:
+        session.wait(-1)
+    except KeyboardInterrupt:
+        session.close()

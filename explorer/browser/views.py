@@ -1,0 +1,138 @@
+"""Saved views and a workspace: what one wants to see of detectors, ready to click in the App."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from explorer.browser.appearance import arrange
+from explorer.browser.names import GROUND_TRUTH, RunFields
+from explorer.browser.state import KEY
+from explorer.errors.taxonomy import ERRORS, ErrorType
+
+WORST = 50
+PANEL = "backbone_diff"
+WORKSPACE = "errors"
+AS_USED = "detections as used"
+
+_ERROR_WORDS = {
+    ErrorType.CLASSIFICATION: "wrong class",
+    ErrorType.LOCALISATION: "box off",
+    ErrorType.BOTH: "wrong class and box off",
+    ErrorType.DUPLICATE: "duplicates",
+    ErrorType.BACKGROUND: "nothing there",
+    ErrorType.MISSED: "not found at any score",
+}
+
+
+def save_views(dataset: Any) -> tuple[str, ...]:
+    """Saves the views, the workspace and the looks that a data set with its runs calls for.
+
+    Returns:
+        The views' names.
+    """
+    views = dict(views_of(dataset))
+    for name, (view, says) in views.items():
+        dataset.save_view(name, view, description=says, overwrite=True)
+    _save_workspace(dataset)
+    arrange(dataset)
+    return tuple(views)
+
+
+def views_of(dataset: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Yields names, views and what they show."""
+    names = _runs(dataset)
+    if names:
+        yield AS_USED, (as_used(dataset), "Each run's detections from the score at which half of them are right.")
+    for name in names:
+        yield from _of_run(dataset, RunFields(name))
+    for a, b in itertools.permutations(names, 2):
+        view = only_found_by(dataset, a, b)
+        yield f"{a} finds, {b} misses", (view, f"Objects that {a} finds and {b} does not.")
+
+
+def as_used(view: Any) -> Any:
+    """The same images with each run's detections from its own score up, those that someone who uses it would see."""
+    from fiftyone import ViewField as F
+
+    for name, score in _runs(view._dataset).items():
+        view = view.filter_labels(name, F("confidence") >= score, only_matches=False)
+    return view
+
+
+def small_misses(dataset: Any, name: str) -> Any:
+    """The small objects that a run does not find."""
+    return missed(dataset, name, "small")
+
+
+def missed(dataset: Any, name: str, size: str | None = None) -> Any:
+    """The objects that a run does not find, of one size or of all."""
+    from fiftyone import ViewField as F
+
+    wanted = F(RunFields(name).object_found) == False  # noqa: E712 - it makes a condition for the database
+    if size:
+        wanted &= F("size_bin") == size
+    return as_used(dataset.filter_labels(GROUND_TRUTH, wanted))
+
+
+def only_found_by(dataset: Any, a: str, b: str, size: str | None = None, class_name: str | None = None) -> Any:
+    """The objects that run A finds and run B does not, of one size or class, or of all."""
+    from fiftyone import ViewField as F
+
+    wanted = (F(RunFields(a).object_found) == True) & (F(RunFields(b).object_found) == False)  # noqa: E712
+    if size:
+        wanted &= F("size_bin") == size
+    if class_name:
+        wanted &= F("label") == class_name
+    return as_used(dataset.filter_labels(GROUND_TRUTH, wanted))
+
+
+def errors_of(dataset: Any, name: str, kind: ErrorType) -> Any:
+    """The detections of a run, as used, that are errors of one type; the objects for those missed at any score."""
+    from fiftyone import ViewField as F
+
+    if kind == ErrorType.MISSED:
+        return as_used(dataset.filter_labels(GROUND_TRUTH, F(RunFields(name).object_error) == kind.label))
+    return as_used(dataset).filter_labels(name, F("error") == kind.label)
+
+
+def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, str]]]:
+    from fiftyone import ViewField as F
+
+    name = fields.predictions
+    yield f"{name}: small misses", (small_misses(dataset, name), f"Small objects that {name} does not find.")
+    for kind in ERRORS:
+        words = _ERROR_WORDS[kind]
+        yield f"{name}: {words}", (errors_of(dataset, name, kind), f"Errors of {name}: {words}.")
+    suspects = dataset.filter_labels(name, F("suspect") == True)  # noqa: E712
+    yield f"{name}: likely label errors", (suspects, f"{name} is sure of them, the annotations do not have them.")
+    worst = as_used(dataset).match(F(fields.ap_small) != None).sort_by(fields.ap_small).limit(WORST)  # noqa: E711
+    yield f"{name}: worst on small objects", (worst, f"Images where {name}'s AP of small objects is lowest.")
+    verdicts = dataset.distinct(f"{GROUND_TRUTH}.detections.{fields.object_verdict}")
+    for verdict in verdicts:
+        if verdict not in {"found", "crowd, not judged"}:
+            view = as_used(dataset.filter_labels(GROUND_TRUTH, F(fields.object_verdict) == verdict))
+            yield f"{name}: lost, {verdict}", (view, f"Objects that {name} lost: {verdict}.")
+
+
+def _runs(dataset: Any) -> dict[str, float]:
+    """The score from which each run's objects count as found, by its field."""
+    runs = dataset.info[KEY]["runs"]
+    return {name: run["score"] for name, run in runs.items() if run["score"] is not None and dataset.has_field(name)}
+
+
+def _save_workspace(dataset: Any) -> None:
+    import fiftyone as fo
+
+    grid = fo.Panel(type="Samples", pinned=True)
+    diff, evaluations = fo.Panel(type=PANEL), fo.Panel(type="model_evaluation_panel_builtin")
+    space = fo.Space(
+        children=[
+            fo.Space(children=[grid], active_child=grid.component_id),
+            fo.Space(children=[diff, evaluations], active_child=diff.component_id),
+        ],
+        orientation="horizontal",
+        sizes=[0.6, 0.4],
+    )
+    dataset.save_workspace(WORKSPACE, space, description="Images beside what the runs get wrong.", overwrite=True)

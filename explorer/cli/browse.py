@@ -1,0 +1,105 @@
+"""`explorer browse`: a data set, runs on it and their errors in FiftyOne's App."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import exit_codes, progress
+
+
+def browse(
+    data: Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="Folder in COCO format.")],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Folders of `explorer evaluate --out`, COCO results files, or models, which are run first.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the data set in FiftyOne. [default: the folder and the split]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The first free one from 5151 on if not given.")] = None,
+    app: Annotated[bool, typer.Option("--app/--no-app", help="Open the App, or only build the data set.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the App in the browser, or only serve it.")
+    ] = True,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the data set anew; tags and corrections are lost.")
+    ] = False,
+    corrected: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Write the annotations as corrected in the App, and end."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="For models: auto, cpu, cuda or cuda:N.")] = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """Browse a data set, detections and their errors in FiftyOne; what is there already is not written again.
+
+    Ends with Ctrl+C. FIFTYONE_DATABASE_URI names a MongoDB of your own.
+    """
+    from explorer.browser.database import connect
+
+    with exit_codes():
+        fiftyone = connect()
+
+        from explorer.browser.build import build
+        from explorer.browser.export import write_corrected
+        from explorer.browser.runs import as_runs
+        from explorer.browser.serve import free_port, install_plugin, serve
+        from explorer.browser.views import save_views
+
+        if app and not corrected:
+            free_port(port)  # before the work, not after it
+        with progress("running models") as advance:
+            folders = as_runs(runs or (), data, device=device, progress=advance)
+        with progress("writing") as advance:
+            built = build(
+                data, folders, name=name, rebuild=rebuild, progress=lambda _, done, total: advance(done, total)
+            )
+        if built.written or not built.dataset.list_saved_views():
+            save_views(built.dataset)
+        if corrected:
+            changes = write_corrected(built.dataset, data, corrected)
+            typer.echo(f"{changes.summary} -> {corrected}", err=True)
+        install_plugin(Path(fiftyone.config.plugins_dir))
+        content = _content(built)
+        if json_file:
+            write_json(content, json_file)
+        if json_file != "-":
+            _show(content)
+        if app and not corrected:
+            serve(built.dataset, port=port, browser=browser, on_start=lambda url: typer.echo(f"-> {url}", err=True))
+
+
+def _content(built: Any) -> dict[str, Any]:
+    from explorer.browser.state import KEY
+
+    runs = built.dataset.info[KEY]["runs"]
+    return {
+        "dataset": built.dataset.name,
+        "images": len(built.dataset),
+        "written": list(built.written),
+        "runs": {field: runs[field] for field in built.fields or runs},
+        "views": built.dataset.list_saved_views(),
+    }
+
+
+def _show(content: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    done = f"written: {', '.join(content['written'])}" if content["written"] else "nothing new to write"
+    console.print(f"[bold]{content['dataset']}[/], {content['images']} images; {done}", highlight=False)
+    if content["runs"]:
+        table = Table("field", "found from score", "AP", "AP50", "APs", "APm", "APl")
+        for field, run in content["runs"].items():
+            figures = (run["figures"].get(figure) for figure in ("AP", "AP50", "APs", "APm", "APl"))
+            shown = ("-" if value is None else f"{value:.1f}" for value in figures)
+            table.add_row(field, f"{run['score']:.2f}", *shown)
+        console.print(table)

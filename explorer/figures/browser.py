@@ -1,0 +1,51 @@
+"""Bars of the FiftyOne panel: counts of objects and errors, one colour per run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import plotly.graph_objects as go
+
+from explorer.engine.draw import class_color
+
+_INK = "#a0a0a0"  # reads on FiftyOne's dark and on its light background
+_FAINT = "rgba(128,128,128,0.25)"
+
+
+def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
+    """Draws counts side by side.
+
+    Args:
+        bars: by run, counts by what stands below the bars.
+        title: what is counted.
+    """
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=list(own),
+                y=list(own.values()),
+                name=name,
+                marker={"color": f"rgb{class_color(place)}"},
+                text=list(own.values()),
+                hovertemplate="%{x}: %{y}<extra>%{fullData.name}</extra>",
+            )
+            for place, (name, own) in enumerate(bars.items())
+        ]
+    )
+    figure.update_yaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
+    figure.update_layout(**on_panel(title), barmode="group")
+    return figure
+
+
+def on_panel(title: str, height: int = 300) -> dict[str, object]:
+    """The layout of a figure in the panel."""
+    return {
+        "title": {"text": title, "font": {"size": 14}, "x": 0.02, "y": 0.97, "yanchor": "top"},
+        "font": {"color": _INK, "size": 12},
+        "height": height,
+        "margin": {"l": 40, "r": 10, "t": 60, "b": 40},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": True,
+    }

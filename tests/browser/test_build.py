@@ -1,0 +1,199 @@
+"""Building: killed anywhere it can be completed, twice does nothing, a third run touches only its own fields."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+pytestmark = [pytest.mark.mongo, pytest.mark.filterwarnings("ignore")]
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture
+def name(fiftyone: ModuleType, request: pytest.FixtureRequest) -> Iterator[str]:
+    own = request.node.name.replace("[", "-").replace("]", "").replace("_", "-")
+    yield own
+    if fiftyone.dataset_exists(own):
+        fiftyone.delete_dataset(own)
+
+
+def documents(dataset: Any) -> list[dict[str, Any]]:
+    """All samples but for what says when they were written."""
+    from fiftyone.core.odm import get_db_conn
+
+    found = list(get_db_conn()[dataset._sample_collection_name].find().sort("_id"))
+    times = ("created_at", "last_modified_at", "_dataset_id")
+    return [{key: value for key, value in sample.items() if key not in times} for sample in found]
+
+
+def times(dataset: Any) -> list[Any]:
+    return dataset.values(["created_at", "last_modified_at"])
+
+
+def test_a_second_time_does_nothing(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.browser import build as module
+
+    first = module.build(scene.data, scene.runs, name=name)
+    assert first.written == ("images", "better", "worse")
+    before, when = documents(first.dataset), times(first.dataset)
+    monkeypatch.setattr("explorer.errors.runs.load_run", lambda *_: pytest.fail("it read a run again"))
+    second = module.build(scene.data, scene.runs, name=name)
+    assert second.written == ()
+    assert second.fields == ("better", "worse")
+    assert (documents(second.dataset), times(second.dataset)) == (before, when)
+
+
+@pytest.mark.parametrize("at", ["images", "schema", "better", "results", "worse"])
+def test_after_a_kill_the_rest_is_written(
+    at: str, name: str, make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from explorer.browser import build as module
+
+    scene = make(tmp_path / "scene")
+    whole = documents(module.build(scene.data, scene.runs, name=name).dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SAMPLES_AT_A_TIME", 3)
+        patch.setattr(module, "UPDATES_AT_A_TIME", 3)
+
+        def stop(what: str, done: int, total: int) -> None:
+            if what == at:
+                raise KilledError
+
+        if at == "schema":
+            patch.setattr(module, "declare_evaluation", lambda *_: stop("schema", 0, 0))
+        if at == "results":
+            patch.setattr(module, "save_results", lambda *_: stop("results", 0, 0))
+        with pytest.raises(KilledError):
+            module.build(scene.data, scene.runs, name=name, rebuild=True, progress=stop)
+    finished = module.build(scene.data, scene.runs, name=name).dataset
+    assert documents(finished) == whole
+    assert finished.list_evaluations() == ["better_eval", "worse_eval"]
+    assert all(finished.load_evaluation_results(key) is not None for key in finished.list_evaluations())
+    assert len(finished) == 10
+
+
+def test_images_alone_are_completed_and_stay_deleted(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.browser import build as module
+
+    def stop(what: str, done: int, total: int) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SAMPLES_AT_A_TIME", 3)
+        with pytest.raises(KilledError):
+            module.build(scene.data, name=name, progress=stop)
+    built = module.build(scene.data, name=name)
+    assert (len(built.dataset), built.written) == (10, ("images",))
+    built.dataset.delete_samples(built.dataset.first())
+    assert module.build(scene.data, name=name).written == ()
+    assert len(module.build(scene.data, scene.runs[:1], name=name).dataset) == 9
+
+
+def test_a_third_run_touches_only_its_fields(name: str, scene: Any, tmp_path: Path) -> None:
+    from explorer.browser.build import build
+
+    before = documents(build(scene.data, scene.runs, name=name).dataset)
+    third = tmp_path / "third"
+    shutil.copytree(scene.runs[1], third)
+    (third / "run.json").write_text(json.dumps({"model": "third/model", "data": scene.data}))
+    built = build(scene.data, [*scene.runs, third], name=name)
+    assert built.written == ("third_model",)
+    after = documents(built.dataset)
+    touched = set()
+    for old, new in zip(before, after, strict=True):
+        touched |= {key for key in new if new[key] != old.get(key) and key != "ground_truth"}
+        for was, is_now in zip(old["ground_truth"]["detections"], new["ground_truth"]["detections"], strict=True):
+            touched |= {key for key in is_now if is_now[key] != was.get(key) and key != "found_by"}
+            assert [who for who in is_now["found_by"] if who != "third_model"] == was["found_by"]
+    assert touched
+    assert all(key.startswith("third_model") for key in touched)
+
+
+def test_a_run_made_anew_is_written_anew(name: str, make: Callable[..., Any], tmp_path: Path) -> None:
+    from explorer.browser.build import build
+
+    scene = make(tmp_path / "scene")
+    build(scene.data, scene.runs, name=name)
+    shutil.copy(scene.runs[1] / "coco_instances_results.json", scene.runs[0])
+    built = build(scene.data, scene.runs, name=name)
+    assert built.written == ("better",)
+    for sample in built.dataset:
+        assert sample["better_AP"] == sample["worse_AP"]
+        assert len(sample["better"].detections) == len(sample["worse"].detections)
+        for label in sample.ground_truth.detections:
+            assert label["better_error"] == label["worse_error"]
+            assert ("better_eval_iou" in label) == ("worse_eval_iou" in label)
+            assert ("better" in label.found_by) == ("worse" in label.found_by)
+
+
+def test_what_was_changed_in_the_app_stays(fiftyone: ModuleType, name: str, scene: Any) -> None:
+    from explorer.browser.build import build
+
+    dataset = build(scene.data, scene.runs[:1], name=name).dataset
+    sample = next(sample for sample in dataset if len(sample.ground_truth.detections) >= 3)
+    labels = sample.ground_truth.detections
+    gone, kept = labels[0].id, labels[1].id
+    labels[1].label, labels[1].tags = "ship", ["looked at"]
+    sample.ground_truth.detections = [fiftyone.Detection(label="car", bounding_box=[0, 0, 1, 1]), *labels[1:]]
+    sample.tags.append("odd")
+    sample.save()
+
+    dataset = build(scene.data, scene.runs, name=name).dataset
+    dataset.reload()
+    sample = dataset[sample.id]
+    labels = {label.id: label for label in sample.ground_truth.detections}
+    assert "odd" in sample.tags
+    assert gone not in labels
+    assert (labels[kept].label, labels[kept].tags) == ("ship", ["looked at"])
+    assert "worse_error" in labels[kept]
+    assert "worse_error" not in sample.ground_truth.detections[0]
+
+
+def test_ap_is_pycocotools(name: str, scene: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from explorer.browser.build import build
+
+    built = build(scene.data, scene.runs, name=name)
+    truth = COCO(str(Path(scene.data.removesuffix(":val")) / "annotations/instances_val.json"))
+    for field, run in zip(built.fields, scene.runs, strict=True):
+        results = built.dataset.load_evaluation_results(f"{field}_eval")
+        evaluation = COCOeval(truth, truth.loadRes(str(run / "coco_instances_results.json")), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        assert results.mAP() == pytest.approx(evaluation.stats[0], abs=1e-9)
+        figures = built.dataset.info["vovnet_explorer"]["runs"][field]["figures"]
+        assert figures["APs"] == pytest.approx(100 * evaluation.stats[3], abs=1e-9)
+
+
+def test_another_data_set_of_the_name_is_refused(fiftyone: ModuleType, name: str, scene: Any) -> None:
+    from explorer.browser.build import build
+
+    fiftyone.Dataset(name).add_sample(fiftyone.Sample(filepath="/theirs.png"))
+    with pytest.raises(ValueError, match="not made here: give another name"):
+        build(scene.data, name=name)
+    assert len(fiftyone.load_dataset(name)) == 1
+
+
+def test_changed_annotations_are_refused_until_asked_for(name: str, make: Callable[..., Any], tmp_path: Path) -> None:
+    from explorer.browser.build import build
+
+    scene = make(tmp_path / "scene", images=4)
+    build(scene.data, name=name)
+    file = tmp_path / "scene/annotations/instances_val.json"
+    content = json.loads(file.read_text())
+    content["annotations"] = content["annotations"][1:]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"before its annotations changed.*--rebuild"):
+        build(scene.data, name=name)
+    assert build(scene.data, name=name, rebuild=True).written == ("images",)

@@ -1,0 +1,61 @@
+"""`explorer browse`: builds without the App, tells what it did, and says what is wrong with a call."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Browse = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def browse(database: dict[str, str]) -> Browse:
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | database | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+        command = [sys.executable, "-m", "explorer", "browse", *map(str, arguments)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+    return call
+
+
+@pytest.mark.mongo
+def test_a_data_set_is_built_and_its_annotations_come_back(browse: Browse, scene: Any, tmp_path: Path) -> None:
+    call = (scene.data, *scene.runs, "--name", "cli", "--no-app")
+    first = browse(*call, "--json", "-", "--export", tmp_path / "corrected.json")
+    assert first.returncode == 0, first.stderr
+    content = json.loads(first.stdout)
+    assert content["images"] == 10
+    assert content["written"] == ["images", "better", "worse"]
+    assert "better finds, worse misses" in content["views"]
+    assert "0 relabelled" in first.stderr
+    assert len(json.loads((tmp_path / "corrected.json").read_text())["images"]) == 10
+    again = browse(*call)
+    assert again.returncode == 0, again.stderr
+    assert "nothing new to write" in again.stdout
+    assert "better" in again.stdout
+
+
+@pytest.mark.mongo
+def test_wrong_calls_say_what_is_wrong(browse: Browse, scene: Any) -> None:
+    nowhere = browse("/nowhere:val", "--no-app")
+    assert nowhere.returncode == 2
+    assert "there is no data set" in nowhere.stderr
+    unknown = browse(scene.data, "no-such-model", "--no-app")
+    assert unknown.returncode == 2
+    assert "no-such-model" in unknown.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = browse(scene.data, "--port", taken.getsockname()[1])
+    assert busy.returncode == 1
+    assert "is taken" in busy.stderr
+    assert "--port" in busy.stderr
