@@ -39,7 +39,8 @@ def page(
         bool, typer.Option("--share", help="Publish through Gradio's relay, for anyone who knows the link.")
     ] = False,
     mcp: Annotated[
-        bool, typer.Option("--mcp", help="Offer detect and models to language models too; needs the mcp extra of gradio.")
+        bool,
+        typer.Option("--mcp", help="Offer detect and models to language models too; needs the mcp extra of gradio."),
     ] = False,
 ) -> None:
     """Open the page that compares models; it ends with Ctrl+C."""
