@@ -15,10 +15,12 @@ import typer
 from explorer import __version__
 from explorer.cli import (
     autopsy,
+    benchmark,
     compare,
     data,
     doctor,
     evaluate,
+    export,
     features,
     improve,
     page,
@@ -65,6 +67,8 @@ app.command()(autopsy.autopsy)
 app.command(context_settings=NEGATIVE_VALUES)(improve.improve)
 app.command(context_settings=NEGATIVE_VALUES)(features.features)
 app.command(context_settings=NEGATIVE_VALUES)(receptive_field.receptive_field)
+app.command()(benchmark.benchmark)
+app.command()(export.export)
 app.command("app")(page.page)
 
 

@@ -130,7 +130,7 @@ def load_detector(
     """Builds a detector and loads its weights, which are downloaded if need be.
 
     Args:
-        model: a zoo name, a config file, or a shipped config's name.
+        model: a zoo name, a config file, a shipped config's name, or the folder of an export.
         weights: a checkpoint instead of the one that the config names (`MODEL.WEIGHTS`) or else the zoo has.
         overrides: `KEY VALUE` pairs for the config, `key=value` for a LazyConfig.
         device: `auto` takes a GPU where there is one; otherwise a torch device such as `cpu` or `cuda:1`.
@@ -145,6 +145,15 @@ def load_detector(
         ValueError: if the model, a key, the device or the number format is unknown, or the weights do not fit.
         DownloadError: if the weights cannot be had.
     """
+    from explorer.engine.export import is_export, load_export
+
+    if is_export(model):
+        if weights or overrides or exact:
+            raise ValueError(f"{model} is an export: it has its own weights and config, and no exact way to run it.")
+        exported = load_export(Path(model))
+        if lowest_score is not None:
+            report_from(exported.model, lowest_score)
+        return exported
     resolved = resolve(model, weights=weights, overrides=overrides, progress=progress)
     detector = make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
     if lowest_score is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 """How far maps may be from the plain model's, relative to their largest value, before the next engine is taken."""
-MakeTrunk = Callable[[Trunk, Plan], Network]
-"""Makes a trunk ready to run."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class FastModel(nn.Module):
         model: nn.Module,
         dtype: DtypeName = "float32",
         engine: EngineName | Literal["auto"] = "auto",
-        make_trunk: MakeTrunk | None = None,
+        trunk: Network | None = None,
     ) -> None:
         """Takes a model and how to run it.
 
@@ -66,7 +64,7 @@ class FastModel(nn.Module):
             model: a detectron2 model in evaluation mode.
             dtype: `auto` is bfloat16 where the hardware computes in it, and else float32.
             engine: what runs the convolutions; where it cannot, the next best does, and the log says so.
-            make_trunk: makes the trunk ready instead, as for one that was exported.
+            trunk: a trunk that is ready, as one that was exported, instead of the model's own.
 
         Raises:
             ValueError: there is no such format or engine.
@@ -74,7 +72,7 @@ class FastModel(nn.Module):
         super().__init__()
         self._model = (model,)  # a tuple, so that it is no submodule: its training mode is its own affair
         self._asked: tuple[DtypeName, EngineName | Literal["auto"]] = (dtype, engine)
-        self._make_trunk = make_trunk
+        self._trunk = trunk
         self._ready: Ready | None = None
         self._lock = threading.RLock()
         choose(probe(self.device), dtype, engine)  # what is not there is said now, not with the first image
@@ -93,7 +91,7 @@ class FastModel(nn.Module):
         """Makes it ready where it is not, and returns what stands in for what."""
         with self._lock:
             if self._ready is None:
-                self._ready = _make_ready(self._model[0], choose(probe(self.device), *self._asked), self._make_trunk)
+                self._ready = _make_ready(self._model[0], choose(probe(self.device), *self._asked), self._trunk)
                 why = self._ready.plan.why
                 logger.log(logging.WARNING if why else logging.INFO, "fast inference: %s", why or self._ready.plan)
             return self._ready
@@ -146,14 +144,14 @@ def _shallow(module: Any) -> Any:
     return clone
 
 
-def _make_ready(model: nn.Module, plan: Plan, make_trunk: MakeTrunk | None) -> Ready:
+def _make_ready(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
     """Makes the parts ready by the plan, or by the next best one that gives the model's own maps."""
     failures = []
     for attempt in (plan, *(Plan(engine, plan.dtype) for engine in ("torch",) if engine != plan.engine)):
         try:
-            ready = _parts(model, attempt, make_trunk)
+            ready = _parts(model, attempt, given)
         except NotFastError as error:
-            if make_trunk:
+            if given:
                 raise
             failures.append(f"{attempt.engine}: {error}")
         else:
@@ -162,13 +160,13 @@ def _make_ready(model: nn.Module, plan: Plan, make_trunk: MakeTrunk | None) -> R
     return Ready({}, Plan("torch", torch.float32, "; ".join((*failures, "the plain model instead"))), 0.0)
 
 
-def _parts(model: nn.Module, plan: Plan, make_trunk: MakeTrunk | None) -> Ready:
+def _parts(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
     known: Any = model
     trunk = Trunk(model)
     sample = trunk.sample()
     with torch.no_grad():
         wanted = trunk(sample)
-    network = make_trunk(trunk, plan) if make_trunk else prepare(trunk, sample, plan)
+    network = given or prepare(trunk, sample, plan)
     error = relative_error(network(sample), wanted)
     if not error <= TOLERANCE[plan.dtype]:  # NaN is no success
         raise NotFastError(f"its maps differ from the model's by {error:.1e}")

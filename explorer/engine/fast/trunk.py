@@ -34,18 +34,18 @@ class Trunk(nn.Module):
         semantic: whether the last tensor is the semantic head's.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        """Takes copies of the parts of `model`, a detectron2 detector in evaluation mode."""
+    def __init__(self, model: nn.Module, *, heads: bool = True) -> None:
+        """Takes copies of the parts of `model`, a detectron2 detector in evaluation mode; without dense heads if so."""
         super().__init__()
         known: Any = model
         self.backbone: Any = copy.deepcopy(known.backbone)
         self.head: nn.Module | None = None
         self.levels_seen: tuple[str, ...] = ()
-        if home := dense_head(model):
+        if heads and (home := dense_head(model)):
             path, levels = home
             self.head, self.levels_seen = copy.deepcopy(known.get_submodule(path)), levels
         semantic = getattr(model, "sem_seg_head", None)
-        self.semantic_head = copy.deepcopy(semantic) if type(semantic) is SemSegFPNHead else None
+        self.semantic_head = copy.deepcopy(semantic) if heads and type(semantic) is SemSegFPNHead else None
         self.semantic = self.semantic_head is not None
         self.levels = tuple(known.backbone.output_shape())
         self.outputs = 0
