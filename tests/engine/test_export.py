@@ -20,6 +20,12 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
 
+def photos_in(coco_tiny: Path) -> list[Path]:
+    found = sorted((coco_tiny / "val2017").glob("*.jpg"))
+    assert len(found) >= 3
+    return found
+
+
 @pytest.fixture(scope="module")
 def demo() -> Detector:
     return load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "240"], exact=True)
@@ -27,19 +33,19 @@ def demo() -> Detector:
 
 @pytest.fixture(scope="module")
 def photo(coco_tiny: Path) -> np.ndarray:
-    return read_image(sorted((coco_tiny / "val").glob("*.jpg"))[0])
+    return read_image(photos_in(coco_tiny)[0])
 
 
-@pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_an_export_is_a_model(demo: Detector, photo: np.ndarray, coco_tiny: Path, tmp_path: Path, format: str) -> None:
-    record = export(demo, photo, tmp_path / "out", format)  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_an_export_is_a_model(demo: Detector, photo: np.ndarray, coco_tiny: Path, tmp_path: Path, kind: str) -> None:
+    record = export(demo, photo, tmp_path / "out", kind)  # type: ignore[arg-type]
     assert record["max_rel_error"] < 1e-4
     assert record["outputs"][:5] == ["p2", "p3", "p4", "p5", "p6"]
     assert json.loads((tmp_path / "out" / RECORD).read_text())["sha256"] == record["sha256"]
     assert is_export(tmp_path / "out")
     read = load_detector(tmp_path / "out", device="cpu")
     assert read.class_names == demo.class_names
-    for path in sorted((coco_tiny / "val").glob("*.jpg"))[:2]:
+    for path in photos_in(coco_tiny)[:2]:
         found, wanted = read.detect(read_image(path)).detections, demo.detect(read_image(path)).detections
         assert len(found) == len(wanted) > 0
         np.testing.assert_array_equal(found.classes, wanted.classes)

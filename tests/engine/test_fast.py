@@ -110,6 +110,12 @@ def test_other_poolers_stay() -> None:
     assert not BagPooler.takes(nn.Identity())
 
 
+def photos_in(coco_tiny: Path) -> list[Path]:
+    found = sorted((coco_tiny / "val2017").glob("*.jpg"))
+    assert len(found) >= 3
+    return found
+
+
 def assert_same(found: Detections, wanted: Detections) -> None:
     assert len(found) == len(wanted) > 0
     np.testing.assert_array_equal(found.classes, wanted.classes)
@@ -129,7 +135,7 @@ def test_photos_give_the_same_boxes_classes_and_order(coco_tiny: Path, model: st
     assert quick.fast is not None
     assert quick.fast.ready().max_rel_error < 1e-4
     assert {"backbone", "roi_heads.box_pooler", "roi_heads.box_head"} < quick.fast.ready().parts.keys()
-    for path in sorted((coco_tiny / "val").glob("*.jpg"))[:3]:  # three sizes, one readied network
+    for path in photos_in(coco_tiny)[:3]:  # three sizes, one readied network
         photo = read_image(path)
         assert_same(quick.detect(photo).detections, plain.detect(photo).detections)
 
@@ -165,7 +171,7 @@ def test_bfloat16_finds_objects_in_a_photo(coco_tiny: Path) -> None:
     plain = load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "320"], exact=True)
     quick = fast(plain, "bfloat16", "torch")
     found, wanted = 0, 0
-    for path in sorted((coco_tiny / "val").glob("*.jpg"))[:3]:
+    for path in photos_in(coco_tiny)[:3]:
         photo = read_image(path)
         found += len(quick.detect(photo).detections)
         wanted += len(plain.detect(photo).detections)
