@@ -94,6 +94,7 @@ def benchmark(
     stage: Stage = "detector",
     batch: int = 1,
     rounds: int = 7,
+    stages: bool = True,
     memory: Callable[[str, str], float | None] | None = None,
     progress: Progress | None = None,
 ) -> Found:
@@ -107,6 +108,7 @@ def benchmark(
         stage: `backbone` for backbone and FPN alone.
         batch: images per call.
         rounds: how many, after one that is not kept.
+        stages: whether to time the stages of whole detectors too.
         memory: gives a model's peak memory in a mode, in megabytes.
         progress: called after each call.
 
@@ -138,9 +140,10 @@ def benchmark(
         limit = max(limits[runner.dtype].values())
         fraction = 2e9 * sizes[name].gmac / float(np.median(own)) / limit
         row = _row(name, stage, mode, runner, own, seconds[f"{name}\n{baseline}"])
-        stages = stage_seconds(runner.detector, image) if stage == "detector" and runner.detector else {}
+        wanted = stages and stage == "detector" and runner.detector is not None
+        spent = stage_seconds(runner.detector, image) if wanted and runner.detector else {}
         peak = memory(name, mode) if memory else None
-        rows.append(replace(row, ceiling_fraction=fraction, stages_s=stages, peak_memory_mb=peak))
+        rows.append(replace(row, ceiling_fraction=fraction, stages_s=spent, peak_memory_mb=peak))
     tera = {_short(dtype): {path: rate / 1e12 for path, rate in rates.items()} for dtype, rates in limits.items()}
     facts = hardware_facts(device)
     return Found(tuple(rows), sizes, stage, baseline, size, batch, rounds, torch.get_num_threads(), tera, facts)

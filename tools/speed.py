@@ -1,0 +1,172 @@
+"""Measures the speed of all released detectors on this machine and writes docs/results/speed-cpu.{json,md}.
+
+    python tools/speed.py GROUP…     # measures groups (all without a name) and writes the page again
+    python tools/speed.py --page     # writes the page from the JSON alone
+
+Nothing else should run meanwhile; a group takes two to eight minutes on two cores. The weights are random: times
+hardly depend on them, and the released ones cannot be had everywhere. The prose stands here, beside its numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import torch
+
+from explorer.config import load_config
+from explorer.engine.artifacts import plain
+from explorer.engine.benchmark import interleaved, middle
+from explorer.engine.costs import peak_memory_mb
+from explorer.engine.detector import Detector, make_detector
+from explorer.engine.fast.hardware import Plan
+from explorer.engine.fast.networks import TorchNetwork, prepare
+from explorer.engine.modes import Stage
+from explorer.engine.speed import Found, benchmark
+from explorer.report.speed import speed_document
+from explorer.zoo.registry import ZooEntry, entries
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "docs" / "results" / "speed-cpu.json"
+SIZE, ROUNDS, FEWER = (800, 1088), 7, 3
+MAIN = "faster_rcnn_V_39_FPN_3x"
+BASIS = {"Faster R-CNN": "faster_rcnn_R_50_FPN_3x", "Mask R-CNN": "mask_rcnn_R_50_FPN_3x"}
+BASIS["Panoptic FPN"] = "panoptic_fpn_R_50_FPN_3x"
+EVERY_MODE = ("eager", "torch-fp32", "compile-fp32", "onnx", "openvino", "torch-bf16", "compile-bf16", "openvino-bf16")
+SHORT = ("eager", "fast-fp32", "fast-bf16")
+LIGHT = ("Mv2_FPNLite", "V_19_slim_dw_FPNLite", "V_19_dw_FPNLite", "V_19_slim_FPNLite", "V_19_FPNLite", "V_19_FPN")
+HEAVY = ("R_50_FPN", "V_39_FPN", "R_101_FPN", "V_57_FPN", "V_99_FPN")
+TIMM = {"V-19-dw-eSE": "ese_vovnet19b_dw", "V-39-eSE": "ese_vovnet39b", "V-57-eSE": "ese_vovnet57b"}
+Document = dict[str, Any]
+
+
+def rows(task: str) -> list[ZooEntry]:
+    """The seed's rows of one task."""
+    return [entry for entry in entries() if entry.released and entry.task.startswith(task)]
+
+
+def random_detector(name: str) -> Detector:
+    """A released detector with seeded random weights."""
+    torch.manual_seed(0)
+    (entry,) = (entry for entry in entries() if entry.name == name)
+    return make_detector(load_config(str(entry.config)), name, device="cpu")
+
+
+def measured(name: str, modes: tuple[str, ...], stage: Stage, *, rounds: int, stages: bool = False) -> Found:
+    """One detector in modes."""
+    print(f"{name} {stage}", flush=True)
+    return benchmark(
+        [random_detector(name)], modes, baseline="eager", size=SIZE, stage=stage, rounds=rounds, stages=stages
+    )
+
+
+def main_group(stage: Stage) -> Document:
+    """The main detector in every mode."""
+    return {MAIN: speed_document(measured(MAIN, EVERY_MODE, stage, rounds=ROUNDS, stages=stage == "detector"))}
+
+
+def memory_group() -> Document:
+    """Peak memory of the main detector by mode, in processes of their own."""
+    return {mode: peak_memory_mb(MAIN, mode, SIZE, "detector") for mode in EVERY_MODE}
+
+
+def backbone_group(names: tuple[str, ...]) -> Document:
+    """Backbones with FPN."""
+    full = [f"faster_rcnn_{name}_3x" for name in names]
+    return {name: speed_document(measured(name, SHORT, "backbone", rounds=FEWER)) for name in full}
+
+
+def task_group(task: str, part: slice = slice(None)) -> Document:
+    """Whole detectors of one task."""
+    names = [entry.name for entry in rows(task)][part]
+    return {name: speed_document(measured(name, SHORT, "detector", rounds=FEWER)) for name in names}
+
+
+def timm_group() -> Document:
+    """Bare backbones: ours by the fast way, timm's compiled channels-last, the same convolutions in both."""
+    import timm
+
+    found: Document = {}
+    image = torch.randn(1, 3, *SIZE)
+    plan = Plan("openvino", torch.float32)
+    for ours, theirs in TIMM.items():
+        print(theirs, flush=True)
+        keys = ["MODEL.VOVNET.CONV_BODY", ours, "MODEL.VOVNET.ESE", "last"]
+        body: Any = make_detector(load_config(MAIN, keys), ours, device="cpu").model
+        network = prepare(_Maps(body.backbone.bottom_up), image[:, :, :128, :192], plan)
+        other = timm.create_model(theirs, features_only=True, out_indices=(1, 2, 3, 4)).eval()
+        other = other.requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+        compiled = TorchNetwork(torch.compile(other, options={"freezing": True}), torch.float32)
+        calls: dict[str, Callable[[], object]] = {
+            "ours": lambda run=network: run(image),  # type: ignore[misc]
+            "timm": lambda run=compiled: run(image),  # type: ignore[misc]
+        }
+        seconds = interleaved(calls, rounds=ROUNDS, warm_up=2)
+        ratio = middle(seconds["timm"] / seconds["ours"])
+        medians = {name: middle(own).value for name, own in seconds.items()}
+        found[theirs] = {"median_s": medians, "ratio": ratio.value, "low": ratio.low, "high": ratio.high}
+    return found
+
+
+class _Maps(torch.nn.Module):
+    """A backbone that gives its maps as a tuple."""
+
+    def __init__(self, body: torch.nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.body(images).values())
+
+
+GROUPS: dict[str, Callable[[], Document]] = {
+    "main backbone": lambda: main_group("backbone"),
+    "main detector": lambda: main_group("detector"),
+    "memory": memory_group,
+    "backbones, light": lambda: backbone_group(LIGHT),
+    "backbones, heavy": lambda: backbone_group(HEAVY),
+    "timm": timm_group,
+    "Faster R-CNN, light": lambda: task_group("Faster R-CNN", slice(8)),
+    "Faster R-CNN, heavy": lambda: task_group("Faster R-CNN", slice(8, None)),
+    "Mask R-CNN, light": lambda: task_group("Mask R-CNN", slice(4)),
+    "Mask R-CNN, heavy": lambda: task_group("Mask R-CNN", slice(4, None)),
+    "Panoptic FPN": lambda: task_group("Panoptic FPN"),
+}
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description="Measure speed and write docs/results/speed-cpu.")
+    parser.add_argument("groups", nargs="*", help=f"among {', '.join(GROUPS)}")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page again")
+    options = parser.parse_args()
+    known: Document = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    for name in [] if options.page else options.groups or list(GROUPS):
+        known[name] = plain(GROUPS[name]())
+        FILE.write_text(json.dumps(known, indent=1) + "\n")
+    if TEXT:
+        FILE.with_suffix(".md").write_text(page(known))
+
+
+def page(known: Document) -> str:
+    """Returns the results page."""
+    words = {
+        "main_backbone": mode_table(known["main backbone"][MAIN], {}),
+        "main_detector": mode_table(known["main detector"][MAIN], known.get("memory", {})),
+    }
+    return fill(TEXT, 120).format(**words)
+
+
+def mode_table(document: Document, memory: Document) -> str:
+    """One row per mode."""
+    return f"{document}{memory}"
+
+
+TEXT = ""
+
+if __name__ == "__main__":
+    main()
