@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -29,6 +30,9 @@ def benchmark(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
     random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, in processes apart.")] = True,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw released AP against time: an .html or .png file.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Time models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
@@ -42,7 +46,7 @@ def benchmark(
     from explorer.engine.artifacts import plain
     from explorer.engine.costs import peak_memory_mb
     from explorer.engine.speed import benchmark as run
-    from explorer.report.speed import speed_document, speed_grid, stage_grid
+    from explorer.report.speed import pareto, speed_document, speed_grid, stage_grid
 
     with exit_codes():
         if stage not in ("backbone", "detector"):
@@ -68,6 +72,10 @@ def benchmark(
                 memory=memory_of if memory else None,
                 progress=advance,
             )
+        if plot:
+            from explorer.figures.export import write_figure
+
+            write_figure(pareto(found), plot)
         if json_file:
             write_json(plain(speed_document(found)), json_file)
     if json_file != "-":

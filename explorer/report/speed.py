@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explorer.engine.artifacts import provenance
 from explorer.engine.speed import Found, Row
 from explorer.report.tables import Grid
+from explorer.zoo.registry import entries
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 def speed_grid(found: Found) -> Grid:
@@ -43,6 +47,30 @@ def stage_grid(found: Found) -> Grid:
 
 def _milliseconds(row: Row, stage: str) -> str:
     return f"{1000 * row.stages_s[stage]:.1f}" if stage in row.stages_s else "–"
+
+
+def pareto(found: Found) -> go.Figure:
+    """Draws released AP against the time measured here, each released model in its fastest mode.
+
+    Raises:
+        ValueError: no model of the benchmark has a released AP, or backbones alone were timed.
+    """
+    from explorer.figures.speed import SpeedPoint, speed_against_accuracy
+
+    if found.stage != "detector":
+        raise ValueError("AP is of whole detectors: time them with --stage detector to draw it.")
+    released = {entry.name: entry for entry in entries() if entry.released}
+    points = []
+    for name in dict.fromkeys(row.model for row in found.rows):
+        times = [row.median_s for row in found.rows if row.model == name and row.median_s is not None]
+        figures = released[name].released if name in released else None
+        if figures:
+            points.append(SpeedPoint(released[name].backbone, min(times) / found.batch, float(figures["box_ap"])))
+    if not points:
+        raise ValueError("None of these models has a released AP: name some of `explorer zoo list`.")
+    height, width = found.size
+    machine = f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px"
+    return speed_against_accuracy(points, accuracy="box AP on COCO val2017, as released", machine=machine)
 
 
 def speed_document(found: Found, commands: Sequence[str] = ()) -> dict[str, Any]:
