@@ -79,14 +79,21 @@ def openvino_model(module: nn.Module, sample: Tensor) -> Any:
         NotFastError: OpenVINO cannot take it.
     """
     import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    shape = [-1, sample.shape[1], *([-1] * (sample.ndim - 2))]
+    # What `openvino.convert_model` does in the end; it would report to its makers that it was used.
+    frontend = FrontEndManager().load_by_framework("pytorch")
     try:
-        model = openvino.convert_model(
-            traced(module, sample), example_input=sample, input=[openvino.PartialShape(shape)]
-        )
+        decoder = TorchScriptPythonDecoder(traced(module, sample), example_input=sample)
+        loaded = frontend.load(decoder)  # refers to the decoder, and does not keep it
+        model = frontend.convert(loaded)
     except Exception as error:
         raise NotFastError(f"OpenVINO cannot convert it ({type(error).__name__})") from error
+    node = model.inputs[0].get_node()
+    node.set_partial_shape(openvino.PartialShape([-1, sample.shape[1], *([-1] * (sample.ndim - 2))]))
+    node.set_element_type(openvino.Type.f32)
+    model.validate_nodes_and_infer_types()
     return model
 
 
