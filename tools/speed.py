@@ -27,6 +27,8 @@ from explorer.engine.fast.hardware import Plan
 from explorer.engine.fast.networks import TorchNetwork, prepare
 from explorer.engine.modes import Stage
 from explorer.engine.speed import Found, benchmark
+from explorer.figures.export import write_figure
+from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 from explorer.report.speed import speed_document
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -149,6 +151,7 @@ def main() -> None:
         known[name] = plain(GROUPS[name]())
         FILE.write_text(json.dumps(known, indent=1) + "\n")
     FILE.with_suffix(".md").write_text(page(known))
+    draw(known)
 
 
 def page(known: Document) -> str:
@@ -169,6 +172,20 @@ def page(known: Document) -> str:
     }
     blocks = TEXT.format(**words).split("\n\n")
     return "\n\n".join(block if block.startswith("|") else fill(block, 120) for block in blocks) + "\n"
+
+
+def draw(known: Document) -> None:
+    """Draws released AP against the time measured here, of the Faster R-CNNs the fast way in float32."""
+    group = known.get("Faster R-CNN, light", {}) | known.get("Faster R-CNN, heavy", {})
+    points = []
+    for entry in rows("Faster R-CNN"):
+        if entry.name in group and entry.released:
+            seconds = by_mode(group[entry.name])["fast-fp32"]["median_s"]
+            points.append(SpeedPoint(entry.backbone, seconds, float(entry.released["box_ap"])))
+    if points:
+        machine = "two cores, fast way, float32, 800×1088 px"
+        figure = speed_against_accuracy(points, accuracy="box AP on COCO val2017, as released", machine=machine)
+        write_figure(figure, FILE.with_suffix(".png"))
 
 
 def eager_share(known: Document) -> float:
@@ -360,6 +377,8 @@ Beside the ratios stand times by that of the R-50-FPN of the same task: here in 
 and on the seed's V100. {v39}
 
 {rows}
+
+![Released AP against measured time](speed-cpu.png)
 
 ## Against timm
 
