@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import fill
@@ -19,11 +20,15 @@ from typing import Any
 import torch
 
 from explorer.config import load_config
+from explorer.data.aerial import make_aerial
+from explorer.data.coco import register_coco
 from explorer.engine.artifacts import plain
 from explorer.engine.benchmark import interleaved, middle
 from explorer.engine.costs import peak_memory_mb
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.detector import Detector, load_detector, make_detector
+from explorer.engine.evaluate import evaluate
 from explorer.engine.fast.hardware import Plan
+from explorer.engine.fast.model import fast
 from explorer.engine.fast.networks import TorchNetwork, prepare
 from explorer.engine.modes import Stage
 from explorer.engine.speed import Found, benchmark
@@ -114,6 +119,19 @@ def timm_group() -> Document:
     return found
 
 
+def accuracy_group() -> Document:
+    """AP of the demo models on aerial scenes, as trained and the fast way."""
+    found: Document = {}
+    with tempfile.TemporaryDirectory() as folder:
+        make_aerial(Path(folder), images=300, seed=1)
+        data = register_coco(folder)
+        for name in ("demo/V-19-slim-dw", "demo/MobileNetV2"):
+            plain = load_detector(name, device="cpu", exact=True)
+            ways = {"exact": plain, "float32": fast(plain, "float32"), "bfloat16": fast(plain, "bfloat16")}
+            found[name] = {how: evaluate(one.runner, one.cfg, data).values["bbox"]["AP"] for how, one in ways.items()}
+    return found
+
+
 class _Maps(torch.nn.Module):
     """A backbone that gives its maps as a tuple."""
 
@@ -132,6 +150,7 @@ GROUPS: dict[str, Callable[[], Document]] = {
     "backbones, light": lambda: backbone_group(LIGHT),
     "backbones, heavy": lambda: backbone_group(HEAVY),
     "timm": timm_group,
+    "AP": accuracy_group,
     "Faster R-CNN, light": lambda: task_group("Faster R-CNN", slice(8)),
     "Faster R-CNN, heavy": lambda: task_group("Faster R-CNN", slice(8, None)),
     "Mask R-CNN, light": lambda: task_group("Mask R-CNN", slice(4)),
