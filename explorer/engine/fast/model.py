@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from explorer.engine.detector import Detector
 
 logger = logging.getLogger(__name__)
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
-"""How far maps may be from the plain model's, relative to their largest value, before the next engine is taken."""
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.25}
+"""How far maps may be from the plain model's, relative to their largest value, before the next engine is taken.
+
+bfloat16 has 8 bits: trained models differ by 0.05, random ones by more. An engine that computes something else differs
+by about 1.
+"""
 
 
 @dataclass(frozen=True)
