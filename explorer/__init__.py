@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from explorer.data.images import read_image
     from explorer.engine.detector import Detector, load_detector
     from explorer.engine.evaluate import evaluate
+    from explorer.engine.fast.model import fast
     from explorer.errors.autopsy import autopsy
     from explorer.errors.bootstrap import bootstrap
     from explorer.errors.compare import compare
@@ -38,6 +39,7 @@ __all__ = [
     "compare",
     "effective_fields",
     "evaluate",
+    "fast",
     "feature_maps",
     "load_config",
     "load_detector",
@@ -60,6 +62,7 @@ _HOMES = {
     "compare": "explorer.errors.compare",
     "effective_fields": "explorer.receptive_field.effective",
     "evaluate": "explorer.engine.evaluate",
+    "fast": "explorer.engine.fast.model",
     "feature_maps": "explorer.features.capture",
     "load_config": "explorer.config",
     "load_detector": "explorer.engine.detector",

@@ -15,11 +15,13 @@ import typer
 from explorer import __version__
 from explorer.cli import (
     autopsy,
+    benchmark,
     browse,
     compare,
     data,
     doctor,
     evaluate,
+    export,
     features,
     improve,
     page,
@@ -67,6 +69,8 @@ app.command(context_settings=NEGATIVE_VALUES)(improve.improve)
 app.command(context_settings=NEGATIVE_VALUES)(features.features)
 app.command(context_settings=NEGATIVE_VALUES)(receptive_field.receptive_field)
 app.command()(browse.browse)
+app.command()(benchmark.benchmark)
+app.command()(export.export)
 app.command("app")(page.page)
 
 

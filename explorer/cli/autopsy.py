@@ -62,6 +62,7 @@ def autopsy(
                     weights=recipe.weights,
                     overrides=recipe.overrides,
                     device=device,
+                    exact=True,
                     progress=advance,
                 )
             if detector.weights is None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import config_changes, exit_codes, progress
+from explorer.cli.running import Dtype, Exact, config_changes, exit_codes, fast_dtype, progress
 
 
 def evaluate(
@@ -21,6 +21,8 @@ def evaluate(
     weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    exact: Exact = False,
+    dtype: Dtype = "float32",
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on a data set: AP of boxes and masks, panoptic quality.
@@ -45,11 +47,19 @@ def evaluate(
     with exit_codes():
         dataset = register_coco(data)
         with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(model, weights=weights, overrides=overrides or (), device=device, progress=advance)
+            detector = load_detector(
+                model,
+                weights=weights,
+                overrides=overrides or (),
+                device=device,
+                exact=exact,
+                dtype=fast_dtype(dtype),
+                progress=advance,
+            )
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
         with progress("evaluating") as advance:
-            metrics = run(detector.model, detector.cfg, dataset, out=out, limit=limit, progress=advance)
+            metrics = run(detector.runner, detector.cfg, dataset, out=out, limit=limit, progress=advance)
         if out:
             write_run(out, detector, data, metrics, overrides or (), model)
             if (out / RESULTS_FILE).is_file():

@@ -36,7 +36,9 @@ def improve(
         if limit:
             truth = truth.of_images(truth.image_ids[:limit].tolist())
         with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(model, weights=weights, overrides=overrides or (), device=device, progress=advance)
+            detector = load_detector(
+                model, weights=weights, overrides=overrides or (), device=device, exact=True, progress=advance
+            )
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
         with progress("measuring") as advance:

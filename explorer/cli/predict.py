@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import Dtype, Exact, exit_codes, fast_dtype, progress
 
 
 def predict(
@@ -19,18 +19,29 @@ def predict(
     weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
+    exact: Exact = False,
+    dtype: Dtype = "float32",
     json_file: JsonFile = None,
 ) -> None:
     """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
     from explorer.engine.artifacts import plain
     from explorer.engine.detector import load_detector
+    from explorer.engine.fast.hardware import FEW_IMAGES
     from explorer.engine.predict import find_images
     from explorer.engine.predict import predict as run
 
     with exit_codes():
         files = find_images(images)
         with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(model, weights=weights, device=device, progress=advance)
+            detector = load_detector(
+                model,
+                weights=weights,
+                device=device,
+                exact=exact,
+                dtype=fast_dtype(dtype),
+                engine="auto" if len(files) > FEW_IMAGES else "torch",
+                progress=advance,
+            )
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are detections of a random model.", err=True)
         with progress("detecting") as advance:

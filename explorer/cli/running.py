@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from explorer.engine.fast.hardware import DtypeName
+
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
+]
+Dtype = Annotated[
+    str, typer.Option("--dtype", help="What the fast way computes in: float32, bfloat16, or auto for what is fastest.")
+]
 
 NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""
@@ -49,6 +59,11 @@ def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[C
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(verb, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def fast_dtype(name: str) -> DtypeName:
+    """Returns what `--dtype` names; the engine refuses what is none."""
+    return cast("DtypeName", name)
 
 
 @contextmanager

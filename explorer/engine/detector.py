@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,15 @@ import explorer.backbones  # noqa: F401 - registers the builders that configs na
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.coco_eval import encode_masks
 from explorer.engine.config_facts import Config, ModelInput, config_facts
+from explorer.engine.fast.hardware import DtypeName, EngineName
 from explorer.types import Detections, Panoptic, Timing
 from explorer.zoo.checkpoints import load_weights
 from explorer.zoo.downloads import DownloadError
 from explorer.zoo.resolve import configured, resolve
 from explorer.zoo.transfer import Progress
+
+if TYPE_CHECKING:
+    from explorer.engine.fast.model import FastModel
 
 _SCORE_THRESHOLD = "test_score_thresh"
 """What detectron2 calls it wherever scores are thresholded: RetinaNet, FCOS, the box heads of R-CNNs."""
@@ -52,6 +56,7 @@ class Detector:
         class_names: names by class index.
         stuff_class_names: names by semantic index; index 0 is detectron2's "things". Empty unless panoptic.
         weights: the file its weights come from; None for random weights.
+        fast: runs the model in less time, which is what `detect` does then; None for the model itself.
     """
 
     model: nn.Module
@@ -61,6 +66,20 @@ class Detector:
     class_names: tuple[str, ...]
     stuff_class_names: tuple[str, ...] = ()
     weights: Path | None = None
+    fast: FastModel | None = None
+
+    @property
+    def runner(self) -> nn.Module:
+        """What to run on detectron2's inputs: the fast way where there is one, else the model."""
+        return self.model if self.fast is None else self.fast
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """Says how `runner` computes, for files that hold its results."""
+        if self.fast is None:
+            return {"engine": "exact", "dtype": "float32"}
+        plan = self.fast.plan
+        return {"engine": plan.engine, "dtype": str(plan.dtype).removeprefix("torch.")}
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +104,7 @@ class Detector:
         model_input = self.model_input(image_bgr)
         clock.lap("preprocess")
         with torch.no_grad():
-            output = self.model([model_input])[0]
+            output = self.runner([model_input])[0]
         clock.lap("model")
         detections = to_detections(output["instances"], self.class_names)
         panoptic = None
@@ -103,27 +122,47 @@ def load_detector(
     overrides: Sequence[str] = (),
     device: str = "auto",
     lowest_score: float | None = None,
+    exact: bool = False,
+    dtype: DtypeName = "float32",
+    engine: EngineName | Literal["auto"] = "auto",
     progress: Progress | None = None,
 ) -> Detector:
     """Builds a detector and loads its weights, which are downloaded if need be.
 
     Args:
-        model: a zoo name, a config file, or a shipped config's name.
+        model: a zoo name, a config file, a shipped config's name, or the folder of an export.
         weights: a checkpoint instead of the one that the config names (`MODEL.WEIGHTS`) or else the zoo has.
         overrides: `KEY VALUE` pairs for the config, `key=value` for a LazyConfig.
         device: `auto` takes a GPU where there is one; otherwise a torch device such as `cpu` or `cuda:1`.
         lowest_score: report objects from this score up, instead of from the config's own threshold.
+        exact: run the model operation by operation as trained, to the last bit; otherwise the fast way, whose features
+            differ in the sixth digit (see `explorer.engine.fast`).
+        dtype: what the fast way computes in; `auto` is bfloat16 where the hardware has it.
+        engine: what the fast way runs on; `torch` is ready at once, `auto` the fastest over many images.
         progress: called with bytes done and bytes in total while weights come.
 
     Raises:
-        ValueError: if the model, a key or the device is unknown, or the weights do not fit.
+        ValueError: if the model, a key, the device or the number format is unknown, or the weights do not fit.
         DownloadError: if the weights cannot be had.
     """
+    from explorer.engine.export import is_export, load_export
+
+    if is_export(model):
+        if weights or overrides or exact:
+            raise ValueError(f"{model} is an export: it has its own weights and config, and no exact way to run it.")
+        exported = load_export(Path(model))
+        if lowest_score is not None:
+            report_from(exported.model, lowest_score)
+        return exported
     resolved = resolve(model, weights=weights, overrides=overrides, progress=progress)
     detector = make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
-    return detector
+    if exact:
+        return detector
+    from explorer.engine.fast.model import fast
+
+    return fast(detector, dtype, engine)
 
 
 def load_or_random(
@@ -154,7 +193,9 @@ def load_or_random(
     """
     if not random:
         try:
-            detector = load_detector(model, weights=weights, overrides=overrides, device=device, progress=progress)
+            detector = load_detector(
+                model, weights=weights, overrides=overrides, device=device, exact=True, progress=progress
+            )
         except DownloadError:
             if weights is not None:
                 raise

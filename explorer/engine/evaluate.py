@@ -224,6 +224,7 @@ def write_run(
             "data": data,
             "images": metrics.images,
             "run_on": detector.device.type,
+            "inference": detector.inference,
             "overrides": list(overrides),
             **provenance(),
         },

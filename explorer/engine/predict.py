@@ -112,7 +112,13 @@ def predict(
                 report.pictures[path] = collection.draw(path, image, detections, prediction.panoptic)
         if progress:
             progress(path, index, len(images))
-    info = {"model": detector.name, "weights": detector.weights, "threshold": threshold, **provenance()}
+    info = {
+        "model": detector.name,
+        "weights": detector.weights,
+        "threshold": threshold,
+        "inference": detector.inference,
+        **provenance(),
+    }
     failed = [{"file_name": str(path), "error": error} for path, error in report.failures.items()]
     report.document.update(info=info, **collection.document(), failed=failed)
     write_json(report.results, report.document)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
-from explorer.engine.benchmark import interleaved
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from explorer.engine.benchmark import Middle, interleaved, middle
+from explorer.engine.costs import measure_size
+from explorer.engine.detector import Detector
+from explorer.engine.modes import as_input, scene
 
 
 class Clock:
@@ -42,3 +50,29 @@ def test_nothing_to_time_is_said() -> None:
         interleaved({}, rounds=3)
     with pytest.raises(ValueError, match="one round"):
         interleaved({"a": lambda: None}, rounds=0)
+
+
+def test_the_interval_of_a_median_is_that_of_order_statistics() -> None:
+    values = np.arange(1.0, 8.0)
+    assert middle(values) == Middle(4.0, 1.0, 7.0), "7 rounds: outside the extremes with probability 2 / 2**7"
+    assert middle(np.arange(20.0)[::-1]) == Middle(9.5, 5.0, 14.0), "the sixth from either end, as tables have it"
+    assert middle(np.array([2.0])) == Middle(2.0, 2.0, 2.0)
+
+
+def test_multiplications_are_counted(tiny: Callable[..., Detector]) -> None:
+    detector = tiny("faster_rcnn_V_39_FPN_3x")
+    inputs = [as_input(scene((64, 96)), detector)]
+    counted = measure_size(detector, inputs, "backbone")
+    parameters = sum(one.numel() for one in detector.model.backbone.parameters())
+    assert counted.parameters_m == parameters / 1e6
+    with FlopCounterMode(display=False) as theirs, torch.no_grad():
+        detector.model.backbone(detector.model.preprocess_image(inputs).tensor)
+    assert counted.gmac * 2e9 == theirs.get_total_flops()
+
+
+def test_so_are_those_of_every_head(tiny: Callable[..., Detector]) -> None:
+    detector = tiny("mask_rcnn_V_39_FPN_3x")
+    inputs = [as_input(scene((64, 96)), detector)]
+    with FlopCounterMode(display=False) as theirs, torch.no_grad():
+        detector.model(inputs)
+    assert measure_size(detector, inputs, "detector").gmac * 2e9 == pytest.approx(theirs.get_total_flops(), rel=1e-3)

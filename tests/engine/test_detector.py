@@ -122,12 +122,12 @@ def test_weights_are_loaded(tiny: BuildTiny, tmp_path: Path, noise: np.ndarray) 
     save_safetensors(source.model.state_dict(), weights, half=False)
     expected = source.detect(noise).detections
 
-    given = load_detector(str(config), weights=weights, device="cpu")
+    given = load_detector(str(config), weights=weights, device="cpu", exact=True)
     assert given.name == "small"
     assert given.weights == weights
     np.testing.assert_array_equal(given.detect(noise).detections.boxes_xyxy, expected.boxes_xyxy)
 
-    overridden = load_detector(str(config), overrides=["MODEL.WEIGHTS", str(weights)], device="cpu")
+    overridden = load_detector(str(config), overrides=["MODEL.WEIGHTS", str(weights)], device="cpu", exact=True)
     np.testing.assert_array_equal(overridden.detect(noise).detections.scores, expected.scores)
 
 

@@ -33,7 +33,7 @@ CONFIGS = [
 
 @pytest.fixture(scope="module")
 def demo() -> Detector:
-    return load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "200"])
+    return load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "200"], exact=True)
 
 
 @pytest.fixture(scope="module")

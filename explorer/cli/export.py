@@ -1,0 +1,47 @@
+"""`explorer export`: a detector's trunk for other engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from explorer.cli.output import JsonFile, write_json
+from explorer.cli.running import exit_codes, progress
+
+if TYPE_CHECKING:
+    from explorer.engine.export import Format
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the export.")],
+    format: Annotated[str, typer.Option("--format", help="onnx, openvino or torchscript.")] = "onnx",  # noqa: A002
+    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    photo: Annotated[
+        Path | None, typer.Option("--photo", help="What to compare the file with the model on; else an aerial scene.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Write backbone, FPN and dense heads for other engines, compared with the model on a photo before they are kept.
+
+    The folder is a MODEL for predict and evaluate, unless it holds TorchScript, which is code.
+    """
+    from explorer.data.images import read_image
+    from explorer.engine.artifacts import plain
+    from explorer.engine.detector import load_detector
+    from explorer.engine.export import export as run
+    from explorer.engine.modes import scene
+
+    with exit_codes():
+        image = read_image(photo) if photo else scene((480, 640))
+        with progress("fetching weights", "bytes") as advance:
+            detector = load_detector(model, weights=weights, device="cpu", exact=True, progress=advance)
+        if detector.weights is None:
+            typer.echo(f"{detector.name} has no weights: this is a random model.", err=True)
+        record = run(detector, image, out, cast("Format", format))
+        if json_file:
+            write_json(plain(record), json_file)
+    if json_file != "-":
+        typer.echo(f"{detector.name} as {format}, equal to the model within {record['max_rel_error']:.0e} -> {out}")

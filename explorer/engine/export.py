@@ -1,0 +1,228 @@
+"""A detector's trunk as a file for other engines, checked against the model, and read again as data alone.
+
+An export is a folder: the trunk (backbone, FPN and dense heads, most of the work) as ONNX, OpenVINO or TorchScript;
+`weights.safetensors` and `config.yaml` for the rest; `export.json` on where it comes from.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from explorer.engine.artifacts import provenance, replacing, write_json
+from explorer.engine.detector import Detector, make_detector
+from explorer.engine.fast.folding import fold_norms
+from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
+from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
+from explorer.engine.fast.trunk import Trunk
+from explorer.zoo.downloads import sha256_of
+
+Format = Literal["onnx", "openvino", "torchscript"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+FILES: dict[Format, str] = {"onnx": "trunk.onnx", "openvino": "trunk.xml", "torchscript": "trunk.pt"}
+RECORD = "export.json"
+_OPSET = 17
+
+
+class ExportError(RuntimeError):
+    """A model cannot be written in a format, or the file says other things than the model."""
+
+
+def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, format: Format) -> dict[str, Any]:  # noqa: A002
+    """Writes a detector's trunk in a format, compares it with the model on a photo, and keeps it if they agree.
+
+    Args:
+        detector: on the CPU.
+        image_bgr: the photo, `(height, width, 3)` uint8, BGR.
+        out: the folder; it must not hold another export's files in other formats.
+        format: what to write.
+
+    Returns:
+        What `export.json` says.
+
+    Raises:
+        ExportError: the format cannot hold the model, or its maps differ.
+        ValueError: there is no such format, or the config cannot be written down.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
+    if not hasattr(detector.cfg, "dump"):
+        raise ValueError(f"{detector.name} has a LazyConfig, which is code and cannot go with an export.")
+    known: Any = detector.model
+    trunk, file = Trunk(detector.model), out / FILES[format]
+    images: Tensor = known.preprocess_image([detector.model_input(image_bgr)]).tensor
+    with torch.no_grad():
+        wanted = trunk(images)
+    out.mkdir(parents=True, exist_ok=True)
+    _WRITERS[format](trunk, file)
+    error = relative_error(_read(file, format)(images), wanted)
+    if not error <= TOLERANCE[torch.float32]:
+        file.unlink()
+        raise ExportError(f"{file.name} differs from the model by {error:.1e} on the photo: it is not kept.")
+    with replacing(out / "weights.safetensors") as scratch:
+        save_file({name: tensor.contiguous() for name, tensor in known.state_dict().items()}, scratch)
+    with replacing(out / "config.yaml") as scratch:
+        cfg = detector.cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.WEIGHTS = ""
+        scratch.write_text(cfg.dump(), encoding="utf-8")
+    record = {
+        "model": detector.name,
+        "format": format,
+        "outputs": [*trunk.levels, *(f"dense head {i}" for i in range(trunk.outputs * len(trunk.levels_seen)))]
+        + ["semantic head"] * trunk.semantic,
+        "max_rel_error": error,
+        "class_names": list(detector.class_names),
+        "stuff_class_names": list(detector.stuff_class_names),
+        "sha256": {path.name: sha256_of(path) for path in _files(out, format)},
+        **provenance(),
+    }
+    write_json(out / RECORD, record, indent=2)
+    return record
+
+
+def is_export(folder: str | Path) -> bool:
+    """Says whether a MODEL argument is an export's folder."""
+    return (Path(folder) / RECORD).is_file()
+
+
+def load_export(folder: Path) -> Detector:
+    """Reads an export: the trunk runs in its own engine, the rest as `explorer.engine.fast` has it, all on the CPU.
+
+    Nothing in the folder is run as code. TorchScript, which is code, is written for use elsewhere and not read.
+
+    Raises:
+        ValueError: it is no export, damaged, in TorchScript, or its ONNX asks for more than standard operators.
+    """
+    from explorer.config import load_config
+
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        format, sums = record["format"], record["sha256"]  # noqa: A001
+        names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is no export: its {RECORD} cannot be read ({error}).") from error
+    if format not in FORMATS or format == "torchscript":
+        raise ValueError(
+            f"{folder} holds {format}, which is not read here: TorchScript is code. Export to onnx or openvino."
+        )
+    for path in _files(folder, format):
+        if not path.is_file() or sha256_of(path) != sums.get(path.name):
+            raise ValueError(f"{path} is not the file that was exported: export again.")
+    file = folder / FILES[format]
+    plain = make_detector(
+        load_config(folder / "config.yaml"), str(record["model"]), weights=folder / "weights.safetensors", device="cpu"
+    )
+    engine: Literal["openvino", "torch"] = "openvino" if format == "openvino" else "torch"
+    network = _read(file, format)
+    quick = FastModel(plain.model, "float32", engine, network)
+    return replace(plain, class_names=names[0], stuff_class_names=names[1], fast=quick)
+
+
+def write_onnx(trunk: Trunk, file: Path) -> None:
+    """Writes a trunk as ONNX, for any batch and image size.
+
+    Raises:
+        ExportError: ONNX cannot hold it, or the onnx package is missing.
+    """
+    fold_norms(trunk)
+    sample = trunk.sample()
+    with torch.no_grad():
+        count = len(trunk(sample))
+    names = ["image", *(f"map_{i}" for i in range(count))]
+    free = {name: {0: "batch", 2: f"{name}_height", 3: f"{name}_width"} for name in names}
+    try:
+        with warnings.catch_warnings(), replacing(file) as scratch:
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                trunk, (sample,), str(scratch), dynamo=False, opset_version=_OPSET,
+                input_names=names[:1], output_names=names[1:], dynamic_axes=free,
+            )  # fmt: skip
+    except Exception as error:
+        raise ExportError(f"ONNX cannot hold this model ({type(error).__name__}: {error})") from error
+
+
+def _write_openvino(trunk: Trunk, file: Path) -> None:
+    import openvino
+
+    fold_norms(trunk)
+    openvino.save_model(openvino_model(trunk, trunk.sample()), file, compress_to_fp16=False)
+
+
+def _write_torchscript(trunk: Trunk, file: Path) -> None:
+    fold_norms(trunk)
+    with warnings.catch_warnings(), replacing(file) as scratch:
+        warnings.simplefilter("ignore")
+        torch.jit.save(traced(trunk, trunk.sample()), str(scratch))
+
+
+_WRITERS = {"onnx": write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}
+
+
+def _files(folder: Path, format: Format) -> list[Path]:  # noqa: A002
+    trunk = folder / FILES[format]
+    weights = [trunk.with_suffix(".bin")] if format == "openvino" else []
+    return [trunk, *weights, folder / "config.yaml", folder / "weights.safetensors"]
+
+
+def _read(file: Path, format: Format) -> Network:  # noqa: A002
+    """Makes a trunk's file ready to run; TorchScript only right after it was written here."""
+    if format == "onnx":
+        check_onnx(file)
+        return onnx_network(file)
+    if format == "openvino":
+        import openvino
+
+        return openvino_network(openvino.Core().read_model(file), torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]
+
+    def run(images: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return tuple(script(images))
+
+    return run
+
+
+def check_onnx(file: Path) -> None:
+    """Refuses an ONNX file that names other files or operators from elsewhere.
+
+    Raises:
+        ValueError: it does, or is no ONNX.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(str(file), load_external_data=False)
+    except Exception as error:
+        raise ValueError(f"{file} is no ONNX file ({type(error).__name__}).") from error
+    foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx"})
+    if foreign or model.functions:
+        raise ValueError(f"{file} asks for operators of {', '.join(foreign) or 'its own'}: only ONNX's own are run.")
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ValueError(f"{file} takes its weights from other files ({tensor.name}), which are not opened.")
+
+
+def _tensors(graph: Any) -> list[Any]:
+    """All tensors of a graph, those of graphs inside it too."""
+    found = list(graph.initializer) + [
+        part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices)
+    ]
+    for node in graph.node:
+        for attribute in node.attribute:
+            found += [attribute.t, *attribute.tensors]
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer:
+                    found += _tensors(inner)
+    return found

@@ -1,0 +1,210 @@
+"""A detector run the fast way: detectron2's own model, with the parts that take the time replaced."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import StandardROIHeads
+from torch import Tensor, nn
+
+from explorer.engine.fast.hardware import DtypeName, EngineName, Plan, choose, probe
+from explorer.engine.fast.heads import fast_box_head, fast_mask_head
+from explorer.engine.fast.networks import Network, NotFastError, prepare
+from explorer.engine.fast.pooling import BagPooler
+from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
+
+if TYPE_CHECKING:
+    from explorer.engine.detector import Detector
+
+logger = logging.getLogger(__name__)
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.25}
+"""How far maps may be from the plain model's, relative to their largest value, before the next engine is taken.
+
+bfloat16 has 8 bits: trained models differ by 0.05, random ones by more. An engine that computes something else differs
+by about 1.
+"""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The parts that stand in for a model's own.
+
+    Attributes:
+        parts: by their path in the model.
+        plan: how they are run.
+        max_rel_error: largest difference of a map from the plain model's, by its largest value, on a noise image.
+    """
+
+    parts: Mapping[str, nn.Module]
+    plan: Plan
+    max_rel_error: float
+
+
+class FastModel(nn.Module):
+    """Takes and gives what the model does.
+
+    Made ready with the first image, from the weights that the model has then. Limits that are set on the model later
+    (score thresholds, numbers of proposals) hold here too. One thread at a time runs it; others wait.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dtype: DtypeName = "float32",
+        engine: EngineName | Literal["auto"] = "auto",
+        trunk: Network | None = None,
+    ) -> None:
+        """Takes a model and how to run it.
+
+        Args:
+            model: a detectron2 model in evaluation mode.
+            dtype: `auto` is bfloat16 where the hardware computes in it, and else float32.
+            engine: what runs the convolutions; where it cannot, the next best does, and the log says so.
+            trunk: a trunk that is ready, as one that was exported, instead of the model's own.
+
+        Raises:
+            ValueError: there is no such format or engine.
+        """
+        super().__init__()
+        self._model = (model,)  # a tuple, so that it is no submodule: its training mode is its own affair
+        self._asked: tuple[DtypeName, EngineName | Literal["auto"]] = (dtype, engine)
+        self._trunk = trunk
+        self._ready: Ready | None = None
+        self._lock = threading.RLock()
+        choose(probe(self.device), dtype, engine)  # what is not there is said now, not with the first image
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        return next(self._model[0].parameters()).device
+
+    @property
+    def plan(self) -> Plan:
+        """How it runs; makes it ready if it is not yet."""
+        return self.ready().plan
+
+    def ready(self) -> Ready:
+        """Makes it ready where it is not, and returns what stands in for what."""
+        with self._lock:
+            if self._ready is None:
+                self._ready = _make_ready(self._model[0], choose(probe(self.device), *self._asked), self._trunk)
+                why = self._ready.plan.why
+                logger.log(logging.WARNING if why else logging.INFO, "fast inference: %s", why or self._ready.plan)
+            return self._ready
+
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Runs detectron2's inference on detectron2's inputs."""
+        with self._lock, torch.no_grad():
+            found: list[dict[str, Any]] = with_parts(self._model[0], self.ready().parts)(batched_inputs)
+        return found
+
+
+def fast(detector: Detector, dtype: DtypeName = "auto", engine: EngineName | Literal["auto"] = "auto") -> Detector:
+    """Returns the detector with a fast way to run it, which its `detect` takes.
+
+    Args:
+        detector: any; its `model` stays as it is.
+        dtype: `float32` gives the same detections; `bfloat16`, which `auto` takes where the hardware computes in it,
+            gives nearly the same in less time.
+        engine: `openvino`, `compile` (torch.compile; its first image takes up to a minute), `torch`, or `auto`.
+
+    Raises:
+        ValueError: there is no such format or engine.
+    """
+    return replace(detector, fast=FastModel(detector.model, dtype, engine))
+
+
+def with_parts(model: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:
+    """Returns a model like `model` with the parts at some paths replaced.
+
+    Modules on the way to a replaced part are copied without what they hold; all the rest is shared, `model` untouched.
+    """
+    clone: nn.Module = _shallow(model)
+    copied: dict[str, nn.Module] = {"": clone}
+    for path, part in parts.items():
+        *parents, last = path.split(".")
+        at, above = "", clone
+        for name in parents:
+            at = f"{at}.{name}" if at else name
+            if at not in copied:
+                copied[at] = _shallow(above._modules[name])
+                above._modules[name] = copied[at]
+            above = copied[at]
+        above._modules[last] = part
+    return clone
+
+
+def _shallow(module: Any) -> Any:
+    clone = copy.copy(module)
+    clone._modules = dict(module._modules)
+    return clone
+
+
+def _make_ready(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
+    """Makes the parts ready by the plan, or by the next best one that gives the model's own maps."""
+    failures = []
+    for attempt in (plan, *(Plan(engine, plan.dtype) for engine in ("torch",) if engine != plan.engine)):
+        try:
+            ready = _parts(model, attempt, given)
+        except NotFastError as error:
+            if given:
+                raise
+            failures.append(f"{attempt.engine}: {error}")
+        else:
+            why = "; ".join(filter(None, (plan.why, *(f"{failure}, {attempt.engine} instead" for failure in failures))))
+            return replace(ready, plan=replace(attempt, why=why))
+    return Ready({}, Plan("torch", torch.float32, "; ".join((*failures, "the plain model instead"))), 0.0)
+
+
+def _parts(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
+    known: Any = model
+    trunk = Trunk(model)
+    sample = trunk.sample()
+    with torch.no_grad():
+        wanted = trunk(sample)
+    network = given or prepare(trunk, sample, plan)
+    error = relative_error(network(sample), wanted)
+    if not error <= TOLERANCE[plan.dtype]:  # NaN is no success
+        raise NotFastError(f"its maps differ from the model's by {error:.1e}")
+    parts: dict[str, nn.Module] = {"backbone": FastBackbone(known.backbone, network, trunk)}
+    if home := dense_head(model):
+        parts[home[0]] = RecallDense()
+    if trunk.semantic:
+        semantic: SemSegFPNHead = known.sem_seg_head
+        parts["sem_seg_head"] = RecallSemantic(semantic, trunk.levels[0])
+    roi_heads = getattr(model, "roi_heads", None)
+    if isinstance(roi_heads, nn.Module) and sample.device.type == "cpu":
+        parts |= _roi_parts(roi_heads, plan)
+    return Ready(parts, plan, error)
+
+
+def _roi_parts(roi_heads: Any, plan: Plan) -> dict[str, nn.Module]:
+    """The parts that look at boxes, on a CPU."""
+    parts: dict[str, nn.Module] = {}
+    for name, part in roi_heads.named_children():
+        if isinstance(part, ROIPooler) and BagPooler.takes(part):
+            parts[f"roi_heads.{name}"] = BagPooler(part)
+    if isinstance(roi_heads, StandardROIHeads):
+        if "roi_heads.box_pooler" in parts and (box := fast_box_head(roi_heads, plan)):
+            parts["roi_heads.box_head"] = box
+        if "roi_heads.mask_pooler" in parts and (mask := fast_mask_head(roi_heads, plan)):
+            parts["roi_heads.mask_head"] = mask
+    return parts
+
+
+def relative_error(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> float:
+    """Returns the largest difference, each map's by its own largest value; infinite where shapes differ."""
+    if [one.shape for one in found] != [one.shape for one in wanted]:
+        return float("inf")
+    errors = [
+        (one - other).abs().max() / other.abs().max().clamp(min=1e-12) for one, other in zip(found, wanted, strict=True)
+    ]
+    return float(torch.stack(errors).max())
