@@ -93,8 +93,10 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     if not label.has_field("coco_id") or label["coco_id"] is None:
         raise ValueError("this object was drawn here: export the annotations and browse the new file to follow it")
     row = int(np.flatnonzero(truth.ids == label["coco_id"])[0])
-    explanation = explain(_detector(state.runs[run].path), truth, row)
-    figure = explained(explanation).update_layout(showlegend=True).to_plotly_json()  # FiftyOne hides it unless asked
+    explanation = explain(_detector(state.runs[run].path, state.runs[run].fingerprint), truth, row)
+    # FiftyOne hides the legend unless asked, and puts it to the right
+    drawn = explained(explanation).update_layout(showlegend=True, legend={"x": 0, "xanchor": "left"})
+    figure = drawn.to_plotly_json()
     sentences = list(explanation.sentences)
     used_from = state.runs[run].score
     if used_from is not None and explanation.finding.score < used_from:
@@ -168,12 +170,13 @@ def plain_arrays(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _detector(path: str) -> Detector:
-    """The model of a run, kept for the next object."""
+def _detector(path: str, fingerprint: str) -> Detector:
+    """The model of a run, kept for the next object as long as the run does not change."""
     from explorer.engine.detector import load_detector
     from explorer.errors.runs import load_run
     from explorer.report.analysis import model_of
 
+    assert fingerprint
     recipe = model_of(load_run(path))
     return load_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides)
 

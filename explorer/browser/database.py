@@ -30,6 +30,7 @@ def connect() -> Any:
         raise DatabaseError(f"FiftyOne is not installed: {reinstall()}")
     if "FIFTYONE_DO_NOT_TRACK" not in os.environ and not _says_about_tracking():
         os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("FIFTYONE_LOGGING_DESTINATION", "stderr")  # results go to standard output
     import fiftyone
 
     uri = fiftyone.config.database_uri

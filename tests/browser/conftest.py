@@ -162,13 +162,15 @@ def make_scene(folder: Path, *, images: int = 10, masks: bool = True, crowds: bo
     (folder / "annotations" / "instances_val.json").write_text(json.dumps(content))
     data = f"{folder}:val"
     runs = tuple(
-        write_run(folder / name, name, data, content, found_in(content, seed=place, share=share))
+        write_run(
+            folder / name, name, data, content, found_in(content, seed=place, share=share, masks=masks and place > 0)
+        )
         for place, (name, share) in enumerate([("better", 0.85), ("worse", 0.5)])
     )
     return Scene(data, runs)
 
 
-def found_in(content: dict[str, Any], *, seed: int, share: float) -> list[dict[str, Any]]:
+def found_in(content: dict[str, Any], *, seed: int, share: float, masks: bool) -> list[dict[str, Any]]:
     """Detections on some of the objects, a few renamed or doubled, and some out of nowhere."""
     rng = np.random.default_rng(seed)
     results = []
@@ -185,7 +187,13 @@ def found_in(content: dict[str, Any], *, seed: int, share: float) -> list[dict[s
         for _ in range(3):
             box = np.array([rng.uniform(0, 250), rng.uniform(0, 180), *rng.uniform(10, 60, 2)])
             results.append(found(image["id"], int(rng.choice([1, 3, 5])), box, float(rng.uniform(0, 0.6))))
-    return results
+    return [result | {"segmentation": box_mask(result["bbox"])} for result in results] if masks else results
+
+
+def box_mask(box: list[float]) -> dict[str, Any]:
+    x, y, w, h = box
+    rle = mask_api.frPyObjects([[x, y, x + w, y, x + w, y + h]], HEIGHT, WIDTH)[0]
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
 def found(image_id: int, category: int, box: np.ndarray, score: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -76,10 +77,10 @@ def page(app: str) -> Iterator[Any]:
         page.route("**/*", lambda route: route.continue_() if is_own(route.request.url) else route.abort())
         page.goto(app)
         page.get_by_text("AP by object size").wait_for()
-        page.evaluate("() => localStorage.clear()")
-        dismiss = page.get_by_text("Dismiss", exact=True)
-        if dismiss.count():
-            dismiss.click()
+        advertisement = page.get_by_text("Dismiss", exact=True)
+        page.add_locator_handler(advertisement, lambda button: button.click())  # it comes when it likes
+        with contextlib.suppress(sync_api.TimeoutError):
+            advertisement.click(timeout=10_000)
         yield page
         browser.close()
 

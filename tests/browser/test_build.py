@@ -125,7 +125,7 @@ def test_a_run_made_anew_is_written_anew(name: str, make: Callable[..., Any], tm
 
     scene = make(tmp_path / "scene")
     build(scene.data, scene.runs, name=name)
-    shutil.copy(scene.runs[1] / "coco_instances_results.json", scene.runs[0])
+    shutil.copy(scene.runs[1] / "coco_instances_results.json", scene.runs[0])  # these have masks, too
     built = build(scene.data, scene.runs, name=name)
     assert built.written == ("better",)
     for sample in built.dataset:
@@ -158,6 +158,19 @@ def test_what_was_changed_in_the_app_stays(fiftyone: ModuleType, name: str, scen
     assert (labels[kept].label, labels[kept].tags) == ("ship", ["looked at"])
     assert "worse_error" in labels[kept]
     assert "worse_error" not in sample.ground_truth.detections[0]
+
+
+def test_a_run_that_finds_nothing(name: str, scene: Any, tmp_path: Path) -> None:
+    from explorer.browser.build import build
+    from explorer.browser.views import save_views
+
+    nothing = tmp_path / "nothing"
+    shutil.copytree(scene.runs[0], nothing)
+    (nothing / "coco_instances_results.json").write_text("[]")
+    built = build(scene.data, [nothing], name=name)
+    assert built.dataset.load_evaluation_results("better_eval").mAP() == 0
+    assert built.dataset.count("better.detections") == 0
+    assert len(built.dataset.load_saved_view(save_views(built.dataset)[1])) > 0
 
 
 def test_ap_is_pycocotools(name: str, scene: Any, capsys: pytest.CaptureFixture[str]) -> None:

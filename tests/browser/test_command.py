@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from explorer.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 Browse = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -38,24 +41,40 @@ def test_a_data_set_is_built_and_its_annotations_come_back(browse: Browse, scene
     assert "better finds, worse misses" in content["views"]
     assert "0 relabelled" in first.stderr
     assert len(json.loads((tmp_path / "corrected.json").read_text())["images"]) == 10
-    again = browse(*call)
-    assert again.returncode == 0, again.stderr
-    assert "nothing new to write" in again.stdout
-    assert "better" in again.stdout
+
+
+@pytest.fixture
+def command(fiftyone: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The same in this process, which has FiftyOne already."""
+    monkeypatch.setenv("FIFTYONE_DO_NOT_TRACK", "true")
+    monkeypatch.setenv("FIFTYONE_LOGGING_DESTINATION", "stderr")
+    return lambda *words: CliRunner().invoke(app, ["browse", *map(str, words)])
 
 
 @pytest.mark.mongo
-def test_wrong_calls_say_what_is_wrong(browse: Browse, scene: Any) -> None:
-    nowhere = browse("/nowhere:val", "--no-app")
-    assert nowhere.returncode == 2
-    assert "there is no data set" in nowhere.stderr
-    unknown = browse(scene.data, "no-such-model", "--no-app")
-    assert unknown.returncode == 2
-    assert "no-such-model" in unknown.stderr
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_there_is_not_written_again(command: Callable[..., Any], scene: Any) -> None:
+    call = (scene.data, *scene.runs, "--name", "again", "--no-app")
+    assert "written: images, better, worse" in command(*call).output
+    again = command(*call)
+    assert again.exit_code == 0
+    assert "nothing new to write" in again.output
+    assert "better" in again.output
+
+
+@pytest.mark.mongo
+@pytest.mark.filterwarnings("ignore")
+def test_wrong_calls_say_what_is_wrong(command: Callable[..., Any], scene: Any) -> None:
+    nowhere = command("/nowhere:val", "--no-app")
+    assert nowhere.exit_code == 2
+    assert "there is no data set" in nowhere.output
+    unknown = command(scene.data, "no-such-model", "--no-app")
+    assert unknown.exit_code == 2
+    assert "no-such-model" in unknown.output
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        busy = browse(scene.data, "--port", taken.getsockname()[1])
-    assert busy.returncode == 1
-    assert "is taken" in busy.stderr
-    assert "--port" in busy.stderr
+        busy = command(scene.data, "--port", taken.getsockname()[1])
+    assert busy.exit_code == 1
+    assert "is taken" in busy.output
+    assert "--port" in busy.output

@@ -74,6 +74,7 @@ def test_documents_are_fiftyones_own(fiftyone: ModuleType, built: Any) -> None:
         assert types_in(own) == types_in(other)
     assert sum(len(sample["ground_truth"]["detections"]) for sample in ours) > 20
     assert any("mask" in label for sample in ours for label in sample["ground_truth"]["detections"])
+    assert any("mask" in label for sample in ours for label in sample["worse"]["detections"])
     assert {label["iscrowd"] for sample in ours for label in sample["ground_truth"]["detections"]} == {True, False}
 
 

@@ -1,0 +1,46 @@
+"""What is said of each box: COCO's rules, with crowds neither right nor wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from explorer.browser.judging import judge, size_names
+from explorer.errors.taxonomy import ErrorType
+
+
+def test_what_is_in_a_crowd_is_neither_right_nor_wrong(as_scene_run: Callable[[str], Any]) -> None:
+    run = as_scene_run("better")
+    judged = judge(run)
+    taken = judged.matches.objects_taken(0.5)
+    in_crowd = np.append(run.truth.crowds, False)[taken]
+    assert in_crowd.sum() >= 1
+    assert (judged.right[in_crowd] == -1).all()
+    assert (judged.objects[in_crowd] == -1).all()
+    assert np.isnan(judged.ious[in_crowd]).all()
+    assert (judged.missed[run.truth.crowds] == -1).all()
+    assert not judged.found[run.truth.crowds].any()
+
+
+def test_every_match_is_told_from_both_sides(as_scene_run: Callable[[str], Any]) -> None:
+    judged = judge(as_scene_run("worse"))
+    matched = np.flatnonzero(judged.objects >= 0)
+    assert len(matched) > 5
+    assert (judged.detections[judged.objects[matched]] == matched).all()
+    assert (judged.ious[matched] >= 0.5).all()
+    assert (judged.right[matched] == 1).all()
+    assert (judged.missed[judged.objects[matched]] == 0).all()
+
+
+def test_suspects_are_wrong_and_sure(as_scene_run: Callable[[str], Any]) -> None:
+    judged = judge(as_scene_run("better"))
+    kinds = judged.taxonomy.detection_types[judged.suspects]
+    assert np.isin(kinds, (ErrorType.BACKGROUND, ErrorType.CLASSIFICATION)).all()
+    shown = judged.run.found.scores >= judged.point.score
+    assert not (judged.suspects & ~shown).any()
+
+
+def test_an_area_on_an_edge_has_the_smaller_size() -> None:
+    assert size_names(np.array([1.0, 32**2, 32**2 + 1, 96**2, 1e6])) == ["small", "small", "medium", "medium", "large"]
