@@ -121,7 +121,7 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
 
     Args:
         view: FiftyOne's.
-        model: a zoo name or config file.
+        model: a zoo name or a yaml config file; a LazyConfig is code, which no page may start.
         field: for the detections; None for one after the model.
 
     Yields:
@@ -135,6 +135,8 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
     from explorer.data.images import read_image
     from explorer.engine.detector import load_detector
 
+    if model.endswith(".py"):
+        raise ValueError(f"{model} is code, which is not run from the App: use explorer evaluate, then browse its run")
     field = field or field_name(model)
     if field == GROUND_TRUTH:
         raise ValueError(f"{GROUND_TRUTH} holds the annotations: choose another field for the detections")
