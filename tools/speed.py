@@ -385,6 +385,9 @@ leave the gates of squeeze-excitation between open and closed; what bfloat16 doe
 
 {stages}
 
+Peak memory is that of a process that gets ready, compares itself with the plain model and runs: the fast way lies above
+eager, since it holds its own packed weights beside the model's and that comparison has run the model too.
+
 What was slow besides convolutions was RoIAlign, whose loop over channels reads numbers far apart: as weighted sums of
 rows of a channels-last map it takes a fifth of the time. The box head's product of 1000 × 12544 by 12544 × 1024 gains
 from OpenVINO's kernels; torch's library for it does not use this processor's full width. "trunk" is backbone, FPN and
