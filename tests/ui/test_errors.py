@@ -40,7 +40,7 @@ def test_figures_equal_those_of_evaluation(examined: Examination, data: str, tmp
     from explorer.errors.runs import run_from_detections
 
     truth = read_truth(data)
-    detector = load_detector(NAMES[0], lowest_score=0.05)
+    detector = load_detector(NAMES[0], lowest_score=0.05, exact=True)  # as the autopsy runs it
     found = [detector.detect(read_image(name)).detections for name in truth.file_names]
     alone = run_from_detections(truth, found, NAMES[0])
     np.testing.assert_allclose(examined.analyses[0].run.found.scores, alone.found.scores, atol=1e-5)
