@@ -297,3 +297,10 @@ def test_bfloat16_keeps_average_precision(tmp_path: Path) -> None:
     exact, half = (evaluate(one.runner, one.cfg, data).values["bbox"]["AP"] for one in (plain, fast(plain, "bfloat16")))
     assert exact > 15
     assert abs(half - exact) < 0.3
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
+def test_photos_too_thin_for_the_engine_are_answered_by_the_model(size: tuple[int, int]) -> None:
+    photo = np.full((*size, 3), 90, np.uint8)
+    found, exact = (load_detector("demo/V-19-slim-dw", exact=way).detect(photo).detections for way in (False, True))
+    np.testing.assert_allclose(found.scores, exact.scores, atol=1e-4)

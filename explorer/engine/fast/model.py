@@ -101,9 +101,15 @@ class FastModel(nn.Module):
             return self._ready
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Runs detectron2's inference on detectron2's inputs."""
+        """Runs detectron2's inference on detectron2's inputs; the plain model's where the engine cannot take them."""
+        found: list[dict[str, Any]]
         with self._lock, torch.no_grad():
-            found: list[dict[str, Any]] = with_parts(self._model[0], self.ready().parts)(batched_inputs)
+            try:
+                found = with_parts(self._model[0], self.ready().parts)(batched_inputs)
+            except RuntimeError as error:  # OpenVINO pools no map that is smaller than the window: images 1 px wide
+                sizes = [tuple(one["image"].shape[-2:]) for one in batched_inputs]
+                logger.warning("the plain model takes inputs of %s px: %s", sizes, str(error).partition("\n")[0])
+                found = self._model[0](batched_inputs)
         return found
 
 
