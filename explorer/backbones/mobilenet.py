@@ -110,6 +110,13 @@ class MobileNetV2(Backbone):
         """The largest output stride: images padded to it give maps of exactly `size / stride`."""
         return max(_STRIDES[name] for name in self._out_features)
 
+    @property
+    def stages(self) -> dict[str, tuple[nn.Module, ...]]:
+        """The blocks that lead to each map, by its name: those behind the last map and up to this one."""
+        ends = [0, *(last + 1 for last in _LAST_INDEX.values() if last < len(self.features))]
+        spans = zip(_LAST_INDEX, ends, ends[1:], strict=False)
+        return {name: tuple(self.features[start:end]) for name, start, end in spans}
+
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Computes the features of a `(batch, input_channels, height, width)` image, by name of `out_features`."""
         outputs = {}

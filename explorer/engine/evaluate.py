@@ -136,7 +136,7 @@ def evaluate(
     cfg: Config,
     dataset: str,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Metrics:
@@ -166,7 +166,7 @@ def evaluate(
         if progress:
             progress(done, len(loader))
 
-    evaluator = build_evaluator(cfg, dataset, out)
+    evaluator = build_evaluator(cfg, dataset, Path(out) if out else None)
     training = model.training
     try:
         results = inference_on_dataset(model, loader, evaluator, callbacks={"after_inference": count})

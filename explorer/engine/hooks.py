@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 Results = Mapping[str, Any]
 """Nested evaluation figures in percent: task (or data set, then task) -> COCO name -> value."""
+OnStep = Callable[[int, int, Mapping[str, float]], None]
+"""Called with the number of iterations done, the number in all, and the latest value of every scalar."""
 HEADLINES = ("panoptic_seg/PQ", "segm/AP", "bbox/AP")
 """The figures that decide which weights are the best: the first that a model has."""
 
@@ -150,6 +152,17 @@ class WriteEvery(PeriodicWriter):
             if not last:  # the last row waits for the last validation
                 for writer in self._writers:
                     writer.write()
+
+
+class TellEveryStep(HookBase):
+    """Calls a function after every step; what it raises ends the run, and its last checkpoint stays."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+
+    def after_step(self) -> None:
+        latest = {name: value for name, (value, _) in self.trainer.storage.latest().items()}
+        self._on_step(self.trainer.iter + 1, self.trainer.max_iter, latest)
 
 
 class ProgressLine(HookBase):

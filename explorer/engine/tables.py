@@ -40,7 +40,7 @@ def figure_tables(metrics: Metrics) -> list[Table]:
 
 def as_text(table: Table) -> str:
     """Draws a table without colours, for a log."""
-    console = Console(file=io.StringIO(), width=120, color_system=None)
+    console = Console(file=io.StringIO(), width=120, color_system=None, force_jupyter=False)
     with console.capture() as drawn:
         console.print(table)
     return drawn.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -29,7 +30,7 @@ from explorer.engine import launch
 from explorer.engine.artifacts import plain, write_json
 from explorer.engine.checkpointing import last_checkpoint
 from explorer.engine.config_facts import Config, config_facts
-from explorer.engine.hooks import Results
+from explorer.engine.hooks import OnStep, Results
 from explorer.engine.recipe import as_names, evaluate_all, lazy_recipe, yaml_recipe
 from explorer.engine.trainer import Trainer
 from explorer.engine.weights import evaluate_with, start_from, started_with
@@ -41,6 +42,36 @@ logger = logging.getLogger(__name__)
 def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
     """Reads detectron2's training arguments, from the command line where `arguments` is None."""
     return default_argument_parser().parse_args(arguments)  # type: ignore[no-any-return]
+
+
+def train(
+    config: str | Path, overrides: Sequence[str] = (), *, resume: bool = False, on_step: OnStep | None = None
+) -> Results:
+    """Trains in this process: what a notebook calls. What is logged goes to `log.txt` in the output folder alone.
+
+    Args:
+        config: a config file, or a shipped config's name.
+        overrides: `KEY VALUE` pairs, such as `["OUTPUT_DIR", "output/mine"]`; `key=value` for a LazyConfig.
+        resume: go on from the last checkpoint in the output folder.
+        on_step: called after every step with what is done, what there is to do and the latest scalars.
+
+    Returns:
+        The figures of the last evaluation.
+
+    Raises:
+        ValueError: something in the config or the data is wrong; the message says what to do.
+    """
+    args = parse_arguments([])
+    args.config_file, args.opts, args.resume, args.on_step = str(config), list(overrides), resume, on_step
+    with redirect_stdout(_Nowhere()):  # where detectron2's log handlers would write
+        return job(args)
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that keeps nothing; log handlers go on holding it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def main(args: Namespace) -> None:
@@ -64,7 +95,11 @@ def job(args: Namespace) -> Results:
     destination: str | None = getattr(args, "json", None)
     with redirect_stdout(sys.stderr) if destination == "-" else nullcontext():
         cfg = setup(args)
-        results = _evaluate(cfg, resume=args.resume) if args.eval_only else _train(cfg, resume=args.resume)
+        results = (
+            _evaluate(cfg, resume=args.resume)
+            if args.eval_only
+            else _train(cfg, resume=args.resume, on_step=getattr(args, "on_step", None))
+        )
     if not comm.is_main_process():
         return {}
     report = {"config": args.config_file, "output_dir": str(output_dir(cfg)), "results": results}
@@ -171,10 +206,10 @@ def _device(wanted: str, gpus: int) -> str:
     return "cpu" if on_cpu else wanted
 
 
-def _train(cfg: Config, *, resume: bool) -> Results:
+def _train(cfg: Config, *, resume: bool, on_step: OnStep | None = None) -> Results:
     recipe = yaml_recipe(cfg) if isinstance(cfg, CfgNode) else lazy_recipe(cfg)
     console = Console() if comm.is_main_process() and sys.stdout.isatty() else None
-    trainer = Trainer(recipe, console)
+    trainer = Trainer(recipe, console, on_step)
     last = trainer.checkpoints.last if resume else None
     if any(other != last for other in comm.all_gather(last)):
         raise ValueError(

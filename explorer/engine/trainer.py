@@ -21,7 +21,7 @@ from rich.console import Console
 from torch import nn
 
 from explorer.engine.checkpointing import Checkpoints
-from explorer.engine.hooks import CheckpointEvery, ProgressLine, Results, Validation, WriteEvery
+from explorer.engine.hooks import CheckpointEvery, OnStep, ProgressLine, Results, TellEveryStep, Validation, WriteEvery
 from explorer.engine.recipe import Recipe
 from explorer.engine.stream import TrainingStream, local_seed, seed_all
 from explorer.engine.validation import loss_memory, validation_loss
@@ -69,15 +69,16 @@ class Trainer(TrainerBase):
         results: figures of the last validation.
     """
 
-    def __init__(self, recipe: Recipe, console: Console | None = None) -> None:
+    def __init__(self, recipe: Recipe, console: Console | None = None, on_step: OnStep | None = None) -> None:
         """Prepares a run.
 
         Args:
             recipe: what to train.
             console: where the progress line goes; None logs plain lines instead.
+            on_step: called after every step, last of all.
         """
         super().__init__()
-        self.recipe, self._console = recipe, console
+        self.recipe, self._console, self._on_step = recipe, console, on_step
         self.optimizer, self.scheduler = recipe.optimizer, recipe.schedule  # where detectron2's hooks look for them
         self._on_cpu = next(recipe.model.parameters()).device.type == "cpu"
         devices = {"device_ids": None} if self._on_cpu else {}
@@ -114,6 +115,8 @@ class Trainer(TrainerBase):
             )
             if self._console is not None:
                 chain.append(ProgressLine(self._console))
+            if self._on_step is not None:
+                chain.append(TellEveryStep(self._on_step))
         return chain
 
     def resume(self) -> None:

@@ -145,7 +145,7 @@ def effective_fields(
     energy: dict[str, Floats] = {}
     places: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     done = 0
-    with _prepared(model, gates), _outputs(model, layers) as found:
+    with prepared(model, gates), outputs_of(model, layers) as found:
         for batch in inputs:
             image = batch.detach().clone().requires_grad_()
             found.clear()
@@ -236,7 +236,7 @@ def _middle(found: Mapping[str, Tensor], layer: str) -> tuple[Tensor, tuple[int,
 
 
 @contextmanager
-def _outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def outputs_of(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Yields a mapping that holds what layers of these names gave last."""
     found: dict[str, Tensor] = {}
 
@@ -257,7 +257,7 @@ def _outputs(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tens
 
 
 @contextmanager
-def _prepared(model: nn.Module, gates: bool) -> Iterator[None]:
+def prepared(model: nn.Module, gates: bool) -> Iterator[None]:
     """Puts the model into evaluation mode without gradients of its weights, and back after the block."""
     modes = [(module, module.training) for module in model.modules()]
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +374,25 @@ def test_the_progress_line_shows_time_left_loss_rate_and_ap(short_training: Argu
     last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "training" in line][-1]
     for part in ("training", "3/3", "0:00:0", "loss", "lr", "AP"):
         assert part in last
+
+
+def test_a_run_is_watched_step_by_step_and_what_the_watcher_raises_ends_it(
+    short_training: Arguments, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def watch(done: int, total: int, scalars: Mapping[str, float]) -> None:
+        assert scalars["total_loss"] > 0
+        seen.append((done, total))
+        if len(seen) == 2:
+            raise ValueError("enough")
+
+    args = short_training(FASTER)
+    with pytest.raises(ValueError, match="enough"):
+        train.train(args.config_file, args.opts, on_step=watch)
+    assert (tmp_path / "run" / "model_0000001.pth").is_file()
+    train.train(args.config_file, args.opts, resume=True, on_step=watch)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_facts_line() -> None:
