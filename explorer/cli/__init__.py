@@ -6,7 +6,6 @@ Every command takes `--json FILE` (`-` for stdout) and exits with 0, 1 (the work
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -31,13 +30,7 @@ from explorer.cli import (
     zoo,
 )
 from explorer.cli.running import NEGATIVE_VALUES
-
-THIRD_PARTY_NOISE = (
-    r".torch\.jit\.script. is deprecated",
-    r"torch\.meshgrid: in an upcoming release",
-    r"pkg_resources is deprecated as an API",
-)
-"""Warnings from inside detectron2 that its users can do nothing about."""
+from explorer.ui.noise import silence
 
 app = typer.Typer(name="explorer", no_args_is_help=True, add_completion=False)
 
@@ -76,6 +69,5 @@ app.command("app")(page.page)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; `arguments` are the process's own where None."""
-    for message in THIRD_PARTY_NOISE:
-        warnings.filterwarnings("ignore", message)
+    silence()
     app(arguments)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape as html
 
 import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from explorer.engine.stage_costs import StageCost
 from explorer.errors.autopsy import Autopsy
 from explorer.errors.bootstrap import Interval
 from explorer.errors.compare import Comparison, Pair
@@ -48,6 +50,33 @@ class Grid:
         for place, row in enumerate(self.rows):
             table.add_row(*map(escape, row), style="bold" if place in self.sure else None)
         return table
+
+    def _repr_html_(self) -> str:
+        """The same as a table of HTML, for notebooks."""
+        head = "".join(f'<th scope="col">{html(word)}</th>' for word in self.head)
+        lines = []
+        for place, row in enumerate(self.rows):
+            words = [f"<b>{html(word)}</b>" if place in self.sure else html(word) for word in row]
+            lines.append("<tr>" + "".join(f"<td>{word}</td>" for word in words) + "</tr>")
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def cost_grid(costs: Mapping[str, Sequence[StageCost]]) -> Grid:
+    """What each stage of some models costs: parameters, multiplications, memory traffic."""
+    head = ("model", "stage", "parameters, M", "GMAC", "memory traffic, MB", "MAC per byte")
+    rows = tuple(
+        (
+            model,
+            cost.name,
+            f"{cost.params / 1e6:.2f}",
+            f"{cost.gmac:.2f}",
+            f"{cost.traffic_mb:,.0f}",
+            f"{cost.macs_per_byte:.1f}",
+        )
+        for model, own in costs.items()
+        for cost in own
+    )
+    return Grid(head, rows)
 
 
 def size_grid(analyses: Sequence[RunAnalysis], names: Sequence[str] = ("AP",)) -> Grid:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -23,6 +26,27 @@ LAYERS = ("stem", "stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4"
 MOST_MAPS = 8
 
 
+class Maps:
+    """The maps of the last few photos and layers, so that another channel of a map is shown at once."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, bytes, str], FeatureMap] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, detector: Any, image_bgr: Photo, layers: Sequence[str]) -> dict[str, FeatureMap]:
+        """Returns the maps of those of the layers that the detector has."""
+        photo = hashlib.sha256(image_bgr.tobytes()).digest()
+        keys = {layer: (detector.name, photo, layer) for layer in layers}
+        with self._lock:
+            missing = [layer for layer, key in keys.items() if key not in self._known]
+            for layer, found in (_maps(detector, image_bgr, missing) if missing else {}).items():
+                self._known[keys[layer]] = found
+            maps = {layer: self._known[key] for layer, key in keys.items() if key in self._known}
+            while len(self._known) > MOST_MAPS:
+                self._known.popitem(last=False)
+            return maps
+
+
 def show_layers(
     models: Models,
     names: Sequence[str],
@@ -33,6 +57,7 @@ def show_layers(
     channel: int = 0,
     shared: bool = True,
     width_px: int = WIDTH_PX,
+    known: Maps | None = None,
     progress: Progress | None = None,
 ) -> go.Figure:
     """Draws maps of layers of one to four models over the photo, zoom and pan linked.
@@ -46,6 +71,7 @@ def show_layers(
         channel: which one, where one channel is asked for.
         shared: of principal components, turn the models' axes so that like places have like colours.
         width_px: how wide the figure will be.
+        known: where maps are kept from one call to the next.
         progress: called with the share that is done and what is being done.
 
     Raises:
@@ -60,7 +86,8 @@ def show_layers(
     maps: dict[str, FeatureMap] = {}
     for place, name in enumerate(wanted):
         detector = models.get(name, part_of(progress, place, len(wanted), name))
-        maps |= {f"{name} · {layer}": own for layer, own in _maps(detector, image_bgr, layers).items()}
+        found = known.of(detector, image_bgr, layers) if known else _maps(detector, image_bgr, layers)
+        maps |= {f"{name} · {layer}": own for layer, own in found.items()}
     if not maps:
         raise ValueError(f"None of the models has {', '.join(layers)}: choose stages or levels such as p2.")
     if len(maps) > MOST_MAPS:

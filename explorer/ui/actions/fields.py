@@ -96,6 +96,20 @@ def fields_at(
     return fields_over_photo(padded, (x, y), theoretical, measured, title=detector.name, width_px=width_px)
 
 
+def on_photo(detector: Detector, image_bgr: Photo, input_xy: tuple[float, float]) -> tuple[float, float]:
+    """Brings a point of the picture that `fields_at` draws to the photo's pixels; what lies in the padding to its edge.
+
+    Args:
+        detector: the model.
+        image_bgr: the photo.
+        input_xy: in pixels of the network's input.
+    """
+    height, width = image_bgr.shape[:2]
+    rows, columns = detector.model_input.size_for(height, width)
+    x, y = input_xy[0] * width / columns, input_xy[1] * height / rows
+    return min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+
+
 def measured_fields(
     detector: Detector, names: dict[str, str], *, gates: bool = True, progress: Progress | None = None
 ) -> dict[str, EffectiveField]:

@@ -1,0 +1,90 @@
+"""The side-by-side viewer: what one to four models find in one photo, and who sees what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from explorer.ui.actions.compare import SIZES, Comparison, Filters, compare
+from explorer.ui.actions.models import Models
+from explorer.ui.widgets.figure import FigureView
+from explorer.ui.widgets.panel import Panel
+from explorer.ui.widgets.tables import html_table
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_WHOLE = "the whole photo"
+_ROWS = 5
+
+
+class SideBySide(Panel):
+    """Shows a photo once per model with its boxes; zooming one picture moves all.
+
+    The list below has every object that any of them finds, those that only some see first; the arrow keys go through
+    it, and the pictures follow.
+
+    Attributes:
+        score: its `value` is the lowest score shown.
+        sizes: its `value` are the COCO sizes shown.
+        objects: its `value` is the number of the object that is zoomed to, -1 for none.
+        comparison: what was found, at every score; None where it could not be.
+    """
+
+    def __init__(self, models: Models, names: Sequence[str], photo: str | Path, *, lowest_score: float = 0.5) -> None:
+        """Runs the models on the photo.
+
+        Args:
+            models: where detectors are kept.
+            names: one to four.
+            photo: a JPEG, PNG or WebP file.
+            lowest_score: shown at first.
+        """
+        self.comparison: Comparison | None = None
+        self.score = widgets.FloatSlider(
+            lowest_score, min=0.05, max=0.95, step=0.05, description="Score from", layout=widgets.Layout(width="380px")
+        )
+        self.sizes = widgets.SelectMultiple(options=SIZES, value=SIZES, rows=len(SIZES), description="Sizes")
+        self.objects = widgets.Select(
+            options=[(_WHOLE, -1)], rows=_ROWS, description="Zoom to", layout=widgets.Layout(width="560px")
+        )
+        self._counts = widgets.HTML()
+        self.view = FigureView()
+        super().__init__([self.score, self.sizes, self.objects], [self.view, self._counts])
+        with self.at_work("detecting") as progress:
+            self.comparison = compare(models, names, photo, progress)
+        if not self.failed:
+            self._filter()
+        self.when_changed([self.score, self.sizes], self._filter)
+        self.when_changed([self.objects], self.draw)
+
+    @property
+    def filters(self) -> Filters:
+        return Filters(self.score.value, tuple(self.sizes.value))
+
+    def draw(self) -> None:
+        """Draws what the controls say; a control that changes calls it."""
+        if self.comparison is None:
+            return
+        with self.at_work("drawing"):
+            number = -1 if self.objects.value is None else self.objects.value
+            view = self.comparison.view_of(self.filters, number) if number >= 0 else None
+            self.view.show(self.comparison.figure(self.filters, view))
+            rows = self.comparison.counts(self.filters)
+            self._counts.value = html_table(list(rows[0]), [list(row.values()) for row in rows])
+
+    def still(self) -> go.Figure | None:
+        return self.view.still()
+
+    def _filter(self) -> None:
+        self._list_objects()
+        self.draw()
+
+    def _list_objects(self) -> None:
+        rows = self.comparison.who_sees_what(self.filters) if self.comparison else []
+        named = [(f"{row['class']} {row['size, px']} px · {row['found by']}", int(row["#"])) for row in rows]
+        self.objects.options = [(_WHOLE, -1), *named]
+        self.objects.value = -1
