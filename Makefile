@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup repair app test slow check format
+.PHONY: help setup repair app lab test slow check format
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -17,6 +17,9 @@ repair: ## make the environment anew
 
 app: setup ## open the app (GRADIO_SERVER_PORT chooses the port)
 	$(BIN)/python app.py
+
+lab: setup ## open the tutorials in JupyterLab
+	$(BIN)/jupyter lab notebooks
 
 test: setup ## run the tests, without slow, gpu and network ones
 	$(BIN)/python -m pytest

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "").split(",")))
-"""Tests with these markers must run: CI sets `browser,mongo`, so that a skip there is a failure."""
+"""Tests with these markers must run: CI sets `browser,mongo,notebook`, so that a skip there is a failure."""
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,137 @@
+# %% [markdown]
+# # 1 · Meet the backbones
+#
+# **What is VoVNet made of, and what does each part cost?** Everything below is read from live modules or measured
+# here: nothing is copied from a table. VoVNet's claim is that counting multiplications says little about time, because
+# memory has to be moved too. Let us see how far that is so on this machine.
+#
+# Papers: [VoVNet](https://arxiv.org/abs/1904.09730), sections 2 and 3; [CenterMask](https://arxiv.org/abs/1911.06667),
+# section 3.3 (VoVNet-V2).
+
+# %%
+from explorer.ui.widgets import ModelPicker, counting
+
+# %% tags=["parameters"]
+DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
+MODEL = "demo/V-19-slim-dw"  # a detector of the zoo
+SIZE = (480, 640)  # height and width that backbones are measured at
+ROUNDS = 7  # how often each is timed
+
+# %%
+from explorer import load_detector, read_image
+from explorer.backbones.mobilenet import MobileNetV2
+from explorer.backbones.vovnet import VoVNet
+from explorer.engine.stage_costs import stage_costs, stage_seconds, total_cost
+from explorer.figures.costs import cost_shares, rates
+from explorer.figures.osa import osa_block
+from explorer.receptive_field.effective import random_inputs
+from explorer.report.tables import cost_grid
+from explorer.ui.actions.errors import annotated_images
+
+# %% [markdown]
+# ## What can be had here?
+#
+# The models of the zoo. The two demos come with the package; the others download their weights when they are first
+# used.
+
+# %%
+ModelPicker([MODEL])
+
+# %% [markdown]
+# ## What is one-shot aggregation?
+#
+# DenseNet hands every layer's output to all later layers, so that inputs grow and memory is read again and again. An
+# OSA block hands all outputs on **once**, at its end. Here is the first block of stage 4 of VoVNet-V1-39.
+
+# %%
+first = VoVNet("V-39-eSE", ese="none", identity=False)
+osa_block(first.stage4.OSA4_1, "VoVNet-V1-39, the first block of stage 4")
+
+# %% [markdown]
+# Five 3×3 convolutions in a chain, all of the same width: equal numbers of input and output channels need the least
+# memory traffic for a given number of multiplications (VoVNet, section 2.1). The concatenation holds the block's input
+# too, and one 1×1 convolution brings it to the block's width.
+#
+# ## What did V2 add?
+#
+# The second block of the same stage in V2: its input is added to its output (identity mapping), and effective
+# squeeze-excitation gates its channels by one fully connected layer over the pooled map.
+
+# %%
+second = VoVNet("V-39-eSE")
+osa_block(second.stage4.OSA4_2, "VoVNet-V2-39, the second block of stage 4")
+
+# %% [markdown]
+# ## What do identity and eSE cost? Both are switches
+#
+# The same network, with one more switched on in each row.
+
+# %%
+steps = {
+    "V-39, neither (V1)": first,
+    "V-39, identity": VoVNet("V-39-eSE", ese="none"),
+    "V-39, identity and eSE (V2)": second,
+}
+switched = {name: [total_cost(stage_costs(network, SIZE))] for name, network in steps.items()}
+cost_grid(switched)
+
+# %% [markdown]
+# eSE adds millions of parameters and next to no multiplications, since it works on one vector per map; what it moves
+# is the map, which is read once to be pooled and once more to be gated. Identity adds no parameter at all and no
+# multiplication, only traffic. Who counts multiplications alone calls both free.
+#
+# ## Where in the network are parameters, multiplications, traffic and time?
+#
+# *Memory traffic* counts what every operation reads and writes, its weights included, as eager execution does it.
+
+# %%
+variants = {name: VoVNet(f"{name}-eSE") for name in ("V-19", "V-19-slim", "V-19-slim-dw")}
+networks = {**variants, "MobileNetV2": MobileNetV2()}
+image = random_inputs(1, SIZE, batch=1)[0]
+with counting("timing the backbones in interleaved rounds") as count:
+    seconds = stage_seconds(networks, image, rounds=ROUNDS, progress=count)
+costs = {name: stage_costs(network, SIZE) for name, network in networks.items()}
+cost_shares(costs, seconds)
+
+# %% [markdown]
+# Deep stages hold the parameters; the early ones, whose maps are large, move the memory. In V-19, whose convolutions
+# are all full, time is shared out as the multiplications are. In MobileNetV2 and V-19-slim-dw, which are depthwise, it
+# is not: their first stage does a quarter of the multiplications and takes half of the time or more. (Stages of equal
+# stride have one colour; MobileNetV2's first one includes what others call the stem.)
+#
+# ## Why is GMAC not time?
+#
+# Left: the same networks, whole. Right: each of their stages, by how many multiplications it does for each byte that
+# it moves, and how many it gets done in a second.
+
+# %%
+rates(costs, seconds)
+
+# %%
+cost_grid({name: [total_cost(own)] for name, own in costs.items()})
+
+# %% [markdown]
+# On the left, V-19-slim has four times the multiplications of V-19-slim-dw, and nowhere near four times its time. The
+# right side says why: a multiplication costs more where there are few of them for each byte, because the processor
+# waits for memory meanwhile. Neither count alone is time: MobileNetV2 moves nearly as much memory as V-19, and is
+# still faster. But who halves the multiplications of a depthwise stage can expect little of it, and who halves those
+# of a full one about half the time. VoVNet is designed for the right edge of the figure.
+#
+# How much of a detector is its backbone? One photo through the whole model of the zoo:
+
+# %%
+detector = load_detector(MODEL)
+photo = read_image(annotated_images(DATA, 4).file_names[0])
+detector.detect(photo)  # the first call is slower
+timing = detector.detect(photo).timing
+{stage: f"{1000 * taken:.0f} ms" for stage, taken in timing.stages_s.items()}
+
+# %% [markdown]
+# ## What we have shown
+#
+# Depthwise convolution takes away three quarters of the multiplications and none of the memory traffic.
+
+# %%
+light, full = total_cost(costs["V-19-slim-dw"]), total_cost(costs["V-19-slim"])
+assert light.macs < 0.25 * full.macs
+assert light.traffic_mb > full.traffic_mb

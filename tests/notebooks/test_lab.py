@@ -1,0 +1,149 @@
+"""A tutorial in the real JupyterLab, in a real browser: cells run, and the explorer's slider changes its picture."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FEATURES, FIELDS = "02_look_at_features", "03_measure_receptive_fields"
+FEW = {FEATURES: "IMAGES, PHOTO = 2, 1", FIELDS: "IMAGES, PHOTO, INPUTS = 2, 1, 1"}
+"""Tutorials to open, and what their parameter cell says besides."""
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PICTURE = """() => {
+    const plot = [...document.querySelectorAll('.jp-OutputArea .js-plotly-plot')].at(-1);
+    return plot._fullData[0].z.flat ? JSON.stringify([...plot._fullData[0].z].map(row => [...row].slice(0, 20))) : null;
+}"""
+pytestmark = [pytest.mark.browser, pytest.mark.notebook]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """JupyterLab on a folder with the tutorials, with fewer photos."""
+    if importlib.util.find_spec("anywidget") is None:
+        pytest.skip("figures in widgets need anywidget, which is not installed")
+    nbformat = pytest.importorskip("nbformat")
+    folder = tmp_path_factory.mktemp("lab")
+    for name, line in FEW.items():
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = []
+            if "parameters" in cell.metadata.get("tags", []):
+                cell.source += f"\n{line}"
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
+    command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"checkForUpdates": false, "fetchNews": "false"}')
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    log = folder / "log"
+    with log.open("w") as stream:
+        server = subprocess.Popen(command, cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, log.read_text()
+            try:
+                with urllib.request.urlopen(f"{url}api", timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture
+def page(lab: str) -> Iterator[Any]:
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
+        page.external = []
+        page.on("request", lambda request: page.external.append(request.url) if lab not in request.url else None)
+        page.address = lab
+        yield page
+        browser.close()
+
+
+def run_all(page: Any, name: str, label: str) -> Any:
+    """Opens a tutorial, runs all its cells, and returns the widget that has a control of that label."""
+    page.goto(f"{page.address}lab/tree/{name}.ipynb")
+    page.locator(".jp-Notebook").wait_for(timeout=60_000)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    widget = page.locator(".jp-OutputArea-output", has=page.get_by_text(label, exact=True))
+    try:
+        widget.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=240_000)
+    finally:
+        screenshot(page, f"lab-{name[:2]}-ran")
+    widget.scroll_into_view_if_needed()
+    return widget
+
+
+def screenshot(page: Any, name: str) -> None:
+    folder = ROOT / "test-results"
+    folder.mkdir(exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")
+
+
+def test_the_channel_slider_changes_the_picture(page: Any) -> None:
+    explorer = run_all(page, FEATURES, "Channel")
+    before = page.evaluate(PICTURE)
+    assert before
+    handle = explorer.get_by_role("slider").first
+    handle.focus()
+    for _ in range(3):
+        handle.press("ArrowRight")
+    page.wait_for_function(f"before => ({PICTURE})() !== before", arg=before, timeout=30_000)
+    assert explorer.locator(".widget-readout").first.inner_text() == "3"
+    screenshot(page, "lab-explorer")
+    assert not page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count()
+    assert not [url for url in page.external if not url.startswith(("data:", "blob:", "ws:"))]
+
+
+@pytest.mark.slow
+def test_a_click_moves_the_fields_and_a_wrong_choice_is_explained_in_the_widget(page: Any) -> None:
+    clicker = run_all(page, FIELDS, "Squeeze-excitation works")
+    x = clicker.get_by_label("x, px")
+    before = x.input_value()
+    plot = clicker.locator(".js-plotly-plot .nsewdrag").first
+    box = plot.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.wait_for_function("([input, before]) => input.value !== before", arg=[x.element_handle(), before])
+    assert int(x.input_value()) == pytest.approx(160, abs=8)  # a quarter of the photo's 640 px
+    page.wait_for_timeout(2000)
+    screenshot(page, "lab-fields")
+
+    clicker.get_by_role("listbox").first.select_option([])
+    clicker.get_by_role("alert").get_by_text("choose levels").wait_for(timeout=30_000)
