@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from explorer.engine.detector import Detector, load_or_random
 from explorer.engine.modes import NotHereError, Stage, as_input, make_runner, scene
 
-_MULTIPLYING = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _PROCESS = "import sys; from explorer.engine.costs import run_alone; run_alone(sys.argv[1])"
 
 
@@ -25,7 +24,7 @@ class Size:
 
     Attributes:
         parameters_m: of the stage, in millions, frozen norms' constants left out.
-        gmac: multiplications of convolutions and fully connected layers, in thousands of millions, for all images.
+        gmac: multiplications of convolutions and matrix products, in thousands of millions, for all images.
     """
 
     parameters_m: float
@@ -33,33 +32,16 @@ class Size:
 
 
 def measure_size(detector: Detector, inputs: list[dict[str, Any]], stage: Stage) -> Size:
-    """Counts a model's parameters and the multiplications of one call."""
+    """Counts a model's parameters and, as torch counts them, the multiplications of one call."""
     model: Any = detector.model
     part = model.backbone if stage == "backbone" else model
-    counted = 0
-
-    def count(layer: Any, _: object, out: torch.Tensor) -> None:
-        nonlocal counted
-        cells = out.numel() if not isinstance(layer, nn.ConvTranspose2d) else 0
-        if isinstance(layer, nn.Linear):
-            counted += cells * layer.in_features
-        elif isinstance(layer, nn.ConvTranspose2d):
-            steps = layer.stride[0] * layer.stride[1]
-            counted += out.numel() // steps * layer.in_channels * layer.weight[0, 0].numel() // layer.groups
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if stage == "backbone":
+            model.backbone(model.preprocess_image(inputs).tensor)
         else:
-            counted += cells * layer.in_channels // layer.groups * layer.weight[0, 0].numel()
-
-    handles = [layer.register_forward_hook(count) for layer in part.modules() if isinstance(layer, _MULTIPLYING)]
-    try:
-        with torch.no_grad():
-            if stage == "backbone":
-                model.backbone(model.preprocess_image(inputs).tensor)
-            else:
-                model(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return Size(sum(parameter.numel() for parameter in part.parameters()) / 1e6, counted / 1e9)
+            model(inputs)
+    parameters = sum(parameter.numel() for parameter in part.parameters())
+    return Size(parameters / 1e6, counter.get_total_flops() / 2e9)  # a multiplication comes with an addition
 
 
 def peak_memory_mb(model: str, mode: str, size: tuple[int, int], stage: Stage, batch: int = 1) -> float | None:
