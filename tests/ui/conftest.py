@@ -77,7 +77,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Zoo:
     }
     loaded: list[tuple[str, float]] = []
 
-    def load(name: str, *, lowest_score: float, progress: object) -> FakeDetector:
+    def load(name: str, *, lowest_score: float, engine: str, progress: object) -> FakeDetector:
         loaded.append((name, lowest_score))
         return fakes[name]
 

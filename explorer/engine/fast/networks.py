@@ -22,6 +22,11 @@ Network = Callable[[Tensor], tuple[Tensor, ...]]
 """A tensor in, a tuple of tensors out."""
 
 
+_KEPT: list[Any] = []
+"""OpenVINO's compiled models stay until the process ends: letting one go (2026.4, Python 3.11) spoils the interpreter's
+memory, which crashes it in some other place soon after. Who loads many models in one process takes another engine."""
+
+
 class NotFastError(RuntimeError):
     """A network cannot be made ready this way here, or gives other results."""
 
@@ -88,6 +93,7 @@ def openvino_model(module: nn.Module, sample: Tensor) -> Any:
         decoder = TorchScriptPythonDecoder(traced(module, sample), example_input=sample)
         loaded = frontend.load(decoder)  # refers to the decoder, and does not keep it
         model = frontend.convert(loaded)
+        del loaded  # before the decoder goes
     except Exception as error:
         raise NotFastError(f"OpenVINO cannot convert it ({type(error).__name__})") from error
     node = model.inputs[0].get_node()
@@ -138,6 +144,7 @@ class OpenVinoNetwork:
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
         self._outputs = len(compiled.outputs)
+        _KEPT.append((compiled, self._request))
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         x = x.float().permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x.float().contiguous()

@@ -106,7 +106,8 @@ class Models:
     def _load(self, name: str, progress: Counter | None) -> Detector:
         from explorer.engine.detector import load_detector
 
-        return load_detector(name, lowest_score=LOWEST_SCORE, progress=progress)
+        # not OpenVINO, whose models would stay in memory when they are evicted here
+        return load_detector(name, lowest_score=LOWEST_SCORE, engine="torch", progress=progress)
 
     def _keep(self, name: str, detector: Detector) -> Detector:
         with self._lock:
