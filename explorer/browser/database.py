@@ -31,6 +31,9 @@ def connect() -> Any:
     if "FIFTYONE_DO_NOT_TRACK" not in os.environ and not _says_about_tracking():
         os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
     os.environ.setdefault("FIFTYONE_LOGGING_DESTINATION", "stderr")  # results go to standard output
+    if "FIFTYONE_DATABASE_URI" not in os.environ:
+        # its own MongoDB is what it is: no notice on every start that it will be too old one day
+        os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
     import fiftyone
 
     uri = fiftyone.config.database_uri
