@@ -50,4 +50,14 @@ def _torchrun_group(*, on_gpu: bool) -> Iterator[None]:
         comm.create_local_process_group(local_size)
         yield
     finally:
-        dist.destroy_process_group()
+        leave_group()
+
+
+def leave_group() -> None:
+    """Ends this process's part in the group of processes; its threads have ended when this returns.
+
+    detectron2 keeps the group in a cache. Were it still there when Python ends, Gloo's threads would end in the middle
+    of their work, which now and then aborts the process ("terminate called without an active exception").
+    """
+    comm._get_global_gloo_group.cache_clear()  # there is no public way
+    dist.destroy_process_group()

@@ -21,6 +21,7 @@ from explorer.config import load_config
 from explorer.data.coco import register_coco
 from explorer.data.panoptic import read_labels
 from explorer.engine.evaluate import evaluate
+from explorer.engine.launch import leave_group
 
 
 class Perturbed(nn.Module):
@@ -77,7 +78,7 @@ def main(rank: str, processes: str, out: str, *sources: str) -> None:
             (folder / "figures.json").write_text(json.dumps(found))
         else:
             assert not found
-    dist.destroy_process_group()
+    leave_group()
 
 
 if __name__ == "__main__":
