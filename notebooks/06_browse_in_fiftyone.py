@@ -25,8 +25,8 @@ from explorer.browser.build import build
 from explorer.browser.database import connect
 from explorer.browser.export import write_corrected
 from explorer.browser.runs import as_runs
-from explorer.browser.serve import ADDRESS, free_port
-from explorer.browser.views import AS_USED, save_views, small_misses
+from explorer.browser.serve import show
+from explorer.browser.views import save_views, small_misses
 from explorer.data.aerial import make_aerial
 from explorer.errors.runs import read_truth
 from explorer.report.tables import Grid
@@ -38,7 +38,7 @@ from explorer.report.tables import Grid
 # evaluate`, and their runs kept; what is in the database already is not written again.
 
 # %%
-fiftyone = connect()
+connect()
 if not DATA:
     make_aerial(f"{OUT}/browse-{IMAGES}", images=IMAGES, seed=31, workers=1)
 data = DATA or f"{OUT}/browse-{IMAGES}:val"
@@ -73,8 +73,7 @@ figure.update_yaxes(autorange="reversed").update_xaxes(title="objects in the vie
 
 # %%
 if APP:
-    session = fiftyone.launch_app(dataset, view=views[AS_USED], port=free_port(None), address=ADDRESS, auto=False)
-    session.show(height=700)
+    session = show(dataset)
 
 # %% [markdown]
 # ## How is a label corrected?

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Generator
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -54,3 +61,79 @@ def deterministic_weights(shared: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium; for one module, since Playwright leaves an event loop running that others run into."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port of this machine on which nothing listens."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+Serving = Callable[..., AbstractContextManager["subprocess.Popen[bytes]"]]
+
+
+@pytest.fixture(scope="session")
+def serving() -> Serving:
+    """Runs a server until it answers, gives its process, and ends it."""
+
+    @contextmanager
+    def serve(
+        command: Sequence[str], url: str, log: Path, env: Mapping[str, str], cwd: Path = ROOT, patience_s: float = 120
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        with log.open("w") as stream:
+            server = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=os.environ | env,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + patience_s
+        try:
+            while True:
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, f"no answer in {patience_s} s\n{log.read_text()}"
+                try:
+                    with urllib.request.urlopen(url, timeout=5):
+                        break
+                except OSError:
+                    time.sleep(0.1)
+            yield server
+        finally:
+            server.terminate()
+            server.wait(60)
+
+    return serve

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from explorer.browser.views import AS_USED, WORKSPACE
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 5151
+PATIENCE_S = 60
+"""How long the App may take to answer a notebook."""
 PLUGIN = Path(__file__).parent / "plugin"
 
 
@@ -57,15 +60,35 @@ def serve(dataset: Any, *, port: int | None, browser: bool, on_start: Callable[[
     Raises:
         OSError: the port is taken.
     """
-    import fiftyone as fo
-
     port = free_port(port)
-    view = dataset.load_saved_view(AS_USED) if dataset.has_saved_view(AS_USED) else None
     spaces = dataset.load_workspace(WORKSPACE) if dataset.has_workspace(WORKSPACE) else None
-    logging.getLogger("fiftyone").setLevel(logging.WARNING)  # its greeting would bury the address
-    session = fo.launch_app(dataset, view=view, spaces=spaces, port=port, address=ADDRESS, remote=not browser)
+    session = _launch(dataset, port, spaces=spaces, remote=not browser)
     on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
     try:
         session.wait(-1)
     except KeyboardInterrupt:
         session.close()
+
+
+def show(dataset: Any, *, height_px: int = 700) -> Any:
+    """Shows a data set in the App below a notebook's cell, and returns FiftyOne's session, which can be steered."""
+    session = _launch(dataset, free_port(None), auto=False)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            session.show(height=height_px)
+        except RuntimeError:  # its server is not up yet; FiftyOne goes on trying
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return session
+
+
+def _launch(dataset: Any, port: int, **options: Any) -> Any:
+    import fiftyone as fo
+
+    logging.getLogger("fiftyone").setLevel(logging.WARNING)  # its greeting would bury the address
+    logging.getLogger("fiftyone.core.config").setLevel(logging.ERROR)  # warns of settings that FiftyOne itself made
+    view = dataset.load_saved_view(AS_USED) if dataset.has_saved_view(AS_USED) else None
+    return fo.launch_app(dataset, view=view, port=port, address=ADDRESS, **options)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -20,15 +17,6 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 RUNS = ("demo_V_19_slim_dw", "demo_MobileNetV2")
 FOUND_COLOR = (255, 140, 26)
 """Of the first run's boxes."""
@@ -36,53 +24,38 @@ pytestmark = [pytest.mark.browser, pytest.mark.mongo, pytest.mark.filterwarnings
 
 
 @pytest.fixture(scope="module")
-def app(database: dict[str, str], fiftyone: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app(
+    database: dict[str, str],
+    fiftyone: ModuleType,
+    serving: Callable[..., Any],
+    free_port: Callable[[], int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
     """`explorer browse` on a few aerial scenes and two models of the zoo; yields its address."""
     folder = tmp_path_factory.mktemp("app")
     environment = os.environ | database | {"EXPLORER_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     make = [sys.executable, "-m", "explorer", "data", "make", "aerial", str(folder / "aerial"), "--images", "8"]
     subprocess.run(make, env=environment, check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "explorer", "browse", f"{folder / 'aerial'}:val"]
     command += ["demo/V-19-slim-dw", "demo/MobileNetV2", "--no-browser", "--port", str(port)]
-    log = folder / "log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + 300
-        while f"-> http://127.0.0.1:{port}" not in log.read_text():
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.5)
+    with serving(command, f"http://127.0.0.1:{port}/", folder / "log", environment, patience_s=300):
         yield f"http://127.0.0.1:{port}/datasets/aerial-val"
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 @pytest.fixture(scope="module")
-def page(app: str) -> Iterator[Any]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        page.set_default_timeout(90_000)
-        page.route("**/*", lambda route: route.continue_() if is_own(route.request.url) else route.abort())
-        page.goto(app)
-        page.get_by_text("AP by object size").wait_for()
-        advertisement = page.get_by_text("Dismiss", exact=True)
-        page.add_locator_handler(advertisement, lambda button: button.click())  # it comes when it likes
-        with contextlib.suppress(sync_api.TimeoutError):
-            advertisement.click(timeout=10_000)
-        yield page
-        browser.close()
+def page(app: str, browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1500, "height": 950})
+    page.set_default_timeout(90_000)
+    page.route("**/*", lambda route: route.continue_() if is_own(route.request.url) else route.abort())
+    page.goto(app)
+    page.get_by_text("AP by object size").wait_for()
+    advertisement = page.get_by_text("Dismiss", exact=True)
+    page.add_locator_handler(advertisement, lambda button: button.click())  # it comes when it likes
+    with contextlib.suppress(pytest.importorskip("playwright.sync_api").TimeoutError):
+        advertisement.click(timeout=10_000)
+    yield page
+    page.close()
 
 
 def is_own(url: str) -> bool:

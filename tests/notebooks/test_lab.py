@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import socket
-import subprocess
+import re
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FEATURES, FIELDS = "02_look_at_features", "03_measure_receptive_fields"
-FEW = {FEATURES: "IMAGES, PHOTO = 2, 1", FIELDS: "IMAGES, PHOTO, INPUTS = 2, 1, 1"}
+FEATURES, FIELDS, APP = "02_look_at_features", "03_measure_receptive_fields", "06_browse_in_fiftyone"
+FEW = {FEATURES: "IMAGES, PHOTO = 2, 1", FIELDS: "IMAGES, PHOTO, INPUTS = 2, 1, 1", APP: "IMAGES = 4"}
 """Tutorials to open, and what their parameter cell says besides."""
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PICTURE = """() => {
     const plot = [...document.querySelectorAll('.jp-OutputArea .js-plotly-plot')].at(-1);
     return plot._fullData[0].z.flat ? JSON.stringify([...plot._fullData[0].z].map(row => [...row].slice(0, 20))) : null;
@@ -37,7 +24,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.notebook]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def lab(
+    serving: Callable[..., Any], free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """JupyterLab on a folder with the tutorials, with fewer photos."""
     if importlib.util.find_spec("anywidget") is None:
         pytest.skip("figures in widgets need anywidget, which is not installed")
@@ -51,62 +40,43 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             if "parameters" in cell.metadata.get("tags", []):
                 cell.source += f"\n{line}"
         nbformat.write(notebook, folder / f"{name}.ipynb")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text('{"checkForUpdates": false, "fetchNews": "false"}')
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    env = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     env |= {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
-    log = folder / "log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(command, cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT)
+    env |= {"FIFTYONE_DATABASE_DIR": str(folder / "database"), "FIFTYONE_CONFIG_PATH": str(folder / "fiftyone.json")}
     url = f"http://127.0.0.1:{port}/"
-    try:
-        for _ in range(600):
-            assert server.poll() is None, log.read_text()
-            try:
-                with urllib.request.urlopen(f"{url}api", timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.2)
+    with serving(command, f"{url}api", folder / "log", env, cwd=folder):
         yield url
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @pytest.fixture
-def page(lab: str) -> Iterator[Any]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1100})
-        page.external = []
-        page.on("request", lambda request: page.external.append(request.url) if lab not in request.url else None)
-        page.address = lab
-        yield page
-        browser.close()
+def page(lab: str, browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1400, "height": 1100})
+    page.external = []
+    page.on("request", lambda request: page.external.append(request.url) if lab not in request.url else None)
+    page.address = lab
+    yield page
+    page.close()
 
 
-def run_all(page: Any, name: str, label: str) -> Any:
-    """Opens a tutorial, runs all its cells, and returns the widget that has a control of that label."""
+def run_all(page: Any, name: str) -> None:
+    """Opens a tutorial and starts all its cells."""
     page.goto(f"{page.address}lab/tree/{name}.ipynb")
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def widget_with(page: Any, label: str) -> Any:
+    """Waits for the widget that has a control of that label, and returns it."""
     widget = page.locator(".jp-OutputArea-output", has=page.get_by_text(label, exact=True))
-    try:
-        widget.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=240_000)
-    finally:
-        screenshot(page, f"lab-{name[:2]}-ran")
+    widget.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=240_000)
     widget.scroll_into_view_if_needed()
     return widget
 
@@ -118,7 +88,8 @@ def screenshot(page: Any, name: str) -> None:
 
 
 def test_the_channel_slider_changes_the_picture(page: Any) -> None:
-    explorer = run_all(page, FEATURES, "Channel")
+    run_all(page, FEATURES)
+    explorer = widget_with(page, "Channel")
     before = page.evaluate(PICTURE)
     assert before
     handle = explorer.get_by_role("slider").first
@@ -134,7 +105,8 @@ def test_the_channel_slider_changes_the_picture(page: Any) -> None:
 
 @pytest.mark.slow
 def test_a_click_moves_the_fields_and_a_wrong_choice_is_explained_in_the_widget(page: Any) -> None:
-    clicker = run_all(page, FIELDS, "Squeeze-excitation works")
+    run_all(page, FIELDS)
+    clicker = widget_with(page, "Squeeze-excitation works")
     x = clicker.get_by_label("x, px")
     before = x.input_value()
     plot = clicker.locator(".js-plotly-plot .nsewdrag").first
@@ -147,3 +119,25 @@ def test_a_click_moves_the_fields_and_a_wrong_choice_is_explained_in_the_widget(
 
     clicker.get_by_role("listbox").first.select_option([])
     clicker.get_by_role("alert").get_by_text("choose levels").wait_for(timeout=30_000)
+
+
+@pytest.mark.slow
+@pytest.mark.mongo
+def test_fiftyone_opens_inside_the_notebook(page: Any) -> None:
+    pytest.importorskip("explorer.browser")
+    run_all(page, APP)
+    last = page.locator(".jp-OutputArea-output", has_text=re.compile(r"\d+ objects are found by"))
+    app = page.frame_locator(".jp-OutputArea-output iframe")
+    try:
+        last.wait_for(state="attached", timeout=240_000)  # JupyterLab draws only cells in sight
+        page.locator(".jp-OutputArea-output iframe").scroll_into_view_if_needed()
+        app.locator("[data-cy=entry-counts]").get_by_text("4 samples", exact=True).wait_for(timeout=60_000)
+        for field in ("ground_truth", "demo_V_19_slim_dw", "demo_MobileNetV2"):
+            app.get_by_text(field, exact=True).locator("visible=true").first.wait_for()
+        page.wait_for_timeout(2000)
+    except Exception as error:
+        shown = page.locator(".jp-OutputArea-output").all_inner_texts()
+        raise AssertionError("\n".join(shown)) from error
+    finally:
+        screenshot(page, "lab-fiftyone")
+    assert "App config option" not in page.content()  # FiftyOne's complaint about settings that nobody made

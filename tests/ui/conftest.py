@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,46 +121,36 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(serve_page: ServePage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page on a free port, with caches of its own."""
-    with _serving(tmp_path_factory.mktemp("app")) as server:
+    with serve_page(tmp_path_factory.mktemp("app")) as server:
         yield server
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path) -> Iterator[Served]:
+def fresh_server(serve_page: ServePage, tmp_path: Path) -> Iterator[Served]:
     """A server for one test alone."""
-    with _serving(tmp_path) as server:
+    with serve_page(tmp_path) as server:
         yield server
 
 
-@contextmanager
-def _serving(folder: Path) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    caches = {"GRADIO_TEMP_DIR": str(folder / "uploads"), "EXPLORER_CACHE": str(folder / "cache")}
-    log, url, start = folder / "log", f"http://127.0.0.1:{port}/", time.perf_counter()
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env={**os.environ, **caches, "GRADIO_SERVER_PORT": str(port)},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        for _ in range(600):
-            assert process.poll() is None, log.read_text()
-            try:
-                with urllib.request.urlopen(url, timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.1)
-        yield Served(url, process, log, time.perf_counter() - start)
-    finally:
-        process.terminate()
-        process.wait(10)
+ServePage = Callable[[Path], AbstractContextManager[Served]]
+
+
+@pytest.fixture(scope="session")
+def serve_page(serving: Callable[..., Any], free_port: Callable[[], int]) -> ServePage:
+    """Runs `python app.py` with caches in a folder."""
+
+    @contextmanager
+    def serve(folder: Path) -> Iterator[Served]:
+        port, start = free_port(), time.perf_counter()
+        env = {"GRADIO_TEMP_DIR": str(folder / "uploads"), "EXPLORER_CACHE": str(folder / "cache")}
+        env["GRADIO_SERVER_PORT"] = str(port)
+        log, url = folder / "log", f"http://127.0.0.1:{port}/"
+        with serving([sys.executable, "app.py"], url, log, env) as process:
+            yield Served(url, process, log, time.perf_counter() - start)
+
+    return serve
 
 
 @pytest.fixture(scope="session")
@@ -177,32 +163,6 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     example = next(one for one in examples() if one.caption == "motorcycle")
     cv2.imwrite(str(path), example.read()[:, :, ::-1])
     return path
-
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium; for one module, since Playwright leaves an event loop running that others run into."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Visit:
