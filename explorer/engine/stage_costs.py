@@ -25,6 +25,7 @@ from torch.utils.flop_counter import flop_registry
 
 from explorer.backbones.mobilenet import MobileNetV2
 from explorer.engine.benchmark import interleaved
+from explorer.receptive_field.theoretical import evaluating
 
 REST = "rest"
 """What runs outside all stages: of a backbone with FPN, the pyramid."""
@@ -100,7 +101,7 @@ def stage_costs(
     """
     parts = stages if stages is not None else stages_of(backbone)
     counter = _Counter()
-    with _evaluating(backbone), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with evaluating(backbone), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         image = torch.empty(1, channels, *size)
         with _inside(parts, counter.enter, counter.leave), counter:
             backbone(image)
@@ -144,7 +145,7 @@ def stage_seconds(
         stack.enter_context(torch.no_grad())
         calls: dict[str, Callable[[], object]] = {}
         for name, backbone in backbones.items():
-            stack.enter_context(_evaluating(backbone))
+            stack.enter_context(evaluating(backbone))
             watch = _Stopwatch(backbone, stages_of(backbone), clock)
             calls[name] = lambda own=found[name], run=watch: own.append(run(image))  # type: ignore[misc]
         interleaved(calls, rounds=rounds, progress=progress)
@@ -225,15 +226,3 @@ def _inside(stages: Stages, enter: Callable[[str], Any], leave: Callable[[str], 
                 after = module.register_forward_hook(lambda *_, own=name: leave(own) and None, always_call=True)
                 handles.callback(after.remove)
         yield
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Puts a model into evaluation mode inside the block, and each module back into its own after it."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

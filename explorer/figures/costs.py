@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +11,8 @@ from plotly.subplots import make_subplots
 
 from explorer.engine.draw import class_color
 from explorer.engine.stage_costs import StageCost
+from explorer.figures.style import FAINT, LAYOUT
 
-_INK = "#808080"  # reads on white and on black
-_FAINT = "rgba(128,128,128,0.25)"
-_LAYOUT: dict[str, Any] = {
-    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "hoverlabel": {"font_size": 13},
-}
 _DECADES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
 _PATTERNS = ("", "/", "\\", "x", ".", "-", "+")
 
@@ -72,7 +64,7 @@ def cost_shares(
     figure.update_xaxes(range=[0, 100], showgrid=False, ticksuffix=" %")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_layout(
-        _LAYOUT,
+        LAYOUT,
         barmode="stack",
         bargap=0.25,
         height=80 + 190 * len(costs),
@@ -128,14 +120,14 @@ def rates(
         )
         figure.add_trace(whole, row=1, col=1)
         figure.add_trace(stages, row=1, col=2)
-    figure.update_xaxes(gridcolor=_FAINT, zeroline=False)
-    figure.update_yaxes(gridcolor=_FAINT, zeroline=False)
+    figure.update_xaxes(gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(gridcolor=FAINT, zeroline=False)
     figure.update_xaxes(title="GMAC", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="ms per image", rangemode="tozero", row=1, col=1)
     figure.update_xaxes(title="multiplications per byte moved", type="log", tickvals=_DECADES, row=1, col=2)
     figure.update_yaxes(title="GMAC per second", type="log", tickvals=_DECADES, row=1, col=2)
     legend = {"orientation": "h", "y": 1.12, "yanchor": "bottom"}
-    figure.update_layout(_LAYOUT, height=420, legend=legend, margin={"l": 60, "r": 20, "t": 80, "b": 50})
+    figure.update_layout(LAYOUT, height=420, legend=legend, margin={"l": 60, "r": 20, "t": 80, "b": 50})
     return figure
 
 

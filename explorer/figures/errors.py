@@ -20,15 +20,10 @@ from explorer.errors.oracles import SizeGains
 from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ERRORS, ErrorType
 from explorer.errors.verdicts import Verdict
+from explorer.figures.style import FAINT, INK, LAYOUT
 from explorer.figures.words import plain
 
-_INK = "#808080"  # reads on white and on black
-_FAINT = "rgba(128,128,128,0.25)"
-_LAYOUT: dict[str, Any] = {
-    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "hoverlabel": {"font_size": 13},
+_LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 40, "b": 60},
 }
 _OVER_PLOT = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
@@ -94,7 +89,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
         )
     edge = sum(bins[place] in COCO_BINS for place in shown) - 0.5
     if 0 < edge < len(shown) - 1:
-        drawn.add_vline(edge, line={"color": _FAINT, "dash": "dot"})
+        drawn.add_vline(edge, line={"color": FAINT, "dash": "dot"})
     drawn.update_xaxes(
         tickvals=list(range(len(shown))),
         ticktext=labels,
@@ -105,7 +100,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
         zeroline=False,
     )
     title = f"{figure}, percent, with {100 * confidence:g} % interval"
-    drawn.update_yaxes(title=title, rangemode="tozero", gridcolor=_FAINT, zerolinecolor=_FAINT)
+    drawn.update_yaxes(title=title, rangemode="tozero", gridcolor=FAINT, zerolinecolor=FAINT)
     drawn.update_layout(_LAYOUT, height=420, legend=_OVER_PLOT, showlegend=len(runs) > 1)
     return drawn
 
@@ -151,7 +146,7 @@ def error_types(runs: Mapping[str, Sequence[SizeGains]], *, columns: int = 4) ->
             )
             figure.add_trace(bar, row=place // columns + 1, col=place % columns + 1)
     figure.update_xaxes(tickangle=0)
-    figure.update_yaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
+    figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
     figure.update_yaxes(title="ΔAP50 if mended, points", col=1)
     legend = _OVER_PLOT | {"y": 1 + 0.1 / rows}
     margin = {"l": 60, "t": 80}
@@ -191,7 +186,7 @@ def autopsy_sankey(groups: Sequence[SizeGroup], *, font_px: int = 13) -> go.Figu
         f"{_SHORT.get(verdict, verdict.label)} {sum(group.counts[verdict] for group in shown):,}" for verdict in leaves
     ]
     colors = [_rgb(_SIZE_COLORS[place % 3]) for place in range(len(shown))]
-    colors += [_rgb(_GROUP_COLORS[name]) for name in names] + [_INK] * len(leaves)
+    colors += [_rgb(_GROUP_COLORS[name]) for name in names] + [INK] * len(leaves)
     drawn = [link for link in links if link[2]]
     figure = go.Figure(
         go.Sankey(
@@ -202,7 +197,7 @@ def autopsy_sankey(groups: Sequence[SizeGroup], *, font_px: int = 13) -> go.Figu
                 "value": [value for _, _, value, _ in drawn],
                 "color": [_rgb(color, 0.35) for _, _, _, color in drawn],
             },
-            textfont={"color": _INK, "size": font_px, "shadow": "none"},
+            textfont={"color": INK, "size": font_px, "shadow": "none"},
         )
     )
     figure.update_layout(_LAYOUT, height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10})
@@ -247,7 +242,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
         )
     )
     for point, line in zip((comparison.points[given.a], comparison.points[given.b]), ("vline", "hline"), strict=True):
-        getattr(figure, f"add_{line}")(point.score, line={"color": _INK, "width": 1, "dash": "dash"})
+        getattr(figure, f"add_{line}")(point.score, line={"color": INK, "width": 1, "dash": "dash"})
     low, high = -0.1, 1.1  # room for the words beside the points
     for text, place, anchor in (
         (f"only {names[0]}", (high, low), ("right", "bottom")),
@@ -257,8 +252,8 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
         figure.add_annotation(
             text=text, x=place[0], y=place[1], xanchor=anchor[0], yanchor=anchor[1], showarrow=False, font={"size": 14}
         )
-    figure.update_xaxes(title=f"score of {names[0]}", range=[low, high], gridcolor=_FAINT, zeroline=False)
-    figure.update_yaxes(title=f"score of {names[1]}", range=[low, high], gridcolor=_FAINT, zeroline=False)
+    figure.update_xaxes(title=f"score of {names[0]}", range=[low, high], gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(title=f"score of {names[1]}", range=[low, high], gridcolor=FAINT, zeroline=False)
     figure.update_layout(_LAYOUT, height=560)
     return figure
 

@@ -17,10 +17,10 @@ from explorer.features.maps import RankedChannel, channel, value_range
 from explorer.features.usage import LayerUsage
 from explorer.figures.photo import backdrop
 from explorer.figures.pictures import COLORS, check_photo
+from explorer.figures.style import INK
 from explorer.figures.words import plain
 from explorer.types import FeatureMap, Frame, MapView
 
-_INK = "#808080"  # reads on white and on black
 _TILE_CELLS = 240  # a tile of the grid is no wider on a page; finer cells only make the page heavier
 _WIDTH_PX = 800
 _NARROW_PX = 500
@@ -237,7 +237,7 @@ def _lay_out(figure: go.Figure, frame: Frame, rows: int, columns: int, notes: Se
 
 def _style() -> dict[str, Any]:
     return {
-        "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 12},
+        "font": {"color": INK, "family": "system-ui, sans-serif", "size": 12},
         "plot_bgcolor": "rgba(0,0,0,0)",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "hoverlabel": {"font_size": 13},

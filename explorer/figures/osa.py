@@ -9,14 +9,11 @@ from torch import nn
 
 from explorer.backbones.blocks import OSABlock
 from explorer.engine.draw import class_color
+from explorer.figures.style import INK, LAYOUT
 
-_INK = "#808080"  # reads on white and on black
 _MAIN, _SIDE = 0.0, 1.0  # rows: the chain, and the line that leads to the concatenation
 _ADDED = -1.0
-_LAYOUT: dict[str, Any] = {
-    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "paper_bgcolor": "rgba(0,0,0,0)",
+_LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 10, "r": 10, "t": 40, "b": 10},
 }
 
@@ -85,7 +82,7 @@ def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
 
 def _line(figure: go.Figure, points: list[tuple[float, float]]) -> None:
     x, y = zip(*points, strict=True)
-    line = {"color": _INK, "width": 1.5}
+    line = {"color": INK, "width": 1.5}
     figure.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip"))
 
 
@@ -101,7 +98,7 @@ def _arrow(figure: go.Figure, start: tuple[float, float], end: tuple[float, floa
         ayref="y",
         text="",
         arrowhead=2,
-        arrowcolor=_INK,
+        arrowcolor=INK,
         arrowwidth=1.5,
         standoff=26,
     )

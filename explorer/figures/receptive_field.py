@@ -11,15 +11,11 @@ import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
+from explorer.figures.style import FAINT, INK, LAYOUT
 from explorer.receptive_field.effective import EffectiveField
 from explorer.receptive_field.theoretical import ReceptiveField
 
-_INK = "#808080"  # reads on white and on black
-_FAINT = "rgba(128,128,128,0.25)"
-_LAYOUT: dict[str, Any] = {
-    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "paper_bgcolor": "rgba(0,0,0,0)",
+_LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
 }
@@ -157,8 +153,8 @@ def fields_against_objects(
                     y=np.log2(sides),
                     side="both",
                     width=0.8,
-                    line={"color": _INK, "width": 1},
-                    fillcolor=_FAINT,
+                    line={"color": INK, "width": 1},
+                    fillcolor=FAINT,
                     points=False,
                     name="objects",
                     legendgroup="objects",
@@ -177,7 +173,7 @@ def fields_against_objects(
     ticks = list(range(2, 13))
     figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=levels, showgrid=False, zeroline=False)
     figure.update_yaxes(
-        tickvals=ticks, ticktext=[2**tick for tick in ticks], title="side, px of the input", gridcolor=_FAINT
+        tickvals=ticks, ticktext=[2**tick for tick in ticks], title="side, px of the input", gridcolor=FAINT
     )
     figure.update_layout(_LAYOUT, height=480)
     return figure

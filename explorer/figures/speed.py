@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
+from explorer.figures.style import FAINT, INK, LAYOUT
 
-_INK = "#808080"  # reads on white and on black
-_FAINT = "rgba(128,128,128,0.25)"
-_LAYOUT: dict[str, Any] = {
-    "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "hoverlabel": {"font_size": 13},
-}
 _FAMILIES = (
     ("VoVNet", ("V",), 4, "circle"),
     ("ResNet, ResNeXt", ("R", "X"), 5, "square"),
@@ -62,7 +54,7 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
             x=[1000 * point.seconds for point in best],
             y=[point.ap for point in best],
             mode="lines",
-            line={"color": _INK, "width": 1.5, "dash": "dot", "shape": "hv"},
+            line={"color": INK, "width": 1.5, "dash": "dot", "shape": "hv"},
             name="none is faster and better",
             hoverinfo="skip",
         )
@@ -83,10 +75,10 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
                 )
             )
     slowest = 1000 * max(point.seconds for point in points)
-    figure.update_xaxes(title=f"ms per image on {machine}", range=[0, 1.15 * slowest], gridcolor=_FAINT, zeroline=False)
-    figure.update_yaxes(title=accuracy, gridcolor=_FAINT, zeroline=False)
+    figure.update_xaxes(title=f"ms per image on {machine}", range=[0, 1.15 * slowest], gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(title=accuracy, gridcolor=FAINT, zeroline=False)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(_LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})
+    figure.update_layout(LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})
     return figure
 
 
@@ -130,9 +122,9 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
                 hoverinfo="skip",
             )
         )
-    figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=_FAINT)
+    figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=FAINT)
     ends = [-0.6, len(names) - 0.3]
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=ends, gridcolor=_FAINT)
+    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=ends, gridcolor=FAINT)
     height = 120 + 70 * len(names)
-    figure.update_layout(_LAYOUT, height=height, showlegend=False, margin={"l": 170, "r": 20, "t": 20, "b": 50})
+    figure.update_layout(LAYOUT, height=height, showlegend=False, margin={"l": 170, "r": 20, "t": 20, "b": 50})
     return figure

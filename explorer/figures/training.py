@@ -8,9 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
+from explorer.figures.style import FAINT, INK
 
-_INK = "#808080"  # reads on white and on black
-_FAINT = "rgba(128,128,128,0.25)"
 _LOSSES = {
     "total_loss": "all",
     "loss_rpn_cls": "RPN: object or not",
@@ -51,10 +50,10 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], *, parts:
                     hovertemplate="%{y:.3g}",
                 )
             )
-    figure.update_xaxes(title="iteration", gridcolor=_FAINT, zeroline=False)
-    figure.update_yaxes(title="loss", rangemode="tozero", gridcolor=_FAINT, zeroline=False)
+    figure.update_xaxes(title="iteration", gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(title="loss", rangemode="tozero", gridcolor=FAINT, zeroline=False)
     layout: dict[str, Any] = {
-        "font": {"color": _INK, "family": "system-ui, sans-serif", "size": 13},
+        "font": {"color": INK, "family": "system-ui, sans-serif", "size": 13},
         "plot_bgcolor": "rgba(0,0,0,0)",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},

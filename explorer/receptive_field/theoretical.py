@@ -189,7 +189,7 @@ def _follow(
     make_input: Callable[[Tensor], Any] | None,
 ) -> dict[str, ReceptiveField]:
     fields: dict[str, ReceptiveField] = {}
-    with _evaluating(model), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+    with evaluating(model), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         image = torch.empty(1, channels, *size)
         tracer = _Tracer(image, ignore_global)
 
@@ -278,7 +278,7 @@ def _span(seen: Bools) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Puts the model into evaluation mode inside the block, and each module back into its own after it."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

@@ -1,0 +1,17 @@
+"""What all figures share: they read on white and on black, and stand in pages without a frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+INK = "#808080"
+"""Of words and lines: reads on white and on black."""
+FAINT = "rgba(128,128,128,0.25)"
+"""Of grids."""
+LAYOUT: dict[str, Any] = {
+    "font": {"color": INK, "family": "system-ui, sans-serif", "size": 13},
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "hoverlabel": {"font_size": 13},
+}
+"""For `figure.update_layout`."""
