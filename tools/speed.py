@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -33,12 +34,10 @@ from explorer.engine.fast.networks import TorchNetwork, prepare
 from explorer.engine.modes import Stage
 from explorer.engine.speed import Found, benchmark
 from explorer.figures.export import write_figure
-from explorer.figures.speed import SpeedPoint, speed_against_accuracy
-from explorer.report.speed import speed_document
+from explorer.report.speed import RECORDED, recorded_pareto, speed_document
 from explorer.zoo.registry import ZooEntry, entries
 
-ROOT = Path(__file__).resolve().parents[1]
-FILE = ROOT / "docs" / "results" / "speed-cpu.json"
+FILE = RECORDED
 SIZE, ROUNDS, FEWER = (800, 1088), 7, 3
 MAIN = "faster_rcnn_V_39_FPN_3x"
 BASIS = {"Faster R-CNN": "faster_rcnn_R_50_FPN_3x", "Mask R-CNN": "mask_rcnn_R_50_FPN_3x"}
@@ -170,7 +169,7 @@ def main() -> None:
         known[name] = plain(GROUPS[name]())
         FILE.write_text(json.dumps(known, indent=1) + "\n")
     FILE.with_suffix(".md").write_text(page(known))
-    draw(known)
+    draw()
 
 
 def page(known: Document) -> str:
@@ -193,18 +192,10 @@ def page(known: Document) -> str:
     return "\n\n".join(block if block.startswith("|") else fill(block, 120) for block in blocks) + "\n"
 
 
-def draw(known: Document) -> None:
+def draw() -> None:
     """Draws released AP against the time measured here, of the Faster R-CNNs the fast way in float32."""
-    group = known.get("Faster R-CNN, light", {}) | known.get("Faster R-CNN, heavy", {})
-    points = []
-    for entry in rows("Faster R-CNN"):
-        if entry.name in group and entry.released:
-            seconds = by_mode(group[entry.name])["fast-fp32"]["median_s"]
-            points.append(SpeedPoint(entry.backbone, seconds, float(entry.released["box_ap"])))
-    if points:
-        machine = "two cores, fast way, float32, 800×1088 px"
-        figure = speed_against_accuracy(points, accuracy="box AP on COCO val2017, as released", machine=machine)
-        write_figure(figure, FILE.with_suffix(".png"))
+    with suppress(ValueError):  # not measured yet
+        write_figure(recorded_pareto("Faster R-CNN", "fast-fp32"), FILE.with_suffix(".png"))
 
 
 def eager_share(known: Document) -> float:

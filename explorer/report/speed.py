@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.engine.artifacts import provenance
@@ -13,6 +15,11 @@ from explorer.zoo.registry import entries
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_RESULTS = next(path for path in (_PACKAGE / "results", _PACKAGE.parent / "docs" / "results") if path.is_dir())
+RECORDED = _RESULTS / "speed-cpu.json"
+"""Times of the released detectors, as `tools/speed.py` measured them: in a wheel, or in a checkout's docs."""
 
 
 def speed_grid(found: Found) -> Grid:
@@ -55,21 +62,57 @@ def pareto(found: Found) -> go.Figure:
     Raises:
         ValueError: no model of the benchmark has a released AP, or backbones alone were timed.
     """
-    from explorer.figures.speed import SpeedPoint, speed_against_accuracy
-
     if found.stage != "detector":
         raise ValueError("AP is of whole detectors: time them with --stage detector to draw it.")
+    seconds = {
+        name: min(row.median_s for row in found.rows if row.model == name and row.median_s is not None) / found.batch
+        for name in dict.fromkeys(row.model for row in found.rows if row.median_s is not None)
+    }
+    height, width = found.size
+    return _against_released_ap(seconds, f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px")
+
+
+def recorded_pareto(task: str, mode: str) -> go.Figure:
+    """Draws released AP against the times that the project recorded, `docs/results/speed-cpu.json`.
+
+    Args:
+        task: how the detectors' task begins, such as `Faster R-CNN`.
+        mode: `eager`, `fast-fp32` or `fast-bf16`.
+
+    Raises:
+        ValueError: no detector of the task was measured in this mode.
+    """
+    documents = [
+        (name, document)
+        for group, models in json.loads(RECORDED.read_text()).items()
+        if group.startswith(task)
+        for name, document in models.items()
+    ]
+    seconds = {
+        name: row["median_s"]
+        for name, document in documents
+        for row in document["results"]
+        if row["mode"] == mode and row["median_s"] is not None
+    }
+    if not seconds:
+        raise ValueError(f"No {task} has been measured in {mode}: `explorer benchmark` measures on your machine.")
+    document = documents[0][1]
+    height, width = document["size"]
+    threads, device = document["threads"], document["hardware"]["device"]
+    return _against_released_ap(seconds, f"{threads} threads of {device}, {mode}, {height}×{width} px")
+
+
+def _against_released_ap(seconds: Mapping[str, float], machine: str) -> go.Figure:
+    from explorer.figures.speed import SpeedPoint, speed_against_accuracy
+
     released = {entry.name: entry for entry in entries() if entry.released}
-    points = []
-    for name in dict.fromkeys(row.model for row in found.rows):
-        times = [row.median_s for row in found.rows if row.model == name and row.median_s is not None]
-        figures = released[name].released if name in released else None
-        if figures:
-            points.append(SpeedPoint(released[name].backbone, min(times) / found.batch, float(figures["box_ap"])))
+    points = [
+        SpeedPoint(released[name].backbone, own, float(figures["box_ap"]))
+        for name, own in seconds.items()
+        if name in released and (figures := released[name].released)
+    ]
     if not points:
         raise ValueError("None of these models has a released AP: name some of `explorer zoo list`.")
-    height, width = found.size
-    machine = f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px"
     return speed_against_accuracy(points, accuracy="box AP on COCO val2017, as released", machine=machine)
 
 

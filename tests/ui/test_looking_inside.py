@@ -13,7 +13,7 @@ from explorer.ui.actions.compare import Comparison, Filters, compare
 from explorer.ui.actions.features import object_at, show_layers, what_speaks_for
 from explorer.ui.actions.fields import Fields, fields_and_objects, fields_at, layers_of
 from explorer.ui.actions.models import Models
-from explorer.ui.actions.speed import as_rows, measure, released
+from explorer.ui.actions.speed import TIMES, as_rows, measure, pareto
 
 VOVNET, MOBILENET = "demo/V-19-slim-dw", "demo/MobileNetV2"
 
@@ -131,5 +131,9 @@ def test_times_are_of_the_same_rounds(models: Models, compared: Comparison) -> N
 
 @pytest.mark.parametrize(("task", "models_of_it"), [("Faster R-CNN", 12), ("Mask R-CNN", 8), ("Panoptic FPN", 4)])
 def test_every_released_row_is_in_the_plot(task: Any, models_of_it: int) -> None:
-    figure = released(task)
-    assert sum(len(trace.x) for trace in figure.data[1:]) == models_of_it
+    for times, mode in TIMES.items():
+        figure = pareto(task, times)
+        if mode and not figure.data:
+            assert f"No {task} has been measured in {mode}" in figure.layout.annotations[0].text
+        else:
+            assert sum(len(trace.x) for trace in figure.data[1:]) == models_of_it

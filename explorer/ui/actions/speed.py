@@ -18,18 +18,36 @@ if TYPE_CHECKING:
 
 Task = Literal["Faster R-CNN", "Mask R-CNN", "Panoptic FPN"]
 TASKS: tuple[Task, ...] = get_args(Task)
+TIMES = {"V100, as released": "", "2 CPU cores, float32": "fast-fp32", "2 CPU cores, bfloat16": "fast-bf16"}
+"""Whose times can be drawn, and the benchmark's mode where the project measured them itself."""
 ROUNDS = 7
 
 
-def released(task: Task) -> go.Figure:
-    """Draws box AP on COCO val2017 against seconds on a V100, as the release reports them."""
+def pareto(task: Task, times: str) -> go.Figure:
+    """Draws box AP on COCO val2017, as released, against seconds per image.
+
+    Args:
+        task: what the models do.
+        times: whose, among `TIMES`.
+    """
+    from explorer.figures.words import waiting
+    from explorer.report.speed import recorded_pareto
+
+    if not TIMES[times]:
+        return _released(task)
+    try:
+        return recorded_pareto(task, TIMES[times])
+    except ValueError as error:
+        return waiting(str(error))
+
+
+def _released(task: Task) -> go.Figure:
     from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 
-    rows = [entry for entry in entries() if entry.released and entry.task.startswith(task)]
     points = [
         SpeedPoint(entry.backbone, float(entry.released["inference_s_v100"]), float(entry.released["box_ap"]))
-        for entry in rows
-        if entry.released
+        for entry in entries()
+        if entry.released and entry.task.startswith(task)
     ]
     return speed_against_accuracy(points, accuracy="box AP on COCO val2017", machine="a V100, as released")
 
