@@ -16,10 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_model_table_is_the_registrys():
-    table = runpy.run_path(str(ROOT / "tools" / "model_table.py"))["table"]()
+def test_the_model_tables_are_the_registrys_and_the_cards():
+    tables = runpy.run_path(str(ROOT / "tools" / "model_table.py"))
+    table = tables["table"]()
     assert table.count("\n") == 1 + 24
     assert table in README
+    assert tables["demo_table"]() in README
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))

@@ -1,4 +1,4 @@
-"""Prints the README's table of released models from the zoo's registry: `python tools/model_table.py`."""
+"""Prints the README's tables of bundled and of released models from the zoo: `python tools/model_table.py`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,27 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
+def demo_table() -> str:
+    """Returns the bundled models as Markdown, from their cards."""
+    head = ("model", "box AP, 95 % interval", "AP50", "S / M / L", "measured on", "params, M", "licence")
+    rows = [head, ("---",) * len(head), *(_demo_cells(entry, entry.card) for entry in detectors() if entry.card)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _demo_cells(entry: ZooEntry, card: Mapping[str, Any]) -> tuple[str, ...]:
+    box = card["measured"]["box"]
+    value, low, high = box["AP"]
+    return (
+        f"`{entry.name}`",
+        f"{value:.1f} [{low:.1f}, {high:.1f}]",
+        f"{box['AP50'][0]:.1f}",
+        " / ".join(f"{box[label][0]:.1f}" for label in ("APs", "APm", "APl")),
+        f"{card['measured']['images']} images",
+        f"{entry.params_m:.1f}",
+        entry.licence,
+    )
+
+
 def _cells(entry: ZooEntry) -> tuple[str, ...]:
     released = entry.released or {}
     return (
@@ -50,4 +71,4 @@ def _ap(released: Mapping[str, Any], kind: str) -> str:
 
 
 if __name__ == "__main__":
-    print(table())
+    print(demo_table(), table(), sep="\n\n")

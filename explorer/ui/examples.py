@@ -1,29 +1,38 @@
-"""Photos to try without network: aerial scenes made here, and photographs that scikit-image and scikit-learn ship."""
+"""Photos to try without network.
+
+Aerial scenes made here, blood cells (image 31 of BCCD's test set, MIT licence beside it), and photographs that
+scikit-image and scikit-learn ship.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from explorer.data.images import read_image
 
 Photo = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A photo with a caption; `read` gives it as `(height, width, 3)` uint8, RGB."""
+    """A photo with a caption; `read` gives it as `(height, width, 3)` uint8, RGB; `models` are those to try on it."""
 
     caption: str
     read: Callable[[], Photo]
+    models: tuple[str, ...] = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 
 
 def examples() -> list[Example]:
     """Lists the example photos; none is rendered or read before it is asked for."""
     aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in _AERIAL.items()]
     real = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
-    return [*aerial, *real, Example("temple", _china)]
+    cells = Example("blood cells", _cells, ("demo/V-19-slim-dw-bccd",))
+    return [*aerial, cells, *real, Example("temple", _china)]
 
 
 _AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
@@ -52,6 +61,10 @@ def _scikit_image(name: str) -> Callable[[], Photo]:
         return np.asarray(photo[0] if isinstance(photo, tuple) else photo, dtype=np.uint8)
 
     return read
+
+
+def _cells() -> Photo:
+    return np.ascontiguousarray(read_image(Path(__file__).parent / "photos" / "blood-cells.jpg")[..., ::-1])
 
 
 def _china() -> Photo:

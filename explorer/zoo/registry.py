@@ -23,11 +23,9 @@ _RELEASE_LICENCE = "CC BY-NC 4.0"
 _DETECTRON2_LICENCE = "CC BY-SA 3.0"
 _OPEN_LICENCE = "Apache-2.0"
 
-# Name, backbone, config, bundled file: an entry appears as soon as its file is there.
-_DEMOS = (
-    ("demo/V-19-slim-dw", "V2-19-Slim-DW", "aerial/faster_rcnn_V_19_slim_dw.yaml", "V-19-slim-dw.safetensors"),
-    ("demo/MobileNetV2", "MobileNetV2", "aerial/faster_rcnn_Mv2.yaml", "MobileNetV2.safetensors"),
-)
+WEIGHTS = Path(str(files("explorer.zoo"))) / "weights"
+"""Folder of the bundled weights; beside each file stands its card."""
+_DEMOS = ("V-19-slim-dw", "MobileNetV2", "V-19-slim-dw-bccd")
 
 # RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).
 _IMAGENET_PIXELS = ("[123.675, 116.28, 103.53]", "[58.395, 57.12, 57.375]")
@@ -59,6 +57,7 @@ class ZooEntry:
         released: the row of the release's table: AP in percent, `inference_s_v100`, `params_m` as printed there, links.
         overrides: KEY VALUE pairs that a config needs with these weights (pixel mean and deviation, channel order).
         note: what a reader of the numbers has to know.
+        card: of bundled weights, how they were trained, and figures measured on them with their intervals.
     """
 
     name: str
@@ -74,6 +73,7 @@ class ZooEntry:
     released: Mapping[str, Any] | None = field(default=None, hash=False)
     overrides: tuple[str, ...] = ()
     note: str = ""
+    card: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def path(self) -> Path:
@@ -107,6 +107,7 @@ class ZooEntry:
             "path": str(self.path),
             "overrides": list(self.overrides),
             "note": self.note,
+            "card": dict(self.card) if self.card else None,
         }
 
 
@@ -160,29 +161,28 @@ def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _demos() -> list[ZooEntry]:
-    folder = Path(str(files("explorer.zoo"))) / "weights"
-    found = []
-    for name, backbone, config, file_name in _DEMOS:
-        path = folder / file_name
-        if path.is_file():
-            detector, backbone_fpn = _counted(path)
-            found.append(
-                ZooEntry(
-                    name,
-                    "Demo",
-                    backbone,
-                    config,
-                    _OPEN_LICENCE,
-                    bundled=path,
-                    params_m=detector,
-                    backbone_fpn_params_m=backbone_fpn,
-                    note="Trained on the project's own aerial scenes: it knows their classes and no others.",
-                )
-            )
-    return found
+    return [_demo(path) for stem in _DEMOS if (path := WEIGHTS / f"{stem}.safetensors").is_file()]
 
 
 @cache
+def _demo(path: Path) -> ZooEntry:
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    detector, backbone_fpn = _counted(path)
+    return ZooEntry(
+        f"demo/{path.stem}",
+        "Demo",
+        card["backbone"],
+        card["config"],
+        card["licence"],
+        bundled=path,
+        sha256=card.get("sha256"),
+        params_m=detector,
+        backbone_fpn_params_m=backbone_fpn,
+        note=card["note"],
+        card=MappingProxyType(card),
+    )
+
+
 def _counted(path: Path) -> tuple[float, float]:
     shapes = safetensors_shapes(path)
     return _millions(count_parameters(shapes)), _millions(count_parameters(shapes, "backbone."))

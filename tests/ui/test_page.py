@@ -36,6 +36,20 @@ def test_an_aerial_scene_goes_through_two_models(visit: Open) -> None:
     page.shot("compare-aerial")
 
 
+def test_an_example_brings_the_models_that_were_trained_for_it(visit: Open) -> None:
+    page = visit()
+    page.example("airfield")
+    page.page.locator("button.thumbnail-lg").filter(has_text="blood cells").click()
+    page.page.get_by_text("A · demo/V-19-slim-dw-bccd").first.wait_for(timeout=60_000)
+    page.settle()
+    assert page.plot()["titles"] == ["A · demo/V-19-slim-dw-bccd"]
+    assert {trace["name"] for trace in page.plot()["traces"]} == {"RBC", "WBC", "Platelets"}
+    assert 15 <= sum(page.boxes(1)) <= 40  # 24 are annotated
+    page.shot("compare-cells")
+    page.example("crossing")
+    assert page.plot()["titles"] == ["A · demo/V-19-slim-dw", "B · demo/MobileNetV2"]
+
+
 def test_filters_change_what_is_drawn(visit: Open) -> None:
     page = visit()
     page.example("airfield")

@@ -138,11 +138,16 @@ def test_a_demo_appears_first_when_its_file_is_there(tmp_path, monkeypatch):
 
     state = {"backbone.conv.weight": torch.zeros(2, 100_000), "roi_heads.fc.weight": torch.zeros(3, 100_000)}
     state |= {"backbone.norm.weight": torch.zeros(9), "backbone.norm.running_var": torch.ones(9)}
-    monkeypatch.setattr(registry, "files", lambda package: tmp_path)
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     assert not registry._demos()
-    save_safetensors(state, tmp_path / "weights/V-19-slim-dw.safetensors")
+    save_safetensors(state, tmp_path / "V-19-slim-dw.safetensors")
+    card = {"backbone": "V2-19-Slim-DW", "config": "a.yaml", "licence": "MIT", "sha256": "0f", "note": "knows cars"}
+    (tmp_path / "V-19-slim-dw.json").write_text(json.dumps(card))
     (entry,) = registry._demos()
-    assert (entry.name, entry.status, entry.licence) == ("demo/V-19-slim-dw", "bundled", "Apache-2.0")
+    assert (entry.name, entry.status, entry.licence) == ("demo/V-19-slim-dw", "bundled", "MIT")
+    assert (entry.backbone, entry.config, entry.sha256, entry.note) == tuple(
+        card[key] for key in ("backbone", "config", "sha256", "note")
+    )
     assert (entry.params_m, entry.backbone_fpn_params_m) == (0.5, 0.2)
 
 

@@ -28,8 +28,8 @@ from explorer.ui.layout.speed import speed_tab
 Picture = npt.NDArray[np.uint8]
 
 _INTRO = """# VoVNet Explorer
-Which backbone sees what another misses, and why? The demo models were trained on the aerial scenes alone, so a
-photograph from the ground shows how far they carry."""
+Which backbone sees what another misses, and why? The demo models were trained on aerial scenes, and one of them on
+blood cells, so a photograph from the ground shows how far they carry."""
 
 _CACHE_S = (3600, 86400)
 """Every hour, uploads and pictures older than a day are deleted; all of them when the server ends."""
@@ -139,7 +139,7 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
                     run = gr.Button("Compare", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
                 gr.Markdown(
-                    "Examples: aerial scenes made here, photographs from scikit-image and scikit-learn.",
+                    "Examples: aerial scenes made here, blood cells (BCCD), photos of scikit-image and scikit-learn.",
                     elem_classes="faint",
                 )
             with gr.Column(scale=3, min_width=300), gr.Tabs():
@@ -164,7 +164,7 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
         stop.click(desk.stop, queue=False, api_visibility="private")
         page.load(None, None, [compared.width, compared.view], js=MEASURE, api_visibility="private")
         page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
-        gallery.select(_pick, outputs=photo, show_progress="hidden", api_visibility="private").then(
+        gallery.select(_pick, models, [photo, models], show_progress="hidden", api_visibility="private").then(
             compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT
         )
         page.unload(desk.forget)
@@ -201,5 +201,9 @@ def _thumbnails() -> list[tuple[Picture, str]]:
     return [(_photo(index), example.caption) for index, example in enumerate(examples())]
 
 
-def _pick(event: gr.SelectData) -> Picture:
-    return _photo(int(event.index))
+def _pick(chosen: list[str], event: gr.SelectData) -> tuple[Picture, list[str]]:
+    """An example's photo, and its models in place of another example's; a choice of one's own stays."""
+    known = examples()
+    example = known[int(event.index)]
+    by_an_example = tuple(chosen) in {one.models for one in known}
+    return _photo(int(event.index)), list(example.models) if by_an_example else chosen
