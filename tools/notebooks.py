@@ -11,24 +11,20 @@ import argparse
 import base64
 import io
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from painting import painter
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-WIDTH_PX, SCALE, MOST_KB, LIMIT_S = 800, 0.9, 300, 600
+MOST_KB, LIMIT_S = 300, 600
 _PLOTLY = "application/vnd.plotly.v1+json"
 _PHOTO_KB = 30
-_HEIGHT_PX = 450  # Plotly's own, for figures that say nothing
 _STILLS = """
 from explorer.ui.widgets.panel import Panel
 
@@ -105,7 +101,7 @@ def settle(output: Any, paint: Any) -> Any:
     """Puts a picture in the place of a figure."""
     data = output.get("data", {})
     if figure := data.pop(_PLOTLY, None):
-        kind, picture = paint(figure)
+        kind, picture = compressed(paint(figure))
         data[kind] = base64.b64encode(picture).decode()
         data.pop("text/html", None)
     return output
@@ -128,38 +124,6 @@ def store(notebook: Any, path: Path) -> float:
     if kilobytes > MOST_KB:
         raise SystemExit(f"{path.name} has {kilobytes:.0f} kB, more than {MOST_KB}: show less, or smaller")
     return kilobytes
-
-
-@contextmanager
-def painter() -> Iterator[Any]:
-    """Yields a function that draws a figure's JSON in Chromium: the picture's type and bytes."""
-    from playwright.sync_api import sync_playwright
-
-    executable = shutil.which("chromium")
-    if executable is None:
-        raise SystemExit("Pictures are drawn by Chromium, which is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": WIDTH_PX, "height": 2000}, device_scale_factor=SCALE)
-        page.set_content('<body style="margin: 0"></body>')
-        page.add_script_tag(content=get_plotlyjs())
-
-        def paint(figure: dict[str, Any]) -> tuple[str, bytes]:
-            height = figure["layout"].get("height", _HEIGHT_PX)
-            layout = figure["layout"] | {"width": WIDTH_PX, "height": height, "paper_bgcolor": "white"}
-            page.evaluate(
-                """async ([data, layout]) => {
-                    document.body.innerHTML = '<div id="here"></div>';
-                    document.getElementById('here').style.height = layout.height + 'px';
-                    await Plotly.newPlot('here', data, layout, {staticPlot: true});
-                }""",
-                [figure["data"], layout],
-            )
-            page.wait_for_timeout(300)
-            return compressed(page.locator("#here").screenshot())
-
-        yield paint
-        browser.close()
 
 
 def compressed(png: bytes) -> tuple[str, bytes]:
