@@ -47,7 +47,7 @@ def test_a_second_time_does_nothing(name: str, scene: Any, monkeypatch: pytest.M
     first = module.build(scene.data, scene.runs, name=name)
     assert first.written == ("images", "better", "worse")
     before, when = documents(first.dataset), times(first.dataset)
-    monkeypatch.setattr("explorer.errors.runs.load_run", lambda *_: pytest.fail("it read a run again"))
+    monkeypatch.setattr("explorer.errors.parts.RunInParts", lambda *_: pytest.fail("it read a run again"))
     second = module.build(scene.data, scene.runs, name=name)
     assert second.written == ()
     assert second.fields == ("better", "worse")
