@@ -19,7 +19,8 @@ from explorer.errors.columns import Found, Rle, Truth, in_order
 Results = Sequence[Mapping[str, Any]]
 """Detections in COCO's results format: `image_id`, `category_id`, `score`, and `bbox` (XYWH), `segmentation` (RLE)
 or both."""
-RESULTS_AT_A_TIME = 2**14
+RESULTS_AT_A_TIME = 2**8
+"""So few that the garbage collector does not go through them again and again."""
 
 
 class Columns(NamedTuple):
