@@ -54,6 +54,25 @@ def test_a_second_time_does_nothing(name: str, scene: Any, monkeypatch: pytest.M
     assert (documents(second.dataset), times(second.dataset)) == (before, when)
 
 
+def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.browser.build import build
+
+    # as an autopsy and a model's levels would be, one for each object
+    by_object = lambda run: tuple([f"{word} {own}" for own in run.truth.ids.tolist()] for word in ("lost", "p"))  # noqa: E731
+    monkeypatch.setattr("explorer.browser.judging._known", by_object)
+    whole = build(scene.data, scene.runs, name=name).dataset
+    expected, info = documents(whole), dict(whole.info["vovnet_explorer"])
+    matches = whole.load_evaluation_results("worse_eval", cache=False).serialize()
+    monkeypatch.setattr("explorer.errors.parts.IMAGES_AT_A_TIME", 3)
+    parts = build(scene.data, scene.runs, name=name, rebuild=True).dataset
+    assert documents(parts) == expected
+    assert parts.load_evaluation_results("worse_eval", cache=False).serialize() == matches
+    assert str(parts.info["vovnet_explorer"]) == str(info)
+    labels = [label for sample in expected for label in sample["ground_truth"]["detections"]]
+    assert all(label["better_verdict"] == f"lost {label['coco_id']}" for label in labels)
+    assert all(label["worse_level"] == f"p {label['coco_id']}" for label in labels)
+
+
 @pytest.mark.parametrize("at", ["images", "schema", "better", "results", "worse"])
 def test_after_a_kill_the_rest_is_written(
     at: str, name: str, make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
