@@ -65,7 +65,10 @@ def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.Monk
     matches = whole.load_evaluation_results("worse_eval", cache=False).serialize()
     monkeypatch.setattr("explorer.errors.parts.IMAGES_AT_A_TIME", 3)
     parts = build(scene.data, scene.runs, name=name, rebuild=True).dataset
-    assert documents(parts) == expected
+    for sample in (*(written := documents(parts)), *expected):
+        for field in sample.keys() & {"better_AP", "better_APs", "worse_AP", "worse_APs"}:
+            sample[field] = round(sample[field], 9)  # sums over another number of images
+    assert written == expected
     assert parts.load_evaluation_results("worse_eval", cache=False).serialize() == matches
     assert str(parts.info["vovnet_explorer"]) == str(info)
     labels = [label for sample in expected for label in sample["ground_truth"]["detections"]]
