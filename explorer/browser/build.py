@@ -17,7 +17,8 @@ import numpy as np
 
 from explorer.browser.documents import RunDocuments, sample_ids, samples
 from explorer.browser.evaluation import declare_evaluation, save_results
-from explorer.browser.judging import Judged, judge
+from explorer.browser.judging import JudgedPart, judge_parts, survey
+from explorer.browser.match_log import MatchLog
 from explorer.browser.names import GROUND_TRUTH, RunFields, dataset_name
 from explorer.browser.schema import declare_run, declare_truth
 from explorer.browser.state import (
@@ -114,6 +115,9 @@ def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
 
     dataset = fo.load_dataset(name) if fo.dataset_exists(name) else fo.Dataset(name)
     state = read_state(dataset)
+    if state is None and not len(dataset) and not dataset.persistent:
+        fo.delete_dataset(name)  # it may be one that a kill left without its indexes
+        dataset = fo.Dataset(name)
     if state is None and len(dataset):
         raise ValueError(f"FiftyOne has a data set {name!r} that was not made here: give another name (--name)")
     if state is None:
@@ -140,28 +144,25 @@ def _update_run(
     dataset: Any, state: State, field: str, given: RunState, data: str, progress: Progress | None
 ) -> tuple[State, int]:
     """Writes what is missing of a run, and of its images, and returns how many images were."""
-    from explorer.browser.levels import levels_of
-    from explorer.errors.metrics import score
-    from explorer.errors.runs import load_run
-    from explorer.report.analysis import autopsy_beside
+    from explorer.errors.parts import RunInParts
 
-    run = load_run(Path(given.path), data, field)
-    autopsy = autopsy_beside(run)
-    judged = judge(run, autopsy, None if autopsy else levels_of(run))
-    # images that are missing from a complete data set were deleted in the App
-    images = 0 if state.complete else _write_images(dataset, run.truth, state.source, progress)
-    fields = RunFields(field)
-    known = state.runs.get(field)
-    declare_run(dataset, fields)
-    method = declare_evaluation(dataset, fields)
-    if known is not None and (known.fingerprint != given.fingerprint or known.stage == "clearing"):
-        state = _remember(dataset, state, field, replace(given, stage="clearing"))
-        _clear(dataset, fields)
-    state = _remember(dataset, state, field, replace(given, stage="writing"))
-    _write_run(dataset, judged, fields, progress)
-    figures = {name: None if np.isnan(value) else value for name, value in score(judged.matches).coco().items()}
-    save_results(dataset, method, judged, fields, figures)
-    state = _remember(dataset, state, field, replace(given, score=judged.point.score, figures=figures))
+    with RunInParts(Path(given.path), data, field) as run:
+        whole = survey(run)
+        # images that are missing from a complete data set were deleted in the App
+        images = 0 if state.complete else _write_images(dataset, run.whole.truth, state.source, progress)
+        fields = RunFields(field)
+        known = state.runs.get(field)
+        declare_run(dataset, fields)
+        method = declare_evaluation(dataset, fields)
+        if known is not None and (known.fingerprint != given.fingerprint or known.stage == "clearing"):
+            state = _remember(dataset, state, field, replace(given, stage="clearing"))
+            _clear(dataset, fields)
+        state = _remember(dataset, state, field, replace(given, stage="writing"))
+        with MatchLog(run.whole.truth) as log:
+            _write_run(dataset, judge_parts(run, whole), log, fields, progress)
+            figures = {name: None if np.isnan(value) else value for name, value in whole.figures.coco().items()}
+            save_results(dataset, method, log, whole, fields, figures)
+    state = _remember(dataset, state, field, replace(given, score=whole.point.score, figures=figures))
     return state, images
 
 
@@ -185,10 +186,11 @@ def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | 
     missing = np.array([own not in present for own in sample_ids(dataset.name, truth)], dtype=bool)
     rows, done = np.flatnonzero(missing), 0
     tag = Path(source.rpartition(":")[2]).name if ":" in source else None
-    documents = samples(dataset.name, dataset._doc.id, truth, rows, tag, datetime.now(UTC))
-    for batch in _batches(documents, SAMPLES_AT_A_TIME):
-        collection.insert_many(batch)
-        done += len(batch)
+    now = datetime.now(UTC)
+    for first in range(0, len(rows), SAMPLES_AT_A_TIME):
+        part = truth.of_images(truth.image_ids[rows[first : first + SAMPLES_AT_A_TIME]].tolist())
+        collection.insert_many(samples(dataset.name, dataset._doc.id, part, tag, now))
+        done += len(part.image_ids)
         if progress:
             progress("images", done, len(rows))
     if done:
@@ -196,27 +198,31 @@ def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | 
     return done
 
 
-def _write_run(dataset: Any, judged: Judged, fields: RunFields, progress: Progress | None) -> None:
-    """Writes a run into those of its images that do not have it yet."""
+def _write_run(
+    dataset: Any, parts: Iterable[JudgedPart], log: MatchLog, fields: RunFields, progress: Progress | None
+) -> None:
+    """Writes a run into those of its images that do not have it yet, and all of it into the log."""
     from pymongo import UpdateOne
 
-    collection, truth = _collection(dataset), judged.run.truth
-    ids = sample_ids(dataset.name, truth)
+    collection = _collection(dataset)
     finished = {document["_id"] for document in collection.find({fields.true_positives: {"$exists": True}}, {"_id": 1})}
-    todo = [row for row, own in enumerate(ids) if own not in finished]
-    documents, done = RunDocuments(dataset.name, judged, fields), 0
-    for rows in _batches(todo, UPDATES_AT_A_TIME):
-        places = _label_places(collection, [ids[row] for row in rows])
-        updates = []
-        for row in rows:
-            if ids[row] in places:  # or it was deleted in the App
-                update = _update(documents, row, places[ids[row]], fields)
-                updates.append(UpdateOne({"_id": ids[row]}, update))
-        if updates:
-            collection.bulk_write(updates, ordered=False)
-        done += len(rows)
-        if progress:
-            progress(fields.predictions, done, len(todo))
+    total, done = log.images - len(finished), 0
+    for own in parts:
+        log.add(own)
+        documents = RunDocuments(dataset.name, own.judged, fields, own.part.first_detection)
+        ids = sample_ids(dataset.name, own.part.run.truth)
+        for rows in _batches((row for row, sample in enumerate(ids) if sample not in finished), UPDATES_AT_A_TIME):
+            places = _label_places(collection, [ids[row] for row in rows])
+            updates = [  # of those that were not deleted in the App
+                UpdateOne({"_id": ids[row]}, _update(documents, row, places[ids[row]], fields))
+                for row in rows
+                if ids[row] in places
+            ]
+            if updates:
+                collection.bulk_write(updates, ordered=False)
+            done += len(rows)
+            if progress:
+                progress(fields.predictions, done, total)
     if done:
         _changed(dataset)
 

@@ -41,23 +41,20 @@ def label_ids(dataset: str, truth: Truth) -> list[ObjectId]:
     return object_ids(f"{dataset}/{GROUND_TRUTH}", truth.ids)
 
 
-def samples(
-    dataset: str, dataset_id: ObjectId, truth: Truth, images: npt.NDArray[np.int64], tag: str | None, now: datetime
-) -> Iterator[Document]:
-    """Makes the documents of some images with what is annotated in them.
+def samples(dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, now: datetime) -> Iterator[Document]:
+    """Makes the documents of images with what is annotated in them.
 
     Args:
         dataset: its name.
         dataset_id: its id in the database.
-        truth: the annotations.
-        images: rows of the images.
+        truth: the annotations, of these images only.
         tag: of every sample, the split's name for one.
         now: when they are made, UTC.
     """
     ids, own = sample_ids(dataset, truth), label_ids(dataset, truth)
     sizes, relative = size_names(truth.areas_px), _relative(truth, truth.images, truth.boxes_xywh)
     edges = np.searchsorted(truth.images, np.arange(len(truth.image_ids) + 1)).tolist()
-    for image in images.tolist():
+    for image in range(len(truth.image_ids)):
         labels = []
         for row in range(edges[image], edges[image + 1]):
             label = _label(own[row], truth.class_names[truth.classes[row]], relative[row])
@@ -94,10 +91,11 @@ class RunDocuments:
         dataset: the data set's name.
         judged: the run, judged.
         fields: the names of its fields.
+        first_detection: the row, in the whole run, of the first detection where only a part of it was judged.
     """
 
-    def __init__(self, dataset: str, judged: Judged, fields: RunFields) -> None:
-        self._judged, self._fields = judged, fields
+    def __init__(self, dataset: str, judged: Judged, fields: RunFields, first_detection: int = 0) -> None:
+        self._judged, self._fields, self._first = judged, fields, first_detection
         run = judged.run
         self._truth_ids = label_ids(dataset, run.truth)
         self._found_edges = np.searchsorted(run.found.images, np.arange(len(run.truth.image_ids) + 1)).tolist()
@@ -148,7 +146,7 @@ class RunDocuments:
             yield self._truth_ids[row], values, bool(judged.found[row])
 
     def _detection_id(self, row: int) -> ObjectId:
-        return object_ids(self._space, np.array([row]))[0]
+        return object_ids(self._space, np.array([row + self._first]))[0]
 
     def _labels(self, rows: slice) -> Iterator[Document]:
         judged, fields, run = self._judged, self._fields, self._judged.run
@@ -156,7 +154,7 @@ class RunDocuments:
         images, boxes = found.images[rows], found.boxes_xywh[rows]
         own_areas = boxes[:, 2] * boxes[:, 3] if found.masks is None else areas_px_of(found.masks[rows])
         columns = zip(
-            object_ids(self._space, np.arange(rows.start, rows.stop)),
+            object_ids(self._space, np.arange(rows.start, rows.stop) + self._first),
             (run.truth.class_names[row] for row in found.classes[rows].tolist()),
             _relative(run.truth, images, boxes),
             found.scores[rows].tolist(),

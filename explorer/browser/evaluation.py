@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from explorer.browser.documents import label_ids
 from explorer.browser.ids import object_ids
-from explorer.browser.judging import IOU, Judged
+from explorer.browser.judging import IOU, Survey
+from explorer.browser.match_log import MatchLog
 from explorer.browser.names import GROUND_TRUTH, RunFields
-from explorer.errors.curves import class_curves
 
 SIZE_METRIC = "@vovnet/explorer/evaluate_by_size"
 """The plugin's metric by FiftyOne's name for it."""
-Match = tuple[str | None, str | None, float | None, float | None, str | None, str | None]
-"""FiftyOne's: class of the object and of the detection, IoU, score, label id of the object and of the detection."""
 
 
 def declare_evaluation(dataset: Any, fields: RunFields) -> Any:
@@ -31,28 +28,59 @@ def declare_evaluation(dataset: Any, fields: RunFields) -> Any:
 
 
 def save_results(
-    dataset: Any, method: Any, judged: Judged, fields: RunFields, figures: Mapping[str, float | None]
+    dataset: Any, method: Any, log: MatchLog, whole: Survey, fields: RunFields, figures: Mapping[str, float | None]
 ) -> None:
     """Saves the results of a registered evaluation: its matches, the curves that its AP comes from, and AP by size."""
     from fiftyone.utils.eval.coco import COCODetectionResults
 
-    curves = class_curves(judged.matches)
     results = COCODetectionResults(
         dataset,
         method.config,
         fields.eval_key,
-        list(matches_of(dataset.name, judged, fields)),
-        curves.precision,
-        np.linspace(0, 1, curves.precision.shape[-1]),
-        judged.matches.thresholds,
-        list(judged.run.truth.class_names),
-        recall_sweep=curves.recall,
-        thresholds=curves.scores,
+        [],
+        whole.curves.precision,
+        np.linspace(0, 1, whole.curves.precision.shape[-1]),
+        whole.thresholds,
+        list(whole.figures.class_names),
+        recall_sweep=whole.curves.recall,
+        thresholds=whole.curves.scores,
         custom_metrics=metrics_by_size(figures),
         backend=method,
     )
-    method.save_run_results(dataset, fields.eval_key, results, cache=False)
+    columns = log.columns(dataset.name, fields, results.missing)
+    document = method._get_run_doc(dataset, fields.eval_key)
+    _store(document, f"{dataset._doc.id}/{fields.eval_key}", _in_json(results.serialize(), columns))
+    document.results_meta = dict(results.get_meta() or {})
+    document.save()
     method.add_fields_to_sidebar_group(dataset, fields.eval_key, omit_fields=(fields.predictions, GROUND_TRUTH))
+
+
+def _in_json(results: Mapping[str, Any], columns: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    """Yields the text that FiftyOne keeps of results, with these columns put in where the results have none."""
+    from bson import json_util
+
+    for place, (name, value) in enumerate(results.items()):
+        yield f"{', ' if place else '{'}{json_util.dumps(name)}: "
+        if name in columns:
+            assert value == []
+            yield "["
+            yield from columns[name]
+            yield "]"
+        else:
+            yield json_util.dumps(value)
+    yield "}"
+
+
+def _store(document: Any, name: str, text: Iterable[str]) -> None:
+    """Writes the results of an evaluation where FiftyOne looks for them, without ever holding all of them."""
+    if document.results:
+        document.results.delete()
+    own = object_ids(name, np.zeros(1, np.int64))[0]
+    document.results.fs.delete(own)  # what a kill left half written
+    document.results.new_file(_id=own, content_type="application/json")
+    for piece in text:
+        document.results.write(piece.encode())
+    document.results.close()
 
 
 def metrics_by_size(figures: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
@@ -67,25 +95,3 @@ def metrics_by_size(figures: Mapping[str, float | None]) -> dict[str, dict[str, 
         for name in ("APs", "APm", "APl")
         if figures.get(name) is not None
     }
-
-
-def matches_of(dataset: str, judged: Judged, fields: RunFields) -> Iterator[Match]:
-    """Yields true and false positives, then misses; what COCO ignores is left out."""
-    run = judged.run
-    names, truth_ids = run.truth.class_names, [str(own) for own in label_ids(dataset, run.truth)]
-    rows = np.flatnonzero(judged.right >= 0)
-    found_ids = object_ids(f"{dataset}/{fields.predictions}", rows)
-    columns = (
-        judged.objects[rows].tolist(),
-        run.found.classes[rows].tolist(),
-        judged.ious[rows].tolist(),
-        run.found.scores[rows].tolist(),
-        found_ids,
-    )
-    for thing, kind, iou, score, own in zip(*columns, strict=True):
-        if thing >= 0:
-            yield names[kind], names[kind], iou, score, truth_ids[thing], str(own)
-        else:
-            yield None, names[kind], None, score, None, str(own)
-    for row in np.flatnonzero(judged.missed == 1).tolist():
-        yield names[run.truth.classes[row]], None, None, None, truth_ids[row], None

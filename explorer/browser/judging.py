@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.autopsy import Autopsy
 from explorer.errors.columns import Run
-from explorer.errors.curves import average_precision_by_image
+from explorer.errors.curves import Curves, average_precision_by_image
 from explorer.errors.matching import NOBODY, Matches, match
+from explorer.errors.metrics import Figures
 from explorer.errors.ordering import Floats
-from explorer.errors.outcomes import OperatingPoint, equal_precision, found_by
+from explorer.errors.outcomes import OperatingPoint, Ranking, found_by, points_of, ranking
 from explorer.errors.overlaps import Rows, overlaps
+from explorer.errors.parts import Part, RunInParts
 from explorer.errors.sizes import COCO_BINS
+from explorer.errors.tally import Tally
 from explorer.errors.taxonomy import ErrorType, Taxonomy, classify_errors
 
 IOU = 0.5
@@ -66,25 +69,86 @@ class Judged:
         return self.matches.run
 
 
-def judge(run: Run, autopsy: Autopsy | None = None, levels: tuple[str, ...] | None = None) -> Judged:
-    """Judges a run.
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What is known of a run as a whole.
 
-    Args:
-        run: what is there and what was found.
-        autopsy: of the same objects.
-        levels: FPN level of each object; the autopsy's where None.
+    Attributes:
+        point: the score from which its objects count as found.
+        sure_score: the score from which it is sure.
+        figures: COCO's.
+        curves: precision and recall of every class.
+        thresholds: IoU thresholds of the curves.
+        verdicts: labels of the autopsy by object; None where there is none.
+        levels: names of the FPN level by object; None where they are not known.
     """
+
+    point: OperatingPoint
+    sure_score: float
+    figures: Figures
+    curves: Curves
+    thresholds: Floats
+    verdicts: tuple[str, ...] | None
+    levels: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedPart:
+    """Some images of a run with what COCO's rules say of them.
+
+    Attributes:
+        part: the images.
+        judged: what is said.
+    """
+
+    part: Part
+    judged: Judged
+
+
+def survey(run: RunInParts) -> Survey:
+    """Finds out what depends on all images of a run."""
+    verdicts, levels = _known(run.whole)
+    parts = (match(part.run, bins=COCO_BINS) for part in run)
+    first = next(parts)
+    with Tally(first, IOU) as tally:
+        for matches in parts:
+            tally.add(matches)
+        ranked = tally.ranking()
+        figures, curves = tally.score()
+    return Survey(points_of([ranked])[0], _sure_score(ranked), figures, curves, first.thresholds, verdicts, levels)
+
+
+def judge_parts(run: RunInParts, whole: Survey) -> Iterator[JudgedPart]:
+    """Judges a run, some images at a time; what is on them is matched again, which is quicker than to keep it."""
+    for part in run:
+        own = slice(part.first_object, part.first_object + len(part.run.truth))
+        verdicts, levels = (None if column is None else column[own] for column in (whole.verdicts, whole.levels))
+        matches = match(part.run, bins=COCO_BINS)
+        yield JudgedPart(part, _judge(matches, whole.point, whole.sure_score, verdicts, levels))
+
+
+def judge(run: Run) -> Judged:
+    """Judges a run at once, without what its autopsy and its model would say."""
     matches = match(run, bins=COCO_BINS)
+    ranked = ranking([matches], IOU)
+    return _judge(matches, points_of([ranked])[0], _sure_score(ranked), None, None)
+
+
+def _judge(
+    matches: Matches,
+    point: OperatingPoint,
+    sure_score: float,
+    verdicts: tuple[str, ...] | None,
+    levels: tuple[str, ...] | None,
+) -> Judged:
+    run = matches.run
     taxonomy = classify_errors(run)
     objects = matches.objects_taken(IOU)
     in_crowd = np.append(run.truth.crowds, False)[objects]
     objects = np.where(in_crowd, NOBODY, objects)
     right = np.where(in_crowd | ~matches.counted, -1, objects != NOBODY).astype(np.int8)
     detections = matches.detections_taking(IOU)
-    point = equal_precision([matches])[0]
     wrong = np.isin(taxonomy.detection_types, (ErrorType.BACKGROUND, ErrorType.CLASSIFICATION))
-    if autopsy is not None and levels is None:
-        levels = tuple(autopsy.level_names[finding.fpn_level] for finding in autopsy.findings)
     return Judged(
         matches,
         taxonomy,
@@ -95,11 +159,25 @@ def judge(run: Run, autopsy: Autopsy | None = None, levels: tuple[str, ...] | No
         detections,
         found_by(matches, point.score) != NOBODY,
         np.where(run.truth.crowds, -1, detections == NOBODY).astype(np.int8),
-        wrong & (run.found.scores >= _sure_score(matches)),
+        wrong & (run.found.scores >= sure_score),
         average_precision_by_image(matches),
         average_precision_by_image(matches, "small"),
-        None if autopsy is None else tuple(finding.verdict.label for finding in autopsy.findings),
+        verdicts,
         levels,
+    )
+
+
+def _known(run: Run) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Verdict and FPN level of each object, from the run's autopsy; without one, the level from its model's config."""
+    from explorer.browser.levels import levels_of
+    from explorer.report.analysis import autopsy_beside
+
+    autopsy = autopsy_beside(run)
+    if autopsy is None:
+        return None, levels_of(run)
+    return (
+        tuple(finding.verdict.label for finding in autopsy.findings),
+        tuple(autopsy.level_names[finding.fpn_level] for finding in autopsy.findings),
     )
 
 
@@ -109,11 +187,9 @@ def size_names(areas_px: Floats) -> list[str]:
     return [SIZES[place] for place in places.tolist()]
 
 
-def _sure_score(matches: Matches) -> float:
-    try:
-        return equal_precision([matches], SURE_PRECISION)[0].score
-    except ValueError:  # it is never right that often
-        return float("inf")
+def _sure_score(ranked: Ranking) -> float:
+    score = ranked.lowest(SURE_PRECISION)
+    return float("inf") if score is None else score  # it is never right that often
 
 
 def _ious(run: Run, objects: Rows) -> Floats:

@@ -30,6 +30,8 @@ def as_runs(given: Sequence[str], data: str, *, device: str = "auto", progress: 
 def run_model(model: str, data: str, *, device: str = "auto", progress: Progress | None = None) -> Path:
     """Runs a model over a data set as `explorer evaluate --out` does, and returns the folder, in the cache.
 
+    A run is kept for what decides it: annotations, config and weights.
+
     Raises:
         ValueError: there is no such model, or it does not fit the data.
     """
@@ -39,11 +41,14 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
     from explorer.engine.detector import load_detector
     from explorer.engine.evaluate import evaluate, write_run
     from explorer.zoo.downloads import cache_dir
+    from explorer.zoo.resolve import resolve
 
     _, files = annotation_files(data)
     name = re.sub(r"[^\w.]+", "-", model).strip("-")
     config = [Path(model)] if Path(model).is_file() else []
-    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of([*files, *config])[:12]}"
+    weights = resolve(model).weights  # another checkpoint of the same name is another run
+    decides = [*files, *config, *([weights] if weights else [])]
+    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
     dataset = register_coco(data)

@@ -64,7 +64,8 @@ def read_state(dataset: Any) -> State | None:
         return None
     if kept["version"] != VERSION:
         return State(kept["source"], kept["fingerprint"], version=kept["version"])
-    runs = {name: RunState(**run) for name, run in kept["runs"].items()}
+    # from the database come FiftyOne's own kinds of dictionaries, which cannot be copied
+    runs = {name: RunState(**{**run, "figures": dict(run["figures"])}) for name, run in kept["runs"].items()}
     return State(kept["source"], kept["fingerprint"], runs, kept["complete"])
 
 

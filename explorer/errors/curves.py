@@ -40,23 +40,37 @@ def class_curves(matches: Matches) -> Curves:
     shape = (len(matches.thresholds), classes)
     precision = np.full((*shape, len(RECALLS)), -1.0)
     scores, recall = precision.copy(), np.full(shape, -1.0)
-    precision[:, objects > 0], scores[:, objects > 0], recall[:, objects > 0] = 0, 0, 0
     for level in range(len(matches.thresholds)):
         rows, hits = _judged(matches, size, level)
         rows, hits = _best_first(matches, rows, hits, run.found.classes)
         edges = np.searchsorted(run.found.classes[rows], np.arange(classes + 1)).tolist()
-        for row in np.flatnonzero(objects):
-            own = slice(edges[row], edges[row + 1])
-            if own.start < own.stop:
-                right = np.cumsum(hits[own])
-                reached = right / objects[row]
-                best = np.maximum.accumulate((right / np.arange(1, len(right) + 1))[::-1])[::-1]
-                places = np.searchsorted(reached, RECALLS, side="left")
-                places = places[places < len(reached)]
-                precision[level, row, : len(places)] = best[places]
-                scores[level, row, : len(places)] = run.found.scores[rows[own]][places]
-                recall[level, row] = reached[-1]
+        for row in np.flatnonzero(objects).tolist():
+            own, at = slice(edges[row], edges[row + 1]), (level, row)
+            precision[at], scores[at], recall[at] = curve(hits[own], run.found.scores[rows[own]], int(objects[row]))
     return Curves(precision, scores, recall)
+
+
+def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Floats, Floats, float]:
+    """Computes one curve.
+
+    Args:
+        hits: whether each detection that counts finds an object, best first.
+        scores: their scores.
+        objects: number of objects, at least one.
+
+    Returns:
+        Precision and score at the 101 recalls, and the highest recall, as in `Curves`.
+    """
+    precision, reached_at = np.zeros(len(RECALLS)), np.zeros(len(RECALLS))
+    if not len(hits):
+        return precision, reached_at, 0.0
+    right = np.cumsum(hits)
+    reached = right / objects
+    best = np.maximum.accumulate((right / np.arange(1, len(right) + 1))[::-1])[::-1]
+    places = np.searchsorted(reached, RECALLS, side="left")
+    places = places[places < len(reached)]
+    precision[: len(places)], reached_at[: len(places)] = best[places], scores[places]
+    return precision, reached_at, float(reached[-1])
 
 
 def average_precision_by_image(matches: Matches, size: str = "all") -> Floats:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from explorer.errors.matching import NOBODY, Matches
 from explorer.errors.ordering import Floats
 from explorer.errors.overlaps import Rows
 
 USUAL_PRECISION = 0.5
+SCORES_AT_A_TIME = 2**18
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,74 @@ class OperatingPoint:
     detections: int
 
 
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A detector's detections that count, all classes together and crowds aside, by score.
+
+    Attributes:
+        run: the run's name.
+        scores: `(N,)` float64, ascending.
+        right: `(H,)` float64, ascending, the scores of those that find an object.
+        objects: number of objects.
+    """
+
+    run: str
+    scores: Floats
+    right: Floats
+    objects: int
+
+    def point(self, score: float) -> OperatingPoint:
+        """Measures the detector at a score threshold."""
+        hits, number = (len(own) - int(np.searchsorted(own, score)) for own in (self.right, self.scores))
+        nan = float("nan")
+        return OperatingPoint(
+            run=self.run,
+            score=score,
+            precision_percent=100 * hits / number if number else nan,
+            recall_percent=100 * hits / self.objects if self.objects else nan,
+            detections=number,
+        )
+
+    def lowest(self, precision: float) -> float | None:
+        """The lowest score from which the share of the right ones is as high; None where it never is."""
+        for scores, values in self._curve():
+            enough = np.flatnonzero(values >= precision)
+            if len(enough):
+                return float(scores[enough[0]])
+        return None
+
+    @property
+    def best_precision(self) -> float:
+        """The highest that any threshold has; -1 without detections."""
+        return max((float(values.max()) for _, values in self._curve()), default=-1.0)
+
+    def _curve(self) -> Iterator[tuple[Floats, Floats]]:
+        """Yields scores, rising and some at a time, and the precision of what reaches each."""
+        number = len(self.scores)
+        for first in range(0, number, SCORES_AT_A_TIME):
+            scores = self.scores[first : first + SCORES_AT_A_TIME]
+            places = first + np.flatnonzero(np.diff(scores, prepend=self.scores[first - 1] if first else -np.inf))
+            scores = self.scores[places]  # equal scores are shown together
+            if len(scores):
+                yield scores, (len(self.right) - np.searchsorted(self.right, scores)) / (number - places)
+
+
+def ranking(many: Iterable[Matches], iou: float = 0.5) -> Ranking:
+    """Ranks the detections of a run, given whole or as parts with images of their own, one at least."""
+    columns, objects, name = [], 0, ""
+    for matches in many:
+        columns.append(_judged(matches, iou))
+        objects += int((~matches.objects_ignored[matches.bin_index("all")]).sum())
+        name = matches.run.name
+    scores, right = np.concatenate([own for own, _ in columns]), np.concatenate([own[hits] for own, hits in columns])
+    scores.sort()
+    right.sort()
+    return Ranking(name, scores, right, objects)
+
+
 def operating_point(matches: Matches, score: float, iou: float = 0.5) -> OperatingPoint:
     """Measures a detector at a score threshold."""
-    scores, right = _judged(matches, iou)
-    shown = scores >= score
-    objects = int((~matches.objects_ignored[matches.bin_index("all")]).sum())
-    hits, number = int(right[shown].sum()), int(shown.sum())
-    nan = float("nan")
-    return OperatingPoint(
-        run=matches.run.name,
-        score=score,
-        precision_percent=100 * hits / number if number else nan,
-        recall_percent=100 * hits / objects if objects else nan,
-        detections=number,
-    )
+    return ranking([matches], iou).point(score)
 
 
 def equal_precision(
@@ -63,20 +119,24 @@ def equal_precision(
     Raises:
         ValueError: a detector does not reach the precision that is asked for.
     """
-    curves = [_curve(matches, iou) for matches in many]
+    return points_of([ranking([matches], iou) for matches in many], precision)
+
+
+def points_of(rankings: Sequence[Ranking], precision: float | None = None) -> tuple[OperatingPoint, ...]:
+    """Does what `equal_precision` does, with what is ranked already."""
     if precision is None:
-        precision = min([USUAL_PRECISION, *(float(values.max()) for _, values in curves if len(values))])
+        precision = min([USUAL_PRECISION, *(own.best_precision for own in rankings if len(own.scores))])
     elif not 0 < precision <= 1:
         raise ValueError(f"a precision of {precision} is asked for; give a share above 0 and at most 1, as in 0.5")
     points = []
-    for matches, (thresholds, values) in zip(many, curves, strict=True):
-        enough = np.flatnonzero(values >= precision)
-        if len(values) and not len(enough):
+    for own in rankings:
+        score = own.lowest(precision)
+        if score is None and len(own.scores):
             raise ValueError(
-                f"{matches.run.name} reaches a precision of {values.max():.3g} at most, {precision:g} is asked for; "
+                f"{own.run} reaches a precision of {own.best_precision:.3g} at most, {precision:g} is asked for; "
                 "ask for less, or fix the score threshold instead"
             )
-        points.append(operating_point(matches, float(thresholds[enough[-1]]) if len(enough) else 0.0, iou))
+        points.append(own.point(score or 0.0))
     return tuple(points)
 
 
@@ -90,18 +150,9 @@ def found_by(matches: Matches, score: float, iou: float = 0.5) -> Rows:
     return np.where(shown[detections], detections, NOBODY)
 
 
-def _judged(matches: Matches, iou: float) -> tuple[Floats, Rows]:
-    """The scores of the detections that count, best first, and whether each finds an object."""
+def _judged(matches: Matches, iou: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The scores of the detections that count, and whether each finds an object."""
     objects = matches.objects_taken(iou)
     ignored = np.append(matches.objects_ignored[matches.bin_index("all")], False)[objects]
     kept = np.flatnonzero(matches.counted & ~ignored)
-    scores = matches.run.found.scores[kept]
-    order = np.argsort(-scores, kind="stable")
-    return scores[order], (objects[kept] != NOBODY)[order]
-
-
-def _curve(matches: Matches, iou: float) -> tuple[Floats, Floats]:
-    """Every score that occurs, falling, and the precision of what reaches it."""
-    scores, right = _judged(matches, iou)
-    last = np.flatnonzero(np.diff(scores, append=-np.inf))  # equal scores are shown together
-    return scores[last], np.cumsum(right)[last] / (last + 1)
+    return matches.run.found.scores[kept], objects[kept] != NOBODY

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,18 @@ from explorer.errors.columns import Found, Rle, Truth, in_order
 Results = Sequence[Mapping[str, Any]]
 """Detections in COCO's results format: `image_id`, `category_id`, `score`, and `bbox` (XYWH), `segmentation` (RLE)
 or both."""
+RESULTS_AT_A_TIME = 2**8
+"""So few that the garbage collector does not go through them again and again."""
+
+
+class Columns(NamedTuple):
+    """Detections as the columns of `Found`, but in any order."""
+
+    images: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int64]
+    boxes_xywh: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    masks: tuple[Rle, ...] | None
 
 
 def read_results(path: Path) -> Results:
@@ -38,7 +51,7 @@ def read_results(path: Path) -> Results:
     return results
 
 
-def found_among(results: Results, truth: Truth, source: object = "the results") -> Found:
+def found_among(results: Iterable[Mapping[str, Any]], truth: Truth, source: object = "the results") -> Found:
     """Turns COCO results into columns. Boxes may reach over the image's edge or lie outside, as COCO allows.
 
     Entries with a mask alone get the mask's box.
@@ -52,19 +65,39 @@ def found_among(results: Results, truth: Truth, source: object = "the results") 
         ValueError: an entry is malformed, its score not finite, its image or class not in `truth`, or some
             entries have masks and others have none.
     """
+    blocks = list(columns_of(results, truth, source)) or [_in_columns([], truth, masks=False)]
+    images, classes, boxes, scores = (np.concatenate(column) for column in list(zip(*blocks, strict=True))[:4])
+    masks = None if blocks[0].masks is None else tuple(mask for block in blocks for mask in block.masks or ())
+    del blocks
+    return in_order(images, classes, boxes, scores, masks)
+
+
+def columns_of(results: Iterable[Any], truth: Truth, source: object = "the results") -> Iterator[Columns]:
+    """Turns COCO results into columns, some thousands at a time and in the order in which they come.
+
+    Raises:
+        ValueError: as `found_among` does.
+    """
     sizes = dict(zip(truth.image_ids.tolist(), map(tuple, truth.image_sizes.tolist()), strict=True))
     categories = frozenset(truth.category_ids.tolist())
-    has_masks = bool(results) and isinstance(results[0], dict) and "segmentation" in results[0]
-    for index, result in enumerate(results):
-        if fault := _judge(result, sizes, categories, has_masks):
-            raise ValueError(f"{source}: detection {index} (counted from 0) {fault}")
-    masks = tuple(_compressed(result["segmentation"]) for result in results) if has_masks else None
-    return in_order(
+    numbered, has_masks = enumerate(results), None
+    while block := list(itertools.islice(numbered, RESULTS_AT_A_TIME)):
+        if has_masks is None:
+            has_masks = isinstance(block[0][1], dict) and "segmentation" in block[0][1]
+        for index, result in block:
+            if fault := _judge(result, sizes, categories, has_masks):
+                raise ValueError(f"{source}: detection {index} (counted from 0) {fault}")
+        yield _in_columns([result for _, result in block], truth, masks=has_masks)
+
+
+def _in_columns(results: Results, truth: Truth, *, masks: bool) -> Columns:
+    rles = tuple(_compressed(result["segmentation"]) for result in results) if masks else None
+    return Columns(
         np.searchsorted(truth.image_ids, np.array([r["image_id"] for r in results], dtype=np.int64)),
         np.searchsorted(truth.category_ids, np.array([r["category_id"] for r in results], dtype=np.int64)),
-        _boxes(results, masks),
+        _boxes(results, rles),
         np.array([r["score"] for r in results], dtype=np.float64),
-        masks,
+        rles,
     )
 
 

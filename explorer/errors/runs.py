@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,39 @@ import numpy as np
 from explorer.errors.columns import Found, Rle, Run, Truth, in_order
 from explorer.types import Detections
 
-__all__ = ["Found", "Rle", "Run", "Truth", "load_run", "read_truth", "run_from_detections", "truth_from_coco"]
+__all__ = [
+    "Found",
+    "Rle",
+    "Run",
+    "Source",
+    "Truth",
+    "find_run",
+    "load_run",
+    "read_truth",
+    "run_from_detections",
+    "truth_from_coco",
+]
 
 FACTS_FILE = "run.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A run whose detections have not been read yet.
+
+    Attributes:
+        name: what to call it.
+        truth: what is there; only the images that the detector was run on.
+        facts: `run.json`; empty for a plain results file.
+        folder: None for a plain results file.
+        file: the detections, in COCO's results format.
+    """
+
+    name: str
+    truth: Truth
+    facts: Mapping[str, Any]
+    folder: Path | None
+    file: Path
 
 
 def load_run(path: str | Path, data: str | None = None, name: str | None = None) -> Run:
@@ -30,8 +61,17 @@ def load_run(path: str | Path, data: str | None = None, name: str | None = None)
         ValueError: something is missing or broken, or the detections are not on this data: on unknown images or
             classes, with scores that are not finite, with ids that are no whole numbers.
     """
+    from explorer.errors.results_file import found_among
+    from explorer.errors.results_stream import each_result
+
+    source = find_run(path, data, name)
+    found = found_among(each_result(source.file), source.truth, source.file)
+    return Run(source.name, source.truth, found, source.facts, source.folder)
+
+
+def find_run(path: str | Path, data: str | None = None, name: str | None = None) -> Source:
+    """Reads all of a run but its detections, with the arguments and errors of `load_run`."""
     from explorer.engine.coco_eval import IMAGES_FILE, RESULTS_FILE
-    from explorer.errors.results_file import found_among, read_results
 
     path = Path(path).expanduser()
     if not path.exists():
@@ -43,11 +83,10 @@ def load_run(path: str | Path, data: str | None = None, name: str | None = None)
     if not file.exists():
         raise ValueError(f"{folder} holds no {RESULTS_FILE}: give a folder that `explorer evaluate --out` wrote")
     facts = _facts(folder) if folder else {}
-    results = read_results(file)
     truth = _truth(path, data or facts.get("data"))
     if folder or (path.name == RESULTS_FILE and path.with_name(IMAGES_FILE).is_file()):
         truth = _evaluated(truth, file.parent, {"data": data} | facts)
-    return Run(name or facts.get("model") or path.stem, truth, found_among(results, truth, file), facts, folder)
+    return Source(name or facts.get("model") or path.stem, truth, facts, folder, file)
 
 
 def read_truth(data: str) -> Truth:

@@ -47,11 +47,33 @@ def test_a_second_time_does_nothing(name: str, scene: Any, monkeypatch: pytest.M
     first = module.build(scene.data, scene.runs, name=name)
     assert first.written == ("images", "better", "worse")
     before, when = documents(first.dataset), times(first.dataset)
-    monkeypatch.setattr("explorer.errors.runs.load_run", lambda *_: pytest.fail("it read a run again"))
+    monkeypatch.setattr("explorer.errors.parts.RunInParts", lambda *_: pytest.fail("it read a run again"))
     second = module.build(scene.data, scene.runs, name=name)
     assert second.written == ()
     assert second.fields == ("better", "worse")
     assert (documents(second.dataset), times(second.dataset)) == (before, when)
+
+
+def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from explorer.browser.build import build
+
+    # as an autopsy and a model's levels would be, one for each object
+    by_object = lambda run: tuple([f"{word} {own}" for own in run.truth.ids.tolist()] for word in ("lost", "p"))  # noqa: E731
+    monkeypatch.setattr("explorer.browser.judging._known", by_object)
+    whole = build(scene.data, scene.runs, name=name).dataset
+    expected, info = documents(whole), dict(whole.info["vovnet_explorer"])
+    matches = whole.load_evaluation_results("worse_eval", cache=False).serialize()
+    monkeypatch.setattr("explorer.errors.parts.IMAGES_AT_A_TIME", 3)
+    parts = build(scene.data, scene.runs, name=name, rebuild=True).dataset
+    for sample in (*(written := documents(parts)), *expected):
+        for field in sample.keys() & {"better_AP", "better_APs", "worse_AP", "worse_APs"}:
+            sample[field] = round(sample[field], 9)  # sums over another number of images
+    assert written == expected
+    assert parts.load_evaluation_results("worse_eval", cache=False).serialize() == matches
+    assert str(parts.info["vovnet_explorer"]) == str(info)
+    labels = [label for sample in expected for label in sample["ground_truth"]["detections"]]
+    assert all(label["better_verdict"] == f"lost {label['coco_id']}" for label in labels)
+    assert all(label["worse_level"] == f"p {label['coco_id']}" for label in labels)
 
 
 @pytest.mark.parametrize("at", ["images", "schema", "better", "results", "worse"])

@@ -103,6 +103,17 @@ def test_ids_follow_from_what_they_stand_for() -> None:
     assert ids[:4] == sorted(ids[:4])
 
 
+@pytest.mark.parametrize("key", ["better_eval", "worse_eval"])
+def test_evaluations_are_kept_as_fiftyone_keeps_them(built: Any, key: str) -> None:
+    from bson import json_util
+    from fiftyone.core.evaluation import EvaluationMethod
+
+    kept = EvaluationMethod._get_run_doc(built, key).results.read()
+    results = built.load_evaluation_results(key, cache=False)
+    assert kept == json_util.dumps(results.serialize()).encode()
+    assert {results.missing, *results.classes} == {*results.ytrue, *results.ypred}
+
+
 def test_without_crowds_the_evaluation_is_fiftyones(
     fiftyone: ModuleType, make: Callable[..., Any], tmp_path: Path
 ) -> None:

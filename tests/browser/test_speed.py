@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,27 @@ def measure(which: str, folder: Path, database: dict[str, str]) -> dict[str, Any
     return measured
 
 
-def test_forty_times_faster_than_fiftyone(tmp_path: Path, database: dict[str, str]) -> None:
+@pytest.fixture
+def data(tmp_path: Path) -> Callable[[int], Path]:
+    """Writes a data set of so many images."""
     spec = importlib.util.spec_from_file_location("speed", SPEED)
     assert spec is not None
     assert spec.loader is not None
     speed = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(speed)
-    speed.write(tmp_path / "whole", IMAGES)
-    speed.write(tmp_path / "part", OF_THEIRS)
-    ours = measure("ours", tmp_path / "whole", database)
-    again = measure("again", tmp_path / "whole", database)
-    theirs = measure("theirs", tmp_path / "part", database)
+
+    def write(images: int) -> Path:
+        speed.write(tmp_path / str(images), images)
+        return tmp_path / str(images)
+
+    return write
+
+
+def test_forty_times_faster_than_fiftyone(data: Callable[[int], Path], database: dict[str, str]) -> None:
+    whole, part = data(IMAGES), data(OF_THEIRS)
+    ours = measure("ours", whole, database)
+    again = measure("again", whole, database)
+    theirs = measure("theirs", part, database)
     ratio = theirs["seconds"] * IMAGES / OF_THEIRS / ours["seconds"]
     report = {"images": IMAGES, "ours": ours, "again": again, "theirs_on_500": theirs, "ratio": ratio}
     (ROOT / "test-results").mkdir(exist_ok=True)
@@ -48,3 +59,10 @@ def test_forty_times_faster_than_fiftyone(tmp_path: Path, database: dict[str, st
     assert ours["seconds"] < 180
     assert ours["peak_mb"] < 3000
     assert ratio >= 40
+
+
+def test_three_times_the_images_take_no_more_memory(data: Callable[[int], Path], database: dict[str, str]) -> None:
+    small, large = (measure("ours", data(images), database) for images in (IMAGES, 3 * IMAGES))
+    assert large["images"] == 3 * IMAGES
+    assert large["peak_mb"] < 1.1 * small["peak_mb"]
+    assert large["peak_mb"] < 2000
