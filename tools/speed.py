@@ -355,11 +355,11 @@ operation by operation by torch, which is structurally the release. Made by `pyt
 [speed-cpu.json](speed-cpu.json).
 
 Input 1×3×800×1088, random weights, modes timed in interleaved rounds; a ratio is the median over rounds of baseline by
-mode, in brackets the interval that holds the true median with at least 95 % (where 3 rounds were made, the smallest and
-the largest). "Of the ceiling" is multiplications per second by those of the fastest product of two 4096² matrices in
-the same number format, by any library at hand, in the same run; a convolution, which reuses what it has read more than
-that product does, can exceed it. Measured on: {machine}. This processor has no AMX, and no GPU was reachable: what is
-claimed for those is not measured.
+mode, in brackets the interval that holds the true median with at least 95 % (where 5 rounds were made, 94 %: the
+smallest and the largest). "Of the ceiling" is multiplications per second by those of the fastest product of two 4096²
+matrices in the same number format, by any library at hand, in the same run; a convolution, which reuses what it has
+read more than that product does, can exceed it. Measured on: {machine}. This processor has no AMX, and no GPU was
+reachable: what is claimed for those is not measured.
 
 ## V-39 FPN, backbone and FPN
 
@@ -391,7 +391,8 @@ RPN head in one; Mask R-CNN's mask head is run by the same engine.
 ## All released detectors
 
 Beside the ratios stand times by that of the R-50-FPN of the same task: here in each mode (medians of separate runs),
-and on the seed's V100. {v39}
+and on the seed's V100. {v39} Random weights find a different number of objects with every model, which changes what
+mask heads and panoptic merging have to do: beside R-50, the rows of Faster R-CNN say more than the others.
 
 {rows}
 

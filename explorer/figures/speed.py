@@ -48,7 +48,7 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
     if not points:
         raise ValueError("there is nothing to draw: give at least one model's time and accuracy")
     figure = go.Figure()
-    best = front(points)
+    best, slowest = front(points), max(point.seconds for point in points)
     figure.add_trace(
         go.Scatter(
             x=[1000 * point.seconds for point in best],
@@ -68,18 +68,25 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
                     y=[point.ap for point in own],
                     text=[point.name for point in own],
                     mode="markers+text",
-                    textposition=["top left" if point in best else "bottom right" for point in own],
+                    textposition=[_side(point, best, slowest) for point in own],
                     marker={"color": f"rgb{class_color(color)}", "symbol": symbol, "size": 11},
                     name=family,
                     hovertemplate="%{text}: AP %{y:.1f}, %{x:.0f} ms<extra></extra>",
                 )
             )
-    slowest = 1000 * max(point.seconds for point in points)
-    figure.update_xaxes(title=f"ms per image on {machine}", range=[0, 1.15 * slowest], gridcolor=FAINT, zeroline=False)
+    ends = [0, 1150 * slowest]
+    figure.update_xaxes(title=f"ms per image on {machine}", range=ends, gridcolor=FAINT, zeroline=False)
     figure.update_yaxes(title=accuracy, gridcolor=FAINT, zeroline=False)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     figure.update_layout(LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})
     return figure
+
+
+def _side(point: SpeedPoint, best: Sequence[SpeedPoint], slowest: float) -> str:
+    """Where a name stands: away from the line, and not over the left edge."""
+    if point not in best[1:]:
+        return "bottom right"
+    return "top left" if point.seconds > slowest / 5 else "top right"
 
 
 def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
