@@ -110,6 +110,12 @@ def test_speed_as_released_and_on_this_machine(visit: Open) -> None:
     released = page.plot()
     names = [name for trace in released["traces"] for name in trace["text"] or ()]
     assert {"V2-39-FPN", "R-50-FPN", "MobileNetV2"} <= set(names)
+    page.page.get_by_label("2 CPU cores, float32").check()
+    page.settle()
+    recorded = page.plot()
+    points = [sorted(name for t in one["traces"][1:] for name in t["text"]) for one in (released, recorded)]
+    assert points[0] == points[1]
+    assert min(recorded["traces"][0]["x"]) > 5 * min(released["traces"][0]["x"])  # milliseconds on two cores
     page.press("Measure on this machine")
     page.page.get_by_role("grid", name="Time per photo").get_by_text("demo/MobileNetV2").wait_for(timeout=120_000)
     page.settle()
