@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from explorer.engine.benchmark import Middle, interleaved, middle
 from explorer.engine.costs import measure_size
 from explorer.engine.detector import Detector, load_or_random
 from explorer.engine.modes import as_input, scene
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Clock:
@@ -69,3 +74,11 @@ def test_heads_are_counted_too(tiny: Callable[..., Detector]) -> None:
     detector = tiny("mask_rcnn_V_39_FPN_3x")
     inputs = [as_input(scene((64, 96)), detector)]
     assert measure_size(detector, inputs, "detector").gmac > measure_size(detector, inputs, "backbone").gmac
+
+
+def test_a_process_is_not_charged_with_its_parents_memory() -> None:
+    held = np.ones(1_500_000_000, dtype=np.uint8)
+    code = "from explorer.engine.costs import own_peak_mb; print(own_peak_mb())"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 50 < float(done.stdout.splitlines()[-1]) < held.nbytes / 1e6
