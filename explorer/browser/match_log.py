@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ _ROW = np.dtype([("detection", "i8"), ("object", "i8"), ("class", "i4"), ("iou",
 _Rows = npt.NDArray[Any]
 
 
-class MatchLog:
+class MatchLog(ExitStack):
     """True and false positives, then misses; what COCO ignores is left out. A context manager, for its file.
 
     Attributes:
@@ -30,17 +30,10 @@ class MatchLog:
     """
 
     def __init__(self, truth: Truth) -> None:
+        super().__init__()
         self._truth, self._missed = truth, [np.zeros(0, np.int64)]
         self.images = len(truth.image_ids)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+        self._file = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
 
     def add(self, own: JudgedPart) -> None:
         """Takes down what is said of some more images."""

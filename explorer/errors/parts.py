@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ class Part:
     first_detection: int
 
 
-class RunInParts:
+class RunInParts(ExitStack):
     """A run that is read in parts. A context manager: its files are gone afterwards, and after a kill.
 
     Attributes:
@@ -52,6 +52,7 @@ class RunInParts:
 
     def __init__(self, path: str | Path, data: str | None = None, name: str | None = None) -> None:
         """Reads a run, with the arguments and errors of `load_run`."""
+        super().__init__()
         source = find_run(path, data, name)
         nothing = in_order(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
         self.whole = Run(source.name, source.truth, nothing, source.facts, source.folder)
@@ -59,23 +60,14 @@ class RunInParts:
         self._pieces: list[list[tuple[int, int, int]]] = [[] for _ in range(number)]
         self._lengths = [0] * number
         self._masks_there = False
-        self._rows = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes them
-        self._masks = tempfile.TemporaryFile()  # noqa: SIM115
+        self._rows = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        self._masks = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         try:
             for columns in columns_of(each_result(source.file), source.truth, source.file):
                 self._keep(columns)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._rows.close()
-        self._masks.close()
 
     def __len__(self) -> int:
         """Number of detections."""

@@ -8,8 +8,8 @@ whether it finds an object. It is read back class by class. The results are thos
 from __future__ import annotations
 
 import tempfile
-from types import TracebackType
-from typing import Any, Self
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from explorer.errors.outcomes import Ranking, ranking
 from explorer.errors.overlaps import Rows
 
 
-class Tally:
+class Tally(ExitStack):
     """Takes matches in, part after part in the order of the images. A context manager, for its file.
 
     Args:
@@ -31,6 +31,7 @@ class Tally:
     """
 
     def __init__(self, first: Matches, iou: float = 0.5) -> None:
+        super().__init__()
         self._like, self._iou = first, iou
         sizes, levels = len(first.bins), len(first.thresholds)
         assert levels <= 16  # bits
@@ -41,16 +42,8 @@ class Tally:
         self._images = 0
         self._edges: list[Rows] = []
         self._rankings: list[Ranking] = []
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
+        self._file = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self.add(first)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     def add(self, matches: Matches) -> None:
         """Takes in the matches on some more images."""
