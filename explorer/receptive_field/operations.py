@@ -6,8 +6,8 @@ at: the result says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,70 +15,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from explorer.receptive_field.support import Bools, Product, picked, spread, union, windows
+from explorer.receptive_field.trail import Axes, Call, NotUnderstoodError, Trail, merged, once
 
-Axes = tuple[int, int]
-"""Which dimensions of a tensor are rows and columns; -1 for one that is gone."""
 OnAxis = Callable[[Bools, int], Bools]
 """What an operation does to the support along one axis, 0 for rows and 1 for columns."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trail:
-    """What is known of a tensor.
-
-    Attributes:
-        products: what its units see; empty where they see nothing of the input.
-        axes: its rows and columns.
-        whole: layers on the way that look at the whole map.
-        unknown: operations on the way that were not understood, with the layers that they stand in.
-    """
-
-    products: tuple[Product, ...]
-    axes: Axes
-    whole: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-
-
-class NotUnderstoodError(Exception):
-    """What an operation does to the support is not known."""
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of an operation.
-
-    Attributes:
-        arguments: as the operation was given them, in order.
-        operands: the tensors among them that depend on the input, with what is known of them.
-        output: what it gave, or one of several.
-        layer: the layer that it stands in.
-        ignore_global: whether what looks at the whole map is left out.
-    """
-
-    arguments: tuple[Any, ...]
-    operands: tuple[tuple[Tensor, Trail], ...]
-    output: Tensor
-    layer: str
-    ignore_global: bool
-
-    @property
-    def trail(self) -> Trail:
-        """That of the first operand."""
-        return self.operands[0][1]
-
-    @property
-    def tensor(self) -> Tensor:
-        """The first operand."""
-        return self.operands[0][0]
-
-    def argument(self, place: int, default: Any = None) -> Any:
-        return self.arguments[place] if len(self.arguments) > place else default
-
-    def pair(self, place: int, default: int = 0) -> tuple[int, int]:
-        """An argument that is one number or one for each axis."""
-        given = self.argument(place)
-        values = [default] if given is None else [given] if isinstance(given, int) else list(given) or [default]
-        return int(values[0]), int(values[-1])
 
 
 def apply(name: str, call: Call) -> Trail:
@@ -97,20 +37,6 @@ def apply(name: str, call: Call) -> Trail:
     if bare not in _RULES:
         raise NotUnderstoodError
     return _RULES[bare](call)
-
-
-def merged(trails: Sequence[Trail], axes: Axes) -> Trail:
-    """Returns what a tensor sees whose units combine units of several tensors at the same place."""
-    return Trail(
-        union(product for trail in trails for product in trail.products),
-        axes,
-        _once(name for trail in trails for name in trail.whole),
-        _once(name for trail in trails for name in trail.unknown),
-    )
-
-
-def _once(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
 
 
 def _pointwise(call: Call) -> Trail:
@@ -239,7 +165,7 @@ def _everything(call: Call, *, keep: bool) -> Trail:
     axes = call.trail.axes if keep else (-1, -1)
     if min(call.trail.axes) < 0:  # of a map that is one place already
         return replace(call.trail, axes=axes)
-    whole = _once((*call.trail.whole, call.layer))
+    whole = once((*call.trail.whole, call.layer))
     if call.ignore_global:
         return replace(call.trail, products=(), axes=axes, whole=whole)
     gathered = _mapped(call.trail, lambda support, _: _all_together(support, 1))
@@ -255,7 +181,7 @@ def _all_together(support: Bools, outputs: int) -> Bools:
 
 def _group_norm(call: Call) -> Trail:
     """Normalises by the mean and variance of the whole map."""
-    whole = _once((*call.trail.whole, call.layer))
+    whole = once((*call.trail.whole, call.layer))
     if call.ignore_global:
         return replace(call.trail, whole=whole)
     seen = _mapped(call.trail, lambda support, _: _all_together(support, len(support)))

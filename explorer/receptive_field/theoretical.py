@@ -21,8 +21,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from explorer.receptive_field.operations import Call, NotUnderstoodError, Trail, apply, merged
+from explorer.receptive_field.operations import apply
 from explorer.receptive_field.support import Bools, identity
+from explorer.receptive_field.trail import Call, NotUnderstoodError, Trail, merged
 
 FIRST_SIZE_PX = 2048
 LARGEST_SIZE_PX = 4096
