@@ -37,9 +37,11 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     """Adds this project's keys to a detectron2 config, in place, and returns it.
 
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
-    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `SOLVER.OPTIMIZER` is `SGD` or `AdamW`. `TEST.LOSS_IMAGES`
-    is the number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was
-    not trained on COCO.
+    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
+    `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, or a config with
+    weights) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
+    number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not
+    trained on COCO.
     """
     model = cfg.MODEL
     model.VOVNET = CfgNode()
@@ -62,7 +64,13 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
 
     model.FPN.TOP_BLOCK_IN_FEATURE = ""
 
+    cfg.INPUT.CROP.AROUND_OBJECT = False
+
     cfg.SOLVER.OPTIMIZER = "SGD"
+    cfg.SOLVER.TEACHER = CfgNode()
+    cfg.SOLVER.TEACHER.NAME = ""
+    cfg.SOLVER.TEACHER.WEIGHTS = ""
+    cfg.SOLVER.TEACHER.LOSS_WEIGHT = 1.0
 
     cfg.TEST.LOSS_IMAGES = 64
 

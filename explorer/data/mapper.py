@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from detectron2.config import configurable
 from detectron2.data import detection_utils
 from detectron2.data import transforms as T
 from detectron2.data.dataset_mapper import DatasetMapper
+from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
 from explorer.data.images import ImageError, read_image
@@ -30,6 +31,27 @@ TOO_MANY_SKIPPED = 10
 _SEMANTIC_MODELS = ("PanopticFPN", "SemanticSegmentor")
 
 logger = logging.getLogger(__name__)
+
+
+class CropAroundObject(T.RandomCrop):
+    """A random crop that holds the centre of an object drawn at random, where the image has any."""
+
+    def get_transform(self, image: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float64]) -> T.Transform:
+        """Draws the crop.
+
+        Args:
+            image: `(H, W, 3)`.
+            boxes: `(n, 4)`, `x1, y1, x2, y2` in pixels of `image`.
+        """
+        if not len(boxes):
+            return super().get_transform(image)
+        size = np.asarray(self.get_crop_size(image.shape[:2]))
+        corners = boxes[np.random.randint(len(boxes))]  # noqa: NPY002 - the generator that the stream seeds
+        centre = np.asarray((corners[1] + corners[3], corners[0] + corners[2])) / 2
+        last = np.asarray(image.shape[:2]) - size
+        low, high = (centre - size + 1).clip(0, last).astype(int), centre.clip(0, last).astype(int)
+        top, left = np.random.randint(low, high + 1)  # noqa: NPY002
+        return T.CropTransform(int(left), int(top), int(size[1]), int(size[0]))
 
 
 class CocoMapper(DatasetMapper):
@@ -52,8 +74,13 @@ class CocoMapper(DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg: Any, is_train: bool = True) -> dict[str, Any]:
-        use_semantic = cfg.MODEL.META_ARCHITECTURE in _SEMANTIC_MODELS
-        return {**super().from_config(cfg, is_train), "use_semantic": use_semantic}
+        settings: dict[str, Any] = super().from_config(cfg, is_train)
+        if cfg.INPUT.CROP.AROUND_OBJECT:
+            settings["augmentations"] = [
+                CropAroundObject(step.crop_type, step.crop_size) if type(step) is T.RandomCrop else step
+                for step in settings["augmentations"]
+            ]
+        return settings | {"use_semantic": cfg.MODEL.META_ARCHITECTURE in _SEMANTIC_MODELS}
 
     def __call__(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any] | None:
         """Maps one record.
@@ -89,7 +116,7 @@ class CocoMapper(DatasetMapper):
             image = image[:, :, ::-1]
         detection_utils.check_image_size(record, image)
         semantic = self._add_labels(record)
-        augmented = T.AugInput(image, sem_seg=semantic)
+        augmented = T.AugInput(image, boxes=_corners(record.get("annotations", ())), sem_seg=semantic)
         transforms = self.augmentations(augmented)
         record["image"] = torch.as_tensor(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
         for key in ("sem_seg_file_name", "segments_info"):
@@ -151,3 +178,13 @@ class CocoMapper(DatasetMapper):
         if isinstance(moved.get("segmentation"), np.ndarray):
             moved["segmentation"] = np.require(moved["segmentation"], requirements="W")  # torch warns of others
         return moved
+
+
+def _corners(annotations: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
+    """Returns the boxes of the objects, crowds left out, as `(n, 4)` corners in pixels of the image as stored."""
+    corners = [
+        BoxMode.convert(one["bbox"], one["bbox_mode"], BoxMode.XYXY_ABS)
+        for one in annotations
+        if not one.get("iscrowd", 0)
+    ]
+    return np.asarray(corners, dtype=np.float64).reshape(-1, 4)

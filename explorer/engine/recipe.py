@@ -22,8 +22,10 @@ from torch import nn
 
 from explorer.data.mapper import CocoMapper
 from explorer.engine.config_facts import Config
+from explorer.engine.detector import load_detector
 from explorer.engine.evaluate import evaluate
 from explorer.engine.hooks import Results
+from explorer.engine.imitation import Imitation, take_heads
 from explorer.engine.stream import Mapper, Sample, TrainingStream, index_sampler
 from explorer.engine.tables import as_text, figure_tables
 
@@ -75,6 +77,7 @@ def yaml_recipe(cfg: CfgNode) -> Recipe:
     """Makes the parts of a run from a yaml config whose data sets are registered."""
     cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
     model = build_model(cfg)
+    give_teacher(cfg, model)
     optimizer = _optimizer(cfg, model)
     images = get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     stream = TrainingStream(
@@ -156,6 +159,26 @@ def evaluate_all(cfg: Config, model: nn.Module) -> Results:
 def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
     """Returns a LazyConfig's data-set names, which may be one string, as a tuple."""
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def give_teacher(cfg: CfgNode, model: nn.Module) -> None:
+    """Has the model learn from the detector that `SOLVER.TEACHER` names, if any, and start with its heads.
+
+    Raises:
+        ValueError: there is no such detector, or it does not go with this model.
+    """
+    asked = cfg.SOLVER.TEACHER
+    if not asked.NAME:
+        return
+    teacher = load_detector(asked.NAME, weights=asked.WEIGHTS or None, device=cfg.MODEL.DEVICE, exact=True)
+    if teacher.cfg.INPUT.FORMAT != cfg.INPUT.FORMAT:
+        raise ValueError(
+            f"SOLVER.TEACHER {asked.NAME} reads {teacher.cfg.INPUT.FORMAT}, this model {cfg.INPUT.FORMAT}: "
+            "set INPUT.FORMAT to the teacher's."
+        )
+    Imitation(model, teacher.model, asked.LOSS_WEIGHT)
+    taken = take_heads(model, teacher.model)
+    logger.info("Learning from %s, of which %d tensors of neck and heads are taken", asked.NAME, len(taken))
 
 
 def _optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
