@@ -1,7 +1,8 @@
 """Measures the speed of all released detectors on this machine and writes docs/results/speed-cpu.{json,md}.
 
-    python tools/speed.py GROUP…     # measures groups (all without a name) and writes the page again
+    python tools/speed.py GROUP…     # measures groups (all but int8 without a name) and writes the page again
     python tools/speed.py --page     # writes the page from the JSON alone
+    python tools/speed.py --name speed-amx GROUP…   # another machine's page
 
 Nothing else should run meanwhile; a group takes two to eight minutes on two cores. The weights are random: times
 hardly depend on them, and the released ones cannot be had everywhere.
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from int8 import int8_group
 from painting import painter
 from speed_page import HEAVY, LIGHT, MAIN, SHORT, TIMM, Document, page, rows
 
@@ -37,8 +39,8 @@ from explorer.engine.speed import Found, benchmark
 from explorer.report.speed import RECORDED, recorded_pareto, speed_document
 from explorer.zoo.registry import entries
 
-FILE = RECORDED
 SIZE, ROUNDS, FEWER = (800, 1088), 7, 5
+DEMOS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 EVERY_MODE = ("eager", "torch-fp32", "compile-fp32", "onnx", "openvino", "torch-bf16", "compile-bf16", "openvino-bf16")
 
 
@@ -111,7 +113,7 @@ def accuracy_group() -> Document:
     with tempfile.TemporaryDirectory() as folder:
         make_aerial(Path(folder), images=300, seed=1)
         data = register_coco(folder)
-        for name in ("demo/V-19-slim-dw", "demo/MobileNetV2"):
+        for name in DEMOS:
             plain = load_detector(name, device="cpu", exact=True)
             ways = {"exact": plain, "float32": fast(plain, "float32"), "bfloat16": fast(plain, "bfloat16")}
             found[name] = {how: evaluate(one.runner, one.cfg, data).values["bbox"]["AP"] for how, one in ways.items()}
@@ -137,6 +139,7 @@ GROUPS: dict[str, Callable[[], Document]] = {
     "backbones, heavy": lambda: backbone_group(HEAVY),
     "timm": timm_group,
     "AP": accuracy_group,
+    "int8": lambda: int8_group(MAIN, SIZE, DEMOS[0]),
     "Faster R-CNN, light": lambda: task_group("Faster R-CNN", slice(8)),
     "Faster R-CNN, heavy": lambda: task_group("Faster R-CNN", slice(8, None)),
     "Mask R-CNN, light": lambda: task_group("Mask R-CNN", slice(4)),
@@ -150,19 +153,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure speed and write docs/results/speed-cpu.")
     parser.add_argument("groups", nargs="*", help=f"among {', '.join(GROUPS)}")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page again")
+    parser.add_argument("--name", default=RECORDED.stem, help="of the files in docs/results")
     options = parser.parse_args()
-    known: Document = json.loads(FILE.read_text()) if FILE.is_file() else {}
-    for name in [] if options.page else options.groups or list(GROUPS):
+    file = RECORDED.with_stem(options.name)
+    known: Document = json.loads(file.read_text()) if file.is_file() else {}
+    for name in [] if options.page else options.groups or [group for group in GROUPS if group != "int8"]:
         known[name] = plain(GROUPS[name]())
-        FILE.write_text(json.dumps(known, indent=1) + "\n")
-    FILE.with_suffix(".md").write_text(page(known))
-    draw()
+        file.write_text(json.dumps(known, indent=1) + "\n")
+    file.with_suffix(".md").write_text(page(known, file.stem))
+    draw(file)
 
 
-def draw() -> None:
+def draw(file: Path) -> None:
     """Draws released AP against the time measured here, of the Faster R-CNNs the fast way in float32."""
     with suppress(ValueError), painter() as paint:  # nothing to draw where nothing has been measured yet
-        FILE.with_suffix(".png").write_bytes(paint(recorded_pareto("Faster R-CNN", "fast-fp32").to_plotly_json()))
+        figure = recorded_pareto("Faster R-CNN", "fast-fp32", file)
+        file.with_suffix(".png").write_bytes(paint(figure.to_plotly_json()))
 
 
 if __name__ == "__main__":

@@ -23,24 +23,51 @@ def rows(task: str) -> list[ZooEntry]:
     return [entry for entry in entries() if entry.released and entry.task.startswith(task)]
 
 
-def page(known: Document) -> str:
-    """Returns the results page; groups that were not measured leave their rows so marked."""
-    words = {
-        "main_backbone": mode_table(known.get("main backbone", {}).get(MAIN), {}),
-        "main_detector": mode_table(known.get("main detector", {}).get(MAIN), known.get("memory", {})),
-        "stages": stage_table(known.get("main detector", {}).get(MAIN)),
-        "backbones": backbone_table(known),
-        "rows": row_table(known),
-        "timm": timm_table(known.get("timm", {})),
-        "machine": machine_words(known),
-        "eager_share": f"{100 * eager_share(known):.0f}",
-        "most": 1 / eager_share(known),
-        "v39": v39_words(known),
-        "picture": picture(known),
-        "bfloat16": bfloat16_table(known.get("AP", {})),
-    }
-    blocks = TEXT.format(**words).split("\n\n")
-    return "\n\n".join(block if block.startswith("|") else fill(block, 120) for block in blocks) + "\n"
+def page(known: Document, name: str = "speed-cpu") -> str:
+    """Returns the results page of one machine: what was measured, and the tables' marks where something was not.
+
+    Args:
+        known: what `tools/speed.py` measured, by group.
+        name: of its files. What was tried and did not win stands on the first machine's page alone.
+    """
+    tasks = any(group.startswith(task) for group in known for task in BASIS)
+    sections = [
+        HEAD.format(name=name, machine=machine_words(known), missing=missing_words(known)),
+        MAIN_BACKBONE,
+        mode_table(known.get("main backbone", {}).get(MAIN), {}),
+        f"{share_words(known)} {ERROR}",
+        MAIN_DETECTOR,
+        mode_table(known.get("main detector", {}).get(MAIN), known.get("memory", {})),
+        stage_table(known.get("main detector", {}).get(MAIN)),
+        *PARTS,
+        BACKBONES,
+        backbone_table(known),
+        *((ROWS.format(v39=v39_words(known)), row_table(known), picture(known, name)) if tasks else ()),
+        TIMM_WORDS,
+        timm_table(known.get("timm", {})),
+        *((BFLOAT16, bfloat16_table(known["AP"])) if "AP" in known else ()),
+        *((INT8, int8_table(known["int8"]), INT8_WORDS) if "int8" in known else ()),
+        *((LOST,) if name == "speed-cpu" else ()),
+    ]
+    blocks = "\n\n".join(sections).split("\n\n")
+    return "\n\n".join(block if block.startswith(("|", "#")) else fill(block, 120) for block in blocks) + "\n"
+
+
+def missing_words(known: Document) -> str:
+    """What this machine has not."""
+    flags = known["main detector"][MAIN]["hardware"]["cpu_flags"]
+    lacking = ["no GPU was reachable"] if "amx_bf16" in flags else ["this processor has no AMX", "no GPU was reachable"]
+    return f"{' and '.join(lacking)}: what is claimed for {'that' if len(lacking) == 1 else 'those'} is not measured"
+
+
+def share_words(known: Document) -> str:
+    """How much of the ceiling was left to win in float32."""
+    share = eager_share(known)
+    return (
+        f"Eager torch already reaches {100 * share:.0f} % of this processor's float32 ceiling, so that running the "
+        f"same products at the ceiling would be {1 / share:.2f} times as fast; the target of 1.8 × was set where eager "
+        "torch is further from it."
+    )
 
 
 def eager_share(known: Document) -> float:
@@ -175,10 +202,22 @@ def bfloat16_table(found: Document) -> str:
     return as_table(("model", "exact", "fast, float32", "fast, bfloat16"), lines)
 
 
-def picture(known: Document) -> str:
+def picture(known: Document, name: str) -> str:
     """The drawing, where there is something to draw."""
     drawn = any(group in known for group in ("Faster R-CNN, light", "Faster R-CNN, heavy"))
-    return "![Released AP against measured time](speed-cpu.png)" if drawn else "The drawing waits for these figures."
+    return f"![Released AP against measured time]({name}.png)" if drawn else "The drawing waits for these figures."
+
+
+def int8_table(found: Document) -> str:
+    """Time and difference of maps in int8 beside the other formats."""
+    lines = []
+    for model, own in found.items():
+        for mode in ("float32", "bfloat16", "int8"):
+            ratio = "{:.2f} [{:.2f}, {:.2f}]".format(*own["by_bfloat16"][mode]) if mode != "bfloat16" else "1.00"
+            error = f"{own['error'][mode]:.2f}" if mode in own["error"] else "–"
+            ap = f"{own['AP'][mode]:.1f}" if mode in own.get("AP", {}) else "–"
+            lines.append((f"{model}, {mode}", f"{1000 * own['median_s'][mode]:.0f}", ratio, error, ap))
+    return as_table(("trunk", "ms", "speed by bfloat16's", "largest error", "box AP"), lines)
 
 
 def machine_words(known: Document) -> str:
@@ -193,73 +232,51 @@ def machine_words(known: Document) -> str:
 
 
 NOT_MEASURED = "not measured"
-TEXT = """# Speed on a CPU
+HEAD = """# Speed on a CPU
 
 What the fast way (`explorer.fast`, and what `predict`, `evaluate` and the page take) gains over the same model run
 operation by operation by torch, which is structurally the release. Made by `python tools/speed.py`; all figures are in
-[speed-cpu.json](speed-cpu.json).
+[{name}.json]({name}.json).
 
 Input 1×3×800×1088, random weights, modes timed in interleaved rounds; a ratio is the median over rounds of baseline by
 mode, in brackets the interval that holds the true median with at least 95 % (where 5 rounds were made, 94 %: the
 smallest and the largest). "Of the ceiling" is multiplications per second by those of the fastest product of two 4096²
 matrices in the same number format, by any library at hand, in the same run; a convolution, which reuses what it has
-read more than that product does, can exceed it. Measured on: {machine}. This processor has no AMX, and no GPU was
-reachable: what is claimed for those is not measured.
-
-## V-39 FPN, backbone and FPN
-
-{main_backbone}
-
-Eager torch already reaches {eager_share} % of this processor's float32 ceiling, so that running the same products at
-the ceiling would be {most:.2f} times as fast; the target of 1.8 × was set where eager torch is further from it. The
-error is the largest difference of a map by that map's largest value. In bfloat16 it is large because random weights
-leave the gates of squeeze-excitation between open and closed; what bfloat16 does to detections is measured below.
-
-## V-39 FPN, whole detector
-
-{main_detector}
-
-{stages}
-
-Peak memory is that of a process that gets ready, compares itself with the plain model and runs: the fast way lies above
-eager, since it holds its own packed weights beside the model's and that comparison has run the model too.
-
-What was slow besides convolutions was RoIAlign, whose loop over channels reads numbers far apart: as weighted sums of
-rows of a channels-last map it takes a fifth of the time. The box head's product of 1000 × 12544 by 12544 × 1024 gains
-from OpenVINO's kernels; torch's library for it does not use this processor's full width. "trunk" is backbone, FPN and
-RPN head in one; Mask R-CNN's mask head is run by the same engine.
-
-## Backbones with FPN
-
-{backbones}
-
-## All released detectors
+read more than that product does, can exceed it. Measured on: {machine}. Of the rest, {missing}."""
+MAIN_BACKBONE = "## V-39 FPN, backbone and FPN"
+ERROR = """The error is the largest difference of a map by that map's largest value. In bfloat16 it is large because
+random weights leave the gates of squeeze-excitation between open and closed; what bfloat16 does to detections is
+measured below."""
+MAIN_DETECTOR = "## V-39 FPN, whole detector"
+PARTS = (
+    """Peak memory is that of a process that gets ready, compares itself with the plain model and runs. OpenVINO lies
+above eager, since it holds its own packed weights beside the model's; torch's modes, where measured, lie below.""",
+    """What was slow besides convolutions was RoIAlign, whose loop over channels reads numbers far apart: weighted sums
+of rows of a channels-last map take its place. "trunk" is backbone, FPN and RPN head in one; Mask R-CNN's mask head is
+run by the same engine.""",
+)
+BACKBONES = "## Backbones with FPN"
+ROWS = """## All released detectors
 
 Beside the ratios stand times by that of the R-50-FPN of the same task: here in each mode (medians of separate runs),
 and on the seed's V100. {v39} Random weights find a different number of objects with every model, which changes what
-mask heads and panoptic merging have to do: beside R-50, the rows of Faster R-CNN say more than the others.
-
-{rows}
-
-{picture}
-
-## Against timm
+mask heads and panoptic merging have to do: beside R-50, the rows of Faster R-CNN say more than the others."""
+TIMM_WORDS = """## Against timm
 
 Bare backbones with the same convolutions (eSE on the last block of a stage alone), float32: ours by the fast way,
-timm's `features_only` channels-last and compiled with frozen weights, its fastest setting.
+timm's `features_only` channels-last and compiled with frozen weights, its fastest setting."""
+BFLOAT16 = """## Does bfloat16 cost accuracy?
 
-{timm}
+AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`, the demo models:"""
+INT8 = """## int8
 
-## Does bfloat16 cost accuracy?
-
-AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`, the demo models:
-
-{bfloat16}
-
-## What did not win
-
-int8 is not built: the tools that calibrate for OpenVINO and torch (NNCF, torchao) are no dependencies, torch 2.14 ships
-none of its own any more, and ONNX Runtime's static quantisation was not tried.
+Trunks quantised by NNCF (mixed preset, calibrated on other scenes) and run by OpenVINO, the rest of each in
+bfloat16."""
+INT8_WORDS = """int8 is not built. It gains on the large model alone, whose maps it changes beyond recognition (random
+weights; what it costs a trained one cannot be measured without one), and is no faster than bfloat16 on the small ones,
+whose depthwise convolutions wait for memory. ONNX Runtime's static quantisation (convolutions alone, QDQ), run by
+OpenVINO, was slower than bfloat16 on both: 0.92 [0.85, 0.95] and 0.66 [0.60, 0.79] of its speed."""
+LOST = """## What did not win
 
 Splitting the 1×1 convolution after OSA's concatenation into one per input, with sums in place, so that nothing is
 concatenated, took 1.00 s where concatenation took 0.93 s (V-39 with FPN in eager torch, folded norms, channels-last):
@@ -267,5 +284,5 @@ each part reads and writes the sum once more. Writing the layers' outputs straig
 torch's convolutions. Autocast was as fast as weights cast to bfloat16. ONNX Runtime and compiled code come within 15 %
 of OpenVINO in float32; compiling takes 11 to 22 s where OpenVINO takes about 3. Static shapes gained nothing over one
 network for all sizes in OpenVINO, and padding to buckets would change results, since squeeze-excitation averages over
-the padding too.
-"""
+the padding too. torch's library for the box head's product of 1000 × 12544 by 12544 × 1024 does not use the AMD
+processor's full width; OpenVINO's does. int8 was tried where a processor has AMX: see [speed-amx.md](speed-amx.md)."""

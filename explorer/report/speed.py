@@ -72,19 +72,20 @@ def pareto(found: Found) -> go.Figure:
     return _against_released_ap(seconds, f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px")
 
 
-def recorded_pareto(task: str, mode: str) -> go.Figure:
+def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED) -> go.Figure:
     """Draws released AP against the times that the project recorded, `docs/results/speed-cpu.json`.
 
     Args:
         task: how the detectors' task begins, such as `Faster R-CNN`.
         mode: `eager`, `fast-fp32` or `fast-bf16`.
+        recorded: another machine's times.
 
     Raises:
         ValueError: no detector of the task was measured in this mode.
     """
     documents = [
         (name, document)
-        for group, models in json.loads(RECORDED.read_text()).items()
+        for group, models in json.loads(recorded.read_text()).items()
         if group.startswith(task)
         for name, document in models.items()
     ]

@@ -30,7 +30,7 @@ from explorer.types import Detections
 
 OLD = Hardware("cpu", bfloat16=False)
 ZEN = Hardware("cpu", bfloat16=True, compiler=True, openvino=True)
-AMX = Hardware("cpu", bfloat16=True, amx=True, compiler=True, openvino=True)
+ARM = Hardware("cpu", bfloat16=True, compiler=True)
 HOPPER = Hardware("cuda", bfloat16=True, compiler=True)
 
 
@@ -40,9 +40,9 @@ HOPPER = Hardware("cuda", bfloat16=True, compiler=True)
         (OLD, "auto", "auto", ("torch", torch.float32)),
         (ZEN, "auto", "auto", ("openvino", torch.bfloat16)),
         (ZEN, "float32", "auto", ("openvino", torch.float32)),
-        (AMX, "auto", "auto", ("compile", torch.bfloat16)),
-        (AMX, "float32", "auto", ("openvino", torch.float32)),
-        (AMX, "auto", "torch", ("torch", torch.bfloat16)),
+        (ZEN, "auto", "torch", ("torch", torch.bfloat16)),
+        (ZEN, "auto", "compile", ("compile", torch.bfloat16)),
+        (ARM, "auto", "auto", ("torch", torch.bfloat16)),
         (HOPPER, "auto", "auto", ("torch", torch.bfloat16)),
         (HOPPER, "float32", "compile", ("compile", torch.float32)),
     ],

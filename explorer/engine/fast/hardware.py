@@ -26,14 +26,12 @@ class Hardware:
     Attributes:
         device: `cpu` or `cuda`.
         bfloat16: whether matrix products in bfloat16 are done by the hardware, not by conversion.
-        amx: whether an x86 processor multiplies tiles (AMX) in bfloat16.
         compiler: whether there is a C++ compiler, without which `torch.compile` makes no code for a CPU.
         openvino: whether OpenVINO is installed.
     """
 
     device: str
     bfloat16: bool
-    amx: bool = False
     compiler: bool = False
     openvino: bool = False
 
@@ -62,7 +60,6 @@ def probe(device: torch.device) -> Hardware:
     return Hardware(
         "cpu",
         bfloat16=bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()),
-        amx="amx_bf16" in cpu_flags(),
         compiler=any(shutil.which(name) for name in ("c++", "g++", "clang++")),
         openvino=importlib.util.find_spec("openvino") is not None,
     )
@@ -82,8 +79,8 @@ def cpu_flags() -> frozenset[str]:
 def choose(hardware: Hardware, dtype: DtypeName = "auto", engine: EngineName | Literal["auto"] = "auto") -> Plan:
     """Chooses engine and number format: what was asked for, or the next best that is there.
 
-    On its own it takes OpenVINO on CPUs, which is fastest in both formats and ready in seconds, except that on
-    processors with AMX compiled code is faster in bfloat16; on GPUs torch itself.
+    On its own it takes OpenVINO on CPUs, which is fastest in both formats, with AMX and without, and ready in seconds;
+    on GPUs torch itself.
 
     Args:
         hardware: what `probe` found.
@@ -101,7 +98,8 @@ def choose(hardware: Hardware, dtype: DtypeName = "auto", engine: EngineName | L
     number = torch.bfloat16 if dtype != "float32" and hardware.bfloat16 else torch.float32
     if dtype == "bfloat16" and number != torch.bfloat16:
         why.append("this hardware does not compute in bfloat16, where it would be slower: float32 instead")
-    chosen: EngineName = _best(hardware, number) if engine == "auto" else engine
+    best: EngineName = "openvino" if hardware.device == "cpu" and hardware.openvino else "torch"
+    chosen = best if engine == "auto" else engine
     if chosen == "compile" and not hardware.compiler:
         chosen = "torch" if hardware.device == "cuda" or not hardware.openvino else "openvino"
         why.append(f"there is no compiler here: {chosen} instead of compiled code")
@@ -110,11 +108,3 @@ def choose(hardware: Hardware, dtype: DtypeName = "auto", engine: EngineName | L
         chosen = "torch"
         why.append(f"{missing}: torch instead")
     return Plan(chosen, number, "; ".join(why))
-
-
-def _best(hardware: Hardware, dtype: torch.dtype) -> EngineName:
-    if hardware.device == "cuda":
-        return "torch"
-    if dtype == torch.bfloat16 and hardware.amx and hardware.compiler:
-        return "compile"
-    return "openvino" if hardware.openvino else "torch"
