@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup repair app lab test slow check format
+.PHONY: help setup repair app lab test slow zoo check format
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,6 +26,9 @@ test: setup ## run the tests, without slow, gpu and network ones
 
 slow: setup ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+zoo: setup ## train and measure the demo zoo on aerial scenes (hours; takes up where it was left)
+	$(BIN)/python tools/zoo.py
 
 check: setup ## lint, format, types and import directions
 	$(BIN)/ruff check .

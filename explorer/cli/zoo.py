@@ -160,9 +160,14 @@ def _facts(entry: ZooEntry) -> list[tuple[str, str]]:
         facts.append(("inference", f"{released['inference_s_v100']} s per image on a V100, {released['schedule']}"))
     if entry.card:
         measured = entry.card["measured"]
-        figures = [f"{label} {value} [{low}, {high}]" for label, (value, low, high) in measured["box"].items()]
-        facts.append(("trained for", entry.card["training"]))
-        facts.append(("box AP", f"{', '.join(figures)} on {measured['images']} images: {measured['on']}"))
+        facts += [("trained for", entry.card["training"])]
+        facts += [("measured on", f"{measured['images']} images: {measured['on']}")]
+        for kind in ("box", "mask"):
+            figures = [
+                f"{label} {value} [{low}, {high}]" for label, (value, low, high) in measured.get(kind, {}).items()
+            ]
+            facts += [(f"{kind} AP", ", ".join(figures))] if figures else []
+        facts += [(label, str(value)) for label, value in measured.get("panoptic", {}).items()]
     facts += [("licence", f"{entry.licence} (weights)"), ("weights", entry.status), ("file", str(entry.path))]
     facts += [("source", url) for url in entry.weights]
     if entry.overrides:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from explorer.zoo.names import align
 from explorer.zoo.reading import CheckpointError, read_checkpoint
+from explorer.zoo.registry import BYTE_SCALE
 
 __all__ = ["CheckpointError", "LoadReport", "load_weights", "read_checkpoint", "save_safetensors"]
 
@@ -111,7 +112,12 @@ def load_weights(
 
 
 def save_safetensors(
-    state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None, *, half: bool = True
+    state: Mapping[str, Tensor],
+    path: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    half: bool = True,
+    bytes_from: int | None = None,
 ) -> Path:
     """Writes tensors as safetensors, whole or not at all.
 
@@ -121,6 +127,7 @@ def save_safetensors(
         metadata: text by key, kept in the file's head.
         half: convolution and linear weights in float16. Norms and biases keep their type: running variances may lie
             outside of float16's range, and they take no room.
+        bytes_from: weights of so many numbers or more as int8, each output channel with its own scale.
 
     Raises:
         ValueError: a weight is not finite in float16.
@@ -131,7 +138,12 @@ def save_safetensors(
     ready = {}
     for name, tensor in state.items():
         plain = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        if half and plain.is_floating_point() and plain.dim() > 1:
+        large = bytes_from is not None and plain.numel() >= bytes_from
+        if large and plain.is_floating_point() and plain.dim() > 1:
+            scale = (plain.flatten(1).abs().amax(1) / 127).clamp(min=1e-12)
+            ready[name + BYTE_SCALE] = scale
+            plain = (plain / scale.view(-1, *[1] * (plain.dim() - 1))).round().to(torch.int8)
+        elif half and plain.is_floating_point() and plain.dim() > 1:
             plain = plain.half()
             if not plain.isfinite().all():
                 raise ValueError(f"{name} does not fit float16. Save it with half=False.")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer.zoo.pickles import inspect_torch_pickle, read_pickle
+from explorer.zoo.registry import BYTE_SCALE
 
 _ZIP_START = b"PK\x03\x04"
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of PyTorch before 1.6
@@ -75,9 +76,21 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return _opened(load_file(path))
     except SafetensorError as error:
         raise CheckpointError(f"is damaged ({error})") from None
+
+
+def _opened(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Multiplies weights that were stored as bytes by the scales stored beside them."""
+    scales = {name.removesuffix(BYTE_SCALE): scale for name, scale in stored.items() if name.endswith(BYTE_SCALE)}
+    opened = {name: tensor for name, tensor in stored.items() if name.removesuffix(BYTE_SCALE) not in scales}
+    for name, scale in scales.items():
+        weight = stored.get(name)
+        if weight is None or weight.dtype != torch.int8 or scale.shape != weight.shape[:1]:
+            raise CheckpointError(f"has scales of {name[:80]} that do not belong to bytes")
+        opened[name] = weight.float() * scale.float().view(-1, *[1] * (weight.dim() - 1))
+    return opened
 
 
 def _read_torch_zip(path: Path) -> Any:

@@ -25,6 +25,8 @@ _OPEN_LICENCE = "Apache-2.0"
 
 WEIGHTS = Path(str(files("explorer.zoo"))) / "weights"
 """Folder of the bundled weights; beside each file stands its card."""
+BYTE_SCALE = ".byte_scale"
+"""Ends the names of tensors `(out,)` that say what one step of an int8 weight `(out, …)` is worth."""
 _DEMOS = ("V-19-slim-dw", "MobileNetV2", "V-19-slim-dw-bccd")
 
 # RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).
@@ -157,7 +159,8 @@ def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Reads tensor names and shapes from the head of a safetensors file that the package ships."""
     with path.open("rb") as file:
         head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return {name: tuple(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"}
+    names = (name for name in head if name != "__metadata__" and not name.endswith(BYTE_SCALE))
+    return {name: tuple(head[name]["shape"]) for name in names}
 
 
 def _demos() -> list[ZooEntry]:

@@ -9,6 +9,7 @@ from torch import nn
 
 from explorer.zoo import checkpoints
 from explorer.zoo.checkpoints import CheckpointError, load_weights, read_checkpoint, save_safetensors
+from explorer.zoo.registry import safetensors_shapes
 
 
 def network(seed=0):
@@ -164,6 +165,29 @@ def test_safetensors_are_written_and_read_back(tmp_path):
         assert file.metadata() == {"licence": "Apache-2.0"}
     full = read_checkpoint(save_safetensors(state, path, half=False))
     assert torch.equal(full["0.weight"], state["0.weight"])
+
+
+def test_large_weights_can_be_written_as_bytes(tmp_path):
+    torch.manual_seed(0)
+    state = {"large.weight": torch.randn(8, 4, 3, 3), "small.weight": torch.randn(2, 2), "large.bias": torch.randn(8)}
+    state["large.weight"][3] = 0
+    path = save_safetensors(state, tmp_path / "x.safetensors", bytes_from=100)
+    with safe_open(path, "pt") as file:
+        assert file.get_tensor("large.weight").dtype == torch.int8
+        assert file.get_tensor("small.weight").dtype == torch.float16
+    back = read_checkpoint(path)
+    assert back.keys() == state.keys()
+    step = state["large.weight"].flatten(1).abs().amax(1) / 127
+    assert ((back["large.weight"] - state["large.weight"]).flatten(1).abs().amax(1) <= 0.51 * step).all()
+    assert torch.equal(back["large.bias"], state["large.bias"])
+    assert safetensors_shapes(path) == {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("odd", [{}, {"a": torch.zeros(3, 2)}, {"a": torch.zeros(2, 2, dtype=torch.int8)}])
+def test_scales_without_their_bytes_are_refused(tmp_path, odd):
+    path = save_safetensors(odd | {"a.byte_scale": torch.ones(3)}, tmp_path / "x.safetensors", half=False)
+    with pytest.raises(CheckpointError, match="scales of a that do not belong to bytes"):
+        read_checkpoint(path)
 
 
 def test_shared_and_strided_tensors_are_written(tmp_path):
