@@ -15,6 +15,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from explorer.data.aerial import make_aerial
 from explorer.data.coco import register_coco
 from explorer.engine.artifacts import provenance, write_json
@@ -26,7 +29,7 @@ from explorer.errors.runs import load_run
 from explorer.report.analysis import analyse
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
-from explorer.zoo.registry import WEIGHTS
+from explorer.zoo.registry import CONTINUED, WEIGHTS
 
 LARGEST_MB = 8
 BYTES_FROM = 4096
@@ -40,12 +43,24 @@ def ship(checkpoint: Path, name: str, note: str) -> Path:
         ValueError: the checkpoint cannot be read, or the file would be larger than the repository takes.
     """
     path = WEIGHTS / f"{name}.safetensors"
-    save_safetensors(read_checkpoint(checkpoint), path, {"training": note}, bytes_from=BYTES_FROM)
-    size_mb = path.stat().st_size / 1e6
-    if size_mb > LARGEST_MB:
-        path.unlink()
-        raise ValueError(f"{path.name} would have {size_mb:.1f} MB; at most {LARGEST_MB} MB fit into the repository.")
+    state, metadata = dict(read_checkpoint(checkpoint)), {"training": note}
+    first, rest = halves(state) if sum(tensor.numel() for tensor in state.values()) > 1e6 * LARGEST_MB else (state, {})
+    if rest:
+        beside = path.with_name(f"{name}-2.safetensors")
+        save_safetensors(rest, beside, metadata, bytes_from=BYTES_FROM)
+        metadata |= {CONTINUED: beside.name, "continued_sha256": sha256_of(beside)}
+    save_safetensors(first, path, metadata, bytes_from=BYTES_FROM)
+    for file in WEIGHTS.glob(f"{name}*.safetensors"):
+        if file.stat().st_size > 1e6 * LARGEST_MB:
+            raise ValueError(f"{file.name} has more than the {LARGEST_MB} MB that fit into the repository.")
     return path
+
+
+def halves(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Splits tensors into two parts of about as many numbers, in their order."""
+    ends = np.cumsum([tensor.numel() for tensor in state.values()])
+    first = {name: state[name] for name, end in zip(state, ends, strict=True) if end <= ends[-1] / 2}
+    return first, {name: tensor for name, tensor in state.items() if name not in first}
 
 
 def measure(card: dict[str, Any], path: Path, data: str | None) -> dict[str, Any]:

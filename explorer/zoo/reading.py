@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from explorer.zoo.pickles import inspect_torch_pickle, read_pickle
-from explorer.zoo.registry import BYTE_SCALE
+from explorer.zoo.registry import BYTE_SCALE, CONTINUED
 
 _ZIP_START = b"PK\x03\x04"
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of PyTorch before 1.6
@@ -72,13 +72,21 @@ def _reader(path: Path) -> Callable[[Path], Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
     try:
-        return _opened(load_file(path))
+        stored = load_file(path)
+        with safe_open(path, "pt") as file:
+            rest = (file.metadata() or {}).get(CONTINUED)
+        if rest:
+            beside = path.with_name(Path(rest).name)
+            if beside == path or not beside.is_file():
+                raise CheckpointError(f"goes on in {Path(rest).name[:80]}, which is not beside it")
+            stored |= load_file(beside)
     except SafetensorError as error:
         raise CheckpointError(f"is damaged ({error})") from None
+    return _opened(stored)
 
 
 def _opened(stored: dict[str, Tensor]) -> dict[str, Tensor]:

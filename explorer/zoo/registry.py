@@ -27,6 +27,8 @@ WEIGHTS = Path(str(files("explorer.zoo"))) / "weights"
 """Folder of the bundled weights; beside each file stands its card."""
 BYTE_SCALE = ".byte_scale"
 """Ends the names of tensors `(out,)` that say what one step of an int8 weight `(out, …)` is worth."""
+CONTINUED = "continued_in"
+"""Key of a safetensors file's metadata: the file beside it that holds the rest of its tensors."""
 _DEMOS = ("V-19-slim-dw", "MobileNetV2", "V-19-slim-dw-bccd")
 
 # RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).
@@ -156,11 +158,12 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], prefix: str = "") -> i
 
 
 def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Reads tensor names and shapes from the head of a safetensors file that the package ships."""
+    """Reads tensor names and shapes from the heads of a safetensors file that the package ships, and of its rest."""
     with path.open("rb") as file:
         head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    names = (name for name in head if name != "__metadata__" and not name.endswith(BYTE_SCALE))
-    return {name: tuple(head[name]["shape"]) for name in names}
+    rest = head.pop("__metadata__", {}).get(CONTINUED)
+    own = {name: tuple(tensor["shape"]) for name, tensor in head.items() if not name.endswith(BYTE_SCALE)}
+    return own | (safetensors_shapes(path.with_name(rest)) if rest else {})
 
 
 def _demos() -> list[ZooEntry]:

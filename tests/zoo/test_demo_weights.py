@@ -12,7 +12,7 @@ from explorer.data.coco import register_coco
 from explorer.engine.detector import load_detector
 from explorer.engine.evaluate import evaluate
 from explorer.zoo.downloads import sha256_of
-from explorer.zoo.registry import ZooEntry, entries
+from explorer.zoo.registry import WEIGHTS, ZooEntry, entries
 
 DEMOS = [entry for entry in entries() if entry.status == "bundled"]
 ON_SCENES = [entry for entry in DEMOS if entry.card and "scenes" in entry.card["measured"]]
@@ -45,7 +45,9 @@ def test_they_are_small_and_what_their_cards_are_of(entry: ZooEntry) -> None:
 
 
 def test_all_together_stay_small() -> None:
-    assert sum(entry.path.stat().st_size for entry in DEMOS) < 40e6
+    sizes = [path.stat().st_size for path in WEIGHTS.glob("*.safetensors")]
+    assert max(sizes) < 8e6
+    assert sum(sizes) < 40e6
 
 
 @pytest.fixture(scope="module")
