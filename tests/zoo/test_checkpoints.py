@@ -192,9 +192,8 @@ def test_scales_without_their_bytes_are_refused(tmp_path, odd):
 
 def test_a_file_goes_on_in_one_beside_it(tmp_path):
     save_safetensors({"b": torch.ones(2)}, tmp_path / "x-2.safetensors", half=False)
-    path = save_safetensors(
-        {"a": torch.zeros(3)}, tmp_path / "x.safetensors", {"continued_in": "../../x-2.safetensors"}
-    )
+    state, path = {"a": torch.zeros(3)}, tmp_path / "x.safetensors"
+    save_safetensors(state, path, {"continued_in": "../../x-2.safetensors"})
     assert {name: tuple(tensor.shape) for name, tensor in read_checkpoint(path).items()} == {"a": (3,), "b": (2,)}
     for rest in ("missing.safetensors", "x.safetensors"):
         save_safetensors(state, path, {"continued_in": rest})
