@@ -20,16 +20,14 @@ def page(known: Document) -> str:
     """Returns the page."""
     backbones = known["compared"]["backbones"]
     words = {
-        "val": figures(backbones["val"]),
-        "test": figures(backbones["test"]),
-        "val_images": f"{backbones['val']['images']:,}",
-        "test_images": f"{backbones['test']['images']:,}",
-        "test_objects": f"{backbones['test']['objects']:,}",
-        "to_mobilenet": differences(backbones["test"], "MobileNetV2"),
-        "against_r50": against_r50(backbones["test"]),
+        "test": figures(backbones),
+        "test_images": f"{backbones['images']:,}",
+        "test_objects": f"{backbones['objects']:,}",
+        "to_mobilenet": differences(backbones, "MobileNetV2"),
+        "against_r50": against_r50(backbones),
         "iterations": known["iterations"],
         "scenes": ", ".join(f"{name} `--images {n} --seed {seed}`" for name, (n, seed) in known["scenes"].items()),
-        "claims": claims(backbones["test"]["pairs"]),
+        "claims": claims(backbones["pairs"]),
         "costs": costs(known),
         "others": others(known["alone"]),
         "device": known["hardware"]["device"],
@@ -100,14 +98,11 @@ WAYS = {"eager": "time, eager", "fast": "time, fast"}
 def others(alone: Document) -> str:
     """The detectors that are compared with no other."""
     lines = []
-    for name, splits in alone.items():
-        for split, written in splits.items():
-            values = written.get("values", written)
-            cells = [
-                f"{values[task][figure]:.1f}" if figure in values.get(task, {}) else "–" for task, figure in _SHOWN
-            ]
-            lines.append((name, split, *cells))
-    return as_table(("detector", "scenes", "box AP", "AP50", "AP small", "mask AP", "AP50", "PQ", "mIoU"), lines)
+    for name, written in alone.items():
+        values = written["values"]
+        cells = [f"{values[task][figure]:.1f}" if figure in values.get(task, {}) else "–" for task, figure in _SHOWN]
+        lines.append((name, *cells))
+    return as_table(("detector", "box AP", "AP50", "AP small", "mask AP", "AP50", "PQ", "mIoU"), lines)
 
 
 _SHOWN = (
@@ -127,7 +122,8 @@ crops of 256×320 px, in the same order, with the same optimiser; neck and heads
 teacher, V-19-slim-dw), whose maps the backbone learns to give while it learns from boxes
 ([recipes](../../configs/aerial)). Made by `make zoo`; all figures are in [accuracy.json](accuracy.json).
 
-Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on val; test was looked at once.
+Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on other scenes (those of the
+[models' cards](../../README.md#models)); these were looked at once.
 COCO's figures in percent, with 95 % intervals over the images (paired bootstrap, 1,000 resamples). One seed each: the
 intervals say nothing of the luck of training.
 
@@ -166,12 +162,6 @@ The loss includes the distance from the teacher's maps.
 
 The teacher learnt from boxes alone and far longer; Mask R-CNN and Panoptic FPN started from its weights, with new
 heads.
-
-## Val scenes
-
-{val_images} images, on which lengths were chosen.
-
-{val}
 
 ## What this does not say
 

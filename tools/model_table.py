@@ -28,19 +28,22 @@ def table() -> str:
 
 def demo_table() -> str:
     """Returns the bundled models as Markdown, from their cards."""
-    head = ("model", "box AP, 95 % interval", "AP50", "S / M / L", "measured on", "params, M", "licence")
+    figures = ("box AP, 95 % interval", "AP50", "S / M / L", "mask AP (AP50)", "PQ")
+    head = ("model", *figures, "measured on", "params, M", "licence")
     rows = [head, ("---",) * len(head), *(_demo_cells(entry, entry.card) for entry in detectors() if entry.card)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def _demo_cells(entry: ZooEntry, card: Mapping[str, Any]) -> tuple[str, ...]:
-    box = card["measured"]["box"]
+    box, mask = (card["measured"].get(kind) for kind in ("box", "mask"))
     value, low, high = box["AP"]
     return (
         f"`{entry.name}`",
         f"{value:.1f} [{low:.1f}, {high:.1f}]",
         f"{box['AP50'][0]:.1f}",
         " / ".join(f"{box[label][0]:.1f}" for label in ("APs", "APm", "APl")),
+        f"{mask['AP'][0]:.1f} ({mask['AP50'][0]:.1f})" if mask else "–",
+        f"{card['measured']['panoptic']['PQ']:.1f}" if "panoptic" in card["measured"] else "–",
         f"{card['measured']['images']} images",
         f"{entry.params_m:.1f}",
         entry.licence,

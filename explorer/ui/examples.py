@@ -29,13 +29,13 @@ class Example:
 
 def examples() -> list[Example]:
     """Lists the example photos; none is rendered or read before it is asked for."""
-    aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in _AERIAL.items()]
+    aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in AERIAL.items()]
     real = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
     cells = Example("blood cells", _cells, ("demo/V-19-slim-dw-bccd",))
     return [*aerial, cells, *real, Example("temple", _china)]
 
 
-_AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
+AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
 """Seed by layout."""
 _SCIKIT_IMAGE = {
     "motorcycle": "stereo_motorcycle",

@@ -29,7 +29,16 @@ BYTE_SCALE = ".byte_scale"
 """Ends the names of tensors `(out,)` that say what one step of an int8 weight `(out, …)` is worth."""
 CONTINUED = "continued_in"
 """Key of a safetensors file's metadata: the file beside it that holds the rest of its tensors."""
-_DEMOS = ("V-19-slim-dw", "MobileNetV2", "V-19-slim-dw-bccd")
+_DEMOS = (
+    "V-19-slim-dw",
+    "MobileNetV2",
+    "V-19-slim",
+    "V-19-dw",
+    "V-19",
+    "V-19-slim-dw-mask",
+    "V-19-slim-dw-panoptic",
+    "V-19-slim-dw-bccd",
+)
 
 # RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).
 _IMAGENET_PIXELS = ("[123.675, 116.28, 103.53]", "[58.395, 57.12, 57.375]")
