@@ -174,7 +174,7 @@ heads.
   nothing and without a teacher, 1,000 iterations tell another order of the VoVNets, at a fifth of the accuracy:
   [small objects under equal training](small-objects.md). With 800 iterations more, which is what the package ships,
   MobileNetV2 comes to what V-19-slim has: it learns more slowly, and this says nothing of where it ends.
-- One seed each. R-50, V-39, V-57 and a second V-19-slim-dw under this budget, ablations of identity and eSE, and FPNLite
-  against FPN are not trained yet, for lack of time on two cores.
+- One seed each. R-50, V-39, V-57 and a second V-19-slim-dw under this budget, ablations of identity and eSE, and
+  FPNLite against FPN are not trained yet, for lack of time on two cores.
 - Procedural scenes, not photographs.
 """

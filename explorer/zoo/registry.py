@@ -89,6 +89,12 @@ class ZooEntry:
     card: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
+    def size_mb(self) -> float:
+        """What the weights take on the disk, in megabytes; they must be there."""
+        files = _parts(self.bundled) if self.bundled else [self.path]
+        return sum(file.stat().st_size for file in files) / 1e6
+
+    @property
     def path(self) -> Path:
         """Where the weights are, or will be once fetched."""
         if self.bundled:
@@ -168,11 +174,20 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], prefix: str = "") -> i
 
 def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Reads tensor names and shapes from the heads of a safetensors file that the package ships, and of its rest."""
+    head = {name: tensor for file in _parts(path) for name, tensor in _head(file).items()}
+    names = (name for name in head if name != "__metadata__" and not name.endswith(BYTE_SCALE))
+    return {name: tuple(head[name]["shape"]) for name in names}
+
+
+def _head(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    rest = head.pop("__metadata__", {}).get(CONTINUED)
-    own = {name: tuple(tensor["shape"]) for name, tensor in head.items() if not name.endswith(BYTE_SCALE)}
-    return own | (safetensors_shapes(path.with_name(rest)) if rest else {})
+        head: dict[str, Any] = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return head
+
+
+def _parts(path: Path) -> list[Path]:
+    rest = _head(path).get("__metadata__", {}).get(CONTINUED)
+    return [path, *([path.with_name(rest)] if rest else [])]
 
 
 def _demos() -> list[ZooEntry]:

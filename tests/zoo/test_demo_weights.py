@@ -55,6 +55,7 @@ def test_all_together_stay_small() -> None:
     sizes = [path.stat().st_size for path in WEIGHTS.glob("*.safetensors")]
     assert max(sizes) < 8e6
     assert sum(sizes) < 40e6
+    assert sum(entry.size_mb for entry in DEMOS) == pytest.approx(sum(sizes) / 1e6)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def label_of(entry: ZooEntry) -> str:
         size_mb = 4 * (entry.params_m or 0)  # 32 bits a parameter
         where = f"downloads about {size_mb:.0f} MB" if size_mb else "downloads"
     else:
-        where = f"{entry.status}, {entry.path.stat().st_size / 1e6:.0f} MB"
+        where = f"{entry.status}, {entry.size_mb:.0f} MB"
     return f"{entry.name} · {where} · {entry.licence}"
 
 
