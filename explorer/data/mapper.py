@@ -75,7 +75,7 @@ class CocoMapper(DatasetMapper):
     @classmethod
     def from_config(cls, cfg: Any, is_train: bool = True) -> dict[str, Any]:
         settings: dict[str, Any] = super().from_config(cfg, is_train)
-        if cfg.INPUT.CROP.AROUND_OBJECT:
+        if cfg.INPUT.CROP.get("AROUND_OBJECT", False):  # detectron2's own configs have no such key
             settings["augmentations"] = [
                 CropAroundObject(step.crop_type, step.crop_size) if type(step) is T.RandomCrop else step
                 for step in settings["augmentations"]
