@@ -79,10 +79,12 @@ if APP:
 # ## How is a label corrected?
 #
 # In the App: draw, move, rename, or tag an object `reject` and a detection `accept`. The same from a cell: the first
-# small object that our model misses is renamed here, as if its label had been wrong.
+# small object that our model misses, or the first of all where it misses none, is renamed here, as if its label had
+# been wrong.
 
 # %%
-sample = small_misses(dataset, ours).first()
+missed = small_misses(dataset, ours)
+sample = (missed if len(missed) else dataset.match_labels(fields="ground_truth")).first()
 label = sample.ground_truth.detections[0]
 before, label.label = label.label, "bus" if label.label != "bus" else "truck"
 sample.save()
