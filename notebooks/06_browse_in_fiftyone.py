@@ -20,6 +20,7 @@ OUT = "output/tutorial"
 
 # %%
 import plotly.graph_objects as go
+from fiftyone import ViewField as F
 
 from explorer.browser.build import build
 from explorer.browser.database import connect
@@ -84,7 +85,7 @@ if APP:
 
 # %%
 missed = small_misses(dataset, ours)
-sample = (missed if len(missed) else dataset.match_labels(fields="ground_truth")).first()
+sample = (missed if len(missed) else dataset.match(F("ground_truth.detections").length() > 0)).first()
 label = sample.ground_truth.detections[0]
 before, label.label = label.label, "bus" if label.label != "bus" else "truck"
 sample.save()
