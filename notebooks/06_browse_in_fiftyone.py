@@ -20,7 +20,6 @@ OUT = "output/tutorial"
 
 # %%
 import plotly.graph_objects as go
-from fiftyone import ViewField as F
 
 from explorer.browser.build import build
 from explorer.browser.database import connect
@@ -85,7 +84,8 @@ if APP:
 
 # %%
 missed = small_misses(dataset, ours)
-sample = (missed if len(missed) else dataset.match(F("ground_truth.detections").length() > 0)).first()
+with_objects = dataset.match({"ground_truth.detections.0": {"$exists": True}})
+sample = (missed if len(missed) else with_objects).first()
 label = sample.ground_truth.detections[0]
 before, label.label = label.label, "bus" if label.label != "bus" else "truck"
 sample.save()
