@@ -29,7 +29,7 @@ from explorer.errors.runs import load_run
 from explorer.report.analysis import analyse
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
-from explorer.zoo.registry import CONTINUED, WEIGHTS
+from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, WEIGHTS
 
 LARGEST_MB = 8
 BYTES_FROM = 4096
@@ -48,7 +48,7 @@ def ship(checkpoint: Path, name: str, note: str) -> Path:
     if rest:
         beside = path.with_name(f"{name}-2.safetensors")
         save_safetensors(rest, beside, metadata, bytes_from=BYTES_FROM)
-        metadata |= {CONTINUED: beside.name, "continued_sha256": sha256_of(beside)}
+        metadata |= {CONTINUED: beside.name, CONTINUED_SHA256: sha256_of(beside)}
     save_safetensors(first, path, metadata, bytes_from=BYTES_FROM)
     for file in WEIGHTS.glob(f"{name}*.safetensors"):
         if file.stat().st_size > 1e6 * LARGEST_MB:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.zoo.downloads import sha256_of
 from explorer.zoo.pickles import inspect_torch_pickle, read_pickle
-from explorer.zoo.registry import BYTE_SCALE, CONTINUED
+from explorer.zoo.registry import BYTE_SCALE, CONTINUED, CONTINUED_SHA256
 
 _ZIP_START = b"PK\x03\x04"
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of PyTorch before 1.6
@@ -78,11 +79,13 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         stored = load_file(path)
         with safe_open(path, "pt") as file:
-            rest = (file.metadata() or {}).get(CONTINUED)
-        if rest:
+            said = file.metadata() or {}
+        if rest := said.get(CONTINUED):
             beside = path.with_name(Path(rest).name)
             if beside == path or not beside.is_file():
                 raise CheckpointError(f"goes on in {Path(rest).name[:80]}, which is not beside it")
+            if said.get(CONTINUED_SHA256, sha256_of(beside)) != sha256_of(beside):
+                raise CheckpointError(f"goes on in {beside.name[:80]}, but the file of that name is another one")
             stored |= load_file(beside)
     except SafetensorError as error:
         raise CheckpointError(f"is damaged ({error})") from None

@@ -29,6 +29,8 @@ BYTE_SCALE = ".byte_scale"
 """Ends the names of tensors `(out,)` that say what one step of an int8 weight `(out, …)` is worth."""
 CONTINUED = "continued_in"
 """Key of a safetensors file's metadata: the file beside it that holds the rest of its tensors."""
+CONTINUED_SHA256 = "continued_sha256"
+"""Key of the digest of that file, checked where it is given."""
 _DEMOS = (
     "V-19-slim-dw",
     "MobileNetV2",

@@ -9,6 +9,7 @@ from torch import nn
 
 from explorer.zoo import checkpoints
 from explorer.zoo.checkpoints import CheckpointError, load_weights, read_checkpoint, save_safetensors
+from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import safetensors_shapes
 
 
@@ -199,6 +200,12 @@ def test_a_file_goes_on_in_one_beside_it(tmp_path):
         save_safetensors(state, path, {"continued_in": rest})
         with pytest.raises(CheckpointError, match=f"goes on in {rest}, which is not beside it"):
             read_checkpoint(path)
+    beside = tmp_path / "x-2.safetensors"
+    save_safetensors(state, path, {"continued_in": beside.name, "continued_sha256": sha256_of(beside)})
+    assert "b" in read_checkpoint(path)
+    save_safetensors({"b": torch.zeros(2)}, beside, half=False)
+    with pytest.raises(CheckpointError, match=r"goes on in x-2\.safetensors, but the file of that name is another one"):
+        read_checkpoint(path)
 
 
 def test_shared_and_strided_tensors_are_written(tmp_path):
