@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from textwrap import fill
 from typing import Any
 
@@ -24,10 +25,18 @@ def page(known: Document) -> str:
         "test_images": f"{backbones['images']:,}",
         "test_objects": f"{backbones['objects']:,}",
         "to_mobilenet": differences(backbones, "MobileNetV2"),
-        "against_r50": against_r50(backbones),
+        "to_r50": differences(backbones, "R-50"),
+        "seeds": seeds(known["seeds"]),
+        "luck": luck(known["seeds"]),
+        "ablations": variants(known, "ablations"),
+        "to_v2": differences(known["compared"]["ablations"], "V-39"),
+        "claims_v2": claims(known["compared"]["ablations"]["pairs"], "AP"),
+        "necks": variants(known, "necks"),
+        "to_lite": differences(known["compared"]["necks"], "FPNLite, 128 channels"),
+        "claims_necks": claims(known["compared"]["necks"]["pairs"], "AP"),
         "iterations": known["iterations"],
         "scenes": ", ".join(f"{name} `--images {n} --seed {seed}`" for name, (n, seed) in known["scenes"].items()),
-        "claims": claims(backbones["pairs"]),
+        "claims": claims(backbones["pairs"], "APs"),
         "costs": costs(known),
         "others": others(known["alone"]),
         "device": known["hardware"]["device"],
@@ -64,25 +73,51 @@ def differences(group: Document, basis: str) -> str:
     return as_table((f"minus {basis}", *(f"Δ {words}" for words in LABELS.values())), lines)
 
 
-def against_r50(group: Document) -> str:
-    """The same against R-50, where it was trained."""
-    if "R-50" not in group["rows"]:
-        return "R-50 has not been trained under this budget: its row waits."
-    return f"## Against R-50\n\n{differences(group, 'R-50')}"
+def variants(known: Document, name: str) -> str:
+    """One row per variant of a group: what it costs, and its figures."""
+    rows = known["compared"][name]["rows"]
+    lines = []
+    for variant, row in rows.items():
+        size = known["sizes"][variant]
+        figures = (interval_words(*row[label]) for label in ("AP", "AP50", "APs"))
+        lines.append((variant, f"{size['parameters_m']:.1f}", f"{size['gmac']:.1f}", *figures))
+    return as_table(("detector", "M parameters", "GMAC", "AP", "AP50", "AP small"), lines)
 
 
-def claims(pairs: Sequence[Document]) -> str:
-    """What may be said of small objects: the pairs whose intervals exclude zero, and how many do not."""
+def seeds(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """AP by seed."""
+    lines = []
+    for name, own in rows.items():
+        cells = []
+        for label in ("AP", "APs"):
+            values = own[label]
+            cells += [" · ".join(f"{value:.1f}" for value in values), f"{fmean(values):.1f}"]
+        lines.append((name, *cells))
+    return as_table(("backbone", "AP by seed", "mean", "AP small by seed", "mean"), lines)
+
+
+def luck(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """How far apart seeds lie, and what that means for differences."""
+    overall, small = (max(max(own[label]) - min(own[label]) for own in rows.values()) for label in ("AP", "APs"))
+    return (
+        f"Seeds lie up to {overall:.1f} points of AP apart, {small:.1f} on small objects: a smaller difference between "
+        "backbones may be the luck of one training, even where its interval over the images excludes zero."
+    )
+
+
+def claims(pairs: Sequence[Document], label: str) -> str:
+    """What may be said of these trainings: the pairs whose intervals exclude zero, and how many do not."""
     settled = []
     for pair in pairs:
-        value, low, high, _ = pair["APs"]
+        value, low, high, _ = pair[label]
         if low > 0 or high < 0:
             better, worse = (pair["b"], pair["a"]) if value > 0 else (pair["a"], pair["b"])
             settled.append(f"{better} over {worse} by {abs(value):.1f}")
     left = len(pairs) - len(settled)
     said = "; ".join(settled) or "none"
-    rest = f" For the other {left}, nothing is claimed." if left else " Those are all pairs."
-    return f"Pairs whose interval for small objects excludes zero: {said}.{rest}"
+    rest = f" Of the other {left}, nothing is claimed." if left and settled else ""
+    figure = "AP on small objects" if label == "APs" else LABELS[label]
+    return f"Pairs whose interval of {figure} excludes zero: {said}.{rest}"
 
 
 def costs(known: Document) -> str:
@@ -129,8 +164,8 @@ teacher, V-19-slim-dw), whose maps the backbone learns to give while it learns f
 
 Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on other scenes (those of the
 [models' cards](../../README.md#models)); these were looked at once.
-COCO's figures in percent, with 95 % intervals over the images (paired bootstrap, 1,000 resamples). One seed each: the
-intervals say nothing of the luck of training.
+COCO's figures in percent, with 95 % intervals over the images (paired bootstrap, 1,000 resamples). They say nothing of
+the luck of training, of which [other seeds](#seeds) give an idea.
 
 ## Test scenes
 
@@ -144,7 +179,40 @@ intervals say nothing of the luck of training.
 
 {to_mobilenet}
 
-{against_r50}
+## Against R-50
+
+{to_r50}
+
+## Seeds
+
+Another seed gives other initial weights, another order of the data and other crops. The same seed gives the same bits:
+V-19-slim-dw, trained twice on one core, had equal losses and equal weights after 100 iterations.
+
+{seeds}
+
+{luck}
+
+## What made V2 of V1
+
+V-39 under the same budget: VoVNet-V1, with identity mapping, and with eSE too, which is VoVNet-V2. (V-19 has one block
+a stage, so that identity mapping has nothing to connect.)
+
+{ablations}
+
+{to_v2}
+
+{claims_v2}
+
+## FPNLite or FPN
+
+The release's FPNLite has 128 channels where its FPN has 256. Both start from the teacher's trained V-19-slim-dw and new
+necks and proposal heads, and have no teacher, whose pyramid has 64.
+
+{necks}
+
+{to_lite}
+
+{claims_necks}
 
 ## What it costs
 
@@ -174,7 +242,7 @@ heads.
   nothing and without a teacher, 1,000 iterations tell another order of the VoVNets, at a fifth of the accuracy:
   [small objects under equal training](small-objects.md). With 800 iterations more, which is what the package ships,
   MobileNetV2 comes to what V-19-slim has: it learns more slowly, and this says nothing of where it ends.
-- One seed each. R-50, V-39, V-57 and a second V-19-slim-dw under this budget, ablations of identity and eSE, and
-  FPNLite against FPN are not trained yet, for lack of time on two cores.
+- V-57 and V-99 are not trained, for lack of time on two cores; nor are other seeds of the larger backbones and of the
+  ablations, whose differences are of one seed each.
 - Procedural scenes, not photographs.
 """

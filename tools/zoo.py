@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -49,6 +50,7 @@ DATA = FOLDER / "aerial"
 SPLITS = {"train": (3000, 21), "test": (200, 2)}
 """Scenes and seed of each split, which share none. What lengths were chosen on, the cards are of: 300 with seed 1."""
 ROUNDS = 15
+COMPARED = ("backbones", "ablations", "necks")
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ class Training:
         name: of its folder, and in the tables.
         config: a shipped one.
         changes: `KEY VALUE` pairs.
-        group: `backbones` are compared with each other, `ablations` with the run they take something away from;
-            `teacher` and `tasks` are measured alone.
+        group: what it is compared within (`COMPARED`); `seeds` of the backbones, `teacher` and `tasks` are measured
+            alone.
         seed: of data order, augmentation and initial weights.
+        basis: the run that it is a variant of.
     """
 
     name: str
@@ -69,19 +72,39 @@ class Training:
     changes: tuple[str, ...] = ()
     group: str = "backbones"
     seed: int = 1
+    basis: str = ""
 
 
 TEACHER = "V-19-slim-dw, teacher"
 AS_THE_OTHERS = ("SOLVER.TEACHER.NAME", "demo/V-19-slim-dw", "SOLVER.MAX_ITER", "500")
 STARTED = ("MODEL.WEIGHTS", "demo/V-19-slim-dw")
-TRAININGS = (
-    Training(TEACHER, "aerial/faster_rcnn_V_19_slim_dw.yaml", group="teacher", seed=3),
+NEW_NECK = (*STARTED, "SOLVER.TEACHER.NAME", "", "SOLVER.MAX_ITER", "500", "MODEL.FPN.OUT_CHANNELS")
+"""The trained backbone, with a neck and a head for proposals that fit no teacher's."""
+NO_ESE = ("MODEL.VOVNET.ESE", "none")
+V_39 = "aerial/faster_rcnn_V_39.yaml"
+BACKBONES = (
     Training("MobileNetV2", "aerial/faster_rcnn_Mv2.yaml"),
     Training("V-19-slim-dw", "aerial/faster_rcnn_V_19_slim_dw.yaml", AS_THE_OTHERS),
     Training("V-19-slim", "aerial/faster_rcnn_V_19_slim.yaml"),
     Training("V-19-dw", "aerial/faster_rcnn_V_19_dw.yaml"),
     Training("V-19", "aerial/faster_rcnn_V_19.yaml"),
+    Training("V-39", V_39),
     Training("R-50", "aerial/faster_rcnn_R_50.yaml"),
+)
+SEEDS = {"V-19-slim-dw": (2,)}
+"""More seeds of the backbone that is quickest to train."""
+TRAININGS = (
+    Training(TEACHER, "aerial/faster_rcnn_V_19_slim_dw.yaml", group="teacher", seed=3),
+    *BACKBONES,
+    Training("V-39, V1", V_39, (*NO_ESE, "MODEL.VOVNET.IDENTITY", "False"), "ablations", basis="V-39"),
+    Training("V-39, V1 + identity", V_39, NO_ESE, "ablations", basis="V-39"),
+    Training("FPNLite, 128 channels", "aerial/faster_rcnn_V_19_slim_dw.yaml", (*NEW_NECK, "128"), "necks"),
+    Training("FPN, 256 channels", "aerial/faster_rcnn_V_19_slim_dw.yaml", (*NEW_NECK, "256"), "necks"),
+    *(
+        Training(f"{one.name}, seed {seed}", one.config, one.changes, "seeds", seed, one.name)
+        for one in BACKBONES
+        for seed in SEEDS.get(one.name, ())
+    ),
     Training("Mask R-CNN", "aerial/mask_rcnn_V_19_slim_dw.yaml", STARTED, group="tasks"),
     Training("Panoptic FPN", "aerial/panoptic_fpn_V_19_slim_dw.yaml", STARTED, group="tasks"),
 )
@@ -89,7 +112,7 @@ TRAININGS = (
 
 def folder_of(training: Training) -> Path:
     """Where a training keeps its checkpoints and its evaluations."""
-    return FOLDER / training.name.replace(", ", "-").replace(" ", "-")
+    return FOLDER / "-".join(re.findall(r"[\w-]*\w", training.name))
 
 
 def make_data() -> None:
@@ -180,6 +203,15 @@ def compared(trainings: Sequence[Training]) -> dict[str, Any]:
     return {"rows": rows, "pairs": pairs, "images": len(truth.image_ids), "objects": int((~truth.crowds).sum())}
 
 
+def seeds_of(trainings: Sequence[Training]) -> dict[str, dict[str, list[float]]]:
+    """AP and AP of small objects by backbone, with every seed that it was trained with."""
+    rows: dict[str, dict[str, list[float]]] = {}
+    for name in {one.basis for one in trainings if one.group == "seeds"}:
+        own = [alone(one)["values"]["bbox"] for one in trainings if one.name == name or one.basis == name]
+        rows[name] = {label: [values[label] for values in own] for label in ("AP", "APs")}
+    return rows
+
+
 def alone(training: Training) -> dict[str, Any]:
     """All figures of one training on the test scenes, as the evaluation wrote them."""
     written: dict[str, Any] = json.loads((folder_of(training) / "test" / "metrics.json").read_text())
@@ -194,18 +226,18 @@ def curve(training: Training) -> list[dict[str, float]]:
 
 def document(trainings: Sequence[Training], known: dict[str, Any]) -> dict[str, Any]:
     """Everything that the page says."""
-    groups: dict[str, list[Training]] = {}
-    for training in trainings:
-        groups.setdefault(training.group, []).append(training)
-    compared_groups = {name: compared(group) for name, group in groups.items() if len(group) > 1 and name != "tasks"}
-    singles = [one for name in ("teacher", "tasks") for one in groups.get(name, [])]
+    groups = {name: [one for one in trainings if one.group == name] for name in COMPARED}
+    for group in groups.values():
+        bases = {one.basis for one in group}
+        group += [one for one in trainings if one.name in bases]
     return known | {
         "scenes": SPLITS,
         "iterations": load_config(groups["backbones"][0].config).SOLVER.MAX_ITER,
         "trainings": {one.name: {"config": one.config, "changes": one.changes, "seed": one.seed} for one in trainings},
-        "compared": compared_groups,
-        "alone": {one.name: alone(one) for one in singles},
-        "sizes": {one.name: sizes_of(one) for one in trainings},
+        "compared": {name: compared(group) for name, group in groups.items() if len(group) > 1},
+        "alone": {one.name: alone(one) for one in trainings if one.group in ("teacher", "tasks")},
+        "seeds": seeds_of(trainings),
+        "sizes": {one.name: sizes_of(one) for one in trainings if one.group != "seeds"},
         "curves": {one.name: curve(one) for one in trainings},
         "hardware": hardware_facts(torch.device("cpu")),
         **provenance(),
