@@ -206,9 +206,11 @@ def compared(trainings: Sequence[Training]) -> dict[str, Any]:
 def seeds_of(trainings: Sequence[Training]) -> dict[str, dict[str, list[float]]]:
     """AP and AP of small objects by backbone, with every seed that it was trained with."""
     rows: dict[str, dict[str, list[float]]] = {}
-    for name in {one.basis for one in trainings if one.group == "seeds"}:
-        own = [alone(one)["values"]["bbox"] for one in trainings if one.name == name or one.basis == name]
-        rows[name] = {label: [values[label] for values in own] for label in ("AP", "APs")}
+    for first in [one for one in trainings if one.group == "backbones"]:
+        others = [one for one in trainings if one.group == "seeds" and one.basis == first.name]
+        if others:
+            own = [alone(one)["values"]["bbox"] for one in (first, *others)]
+            rows[first.name] = {label: [values[label] for values in own] for label in ("AP", "APs")}
     return rows
 
 
@@ -230,15 +232,18 @@ def document(trainings: Sequence[Training], known: dict[str, Any]) -> dict[str, 
     for group in groups.values():
         bases = {one.basis for one in group}
         group += [one for one in trainings if one.name in bases]
-    return known | {
-        "scenes": SPLITS,
-        "iterations": load_config(groups["backbones"][0].config).SOLVER.MAX_ITER,
+    chosen: dict[str, dict[str, Any]] = {
         "trainings": {one.name: {"config": one.config, "changes": one.changes, "seed": one.seed} for one in trainings},
         "compared": {name: compared(group) for name, group in groups.items() if len(group) > 1},
         "alone": {one.name: alone(one) for one in trainings if one.group in ("teacher", "tasks")},
         "seeds": seeds_of(trainings),
         "sizes": {one.name: sizes_of(one) for one in trainings if one.group != "seeds"},
         "curves": {one.name: curve(one) for one in trainings},
+    }
+    return known | {
+        **{key: known.get(key, {}) | own for key, own in chosen.items()},  # what was not chosen stays
+        "scenes": SPLITS,
+        "iterations": load_config(BACKBONES[0].config).SOLVER.MAX_ITER,
         "hardware": hardware_facts(torch.device("cpu")),
         **provenance(),
     }
@@ -273,7 +278,9 @@ def main() -> None:
         for training in chosen:
             measure(training)
         known = document(chosen, known)
-        known["times"] = seconds_of([one for one in chosen if one.group == "backbones"])
+        timed = [one for one in chosen if one.group == "backbones"]
+        if len(timed) > 1:  # one alone is compared with nothing
+            known["times"] = seconds_of(timed)
         file.write_text(json.dumps(plain(known), indent=1) + "\n")
         draw(known)
     PAGE.write_text(page(known))
