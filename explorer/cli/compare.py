@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.cli.output import JsonFile, write_json
 from explorer.cli.running import exit_codes, progress
 
+if TYPE_CHECKING:
+    from explorer.errors.overlaps import Task
+
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more folders of `explorer evaluate --out`, or COCO results files.")
+        list[str],
+        typer.Argument(
+            help="Two or more folders of `explorer evaluate --out`, or COCO results files. A1,A2,A3 are the runs of "
+            "one recipe, trained with several seeds."
+        ),
     ],
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What results files were run on.")
@@ -37,13 +44,14 @@ def compare(
 ) -> None:
     """Compare runs on the same images: is one better on small objects, or is it noise, and who finds which objects?
 
-    Writes report.html, report.json and objects.json (COCO annotations that say who finds them).
+    Writes report.html, report.json and objects.json (COCO annotations that say who finds them). Recipes of several
+    seeds are compared by their means, with intervals over images and seeds, and get report.json alone.
     """
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.errors.compare import compare as run
+    from explorer.errors.compare import compare as compare_runs
     from explorer.errors.matching import match
     from explorer.errors.runs import load_run
     from explorer.report.analysis import analyses_of, autopsy_beside, named_apart
@@ -54,10 +62,17 @@ def compare(
     with exit_codes():
         if len(runs) < 2:
             raise ValueError("a comparison needs two runs or more; make them with `explorer evaluate --out`")
+        recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
+        task: Task = "segm" if masks else "bbox"
+        if any(len(recipe) > 1 for recipe in recipes):
+            if score is not None or precision is not None or iou != 0.5:
+                raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
+            _over_seeds(recipes, data, task, out, resamples, seed, json_file)
+            return
         loaded = named_apart([load_run(path, data) for path in runs])
-        matches = [match(given, "segm" if masks else "bbox") for given in loaded]
+        matches = [match(given, task) for given in loaded]
         with progress("resampling") as advance:
-            comparison = run(
+            comparison = compare_runs(
                 matches, iou=iou, score=score, precision=precision, resamples=resamples, seed=seed, progress=advance
             )
         analyses = analyses_of(comparison, [autopsy_beside(given) for given in loaded])
@@ -78,3 +93,42 @@ def compare(
             console.print(f"A is {comparison.names[pair.a]}, B is {comparison.names[pair.b]}; from scores {points}.")
             console.print(object_grid(pair, fine=False).on_terminal())
         console.print(f"\n[dim]-> {page}[/]", highlight=False, soft_wrap=True)
+
+
+def _over_seeds(
+    recipes: list[list[str]],
+    data: str | None,
+    task: Task,
+    out: Path,
+    resamples: int,
+    seed: int,
+    json_file: str | None,
+) -> None:
+    from rich.console import Console
+
+    from explorer.engine.artifacts import plain
+    from explorer.engine.artifacts import write_json as write_file
+    from explorer.errors.matching import match
+    from explorer.errors.runs import load_run
+    from explorer.errors.seeds import compare_seeds
+    from explorer.report.analysis import named_apart
+    from explorer.report.document import seed_document
+    from explorer.report.tables import seed_difference_grid, seed_size_grid
+
+    loaded = [[load_run(path, data) for path in recipe] for recipe in recipes]
+    firsts = named_apart([first for first, *_ in loaded])
+    named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
+    matches = [[match(run, task) for run in recipe] for recipe in named]
+    with progress("resampling") as advance:
+        comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
+    document = plain(seed_document(comparison))
+    write_file(out / "report.json", document, indent=2)
+    if json_file:
+        write_json(document, json_file)
+    if json_file != "-":
+        console = Console()
+        for grid in (seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)):
+            console.print(grid.on_terminal())
+            console.print()
+        console.print("[dim]Means over seeds; 95 % intervals over images and seeds.[/]")
+        console.print(f"[dim]-> {out / 'report.json'}[/]", highlight=False, soft_wrap=True)

@@ -101,11 +101,11 @@ def compare(
         ValueError: the runs have different images, objects or classes or were matched differently, there are fewer
             than two, both `score` and `precision` are given, or a run does not reach the precision.
     """
-    _judge(matches)
+    refuse_unlike(matches)
     points = _points(matches, iou, score, precision)
     taking = np.stack([found_by(m, point.score, iou) for m, point in zip(matches, points, strict=True)])
     resampled = tuple(
-        bootstrap(m, resamples, seed, _part(progress, place, len(matches))) for place, m in enumerate(matches)
+        bootstrap(m, resamples, seed, part_of(progress, place, len(matches))) for place, m in enumerate(matches)
     )
     weights = draw(len(matches[0].run.truth.image_ids), resamples, seed)
     pairs = tuple(
@@ -115,7 +115,8 @@ def compare(
     return Comparison(tuple(matches), iou, points, taking, resampled, pairs)
 
 
-def _judge(matches: Sequence[Matches]) -> None:
+def refuse_unlike(matches: Sequence[Matches]) -> None:
+    """Raises ValueError for fewer than two runs, or such as have other annotations or were matched otherwise."""
     if len(matches) < 2:
         raise ValueError(f"a comparison needs at least two runs, not {len(matches)}")
     first = matches[0]
@@ -186,7 +187,7 @@ def _pair(
     )
 
 
-def _part(progress: Progress | None, place: int, runs: int) -> Progress | None:
+def part_of(progress: Progress | None, place: int, runs: int) -> Progress | None:
     """Progress of one run among several."""
     if progress is None:
         return None

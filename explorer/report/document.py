@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from explorer.errors.bootstrap import Interval
 from explorer.errors.columns import Truth
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
+from explorer.errors.metrics import Figures
 from explorer.errors.oracles import Gains
 from explorer.errors.paired import OUTCOMES
+from explorer.errors.seeds import SeedComparison
 from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
@@ -62,6 +65,39 @@ def comparison_document(comparison: Comparison, analyses: tuple[RunAnalysis, ...
         "iou": comparison.iou,
         "runs": [run_document(analysis) for analysis in analyses],
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
+    }
+
+
+def seed_document(comparison: SeedComparison) -> Json:
+    """Returns what recipes reach over their seeds and how they differ, and what each training reached."""
+    figures = comparison.means[0].figures
+    sizes = [size.name for size in figures.bins]
+    names = [mean.figures.run for mean in comparison.means]
+    recipes = []
+    for mean in comparison.means:
+        given = mean.intervals()
+        by_size = {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)}
+        seeds = [dict(each.coco()) for each in mean.each]
+        recipes.append({"name": mean.figures.run, "by_size": by_size, "seeds": seeds})
+    return {
+        "task": figures.task,
+        "images": figures.images,
+        "objects": dict(zip(sizes, figures.objects.sum(axis=1).tolist(), strict=True)),
+        "recipes": recipes,
+        "pairs": [
+            {
+                "a": names[a],
+                "b": names[b],
+                "differences_b_minus_a": _with(
+                    figures,
+                    given.points,
+                    {"p_value": given.p_values, "settled": given.settled, "seed_share": given.seed_shares},
+                ),
+            }
+            for (a, b), given in comparison.pairs.items()
+        ],
+        "resamples": comparison.means[0].images.by_class.shape[-1],
+        "seed": comparison.means[0].images.seed,
     }
 
 
@@ -146,26 +182,26 @@ def fate_columns(analysis: RunAnalysis) -> dict[str, list[Any]]:
 
 
 def _pair(comparison: Comparison, pair: Pair) -> Json:
-    figures, given = comparison.resamples[0].figures, pair.differences
-    sizes = [size.name for size in figures.bins]
-    differences = {
-        name: {
-            size: entry
-            | {
-                "p_value": float(given.p_values[row, place]),
-                "settled": bool(given.settled[row, place]),
-                "more_images": float(given.more_images[row, place]),
-            }
-            for place, (size, entry) in enumerate(_by_size(given.points, row, sizes).items())
-        }
-        for row, name in enumerate(figures.names)
-    }
+    given = pair.differences
+    more = {"p_value": given.p_values, "settled": given.settled, "more_images": given.more_images}
     return {
         "a": comparison.names[pair.a],
         "b": comparison.names[pair.b],
-        "differences_b_minus_a": differences,
+        "differences_b_minus_a": _with(comparison.resamples[0].figures, given.points, more),
         "objects": [vars(tally) for tally in pair.tallies.values()],
         "outcomes": list(OUTCOMES),
+    }
+
+
+def _with(figures: Figures, points: Interval, columns: Mapping[str, npt.NDArray[Any]]) -> Json:
+    """By figure and size: differences with their intervals, and what else is known of them."""
+    sizes = [size.name for size in figures.bins]
+    return {
+        name: {
+            size: entry | {column: values[row, place].item() for column, values in columns.items()}
+            for place, (size, entry) in enumerate(_by_size(points, row, sizes).items())
+        }
+        for row, name in enumerate(figures.names)
     }
 
 

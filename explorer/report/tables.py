@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape as html
 
 import numpy as np
@@ -12,15 +12,18 @@ from rich.table import Table
 
 from explorer.engine.stage_costs import StageCost
 from explorer.errors.autopsy import Autopsy
-from explorer.errors.bootstrap import Interval
+from explorer.errors.bootstrap import Interval, Resamples
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
-from explorer.errors.paired import OUTCOMES
+from explorer.errors.metrics import Figures
+from explorer.errors.ordering import Floats
+from explorer.errors.paired import OUTCOMES, Differences
+from explorer.errors.seeds import SeedComparison, SeedDifferences, SeedMeans
 from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ErrorType, Taxonomy
 from explorer.errors.verdicts import Verdict
 from explorer.report.analysis import RunAnalysis
-from explorer.report.words import interval_words, p_words, settle_words
+from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 
 _SIZES = len(COCO_BINS)
 
@@ -81,31 +84,57 @@ def cost_grid(costs: Mapping[str, Sequence[StageCost]]) -> Grid:
 
 def size_grid(analyses: Sequence[RunAnalysis], names: Sequence[str] = ("AP",)) -> Grid:
     """Figures in percent by COCO's sizes with their 95 % intervals, one column per run."""
-    figures = analyses[0].resamples.figures
+    return _sizes([analysis.resamples for analysis in analyses], names)
+
+
+def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -> Grid:
+    """Means over seeds in percent by COCO's sizes, with intervals over images and seeds; one column per recipe."""
+    grid = _sizes(comparison.means, names)
+    return replace(grid, head=("", *(f"{mean.figures.run}, {len(mean.each)} seeds" for mean in comparison.means)))
+
+
+def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> Grid:
+    figures = measured[0].figures
     objects = figures.objects.sum(axis=1).tolist()
-    given = [analysis.resamples.intervals() for analysis in analyses]
+    given = [one.intervals() for one in measured]
     rows: list[tuple[str, ...]] = []
     for name in names:
         columns = [_ends(own, figures.names.index(name)) for own in given]
         for size, number, *cells in zip(figures.bins, objects, *columns, strict=False):
             rows.append((f"{name} {size.name} ({number:,})", *cells))
-    return Grid(("", *(analysis.run.name for analysis in analyses)), tuple(rows))
+    return Grid(("", *(one.figures.run for one in measured)), tuple(rows))
 
 
 def difference_grid(comparison: Comparison, pair: Pair, names: Sequence[str] = ("AP",)) -> Grid:
     """By how much B's figures differ from A's, by COCO's sizes, in percentage points."""
-    figures, given = comparison.resamples[0].figures, pair.differences
+    a, b = (comparison.resamples[place].figures for place in (pair.a, pair.b))
+    return _differences(a, b, pair.differences, names, settle_words, pair.differences.more_images)
+
+
+def seed_difference_grid(comparison: SeedComparison, a: int, b: int, names: Sequence[str] = ("AP",)) -> Grid:
+    """By how much recipe B's means over seeds differ from A's, by COCO's sizes, in percentage points."""
+    given, sides = comparison.pairs[a, b], (comparison.means[a].figures, comparison.means[b].figures)
+    return _differences(*sides, given, names, seed_settle_words, given.seed_shares)
+
+
+def _differences(
+    a: Figures,
+    b: Figures,
+    given: Differences | SeedDifferences,
+    names: Sequence[str],
+    words_of: Callable[[float, bool], str],
+    needs: Floats,
+) -> Grid:
     rows: list[tuple[str, ...]] = []
     sure: list[int] = []
     for name in names:
-        row = figures.names.index(name)
+        row = a.names.index(name)
         for place, words in enumerate(_ends(given.points, row, signed=True)):
             settled = bool(given.settled[row, place])
             sure += [len(rows)] * settled
-            p, more = float(given.p_values[row, place]), float(given.more_images[row, place])
-            rows.append((f"{name} {figures.bins[place].name}", words, p_words(p), settle_words(more, settled)))
-    title = f"{comparison.names[pair.b]} − {comparison.names[pair.a]}"
-    return Grid((title, "difference", "p", "what would settle it"), tuple(rows), tuple(sure))
+            p, need = float(given.p_values[row, place]), float(needs[row, place])
+            rows.append((f"{name} {a.bins[place].name}", words, p_words(p), words_of(need, settled)))
+    return Grid((f"{b.run} − {a.run}", "difference", "p", "what would settle it"), tuple(rows), tuple(sure))
 
 
 def object_grid(pair: Pair, *, fine: bool = True) -> Grid:

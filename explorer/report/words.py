@@ -20,6 +20,16 @@ def p_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def seed_settle_words(seed_share: float, settled: bool) -> str:
+    """Says whether more seeds or more images would narrow an interval over both, by whose variance is larger."""
+    if settled:
+        return "settled"
+    if math.isnan(seed_share):
+        return "–"
+    what, share = ("seeds", seed_share) if seed_share > 0.5 else ("images", 1 - seed_share)
+    return f"more {what} ({100 * share:.0f} % of the variance)"
+
+
 def settle_words(more_images: float, settled: bool) -> str:
     """Says how many more images would show a difference of this size in four of five tries."""
     if math.isnan(more_images):

@@ -55,6 +55,28 @@ def test_any_detectors_results_are_compared(runs: list[Path], data: str, tmp_pat
     assert "coco_instances_results (1)" in done.stdout
 
 
+def test_recipes_with_several_seeds_are_compared_by_their_means(runs: list[Path], tmp_path: Path) -> None:
+    a, b = map(str, runs)  # two models stand for two seeds
+    words = ["compare", f"{a},{b}", f"{b},{b}", "--out", str(tmp_path), "--resamples", "20"]
+    done = run(app, words)
+    assert done.exit_code == 0, done.output
+    for part in ("demo/V-19-slim-dw, 2 seeds", "demo/MobileNetV2 −", "AP small", "of the variance"):
+        assert part in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+    document = json.loads((tmp_path / "report.json").read_text())
+    evaluated = [json.loads((folder / "metrics.json").read_text())["values"]["bbox"] for folder in runs]
+    mean = sum(own["APs"] for own in evaluated) / 2
+    first, second = document["recipes"]
+    assert first["by_size"]["AP"]["small"]["value"] == pytest.approx(mean, abs=1e-9)
+    assert [seed["APs"] for seed in first["seeds"]] == pytest.approx([own["APs"] for own in evaluated], abs=1e-9)
+    assert second["by_size"]["AP"]["small"]["value"] == pytest.approx(evaluated[1]["APs"], abs=1e-9)
+    (pair,) = document["pairs"]
+    small = pair["differences_b_minus_a"]["AP"]["small"]
+    assert small["value"] == pytest.approx(evaluated[1]["APs"] - mean, abs=1e-9)
+    assert small["low"] < small["value"] < small["high"]
+    assert json.loads(run(app, [*words, "--json", "-"]).stdout) == document
+
+
 def test_objects_are_followed_through_the_runs_model(runs: list[Path]) -> None:
     done = run(app, ["autopsy", str(runs[0]), "--device", "cpu", "--json", "-"])
     assert done.exit_code == 0, done.output
@@ -86,6 +108,9 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     [
         (["compare", "nowhere", "nothing"], "there is no run 'nowhere'"),
         (["compare", "nowhere"], "needs two runs or more"),
+        (["compare", "{run},{run}", "{run}"], "one training says nothing of other seeds: demo/V-19-slim-dw"),
+        (["compare", "{run},{run}", "{run},nowhere"], "there is no run 'nowhere'"),
+        (["compare", "{run},{run}", "{run},{run}", "--score", "0.5"], "for these compare single runs"),
         (["autopsy", "nowhere"], "there is no run 'nowhere'"),
         (["compare", "{run}", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
         (["compare", "{run}", "{run}", "--masks"], "boxes without masks"),

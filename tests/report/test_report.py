@@ -27,7 +27,7 @@ from explorer.report.document import annotations_with, comparison_document, fate
 from explorer.report.misses import telling_misses
 from explorer.report.page import write_comparison_page, write_run_page
 from explorer.report.tables import autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
-from explorer.report.words import interval_words, p_words, settle_words
+from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 
 HOSTILE = "<script>alert(1)</script>"
 PLACES = ([10.0, 10.0, 20.0, 20.0], [60.0, 40.0, 40.0, 50.0], [130.0, 60.0, 60.0, 60.0])
@@ -172,6 +172,9 @@ def test_words() -> None:
     assert (p_words(0.0004), p_words(0.0342)) == ("< 0.001", "0.034")
     assert settle_words(1234, False) == "about 1,200 more images"
     assert (settle_words(0, True), settle_words(float("inf"), False)) == ("settled", "no difference")
+    assert seed_settle_words(0.83, False) == "more seeds (83 % of the variance)"
+    assert seed_settle_words(0.25, False) == "more images (75 % of the variance)"
+    assert (seed_settle_words(0.83, True), seed_settle_words(float("nan"), False)) == ("settled", "–")
 
 
 def test_an_autopsy_of_other_objects_is_refused(runs: tuple[Run, Run], autopsied: Autopsy, tmp_path: Path) -> None:
