@@ -27,11 +27,13 @@ class SpeedPoint:
         name: what to write beside it.
         seconds: per image.
         ap: in percent.
+        interval: lower and upper end of where AP may lie; None where nobody measured it.
     """
 
     name: str
     seconds: float
     ap: float
+    interval: tuple[float, float] | None = None
 
 
 def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machine: str) -> go.Figure:
@@ -62,20 +64,27 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
     for family, start, color, symbol in _FAMILIES:
         own = [point for point in points if point.name.startswith(start)]
         if own:
+            ap = np.array([point.ap for point in own])
+            low, high = np.array([point.interval or (point.ap, point.ap) for point in own]).T
             figure.add_trace(
                 go.Scatter(
                     x=[1000 * point.seconds for point in own],
-                    y=[point.ap for point in own],
+                    y=ap,
                     text=[point.name for point in own],
                     mode="markers+text",
                     textposition=[_side(point, best, slowest) for point in own],
                     marker={"color": f"rgb{class_color(color)}", "symbol": symbol, "size": 11},
+                    error_y={
+                        "array": high - ap,
+                        "arrayminus": ap - low,
+                        "thickness": 1,
+                        "visible": any(point.interval for point in own),
+                    },
                     name=family,
                     hovertemplate="%{text}: AP %{y:.1f}, %{x:.0f} ms<extra></extra>",
                 )
             )
-    ends = [0, 1150 * slowest]
-    figure.update_xaxes(title=f"ms per image on {machine}", range=ends, gridcolor=FAINT, zeroline=False)
+    figure.update_xaxes(title=f"ms per image on {machine}", range=[0, 1150 * slowest], gridcolor=FAINT, zeroline=False)
     figure.update_yaxes(title=accuracy, gridcolor=FAINT, zeroline=False)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     figure.update_layout(LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})

@@ -20,8 +20,17 @@ def test_families_and_axes() -> None:
     assert [trace.name for trace in figure.data] == ["none is faster and better", "VoVNet", "ResNet, ResNeXt"]
     assert figure.data[1].x == (70.0, 47.0)
     assert figure.layout.xaxis.title.text == "ms per image on a V100"
+    assert not figure.data[1].error_y.visible
     with pytest.raises(ValueError, match="at least one"):
         speed_against_accuracy([], accuracy="box AP", machine="a V100")
+
+
+def test_an_interval_is_a_bar() -> None:
+    points = [SpeedPoint("V-39", 0.05, 36.5, (30.9, 41.3)), SpeedPoint("V-19", 0.04, 31.7)]
+    bars = speed_against_accuracy(points, accuracy="box AP", machine="two cores").data[1].error_y
+    assert bars.array == pytest.approx((4.8, 0), abs=1e-9)
+    assert bars.arrayminus == pytest.approx((5.6, 0), abs=1e-9)
+    assert bars.visible
 
 
 def test_each_round_is_a_mark_and_the_median_a_line() -> None:
