@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 from textwrap import fill
 from typing import Any
 
@@ -34,6 +34,7 @@ def page(known: Document) -> str:
         "necks": variants(known, "necks"),
         "to_lite": differences(known["compared"]["necks"], "FPNLite, 128 channels"),
         "claims_necks": claims(known["compared"]["necks"]["pairs"], "AP"),
+        "number": len(next(iter(known["seeds"].values()))["AP"]),
         "iterations": known["iterations"],
         "scenes": ", ".join(f"{name} `--images {n} --seed {seed}`" for name, (n, seed) in known["scenes"].items()),
         "claims": claims(backbones["pairs"], "APs"),
@@ -43,7 +44,7 @@ def page(known: Document) -> str:
         "threads": known["times"]["threads"],
         "rounds": known["times"]["rounds"],
     }
-    blocks = TEXT.format(**words).split("\n\n")
+    blocks = TEXT.rstrip().format(**words).split("\n\n")
     return "\n\n".join(block if block.startswith(("|", "-", "#", "!")) else _filled(block) for block in blocks) + "\n"
 
 
@@ -97,11 +98,19 @@ def seeds(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
 
 def luck(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """How far apart seeds lie, and what that means for differences."""
-    overall, small = (max(max(own[label]) - min(own[label]) for own in rows.values()) for label in ("AP", "APs"))
+    """How far seeds lie apart: the widest, and the standard deviation of one training."""
+    words = []
+    for label in ("AP", "APs"):
+        spans = {name: max(own[label]) - min(own[label]) for name, own in rows.items()}
+        widest = max(spans, key=lambda name: spans[name])
+        deviation = fmean(variance(own[label]) for own in rows.values()) ** 0.5
+        words.append((spans[widest], widest, deviation))
+    (overall, name, deviation), (small, name_small, deviation_small) = words
     return (
-        f"Seeds lie up to {overall:.1f} points of AP apart, {small:.1f} on small objects: a smaller difference between "
-        "backbones may be the luck of one training, even where its interval over the images excludes zero."
+        f"Seeds of one backbone lie up to {overall:.1f} points of AP apart ({name}), on small objects {small:.1f} "
+        f"({name_small}). One training's standard deviation, over all backbones, is {deviation:.1f} points of AP and "
+        f"{deviation_small:.1f} on small objects: what is of one seed below, ablations and necks, may be luck of "
+        "that size."
     )
 
 
@@ -116,6 +125,7 @@ def claims(pairs: Sequence[Document], label: str) -> str:
     left = len(pairs) - len(settled)
     said = "; ".join(settled) or "none"
     rest = f" Of the other {left}, nothing is claimed." if left and settled else ""
+    rest += f" Each interval is for itself, not corrected for there being {len(pairs)}." if len(pairs) > 3 else ""
     figure = "AP on small objects" if label == "APs" else LABELS[label]
     return f"Pairs whose interval of {figure} excludes zero: {said}.{rest}"
 
@@ -164,9 +174,10 @@ teacher, V-19-slim-dw), whose maps the backbone learns to give while it learns f
 ones were rounded to bytes (0.4 points of AP better); all figures are in [accuracy.json](accuracy.json).
 
 Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on other scenes (those of the
-[models' cards](../../README.md#models)); these were looked at once.
-COCO's figures in percent, with 95 % intervals over the images (paired bootstrap, 1,000 resamples). They say nothing of
-the luck of training, of which [other seeds](#seeds) give an idea.
+[models' cards](../../README.md#models)); nothing was chosen on these.
+COCO's figures in percent. Each backbone was trained with {number} [seeds](#seeds): figures are their mean, and 95 %
+intervals are over images (paired bootstrap, 1,000 resamples) and seeds (Student's t, with the degrees of freedom of
+Welch and Satterthwaite). Ablations and necks are of one seed, their intervals over images alone.
 
 ## Test scenes
 
@@ -187,7 +198,7 @@ the luck of training, of which [other seeds](#seeds) give an idea.
 ## Seeds
 
 Another seed gives other initial weights, another order of the data and other crops. The same seed gives the same bits:
-V-19-slim-dw, trained twice on one core, had equal losses and equal weights after 100 iterations.
+V-19-slim-dw, trained twice on one core, had equal losses, and equal weights and figures after its 500 iterations.
 
 {seeds}
 
@@ -195,8 +206,8 @@ V-19-slim-dw, trained twice on one core, had equal losses and equal weights afte
 
 ## What made V2 of V1
 
-V-39 under the same budget: VoVNet-V1, with identity mapping, and with eSE too, which is VoVNet-V2. (V-19 has one block
-a stage, so that identity mapping has nothing to connect.)
+V-39 under the same budget, of the first seed: VoVNet-V1, with identity mapping, and with eSE too, which is VoVNet-V2.
+(V-19 has one block a stage, so that identity mapping has nothing to connect.)
 
 {ablations}
 
@@ -243,7 +254,7 @@ heads.
   nothing and without a teacher, 1,000 iterations tell another order of the VoVNets, at a fifth of the accuracy:
   [small objects under equal training](small-objects.md). With 800 iterations more, which is what the package ships,
   MobileNetV2 comes to what V-19-slim has: it learns more slowly, and this says nothing of where it ends.
-- V-57 and V-99 are not trained, for lack of time on two cores; nor are other seeds of the larger backbones and of the
-  ablations, whose differences are of one seed each.
+- V-57 and V-99 are not trained, for lack of time on two cores; nor are other seeds of the ablations and the necks,
+  whose differences are of one seed each.
 - Procedural scenes, not photographs.
 """

@@ -1,11 +1,13 @@
 """Trains the demo zoo and measures it: `make zoo`.
 
     python tools/zoo.py                    # what is missing: data, trainings, evaluations, times; then the page
-    python tools/zoo.py --only V-19 R-50   # these runs alone
+    python tools/zoo.py --only V-19 R-50   # these trainings alone; the page is written once all are there
+    python tools/zoo.py --miniature        # all of it with two iterations and a few scenes, as a rehearsal
     python tools/zoo.py --page             # the page from docs/results/accuracy.json alone
 
 Everything lies below output/zoo and is taken up where it was left. Each training runs on one core; `--jobs` says how
-many run at a time. The times are measured last, when nothing else should run.
+many run at a time. The times are measured last, when nothing else should run. A rehearsal has its own folder, where its
+page lies too.
 """
 
 from __future__ import annotations
@@ -16,10 +18,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +33,23 @@ from painting import painter
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
-from explorer.data.coco import register_coco
 from explorer.engine.artifacts import plain, provenance
 from explorer.engine.benchmark import interleaved, middle
 from explorer.engine.checkpointing import METRICS, read_metrics
 from explorer.engine.costs import measure_size
 from explorer.engine.detector import Detector, load_detector
-from explorer.engine.evaluate import evaluate, write_run
 from explorer.engine.machine import hardware_facts
 from explorer.engine.modes import as_input
+from explorer.errors.bootstrap import Resamples
 from explorer.errors.compare import compare
 from explorer.errors.matching import match
+from explorer.errors.ordering import Floats
+from explorer.errors.paired import Differences
 from explorer.errors.runs import load_run
+from explorer.errors.seeds import SeedDifferences, SeedMeans, compare_seeds
 from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 from explorer.figures.training import training_curves
 
-FOLDER = Path("output/zoo")
-DATA = FOLDER / "aerial"
-SPLITS = {"train": (3000, 21), "test": (200, 2)}
-"""Scenes and seed of each split, which share none. What lengths were chosen on, the cards are of: 300 with seed 1."""
-ROUNDS = 15
 COMPARED = ("backbones", "ablations", "necks")
 
 
@@ -91,8 +91,8 @@ BACKBONES = (
     Training("V-39", V_39),
     Training("R-50", "aerial/faster_rcnn_R_50.yaml"),
 )
-SEEDS = {"V-19-slim-dw": (2,)}
-"""More seeds of the backbone that is quickest to train."""
+SEEDS = (2, 3)
+"""More seeds of every backbone."""
 TRAININGS = (
     Training(TEACHER, "aerial/faster_rcnn_V_19_slim_dw.yaml", group="teacher", seed=3),
     *BACKBONES,
@@ -103,162 +103,226 @@ TRAININGS = (
     *(
         Training(f"{one.name}, seed {seed}", one.config, one.changes, "seeds", seed, one.name)
         for one in BACKBONES
-        for seed in SEEDS.get(one.name, ())
+        for seed in SEEDS
     ),
     Training("Mask R-CNN", "aerial/mask_rcnn_V_19_slim_dw.yaml", STARTED, group="tasks"),
     Training("Panoptic FPN", "aerial/panoptic_fpn_V_19_slim_dw.yaml", STARTED, group="tasks"),
 )
 
 
-def folder_of(training: Training) -> Path:
-    """Where a training keeps its checkpoints and its evaluations."""
-    return FOLDER / "-".join(re.findall(r"[\w-]*\w", training.name))
-
-
-def make_data() -> None:
-    """Draws the scenes that are not there."""
-    for split, (images, seed) in SPLITS.items():
-        if not (DATA / "annotations" / f"instances_{split}.json").is_file():
-            make_aerial(DATA, images=images, seed=seed, split=split)
-
-
-def train(training: Training) -> None:
-    """Trains on one core, or goes on where it was stopped; nothing to do where the final weights are there."""
-    out = folder_of(training)
-    if (out / "model_final.pth").is_file():
-        return
-    command = [sys.executable, "-m", "explorer", "train", "--config-file", training.config, "--num-gpus", "0"]
-    data = ["DATASETS.TRAIN", f'("{DATA}:train",)', "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "0"]
-    if (out / "last_checkpoint").is_file():
-        command.append("--resume")
-    command += [*training.changes, *data, "SEED", str(training.seed), "OUTPUT_DIR", str(out)]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-
-
-def loaded(training: Training, *, exact: bool = False) -> Detector:
-    """The trained detector, run the fast way in float32 or as it is."""
-    weights = folder_of(training) / "model_final.pth"
-    return load_detector(training.config, weights=weights, overrides=training.changes, device="cpu", exact=exact)
-
-
-def measure(training: Training) -> None:
-    """Evaluates on the test scenes unless that was done."""
-    out = folder_of(training) / "test"
-    if not (out / "run.json").is_file():
-        detector, data = loaded(training), f"{DATA}:test"
-        metrics = evaluate(detector.runner, detector.cfg, register_coco(data), out=out)
-        write_run(out, detector, data, metrics, training.changes, training.config)
-
-
-def seconds_of(trainings: Sequence[Training]) -> dict[str, Any]:
-    """Times the detectors, all in the same rounds, the fast way in float32 and as they are."""
-    photo = np.ascontiguousarray(render_scene(7).image)
-    calls: dict[str, Callable[[], object]] = {}
-    for training in trainings:
-        for way in ("eager", "fast"):
-            calls[f"{training.name}\n{way}"] = partial(loaded(training, exact=way == "eager").detect, photo)
-    found = interleaved(calls, rounds=ROUNDS, warm_up=3)
-    rows: dict[str, Any] = {}
-    for key, own in found.items():
-        name, way = key.split("\n")
-        ratio = middle(own / found[f"{trainings[0].name}\n{way}"])
-        rows.setdefault(name, {})[way] = {
-            "median_s": middle(own).value,
-            "by_first": [ratio.value, ratio.low, ratio.high],
-        }
-    return {"rows": rows, "first": trainings[0].name, "threads": torch.get_num_threads(), "rounds": ROUNDS}
-
-
-def sizes_of(training: Training) -> dict[str, float]:
-    """Parameters in millions and multiplications in thousands of millions, at the size that scenes are tested at."""
-    detector = loaded(training, exact=True)
-    size = measure_size(detector, [as_input(np.ascontiguousarray(render_scene(7).image), detector)], "detector")
-    return {"parameters_m": size.parameters_m, "gmac": size.gmac}
-
-
 FIGURES = (("AP", "AP", 0), ("AP50", "AP50", 0), ("APs", "AP", 1), ("APm", "AP", 2), ("APl", "AP", 3))
+"""What is compared: its label, the figure and the place of the size."""
 
 
-def compared(trainings: Sequence[Training]) -> dict[str, Any]:
-    """Figures of trainings on the test scenes with their intervals, and the differences of all pairs."""
-    runs = [load_run(folder_of(one) / "test") for one in trainings]
-    comparison = compare([match(run) for run in runs])
-    names = comparison.resamples[0].figures.names
-    rows = {}
-    for training, resamples in zip(trainings, comparison.resamples, strict=True):
-        own = resamples.intervals()
-        ends = (own.value, own.low, own.high)
-        rows[training.name] = {
-            label: [float(end[names.index(figure), size]) for end in ends] for label, figure, size in FIGURES
+@dataclass(frozen=True)
+class Zoo:
+    """Where the zoo is made, and how large.
+
+    Attributes:
+        folder: of the scenes, the checkpoints and the evaluations.
+        page: what is written at the end; its figures and pictures lie beside it.
+        splits: scenes and seed of each split, which share none. What lengths were chosen on, the cards are of: 300
+            with seed 1.
+        rounds: of the times.
+        changes: `KEY VALUE` pairs for every training.
+    """
+
+    folder: Path = Path("output/zoo")
+    page: Path = PAGE
+    splits: Mapping[str, tuple[int, int]] = field(default_factory=lambda: {"train": (3000, 21), "test": (200, 2)})
+    rounds: int = 15
+    changes: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "aerial"
+
+    def folder_of(self, training: Training) -> Path:
+        """Where a training keeps its checkpoints and its evaluation."""
+        return self.folder / "-".join(re.findall(r"[\w-]*\w", training.name))
+
+    def run_of(self, training: Training) -> Path:
+        """Where its evaluation on the test scenes lies."""
+        return self.folder_of(training) / "test"
+
+    def make_data(self) -> None:
+        """Draws the scenes that are not there."""
+        for split, (images, seed) in self.splits.items():
+            if not (self.data / "annotations" / f"instances_{split}.json").is_file():
+                make_aerial(self.data, images=images, seed=seed, split=split)
+
+    def train(self, training: Training) -> None:
+        """Trains on one core, or goes on where it was stopped; nothing to do where the final weights are there."""
+        out = self.folder_of(training)
+        if (out / "model_final.pth").is_file():
+            return
+        command = ["train", "--config-file", training.config, "--num-gpus", "0"]
+        data = ["DATASETS.TRAIN", f'("{self.data}:train",)', "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "0"]
+        if (out / "last_checkpoint").is_file():
+            command.append("--resume")
+        command += [*training.changes, *self.changes, *data, "SEED", str(training.seed), "OUTPUT_DIR", str(out)]
+        run_command(*command, threads=1)
+
+    def measured(self, training: Training) -> bool:
+        """Says whether it was evaluated on the test scenes."""
+        return (self.run_of(training) / "run.json").is_file()
+
+    def measure(self, training: Training) -> None:
+        """Evaluates on the test scenes unless that was done."""
+        if not self.measured(training):
+            command = ["evaluate", training.config, "--device", "cpu", "--data", f"{self.data}:test"]
+            command += ["--weights", str(self.folder_of(training) / "model_final.pth")]
+            run_command(*command, "--out", str(self.run_of(training)), *training.changes)
+
+    def alone(self, training: Training) -> dict[str, Any]:
+        """All figures of one training on the test scenes, as the evaluation wrote them."""
+        written: dict[str, Any] = json.loads((self.run_of(training) / "metrics.json").read_text())
+        return written
+
+    def compared(self, recipes: Sequence[Sequence[Training]]) -> dict[str, Any]:
+        """Figures of recipes on the test scenes and the differences of all pairs, with their intervals.
+
+        Where every recipe has several seeds they are means, and intervals are over images and seeds; otherwise they
+        are of the first seed, and intervals are over images.
+        """
+        runs = [[match(load_run(self.run_of(one))) for one in recipe] for recipe in recipes]
+        seeds = min(map(len, runs))
+        measured: Sequence[SeedMeans | Resamples]
+        found: Sequence[SeedDifferences | Differences]
+        if seeds > 1:
+            over_seeds = compare_seeds(runs)
+            measured, found = over_seeds.means, list(over_seeds.pairs.values())
+        else:
+            over_images = compare([first for first, *_ in runs])
+            measured, found = over_images.resamples, [pair.differences for pair in over_images.pairs]
+        names, figures = [recipe[0].name for recipe in recipes], measured[0].figures
+        own = [one.intervals() for one in measured]
+
+        def rows(*ends: Floats) -> dict[str, list[float]]:
+            """Figures by label: a number of each end."""
+            place = figures.names.index
+            return {label: [float(end[place(figure), size]) for end in ends] for label, figure, size in FIGURES}
+
+        return {
+            "rows": {name: rows(one.value, one.low, one.high) for name, one in zip(names, own, strict=True)},
+            "pairs": [
+                {"a": a, "b": b} | rows(one.points.value, one.points.low, one.points.high, one.p_values)
+                for (a, b), one in zip(combinations(names, 2), found, strict=True)
+            ],
+            "seeds": seeds,
+            "images": figures.images,
+            "objects": int(figures.objects[0].sum()),
         }
-    pairs = []
-    for pair in comparison.pairs:
-        points, p = pair.differences.points, pair.differences.p_values
-        four = (points.value, points.low, points.high, p)
-        pairs.append(
-            {"a": trainings[pair.a].name, "b": trainings[pair.b].name}
-            | {label: [float(end[names.index(figure), size]) for end in four] for label, figure, size in FIGURES}
-        )
-    truth = comparison.truth
-    return {"rows": rows, "pairs": pairs, "images": len(truth.image_ids), "objects": int((~truth.crowds).sum())}
+
+    def loaded(self, training: Training, *, exact: bool) -> Detector:
+        """The trained detector, as it is or run the fast way in float32."""
+        weights = self.folder_of(training) / "model_final.pth"
+        return load_detector(training.config, weights=weights, overrides=training.changes, device="cpu", exact=exact)
+
+    def seconds_of(self, trainings: Sequence[Training]) -> dict[str, Any]:
+        """Times the detectors, all in the same rounds, the fast way in float32 and as they are."""
+        photo = np.ascontiguousarray(render_scene(7).image)
+        calls: dict[str, Callable[[], object]] = {}
+        for training in trainings:
+            for way in ("eager", "fast"):
+                calls[f"{training.name}\n{way}"] = partial(self.loaded(training, exact=way == "eager").detect, photo)
+        found = interleaved(calls, rounds=self.rounds, warm_up=3)
+        rows: dict[str, Any] = {}
+        for key, own in found.items():
+            name, way = key.split("\n")
+            ratio = middle(own / found[f"{trainings[0].name}\n{way}"])
+            rows.setdefault(name, {})[way] = {
+                "median_s": middle(own).value,
+                "by_first": [ratio.value, ratio.low, ratio.high],
+            }
+        return {"rows": rows, "first": trainings[0].name, "threads": torch.get_num_threads(), "rounds": self.rounds}
+
+    def sizes_of(self, training: Training) -> dict[str, float]:
+        """Parameters in millions and multiplications in thousands of millions, at the size scenes are tested at."""
+        detector = self.loaded(training, exact=True)
+        size = measure_size(detector, [as_input(np.ascontiguousarray(render_scene(7).image), detector)], "detector")
+        return {"parameters_m": size.parameters_m, "gmac": size.gmac}
+
+    def curve(self, training: Training) -> list[dict[str, float]]:
+        """Loss by iteration."""
+        rows = read_metrics(self.folder_of(training) / METRICS)
+        return [{key: row[key] for key in ("iteration", "total_loss")} for row in rows if "total_loss" in row]
+
+    def document(self) -> dict[str, Any]:
+        """Everything that the page says."""
+        backbones = {one.name: [one] for one in BACKBONES}
+        for one in TRAININGS:
+            if one.group == "seeds":
+                backbones[one.basis].append(one)
+        groups = {name: [[one] for one in TRAININGS if one.group == name] for name in COMPARED}
+        for group in groups.values():
+            bases = {one.basis for (one,) in group}
+            group += [[one] for one in TRAININGS if one.name in bases]
+        groups["backbones"] = list(backbones.values())
+        firsts = [one for one in TRAININGS if one.group != "seeds"]
+        return {
+            "trainings": {
+                one.name: {"config": one.config, "changes": one.changes, "seed": one.seed} for one in TRAININGS
+            },
+            "compared": {name: self.compared(group) for name, group in groups.items()},
+            "alone": {one.name: self.alone(one) for one in firsts if one.group in ("teacher", "tasks")},
+            "seeds": {
+                name: {label: [self.alone(one)["values"]["bbox"][label] for one in seeds] for label in ("AP", "APs")}
+                for name, seeds in backbones.items()
+            },
+            "sizes": {one.name: self.sizes_of(one) for one in firsts},
+            "curves": {one.name: self.curve(one) for one in TRAININGS},
+            "times": self.seconds_of(BACKBONES),
+            "scenes": self.splits,
+            "iterations": load_config(BACKBONES[0].config, self.changes).SOLVER.MAX_ITER,
+            "hardware": hardware_facts(torch.device("cpu")),
+            **provenance(),
+        }
+
+    def draw(self, known: Mapping[str, Any]) -> None:
+        """Draws AP on small objects against time, and the losses."""
+        rows, times = known["compared"]["backbones"]["rows"], known["times"]["rows"]
+        points = [
+            SpeedPoint(name, times[name]["fast"]["median_s"], value, (low, high))
+            for name, (value, low, high) in ((name, row["APs"]) for name, row in rows.items())
+        ]
+        machine = f"{known['times']['threads']} threads of {known['hardware']['device']}, 480×640 px"
+        pareto = speed_against_accuracy(points, accuracy="box AP of small objects, aerial test scenes", machine=machine)
+        curves = training_curves({name: known["curves"][name] for name in rows})
+        with painter() as paint:
+            for suffix, figure in (("pareto", pareto), ("curves", curves)):
+                self.page.with_name(f"{self.page.stem}-{suffix}.png").write_bytes(paint(figure.to_plotly_json()))
+
+    def make(self, chosen: Sequence[Training], jobs: int) -> None:
+        """Trains and measures what was chosen; writes the page once nothing is missing."""
+        self.make_data()
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(self.train, chosen))
+        for training in chosen:
+            self.measure(training)
+        if missing := [one.name for one in TRAININGS if not self.measured(one)]:
+            print(f"The page is written once all are measured. Still missing: {'; '.join(missing)}.")
+            print("Until then: explorer compare " + " ".join(str(self.run_of(one)) for one in chosen))
+            return
+        known = self.document()
+        self.page.with_suffix(".json").write_text(json.dumps(plain(known), indent=1) + "\n")
+        self.draw(known)
+        self.page.write_text(page(known))
 
 
-def seeds_of(trainings: Sequence[Training]) -> dict[str, dict[str, list[float]]]:
-    """AP and AP of small objects by backbone, with every seed that it was trained with."""
-    rows: dict[str, dict[str, list[float]]] = {}
-    for first in [one for one in trainings if one.group == "backbones"]:
-        others = [one for one in trainings if one.group == "seeds" and one.basis == first.name]
-        if others:
-            own = [alone(one)["values"]["bbox"] for one in (first, *others)]
-            rows[first.name] = {label: [values[label] for values in own] for label in ("AP", "APs")}
-    return rows
+def run_command(*words: str, threads: int | None = None) -> None:
+    """Runs a command in a process of its own, which gives its memory back."""
+    own = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    subprocess.run([sys.executable, "-m", "explorer", *words], check=True, env=os.environ | own)
 
 
-def alone(training: Training) -> dict[str, Any]:
-    """All figures of one training on the test scenes, as the evaluation wrote them."""
-    written: dict[str, Any] = json.loads((folder_of(training) / "test" / "metrics.json").read_text())
-    return written
+REHEARSAL = Path("output/zoo-miniature")
 
 
-def curve(training: Training) -> list[dict[str, float]]:
-    """Loss by iteration."""
-    rows = read_metrics(folder_of(training) / METRICS)
-    return [{key: row[key] for key in ("iteration", "total_loss")} for row in rows if "total_loss" in row]
-
-
-def document(trainings: Sequence[Training], known: dict[str, Any]) -> dict[str, Any]:
-    """Everything that the page says."""
-    groups = {name: [one for one in trainings if one.group == name] for name in COMPARED}
-    for group in groups.values():
-        bases = {one.basis for one in group}
-        group += [one for one in trainings if one.name in bases]
-    chosen: dict[str, dict[str, Any]] = {
-        "trainings": {one.name: {"config": one.config, "changes": one.changes, "seed": one.seed} for one in trainings},
-        "compared": {name: compared(group) for name, group in groups.items() if len(group) > 1},
-        "alone": {one.name: alone(one) for one in trainings if one.group in ("teacher", "tasks")},
-        "seeds": seeds_of(trainings),
-        "sizes": {one.name: sizes_of(one) for one in trainings if one.group != "seeds"},
-        "curves": {one.name: curve(one) for one in trainings},
-    }
-    return known | {
-        **{key: known.get(key, {}) | own for key, own in chosen.items()},  # what was not chosen stays
-        "scenes": SPLITS,
-        "iterations": load_config(BACKBONES[0].config).SOLVER.MAX_ITER,
-        "hardware": hardware_facts(torch.device("cpu")),
-        **provenance(),
-    }
-
-
-def draw(known: dict[str, Any]) -> None:
-    """Draws AP on small objects against time, and the losses."""
-    rows, times = known["compared"]["backbones"]["rows"], known["times"]["rows"]
-    points = [SpeedPoint(name, times[name]["fast"]["median_s"], row["APs"][0]) for name, row in rows.items()]
-    machine = f"{known['times']['threads']} threads of {known['hardware']['device']}, 480×640 px"
-    pareto = speed_against_accuracy(points, accuracy="box AP of small objects, aerial test scenes", machine=machine)
-    curves = training_curves({name: known["curves"][name] for name in rows})
-    with painter() as paint:
-        for suffix, figure in (("pareto", pareto), ("curves", curves)):
-            PAGE.with_name(f"accuracy-{suffix}.png").write_bytes(paint(figure.to_plotly_json()))
+def miniature(folder: Path) -> Zoo:
+    """All of it with two iterations and a few scenes, the page beside them: minutes that spare hours."""
+    short = ("SOLVER.MAX_ITER", "2")
+    return Zoo(folder, folder / PAGE.name, {"train": (8, 21), "test": (6, 2)}, rounds=2, changes=short)
 
 
 def main() -> None:
@@ -266,24 +330,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo zoo, measure it, write docs/results/accuracy.")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="among " + "; ".join(one.name for one in TRAININGS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one core each")
+    parser.add_argument("--miniature", action="store_true", help=f"rehearse all of it, in {REHEARSAL}")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page again")
     given = parser.parse_args()
-    file = PAGE.with_suffix(".json")
-    known: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    if not given.page:
-        chosen = [one for one in TRAININGS if not given.only or one.name in given.only]
-        make_data()
-        with ThreadPoolExecutor(given.jobs) as pool:
-            list(pool.map(train, chosen))
-        for training in chosen:
-            measure(training)
-        known = document(chosen, known)
-        timed = [one for one in chosen if one.group == "backbones"]
-        if len(timed) > 1:  # one alone is compared with nothing
-            known["times"] = seconds_of(timed)
-        file.write_text(json.dumps(plain(known), indent=1) + "\n")
-        draw(known)
-    PAGE.write_text(page(known))
+    if unknown := set(given.only or ()) - {one.name for one in TRAININGS}:
+        parser.error(f"no training is called {' or '.join(sorted(unknown))}; --help names them all")
+    if given.page:
+        PAGE.write_text(page(json.loads(PAGE.with_suffix(".json").read_text())))
+        return
+    zoo = miniature(REHEARSAL) if given.miniature else Zoo()
+    zoo.make([one for one in TRAININGS if not given.only or one.name in given.only], given.jobs)
 
 
 if __name__ == "__main__":
