@@ -57,7 +57,7 @@ def test_any_detectors_results_are_compared(runs: list[Path], data: str, tmp_pat
 
 def test_recipes_with_several_seeds_are_compared_by_their_means(runs: list[Path], tmp_path: Path) -> None:
     a, b = map(str, runs)  # two models stand for two seeds
-    words = ["compare", f"{a},{b}", f"{b},{b}", "--out", str(tmp_path), "--resamples", "20"]
+    words = ["compare", f"{a},{b}", f"{b},{a}", "--out", str(tmp_path), "--resamples", "20"]
     done = run(app, words)
     assert done.exit_code == 0, done.output
     for part in ("demo/V-19-slim-dw, 2 seeds", "demo/MobileNetV2 −", "AP small", "of the variance"):
@@ -69,11 +69,12 @@ def test_recipes_with_several_seeds_are_compared_by_their_means(runs: list[Path]
     first, second = document["recipes"]
     assert first["by_size"]["AP"]["small"]["value"] == pytest.approx(mean, abs=1e-9)
     assert [seed["APs"] for seed in first["seeds"]] == pytest.approx([own["APs"] for own in evaluated], abs=1e-9)
-    assert second["by_size"]["AP"]["small"]["value"] == pytest.approx(evaluated[1]["APs"], abs=1e-9)
+    assert second["by_size"]["AP"]["small"]["value"] == pytest.approx(mean, abs=1e-9)
     (pair,) = document["pairs"]
     small = pair["differences_b_minus_a"]["AP"]["small"]
-    assert small["value"] == pytest.approx(evaluated[1]["APs"] - mean, abs=1e-9)
-    assert small["low"] < small["value"] < small["high"]
+    assert small["value"] == pytest.approx(0, abs=1e-9)
+    assert small["low"] < 0 < small["high"]
+    assert small["seed_share"] == pytest.approx(1)  # both have the same runs, so that images tell nothing
     assert json.loads(run(app, [*words, "--json", "-"]).stdout) == document
 
 
@@ -108,9 +109,10 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     [
         (["compare", "nowhere", "nothing"], "there is no run 'nowhere'"),
         (["compare", "nowhere"], "needs two runs or more"),
-        (["compare", "{run},{run}", "{run}"], "one training says nothing of other seeds: demo/V-19-slim-dw"),
-        (["compare", "{run},{run}", "{run},nowhere"], "there is no run 'nowhere'"),
-        (["compare", "{run},{run}", "{run},{run}", "--score", "0.5"], "for these compare single runs"),
+        (["compare", "{run},{other}", "{run}"], "one training says nothing of other seeds: demo/V-19-slim-dw"),
+        (["compare", "{run},{other}", "{run},nowhere"], "there is no run 'nowhere'"),
+        (["compare", "{run},{other}", "{run},{run}"], "is given twice in one recipe"),
+        (["compare", "{run},{other}", "{other},{run}", "--score", "0.5"], "for these compare single runs"),
         (["autopsy", "nowhere"], "there is no run 'nowhere'"),
         (["compare", "{run}", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
         (["compare", "{run}", "{run}", "--masks"], "boxes without masks"),
@@ -118,7 +120,7 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     ],
 )
 def test_wrong_calls_exit_with_2_and_say_why(words: list[str], reason: str, runs: list[Path], tmp_path: Path) -> None:
-    called = [word.format(run=runs[0]) for word in words]
+    called = [word.format(run=runs[0], other=runs[1]) for word in words]
     done = run(app, [*called, "--out", str(tmp_path)])
     assert done.exit_code == 2, done.output
     assert reason in done.stderr
