@@ -34,7 +34,7 @@ def page(known: Document) -> str:
         "necks": variants(known, "necks"),
         "to_lite": differences(known["compared"]["necks"], "FPNLite, 128 channels"),
         "claims_necks": claims(known["compared"]["necks"]["pairs"], "AP"),
-        "number": len(next(iter(known["seeds"].values()))["AP"]),
+        "seeds_each": len(next(iter(known["seeds"].values()))["AP"]),
         "iterations": known["iterations"],
         "scenes": ", ".join(f"{name} `--images {n} --seed {seed}`" for name, (n, seed) in known["scenes"].items()),
         "claims": claims(backbones["pairs"], "APs"),
@@ -125,7 +125,7 @@ def claims(pairs: Sequence[Document], label: str) -> str:
     left = len(pairs) - len(settled)
     said = "; ".join(settled) or "none"
     rest = f" Of the other {left}, nothing is claimed." if left and settled else ""
-    rest += f" Each interval is for itself, not corrected for there being {len(pairs)}." if len(pairs) > 3 else ""
+    rest += f" Intervals are not corrected for the number of pairs, {len(pairs)}." if len(pairs) > 3 else ""
     figure = "AP on small objects" if label == "APs" else LABELS[label]
     return f"Pairs whose interval of {figure} excludes zero: {said}.{rest}"
 
@@ -175,7 +175,7 @@ ones were rounded to bytes (0.4 points of AP better); all figures are in [accura
 
 Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on other scenes (those of the
 [models' cards](../../README.md#models)); nothing was chosen on these.
-COCO's figures in percent. Each backbone was trained with {number} [seeds](#seeds): figures are their mean, and 95 %
+COCO's figures in percent. Each backbone was trained with {seeds_each} [seeds](#seeds): figures are their mean, and 95 %
 intervals are over images (paired bootstrap, 1,000 resamples) and seeds (Student's t, with the degrees of freedom of
 Welch and Satterthwaite). Ablations and necks are of one seed, their intervals over images alone.
 

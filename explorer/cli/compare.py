@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,9 +116,8 @@ def _over_seeds(
     from explorer.report.tables import seed_difference_grid, seed_size_grid
 
     for recipe in recipes:
-        twice = [path for path, number in Counter(str(Path(path).resolve()) for path in recipe).items() if number > 1]
-        if twice:
-            raise ValueError(f"{twice[0]} is given twice in one recipe; each of its runs is of another seed")
+        if len({Path(path).resolve() for path in recipe}) < len(recipe):
+            raise ValueError(f"{','.join(recipe)} has a run twice; each run of a recipe is of another seed")
     loaded = [[load_run(path, data) for path in recipe] for recipe in recipes]
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]

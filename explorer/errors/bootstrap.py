@@ -48,6 +48,12 @@ class Interval:
     standard_error: Floats
     confidence: float
 
+    @property
+    def excludes_zero(self) -> npt.NDArray[np.bool_]:
+        """Where all of it lies on one side of 0: a difference that is no noise."""
+        excluded: npt.NDArray[np.bool_] = (self.low > 0) | (self.high < 0)
+        return excluded
+
 
 @dataclass(frozen=True, eq=False)
 class Resamples:

@@ -49,8 +49,7 @@ class Differences:
     @property
     def settled(self) -> npt.NDArray[np.bool_]:
         """Where the interval excludes 0."""
-        decided: npt.NDArray[np.bool_] = (self.points.low > 0) | (self.points.high < 0)
-        return decided
+        return self.points.excludes_zero
 
     @property
     def more_images(self) -> Floats:

@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import t as student
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, Resamples, bootstrap, interval
@@ -69,12 +68,6 @@ class SeedDifferences:
     points: Interval
     p_values: Floats
     seed_shares: Floats
-
-    @property
-    def settled(self) -> npt.NDArray[np.bool_]:
-        """Where the interval excludes 0."""
-        decided: npt.NDArray[np.bool_] = (self.points.low > 0) | (self.points.high < 0)
-        return decided
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,11 +91,12 @@ def seed_document(comparison: SeedComparison) -> Json:
                 "differences_b_minus_a": _with(
                     figures,
                     given.points,
-                    {"p_value": given.p_values, "settled": given.settled, "seed_share": given.seed_shares},
+                    {"p_value": given.p_values, "settled": given.points.excludes_zero, "seed_share": given.seed_shares},
                 ),
             }
             for (a, b), given in comparison.pairs.items()
         ],
+        "confidence": comparison.means[0].intervals().confidence,
         "resamples": comparison.means[0].images.by_class.shape[-1],
         "seed": comparison.means[0].images.seed,
     }
@@ -183,7 +184,7 @@ def fate_columns(analysis: RunAnalysis) -> dict[str, list[Any]]:
 
 def _pair(comparison: Comparison, pair: Pair) -> Json:
     given = pair.differences
-    more = {"p_value": given.p_values, "settled": given.settled, "more_images": given.more_images}
+    more = {"p_value": given.p_values, "settled": given.points.excludes_zero, "more_images": given.more_images}
     return {
         "a": comparison.names[pair.a],
         "b": comparison.names[pair.b],

@@ -130,7 +130,7 @@ def _differences(
     for name in names:
         row = a.names.index(name)
         for place, words in enumerate(_ends(given.points, row, signed=True)):
-            settled = bool(given.settled[row, place])
+            settled = bool(given.points.excludes_zero[row, place])
             sure += [len(rows)] * settled
             p, need = float(given.p_values[row, place]), float(needs[row, place])
             rows.append((f"{name} {a.bins[place].name}", words, p_words(p), words_of(need, settled)))

@@ -111,7 +111,7 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
         (["compare", "nowhere"], "needs two runs or more"),
         (["compare", "{run},{other}", "{run}"], "one training says nothing of other seeds: demo/V-19-slim-dw"),
         (["compare", "{run},{other}", "{run},nowhere"], "there is no run 'nowhere'"),
-        (["compare", "{run},{other}", "{run},{run}"], "is given twice in one recipe"),
+        (["compare", "{run},{other}", "{run},{run}"], "has a run twice"),
         (["compare", "{run},{other}", "{other},{run}", "--score", "0.5"], "for these compare single runs"),
         (["autopsy", "nowhere"], "there is no run 'nowhere'"),
         (["compare", "{run}", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),

@@ -139,6 +139,7 @@ def test_the_stored_page_is_of_the_stored_figures(zoo: ModuleType) -> None:
     known = json.loads(zoo.PAGE.with_suffix(".json").read_text())
     assert zoo.page(known) == zoo.PAGE.read_text()
     assert set(known["trainings"]) == {one.name for one in zoo.TRAININGS}
+    assert known["compared"]["backbones"]["seeds"] == 1 + len(zoo.SEEDS) >= 3
     for one in zoo.TRAININGS:
         written = known["trainings"][one.name]
         assert (written["config"], tuple(written["changes"]), written["seed"]) == (one.config, one.changes, one.seed)
