@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from explorer.engine.train import main, parse_arguments
+from explorer.engine.training.command import main, parse_arguments
 from explorer.zoo.downloads import DownloadError
 
 if __name__ == "__main__":

@@ -7,21 +7,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from explorer.autopsy.examine import autopsy
     from explorer.config import load_config
     from explorer.data.coco import register_coco
     from explorer.data.images import read_image
-    from explorer.engine.detector import Detector, load_detector
-    from explorer.engine.evaluate import evaluate
-    from explorer.engine.fast.model import fast
-    from explorer.errors.autopsy import autopsy
+    from explorer.engine.detector import Detector
+    from explorer.engine.evaluation.evaluate import evaluate
+    from explorer.engine.loading import fast, load_detector
     from explorer.errors.bootstrap import bootstrap
     from explorer.errors.compare import compare
-    from explorer.errors.matching import match
-    from explorer.errors.runs import load_run
     from explorer.features.capture import feature_maps
     from explorer.features.hooks import FeatureRecorder
     from explorer.receptive_field.effective import effective_fields
     from explorer.receptive_field.theoretical import theoretical_fields
+    from explorer.scoring.matching import match
+    from explorer.scoring.runs import load_run
     from explorer.types import Detections, Metrics, Panoptic, Timing
 
 __version__ = "0.1.0"
@@ -57,17 +57,16 @@ _HOMES = {
     "Metrics": "explorer.types",
     "Panoptic": "explorer.types",
     "Timing": "explorer.types",
-    "autopsy": "explorer.errors.autopsy",
     "bootstrap": "explorer.errors.bootstrap",
     "compare": "explorer.errors.compare",
     "effective_fields": "explorer.receptive_field.effective",
-    "evaluate": "explorer.engine.evaluate",
-    "fast": "explorer.engine.fast.model",
+    "evaluate": "explorer.engine.evaluation.evaluate",
+    "fast": "explorer.engine.loading",
     "feature_maps": "explorer.features.capture",
     "load_config": "explorer.config",
-    "load_detector": "explorer.engine.detector",
-    "load_run": "explorer.errors.runs",
-    "match": "explorer.errors.matching",
+    "load_detector": "explorer.engine.loading",
+    "load_run": "explorer.scoring.runs",
+    "match": "explorer.scoring.matching",
     "read_image": "explorer.data.images",
     "register_coco": "explorer.data.coco",
     "theoretical_fields": "explorer.receptive_field.theoretical",
@@ -75,6 +74,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "autopsy":  # a package that can be called
+        return import_module("explorer.autopsy")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

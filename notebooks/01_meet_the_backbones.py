@@ -21,7 +21,7 @@ ROUNDS = 7  # how often each is timed
 from explorer import load_detector, read_image
 from explorer.backbones.mobilenet import MobileNetV2
 from explorer.backbones.vovnet import VoVNet
-from explorer.engine.stage_costs import stage_costs, stage_seconds, total_cost
+from explorer.engine.speed.backbone_stages import stage_costs, stage_seconds, total_cost
 from explorer.figures.costs import cost_shares, rates
 from explorer.figures.osa import osa_block
 from explorer.receptive_field.effective import random_inputs

@@ -22,7 +22,7 @@ OUT = "output/tutorial"  # where runs go
 # %%
 from explorer import evaluate, load_detector, load_run, register_coco
 from explorer.data.aerial import make_aerial
-from explorer.engine.train import train
+from explorer.engine.training.command import train
 from explorer.figures.errors import ap_by_size
 from explorer.figures.training import training_curves
 from explorer.report.analysis import analyse

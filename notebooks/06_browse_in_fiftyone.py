@@ -28,8 +28,8 @@ from explorer.browser.runs import as_runs
 from explorer.browser.serve import show
 from explorer.browser.views import save_views, small_misses
 from explorer.data.aerial import make_aerial
-from explorer.errors.runs import read_truth
 from explorer.report.tables import Grid
+from explorer.scoring.runs import read_truth
 
 # %% [markdown]
 # ## How does a data set get in?

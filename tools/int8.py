@@ -16,14 +16,15 @@ import torch
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
 from explorer.data.coco import register_coco
-from explorer.engine.benchmark import interleaved, middle
-from explorer.engine.detector import Detector, load_detector, make_detector
-from explorer.engine.evaluate import evaluate
+from explorer.engine.detector import Detector, make_detector
+from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.model import FastModel, relative_error
 from explorer.engine.fast.networks import Network, openvino_model, openvino_network
 from explorer.engine.fast.trunk import Trunk
-from explorer.engine.modes import as_input, scene
+from explorer.engine.loading import load_detector
+from explorer.engine.speed.interleaved import interleaved, middle
+from explorer.engine.speed.modes import as_input, scene
 
 ROUNDS, CALIBRATION = 9, 30
 MODES = ("float32", "bfloat16", "int8")

@@ -18,7 +18,8 @@ from typing import Any
 from explorer.backbones.specs import VARIANTS
 from explorer.config import load_config
 from explorer.engine.artifacts import plain, provenance
-from explorer.engine.detector import Detector, load_detector, make_detector
+from explorer.engine.detector import Detector, make_detector
+from explorer.engine.loading import load_detector
 from explorer.report.fields import field_report
 
 Level = dict[str, Any]

@@ -21,12 +21,12 @@ from torch import Tensor
 from explorer.data.aerial import make_aerial
 from explorer.data.coco import register_coco
 from explorer.engine.artifacts import provenance, write_json
-from explorer.engine.detector import load_detector
-from explorer.engine.evaluate import evaluate
+from explorer.engine.evaluation.evaluate import evaluate
+from explorer.engine.loading import load_detector
 from explorer.errors.bootstrap import Resamples
-from explorer.errors.overlaps import Task
-from explorer.errors.runs import load_run
 from explorer.report.analysis import analyse
+from explorer.scoring.overlaps import Task
+from explorer.scoring.runs import load_run
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, WEIGHTS

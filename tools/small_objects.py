@@ -19,15 +19,15 @@ import argparse
 import json
 from pathlib import Path
 
+from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.verdicts import Verdict
 from explorer.engine.artifacts import plain
-from explorer.errors.autopsy import Autopsy
 from explorer.errors.compare import Comparison, compare
-from explorer.errors.matching import match
-from explorer.errors.runs import load_run
-from explorer.errors.verdicts import Verdict
 from explorer.report.analysis import analyses_of, autopsy_beside
 from explorer.report.document import comparison_document
 from explorer.report.words import interval_words
+from explorer.scoring.matching import match
+from explorer.scoring.runs import load_run
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 PREFIX = "faster_rcnn_"

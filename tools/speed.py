@@ -27,15 +27,15 @@ from explorer.config import load_config
 from explorer.data.aerial import make_aerial
 from explorer.data.coco import register_coco
 from explorer.engine.artifacts import plain
-from explorer.engine.benchmark import interleaved, middle
-from explorer.engine.costs import peak_memory_mb
-from explorer.engine.detector import Detector, load_detector, make_detector
-from explorer.engine.evaluate import evaluate
+from explorer.engine.detector import Detector, make_detector
+from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast.hardware import Plan
-from explorer.engine.fast.model import fast
 from explorer.engine.fast.networks import TorchNetwork, prepare
-from explorer.engine.modes import Stage
-from explorer.engine.speed import Found, benchmark
+from explorer.engine.loading import fast, load_detector
+from explorer.engine.speed.benchmark import Found, benchmark
+from explorer.engine.speed.costs import peak_memory_mb
+from explorer.engine.speed.interleaved import interleaved, middle
+from explorer.engine.speed.modes import Stage
 from explorer.report.speed import RECORDED, recorded_pareto, speed_document
 from explorer.zoo.registry import entries
 

@@ -34,21 +34,22 @@ from painting import painter
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
 from explorer.engine.artifacts import plain, provenance
-from explorer.engine.benchmark import interleaved, middle
-from explorer.engine.checkpointing import METRICS, read_metrics
-from explorer.engine.costs import measure_size
-from explorer.engine.detector import Detector, load_detector
-from explorer.engine.machine import hardware_facts
-from explorer.engine.modes import as_input
+from explorer.engine.detector import Detector
+from explorer.engine.loading import load_detector
+from explorer.engine.speed.costs import measure_size
+from explorer.engine.speed.interleaved import interleaved, middle
+from explorer.engine.speed.machine import hardware_facts
+from explorer.engine.speed.modes import as_input
+from explorer.engine.training.checkpointing import METRICS, read_metrics
 from explorer.errors.bootstrap import Resamples
 from explorer.errors.compare import compare
-from explorer.errors.matching import match
-from explorer.errors.ordering import Floats
 from explorer.errors.paired import Differences
-from explorer.errors.runs import load_run
 from explorer.errors.seeds import SeedDifferences, SeedMeans, compare_seeds
 from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 from explorer.figures.training import training_curves
+from explorer.scoring.matching import match
+from explorer.scoring.ordering import Floats
+from explorer.scoring.runs import load_run
 
 COMPARED = ("backbones", "ablations", "necks")
 

@@ -13,13 +13,13 @@ from explorer.browser.names import GROUND_TRUTH, RunFields, field_name
 from explorer.browser.reading import run_of
 from explorer.browser.state import read_state
 from explorer.browser.views import only_found_by, small_misses
-from explorer.errors.matching import match
-from explorer.errors.metrics import score
-from explorer.errors.sizes import COCO_BINS
+from explorer.scoring.matching import match
+from explorer.scoring.metrics import score
+from explorer.scoring.sizes import COCO_BINS
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
-    from explorer.errors.columns import Truth
+    from explorer.scoring.columns import Truth
 
 __all__ = [
     "detect",
@@ -83,7 +83,7 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     Raises:
         ValueError: the object was drawn in the App, or the model cannot be built or followed.
     """
-    from explorer.errors.explain import explain
+    from explorer.autopsy.explain import explain
     from explorer.figures.explain import explained
 
     state = read_state(dataset)
@@ -133,7 +133,7 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
     import fiftyone as fo
 
     from explorer.data.images import read_image
-    from explorer.engine.detector import load_detector
+    from explorer.engine.loading import load_detector
 
     if model.endswith(".py"):
         raise ValueError(f"{model} is code, which is not run from the App: use explorer evaluate, then browse its run")
@@ -174,9 +174,9 @@ def plain_arrays(value: Any) -> Any:
 @lru_cache(maxsize=1)
 def _detector(path: str, fingerprint: str) -> Detector:
     """The model of a run, kept for the next object as long as the run does not change."""
-    from explorer.engine.detector import load_detector
-    from explorer.errors.runs import load_run
+    from explorer.engine.loading import load_detector
     from explorer.report.analysis import model_of
+    from explorer.scoring.runs import load_run
 
     assert fingerprint
     recipe = model_of(load_run(path))
@@ -186,7 +186,7 @@ def _detector(path: str, fingerprint: str) -> Detector:
 @lru_cache(maxsize=1)
 def _truth(source: str, fingerprint: str) -> Truth:
     """The annotations, kept as long as they do not change."""
-    from explorer.errors.runs import read_truth
+    from explorer.scoring.runs import read_truth
 
     assert fingerprint
     return read_truth(source)

@@ -32,7 +32,7 @@ from explorer.browser.state import (
     run_name,
     write_state,
 )
-from explorer.errors.columns import Truth
+from explorer.scoring.columns import Truth
 
 SAMPLES_AT_A_TIME = 500
 UPDATES_AT_A_TIME = 100
@@ -104,7 +104,7 @@ def build(
 
 
 def _truth(data: str) -> Truth:
-    from explorer.errors.runs import read_truth
+    from explorer.scoring.runs import read_truth
 
     return read_truth(data)
 
@@ -144,7 +144,7 @@ def _update_run(
     dataset: Any, state: State, field: str, given: RunState, data: str, progress: Progress | None
 ) -> tuple[State, int]:
     """Writes what is missing of a run, and of its images, and returns how many images were."""
-    from explorer.errors.parts import RunInParts
+    from explorer.scoring.parts import RunInParts
 
     with RunInParts(Path(given.path), data, field) as run:
         whole = survey(run)

@@ -11,13 +11,13 @@ from explorer.browser.actions import plain_arrays
 from explorer.browser.judging import IOU, SIZES, size_names
 from explorer.browser.state import read_state
 from explorer.errors.bootstrap import CONFIDENCE, Resamples, bootstrap
-from explorer.errors.columns import Truth
-from explorer.errors.matching import NOBODY, Matches, match
-from explorer.errors.outcomes import found_by
-from explorer.errors.overlaps import Rows
 from explorer.errors.paired import differences, outcomes
-from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ERRORS, ErrorType, classify_errors
+from explorer.scoring.columns import Truth
+from explorer.scoring.matching import NOBODY, Matches, match
+from explorer.scoring.outcomes import found_by
+from explorer.scoring.overlaps import Rows
+from explorer.scoring.sizes import COCO_BINS
 
 RESAMPLES = 200
 CLASSES_SHOWN = 15
@@ -44,7 +44,7 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
         ValueError: a run is gone, or they are on different images.
     """
     from explorer.errors.compare import difference_of
-    from explorer.errors.runs import load_run
+    from explorer.scoring.runs import load_run
 
     state = read_state(dataset)
     assert state is not None

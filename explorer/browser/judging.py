@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.columns import Run
-from explorer.errors.curves import Curves, average_precision_by_image
-from explorer.errors.matching import NOBODY, Matches, match
-from explorer.errors.metrics import Figures
-from explorer.errors.ordering import Floats
-from explorer.errors.outcomes import OperatingPoint, Ranking, found_by, points_of, ranking
-from explorer.errors.overlaps import Rows, overlaps
-from explorer.errors.parts import Part, RunInParts
-from explorer.errors.sizes import COCO_BINS
-from explorer.errors.tally import Tally
 from explorer.errors.taxonomy import ErrorType, Taxonomy, classify_errors
+from explorer.scoring.columns import Run
+from explorer.scoring.curves import Curves, average_precision_by_image
+from explorer.scoring.matching import NOBODY, Matches, match
+from explorer.scoring.metrics import Figures
+from explorer.scoring.ordering import Floats
+from explorer.scoring.outcomes import OperatingPoint, Ranking, found_by, points_of, ranking
+from explorer.scoring.overlaps import Rows, overlaps
+from explorer.scoring.parts import Part, RunInParts
+from explorer.scoring.sizes import COCO_BINS
+from explorer.scoring.tally import Tally
 
 IOU = 0.5
 SURE_PRECISION = 0.9

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from explorer.errors.columns import Run
+from explorer.scoring.columns import Run
 
 
 def levels_of(run: Run) -> tuple[str, ...] | None:
     """Returns the level's name for each object, `(G,)`; None where the model is not known or has no such levels."""
+    from explorer.autopsy.stages import Pyramid
     from explorer.engine.config_facts import config_facts
-    from explorer.engine.stages import Pyramid
     from explorer.zoo.resolve import configured
 
     model = run.facts.get("config") or run.facts.get("model")

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from explorer.browser.ids import object_ids
 from explorer.browser.judging import JudgedPart
 from explorer.browser.names import GROUND_TRUTH, RunFields
-from explorer.errors.columns import Truth
-from explorer.errors.matching import NOBODY
+from explorer.scoring.columns import Truth
+from explorer.scoring.matching import NOBODY
 
 ROWS_AT_A_TIME = 2**14
 _ROW = np.dtype([("detection", "i8"), ("object", "i8"), ("class", "i4"), ("iou", "f8"), ("score", "f8")])

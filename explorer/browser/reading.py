@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.columns import Run, Truth, in_order
+from explorer.scoring.columns import Run, Truth, in_order
 
 Floats = npt.NDArray[np.float64]
 _AREAS = ("area_px", "area")

@@ -37,9 +37,9 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
     """
     from explorer.browser.state import fingerprint_of
     from explorer.data.coco import annotation_files, register_coco
-    from explorer.engine.coco_eval import RESULTS_FILE
-    from explorer.engine.detector import load_detector
-    from explorer.engine.evaluate import evaluate, write_run
+    from explorer.engine.evaluation.evaluate import evaluate, write_run
+    from explorer.engine.loading import load_detector
+    from explorer.scoring.results_file import RESULTS_FILE
     from explorer.zoo.downloads import cache_dir
     from explorer.zoo.resolve import resolve
 

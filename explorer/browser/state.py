@@ -88,8 +88,8 @@ def fingerprint_of(files: Iterable[Path]) -> str:
 
 def run_files(path: Path) -> tuple[Path, ...]:
     """The files that decide what is written of a run."""
-    from explorer.engine.coco_eval import IMAGES_FILE, RESULTS_FILE
-    from explorer.errors.autopsy import AUTOPSY_FILE
+    from explorer.autopsy.examine import AUTOPSY_FILE
+    from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 
     if path.is_dir():
         return tuple(path / name for name in (RESULTS_FILE, IMAGES_FILE, AUTOPSY_FILE))

@@ -39,16 +39,16 @@ def autopsy(
     """
     from rich.console import Console
 
+    from explorer.autopsy.examine import AUTOPSY_FILE
+    from explorer.autopsy.examine import autopsy as examine
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.engine.detector import load_detector
-    from explorer.errors.autopsy import AUTOPSY_FILE
-    from explorer.errors.autopsy import autopsy as examine
-    from explorer.errors.runs import load_run
+    from explorer.engine.loading import load_detector
     from explorer.report.analysis import analyse, model_of
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
     from explorer.report.tables import autopsy_grid, fate_grid
+    from explorer.scoring.runs import load_run
 
     with exit_codes():
         given = load_run(run, data)

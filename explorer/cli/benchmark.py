@@ -13,7 +13,7 @@ from explorer.cli.running import exit_codes, progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
-    from explorer.engine.modes import Stage
+    from explorer.engine.speed.modes import Stage
 
 
 def benchmark(
@@ -44,8 +44,8 @@ def benchmark(
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
-    from explorer.engine.costs import peak_memory_mb
-    from explorer.engine.speed import benchmark as run
+    from explorer.engine.speed.benchmark import benchmark as run
+    from explorer.engine.speed.costs import peak_memory_mb
     from explorer.report.speed import pareto, speed_document, speed_grid, stage_grid
 
     with exit_codes():
@@ -89,7 +89,7 @@ def benchmark(
 
 
 def _load(model: str, device: str, *, random: bool) -> Detector:
-    from explorer.engine.detector import load_or_random
+    from explorer.engine.loading import load_or_random
 
     with progress(f"fetching {model}", "bytes") as advance:
         detector, note = load_or_random(model, device=device, random=random, progress=advance)

@@ -11,7 +11,7 @@ from explorer.cli.output import JsonFile, write_json
 from explorer.cli.running import exit_codes, progress
 
 if TYPE_CHECKING:
-    from explorer.errors.overlaps import Task
+    from explorer.scoring.overlaps import Task
 
 
 def compare(
@@ -52,12 +52,12 @@ def compare(
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
     from explorer.errors.compare import compare as compare_runs
-    from explorer.errors.matching import match
-    from explorer.errors.runs import load_run
     from explorer.report.analysis import analyses_of, autopsy_beside, named_apart
     from explorer.report.document import annotations_with, comparison_document, found_by_columns
     from explorer.report.page import write_comparison_page
     from explorer.report.tables import difference_grid, object_grid, size_grid
+    from explorer.scoring.matching import match
+    from explorer.scoring.runs import load_run
 
     with exit_codes():
         if len(runs) < 2:
@@ -108,12 +108,12 @@ def _over_seeds(
 
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.errors.matching import match
-    from explorer.errors.runs import load_run
     from explorer.errors.seeds import compare_seeds
     from explorer.report.analysis import named_apart
     from explorer.report.document import seed_document
     from explorer.report.tables import seed_difference_grid, seed_size_grid
+    from explorer.scoring.matching import match
+    from explorer.scoring.runs import load_run
 
     for recipe in recipes:
         if len({Path(path).resolve() for path in recipe}) < len(recipe):

@@ -34,15 +34,15 @@ def evaluate(
     from explorer.data.coco import register_coco
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.engine.coco_eval import RESULTS_FILE
-    from explorer.engine.detector import load_detector
-    from explorer.engine.evaluate import evaluate as run
-    from explorer.engine.evaluate import metrics_as_dict, write_run
-    from explorer.engine.tables import class_table, figure_tables
-    from explorer.errors.runs import load_run
+    from explorer.engine.evaluation.evaluate import evaluate as run
+    from explorer.engine.evaluation.evaluate import metrics_as_dict, write_run
+    from explorer.engine.evaluation.tables import class_table, figure_tables
+    from explorer.engine.loading import load_detector
     from explorer.report.analysis import analyse
     from explorer.report.document import run_document
     from explorer.report.page import write_run_page
+    from explorer.scoring.results_file import RESULTS_FILE
+    from explorer.scoring.runs import load_run
 
     with exit_codes():
         dataset = register_coco(data)

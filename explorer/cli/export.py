@@ -11,7 +11,7 @@ from explorer.cli.output import JsonFile, write_json
 from explorer.cli.running import exit_codes, progress
 
 if TYPE_CHECKING:
-    from explorer.engine.export import Format
+    from explorer.engine.fast.export import Format
 
 
 def export(
@@ -30,9 +30,9 @@ def export(
     """
     from explorer.data.images import read_image
     from explorer.engine.artifacts import plain
-    from explorer.engine.detector import load_detector
-    from explorer.engine.export import export as run
-    from explorer.engine.modes import scene
+    from explorer.engine.fast.export import export as run
+    from explorer.engine.loading import load_detector
+    from explorer.engine.speed.modes import scene
 
     with exit_codes():
         image = read_image(photo) if photo else scene((480, 640))

@@ -34,7 +34,7 @@ def features(
 
     from explorer.data.images import read_image
     from explorer.engine.artifacts import plain
-    from explorer.engine.detector import load_or_random
+    from explorer.engine.loading import load_or_random
     from explorer.report.features import DEFAULT_LAYERS, feature_report
 
     with exit_codes():

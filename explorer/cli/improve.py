@@ -25,11 +25,11 @@ def improve(
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
-    from explorer.engine.detector import load_detector
+    from explorer.engine.loading import load_detector
     from explorer.errors.improve import improve as run
-    from explorer.errors.runs import read_truth
     from explorer.report.document import help_document
     from explorer.report.tables import help_grid
+    from explorer.scoring.runs import read_truth
 
     with exit_codes():
         truth = read_truth(data)
@@ -48,7 +48,11 @@ def improve(
     if json_file != "-":
         console = Console()
         images = len(truth.image_ids)
-        console.print(f"[bold]{detector.name}[/] on {data}, {images} images, in percentage points", highlight=False)
+        console.print(
+            f"[bold]{detector.name}[/] on {data}, {images} images, in percentage points",
+            highlight=False,
+            soft_wrap=True,
+        )
         console.print(help_grid(ways).on_terminal())
         for way in ways[1:]:
             console.print(f"[dim]{way.name}: {way.says}[/]", highlight=False)

@@ -25,8 +25,8 @@ def predict(
 ) -> None:
     """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
     from explorer.engine.artifacts import plain
-    from explorer.engine.detector import load_detector
     from explorer.engine.fast.hardware import FEW_IMAGES
+    from explorer.engine.loading import load_detector
     from explorer.engine.predict import find_images
     from explorer.engine.predict import predict as run
 

@@ -33,9 +33,9 @@ def receptive_field(
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
-    from explorer.engine.detector import load_or_random
-    from explorer.errors.runs import read_truth
+    from explorer.engine.loading import load_or_random
     from explorer.report.fields import field_grid, field_report, write_field_figures
+    from explorer.scoring.runs import read_truth
 
     with exit_codes():
         truth = read_truth(data) if data else None

@@ -31,7 +31,7 @@ def train(
     json_file: JsonFile = None,
 ) -> None:
     """Train a detector, or evaluate its weights with --eval-only."""
-    from explorer.engine.train import main, parse_arguments
+    from explorer.engine.training.command import main, parse_arguments
 
     with exit_codes():
         args = parse_arguments([])

@@ -58,7 +58,8 @@ class CocoMapper(DatasetMapper):
     """Maps dataset dicts of `load_coco` (and of detectron2's own data sets) to a model's training inputs.
 
     An image that cannot be decoded is reported once and skipped: the mapper returns None, upon which the loader takes
-    another image. Evaluation, which must not skip any, reads images with `explorer.engine.evaluate.ReadForTest`.
+    another image. Evaluation must not skip any and reads images with
+    `explorer.engine.evaluation.evaluate.ReadForTest`.
     """
 
     @configurable

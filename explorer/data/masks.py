@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as mask_api
 
 LARGEST_COORDINATE = 1e9
 """Coordinates beyond this are as good as infinite."""
@@ -97,3 +98,8 @@ def decode_runs(counts: str) -> npt.NDArray[np.int64] | None:
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs
+
+
+def encode_masks(masks: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Encodes `(N, height, width)` masks as compressed COCO RLEs, one at a time to save memory."""
+    return [mask_api.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks]

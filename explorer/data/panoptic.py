@@ -104,3 +104,9 @@ def judge_labels(path: Path, record: Mapping[str, Any]) -> Problem | None:
         return None
     what = f"only in the image: {sorted(found - listed)[:5]}; only in the list: {sorted(listed - found)[:5]}"
     return Problem("label-mismatch", what, image_id=record["image_id"], file=record["file_name"])
+
+
+def write_panoptic_png(path: Path, segment_ids: npt.NDArray[np.int32]) -> None:
+    """Writes `(height, width)` segment ids as `explorer.data.panoptic.read_labels` reads them."""
+    channels = [segment_ids >> shift & 255 for shift in (0, 8, 16)]
+    Image.fromarray(np.stack(channels, axis=2).astype(np.uint8)).save(path, format="PNG")

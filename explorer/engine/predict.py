@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pycocotools import mask as mask_api
 
 from explorer.data.images import SUFFIXES, ImageError, read_image
+from explorer.data.panoptic import write_panoptic_png
 from explorer.engine.artifacts import provenance, replacing, write_json
 from explorer.engine.class_names import category_ids
 from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
-from explorer.engine.panoptic_eval import write_panoptic_png
+from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic
 
 RESULTS_FILE = "predictions.json"
@@ -183,29 +183,3 @@ class _Collection:
         """Returns the collected results as COCO's lists."""
         lists = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
         return lists | ({"panoptic": self._panoptic} if self._panoptic else {})
-
-
-def coco_annotations(detections: Detections, image_id: int, ids: dict[int, int]) -> list[dict[str, Any]]:
-    """Returns one image's detections as COCO annotations that also are COCO results (they have a `score`).
-
-    Args:
-        detections: in the frame of the original image.
-        image_id: the image's number.
-        ids: category id by class index.
-    """
-    boxes = detections.boxes_xyxy.astype(np.float64)
-    annotations: list[dict[str, Any]] = [
-        {
-            "image_id": image_id,
-            "category_id": ids[int(index)],
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": 0,
-            "score": float(score),
-        }
-        for (x1, y1, x2, y2), score, index in zip(boxes.tolist(), detections.scores, detections.classes, strict=True)
-    ]
-    for annotation, mask in zip(annotations, detections.masks or (), strict=detections.masks is not None):
-        annotation["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
-        annotation["area"] = float(mask_api.area(mask))
-    return annotations

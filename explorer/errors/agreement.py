@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.nearby import ious_with
+from explorer.scoring.nearby import ious_with
 from explorer.types import Detections
 
 

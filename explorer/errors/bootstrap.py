@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.accumulate import Accumulator
-from explorer.errors.matching import Matches
-from explorer.errors.metrics import Figures, figures_of, mean_over_classes, score
-from explorer.errors.ordering import Floats, Weights
+from explorer.scoring.accumulate import Accumulator
+from explorer.scoring.matching import Matches
+from explorer.scoring.metrics import Figures, figures_of, mean_over_classes, score
+from explorer.scoring.ordering import Floats, Weights
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

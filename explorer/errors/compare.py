@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap, draw
-from explorer.errors.columns import Truth
-from explorer.errors.matching import Matches
-from explorer.errors.ordering import Weights
-from explorer.errors.outcomes import OperatingPoint, equal_precision, found_by, operating_point
-from explorer.errors.overlaps import Rows
 from explorer.errors.paired import Differences, Group, Tally, differences, outcomes, tallies
+from explorer.scoring.columns import Truth
+from explorer.scoring.matching import Matches
+from explorer.scoring.ordering import Weights
+from explorer.scoring.outcomes import OperatingPoint, equal_precision, found_by, operating_point
+from explorer.scoring.overlaps import Rows
 
 Progress = Callable[[int, int], None]
 """Called with the number of resamples done and the number in all."""

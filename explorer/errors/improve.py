@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap
-from explorer.errors.columns import Truth
-from explorer.errors.matching import match
-from explorer.errors.ordering import Floats
 from explorer.errors.paired import Differences, differences
-from explorer.errors.runs import run_from_detections
-from explorer.errors.sizes import COCO_BINS
+from explorer.scoring.columns import Truth
+from explorer.scoring.convert import run_from_detections
+from explorer.scoring.matching import match
+from explorer.scoring.ordering import Floats
+from explorer.scoring.sizes import COCO_BINS
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
-    from explorer.engine.variants import Variant
+    from explorer.errors.variants import Variant
     from explorer.types import Detections
 
 MAX_DETECTIONS = (1, 10, 300)
@@ -56,7 +56,7 @@ class Help:
 
 def default_variants(detector: Detector) -> tuple[Variant, ...]:
     """The detector as it is, and all other ways of using it that fit it."""
-    from explorer.engine import variants
+    from explorer.errors import variants
 
     ways = [variants.as_is(detector)]
     makers = (variants.larger_input, variants.more_boxes, variants.sliced, variants.flipped)
@@ -94,7 +94,7 @@ def improve(
         ValueError: there are no images, or the data have other classes.
         ImageError: an image cannot be read, or has another size than its annotations say.
     """
-    from explorer.errors.autopsy import read_checked
+    from explorer.autopsy.examine import read_checked
 
     ways = tuple(variants) or default_variants(detector)
     images = len(truth.image_ids)

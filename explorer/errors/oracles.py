@@ -33,11 +33,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.accumulate import RECALLS
-from explorer.errors.metrics import mean_over_classes
-from explorer.errors.overlaps import Rows
-from explorer.errors.sizes import ALL, COCO_BINS, SizeBin
 from explorer.errors.taxonomy import ERRORS, Bools, ErrorType, Taxonomy
+from explorer.scoring.accumulate import RECALLS
+from explorer.scoring.metrics import mean_over_classes
+from explorer.scoring.overlaps import Rows
+from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
 
 Floats = npt.NDArray[np.float64]
 FALSE_POSITIVES = "false positives"

@@ -12,10 +12,10 @@ from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from explorer.errors.bootstrap import Interval, Resamples, interval, p_values
-from explorer.errors.columns import Truth
-from explorer.errors.matching import NOBODY
-from explorer.errors.ordering import Floats, Weights
-from explorer.errors.overlaps import Rows
+from explorer.scoring.columns import Truth
+from explorer.scoring.matching import NOBODY
+from explorer.scoring.ordering import Floats, Weights
+from explorer.scoring.overlaps import Rows
 
 POWER = 0.8
 

@@ -20,9 +20,9 @@ from scipy.stats import t as student
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, Resamples, bootstrap, interval
 from explorer.errors.compare import Progress, part_of, refuse_unlike
-from explorer.errors.matching import Matches
-from explorer.errors.metrics import Figures
-from explorer.errors.ordering import Floats
+from explorer.scoring.matching import Matches
+from explorer.scoring.metrics import Figures
+from explorer.scoring.ordering import Floats
 
 
 @dataclass(frozen=True, eq=False)

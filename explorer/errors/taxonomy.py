@@ -32,10 +32,10 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.columns import Run
-from explorer.errors.matching import Matches, match
-from explorer.errors.overlaps import Overlaps, Rows, Task, areas_px, overlaps
-from explorer.errors.sizes import ALL, SizeBin
+from explorer.scoring.columns import Run
+from explorer.scoring.matching import Matches, match
+from explorer.scoring.overlaps import Overlaps, Rows, Task, areas_px, overlaps
+from explorer.scoring.sizes import ALL, SizeBin
 
 NOBODY = -1
 Bools = npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from explorer.engine.draw import class_color
-from explorer.engine.stage_costs import StageCost
+from explorer.engine.speed.backbone_stages import StageCost
 from explorer.figures.style import FAINT, LAYOUT
 
 _DECADES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]

@@ -10,18 +10,18 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from explorer.autopsy.examine import SizeGroup
+from explorer.autopsy.verdicts import Verdict
 from explorer.engine.draw import class_color
-from explorer.errors.autopsy import SizeGroup
 from explorer.errors.bootstrap import Resamples
 from explorer.errors.compare import Comparison
-from explorer.errors.matching import NOBODY
-from explorer.errors.metrics import find
 from explorer.errors.oracles import SizeGains
-from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ERRORS, ErrorType
-from explorer.errors.verdicts import Verdict
 from explorer.figures.style import FAINT, INK, LAYOUT
 from explorer.figures.words import plain
+from explorer.scoring.matching import NOBODY
+from explorer.scoring.metrics import find
+from explorer.scoring.sizes import COCO_BINS
 
 _LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 40, "b": 60},

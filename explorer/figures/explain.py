@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from explorer.autopsy.explain import Explanation, Kind
 from explorer.engine.draw import class_color
-from explorer.errors.explain import Explanation, Kind
 from explorer.figures.photo import backdrop
 
 _STYLE: Mapping[Kind, tuple[int, str, float]] = {

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from explorer.errors.autopsy import AUTOPSY_FILE, Autopsy, read_autopsy
+from explorer.autopsy.examine import AUTOPSY_FILE, Autopsy, read_autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
-from explorer.errors.columns import Run
 from explorer.errors.compare import Comparison
-from explorer.errors.matching import Matches, match
 from explorer.errors.oracles import SizeGains, mend_by_size
-from explorer.errors.outcomes import OperatingPoint, equal_precision
-from explorer.errors.overlaps import Task
 from explorer.errors.taxonomy import Taxonomy, classify_errors
+from explorer.scoring.columns import Run
+from explorer.scoring.matching import Matches, match
+from explorer.scoring.outcomes import OperatingPoint, equal_precision
+from explorer.scoring.overlaps import Task
 
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and the number in all."""

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.data.images import ImageError, read_image
-from explorer.errors.columns import Truth
 from explorer.report.misses import Miss
+from explorer.scoring.columns import Truth
 
 SHOWN_PX = 216
 """Side of a crop on the page."""

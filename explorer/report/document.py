@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors.bootstrap import Interval
-from explorer.errors.columns import Truth
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
-from explorer.errors.metrics import Figures
 from explorer.errors.oracles import Gains
 from explorer.errors.paired import OUTCOMES
 from explorer.errors.seeds import SeedComparison
-from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
+from explorer.scoring.columns import Truth
+from explorer.scoring.metrics import Figures
+from explorer.scoring.sizes import COCO_BINS
 
 Json = dict[str, Any]
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.engine.anatomy import check_stages, pyramid_of
+from explorer.autopsy.anatomy import check_stages, pyramid_of
 from explorer.engine.detector import Detector
-from explorer.errors.columns import Truth
 from explorer.figures.export import write_page
 from explorer.figures.receptive_field import effective_heat, fields_against_objects
 from explorer.receptive_field.effective import EffectiveField, cached_effective_fields
 from explorer.receptive_field.theoretical import ReceptiveField, theoretical_fields
 from explorer.report.tables import Grid
+from explorer.scoring.columns import Truth
 
 Progress = Callable[[int, int], None]
 """Called with the number of inputs done and the number in all."""

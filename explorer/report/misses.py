@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.matching import NOBODY
-from explorer.errors.outcomes import found_by
-from explorer.errors.overlaps import overlaps
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
+from explorer.scoring.matching import NOBODY
+from explorer.scoring.outcomes import found_by
+from explorer.scoring.overlaps import overlaps
 
 MOST = 24
 MOST_PER_IMAGE = 2

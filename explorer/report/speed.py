@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.engine.artifacts import provenance
-from explorer.engine.speed import Found, Row
+from explorer.engine.speed.benchmark import Found, Row
 from explorer.report.tables import Grid
 from explorer.zoo.registry import entries
 

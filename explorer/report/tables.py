@@ -10,20 +10,20 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from explorer.engine.stage_costs import StageCost
-from explorer.errors.autopsy import Autopsy
+from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.verdicts import Verdict
+from explorer.engine.speed.backbone_stages import StageCost
 from explorer.errors.bootstrap import Interval, Resamples
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
-from explorer.errors.metrics import Figures
-from explorer.errors.ordering import Floats
 from explorer.errors.paired import OUTCOMES, Differences
 from explorer.errors.seeds import SeedComparison, SeedDifferences, SeedMeans
-from explorer.errors.sizes import COCO_BINS
 from explorer.errors.taxonomy import ErrorType, Taxonomy
-from explorer.errors.verdicts import Verdict
 from explorer.report.analysis import RunAnalysis
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
+from explorer.scoring.metrics import Figures
+from explorer.scoring.ordering import Floats
+from explorer.scoring.sizes import COCO_BINS
 
 _SIZES = len(COCO_BINS)
 

@@ -112,7 +112,7 @@ def fiftyone_module(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 @pytest.fixture
 def as_scene_run(scene: Scene) -> Callable[[str], Any]:
     """Reads one of the scene's runs by its name."""
-    from explorer.errors.runs import load_run
+    from explorer.scoring.runs import load_run
 
     return lambda name: load_run(next(run for run in scene.runs if run.name == name))
 

@@ -38,7 +38,7 @@ def main() -> None:
     monitoring.register(counter)
     from explorer.browser import build as module
     from explorer.data import coco
-    from explorer.errors import parts
+    from explorer.scoring import parts
 
     assert coco
     parts.IMAGES_AT_A_TIME, module.SAMPLES_AT_A_TIME, module.UPDATES_AT_A_TIME = 4, 3, 3

@@ -47,7 +47,7 @@ def test_a_second_time_does_nothing(name: str, scene: Any, monkeypatch: pytest.M
     first = module.build(scene.data, scene.runs, name=name)
     assert first.written == ("images", "better", "worse")
     before, when = documents(first.dataset), times(first.dataset)
-    monkeypatch.setattr("explorer.errors.parts.RunInParts", lambda *_: pytest.fail("it read a run again"))
+    monkeypatch.setattr("explorer.scoring.parts.RunInParts", lambda *_: pytest.fail("it read a run again"))
     second = module.build(scene.data, scene.runs, name=name)
     assert second.written == ()
     assert second.fields == ("better", "worse")
@@ -63,7 +63,7 @@ def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.Monk
     whole = build(scene.data, scene.runs, name=name).dataset
     expected, info = documents(whole), dict(whole.info["vovnet_explorer"])
     matches = whole.load_evaluation_results("worse_eval", cache=False).serialize()
-    monkeypatch.setattr("explorer.errors.parts.IMAGES_AT_A_TIME", 3)
+    monkeypatch.setattr("explorer.scoring.parts.IMAGES_AT_A_TIME", 3)
     parts = build(scene.data, scene.runs, name=name, rebuild=True).dataset
     for sample in (*(written := documents(parts)), *expected):
         for field in sample.keys() & {"better_AP", "better_APs", "worse_AP", "worse_APs"}:

@@ -11,7 +11,7 @@ import pytest
 from explorer.browser.levels import levels_of
 from explorer.browser.names import RunFields, dataset_name, field_name
 from explorer.browser.state import RunState, assign_fields, fingerprint_of
-from explorer.errors.columns import Run, Truth, in_order
+from explorer.scoring.columns import Run, Truth, in_order
 
 
 @pytest.mark.parametrize(

@@ -230,9 +230,9 @@ def test_figures_of_a_panel_are_plain(as_scene_run: Callable[[str], Any]) -> Non
     import json
 
     from explorer.browser.diff import compared
-    from explorer.errors.matching import match
-    from explorer.errors.outcomes import found_by
-    from explorer.errors.sizes import COCO_BINS
+    from explorer.scoring.matching import match
+    from explorer.scoring.outcomes import found_by
+    from explorer.scoring.sizes import COCO_BINS
 
     matches = [match(as_scene_run(name), bins=COCO_BINS) for name in ("better", "worse")]
     taking = [found_by(own, 0.3) for own in matches]

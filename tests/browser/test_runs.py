@@ -23,11 +23,11 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
         (out / "coco_instances_results.json").write_text("[]")
 
     monkeypatch.setattr("explorer.zoo.downloads.cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr("explorer.engine.loading.load_detector", lambda *_, **__: SimpleNamespace(model=None, cfg=None))
+    monkeypatch.setattr("explorer.engine.evaluation.evaluate.evaluate", evaluate)
     monkeypatch.setattr(
-        "explorer.engine.detector.load_detector", lambda *_, **__: SimpleNamespace(model=None, cfg=None)
+        "explorer.engine.evaluation.evaluate.write_run", lambda out, *_, **__: (out / "run.json").write_text("{}")
     )
-    monkeypatch.setattr("explorer.engine.evaluate.evaluate", evaluate)
-    monkeypatch.setattr("explorer.engine.evaluate.write_run", lambda out, *_, **__: (out / "run.json").write_text("{}"))
     return folders
 
 

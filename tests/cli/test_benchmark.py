@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
-from explorer.engine import machine, modes
 from explorer.engine.fast.hardware import Hardware
+from explorer.engine.speed import machine, modes
 
 run = CliRunner().invoke
 

@@ -8,7 +8,7 @@ from detectron2.data import transforms as T
 
 from explorer.config import get_cfg
 from explorer.data.mapper import CocoMapper, CropAroundObject
-from explorer.engine.stream import local_seed
+from explorer.engine.training.stream import local_seed
 
 IMAGE = np.zeros((120, 200, 3), np.uint8)
 

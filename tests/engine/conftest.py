@@ -1,4 +1,4 @@
-"""Small detectors with seeded random weights, and COCO images to run them on."""
+"""COCO images to run detectors on, and trainings that take seconds."""
 
 from __future__ import annotations
 
@@ -7,71 +7,10 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from explorer.config import load_config
-from explorer.engine.detector import Detector, make_detector
-from explorer.engine.stream import seed_all
-
-TINY = [
-    "MODEL.FPN.OUT_CHANNELS",
-    "16",
-    "MODEL.RPN.PRE_NMS_TOPK_TEST",
-    "60",
-    "MODEL.RPN.POST_NMS_TOPK_TEST",
-    "30",
-    "MODEL.ROI_BOX_HEAD.FC_DIM",
-    "16",
-    "MODEL.ROI_MASK_HEAD.CONV_DIM",
-    "8",
-    "MODEL.ROI_MASK_HEAD.NUM_CONV",
-    "1",
-    "MODEL.SEM_SEG_HEAD.CONVS_DIM",
-    "32",
-    "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
-    "0.0",
-    "MODEL.RETINANET.SCORE_THRESH_TEST",
-    "0.0",
-    "MODEL.RETINANET.NUM_CONVS",
-    "1",
-    "INPUT.MIN_SIZE_TEST",
-    "64",
-    "INPUT.MAX_SIZE_TEST",
-    "128",
-    "DATALOADER.NUM_WORKERS",
-    "0",
-    "MODEL.VOVNET.CONV_BODY",
-    "V-19-slim-dw-eSE",
-]
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Callable[..., Detector]:
-    """Builds a shipped config's detector, shrunk: `tiny("mask_rcnn_V_39_FPN_3x", "KEY", "VALUE", …)`."""
-
-    def build(config: str, *overrides: str) -> Detector:
-        torch.manual_seed(0)
-        return make_detector(load_config(config, [*TINY, *overrides]), config, device="cpu")
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def tiny_mask_rcnn(tiny: Callable[..., Detector]) -> Detector:
-    return tiny("mask_rcnn_V_39_FPN_3x")
-
-
-@pytest.fixture(scope="session")
-def tiny_panoptic_fpn(tiny: Callable[..., Detector]) -> Detector:
-    return tiny("panoptic_fpn_V_39_FPN_3x")
-
-
-@pytest.fixture
-def noise() -> np.ndarray:
-    """An image `(48, 80, 3)`, BGR, of random pixels."""
-    return np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+from explorer.engine.training.stream import seed_all
+from tests.fixtures.detectors import TINY
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +77,7 @@ def short_training(aerial_few: Path, tmp_path: Path) -> Callable[..., Namespace]
     """Arguments of a training that takes a second: `short_training("retinanet_V_39_FPN_3x", "KEY", "VALUE", …)`."""
 
     def arguments(config: str, *overrides: str, out: str = "run", resume: bool = False) -> Namespace:
-        from explorer.engine.train import parse_arguments
+        from explorer.engine.training.command import parse_arguments
 
         options = ["--resume"] if resume else []
         data = ["DATASETS.TRAIN", f"('{aerial_few}:train',)", "DATASETS.TEST", f"('{aerial_few}:val',)"]
@@ -152,7 +91,7 @@ def short_training(aerial_few: Path, tmp_path: Path) -> Callable[..., Namespace]
 @pytest.fixture
 def no_log_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings in this process leave pytest's streams and log handlers alone, and say nothing."""
-    from explorer.engine import train
+    from explorer.engine.training import command as train
 
     monkeypatch.setattr(train, "default_setup", lambda cfg, args: seed_all(max(cfg.get("SEED", 1), 0)))
     monkeypatch.setattr(train, "setup_logger", lambda *args, **options: None)

@@ -16,7 +16,8 @@ from pycocotools.coco import COCO
 
 from explorer.data.panoptic import read_labels
 from explorer.engine.detector import Detector
-from explorer.engine.predict import RESULTS_FILE, coco_annotations, find_images, predict
+from explorer.engine.predict import RESULTS_FILE, find_images, predict
+from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections
 
 RNG = np.random.default_rng(0)

@@ -16,10 +16,10 @@ from pycocotools.cocoeval import COCOeval
 from scipy.stats import norm
 
 from explorer.errors.bootstrap import bootstrap, draw, interval, p_values
-from explorer.errors.matching import match
-from explorer.errors.metrics import score
-from explorer.errors.runs import Run
-from explorer.errors.sizes import COCO_BINS, DEFAULT_BINS
+from explorer.scoring.matching import match
+from explorer.scoring.metrics import score
+from explorer.scoring.runs import Run
+from explorer.scoring.sizes import COCO_BINS, DEFAULT_BINS
 
 Content = dict[str, Any]
 Results = list[dict[str, Any]]

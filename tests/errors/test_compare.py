@@ -13,12 +13,12 @@ from scipy.stats import binomtest
 
 from explorer.errors.bootstrap import bootstrap
 from explorer.errors.compare import Comparison, compare
-from explorer.errors.matching import Matches, match
-from explorer.errors.metrics import score
-from explorer.errors.outcomes import equal_precision, found_by, operating_point
 from explorer.errors.paired import OUTCOMES, differences, mcnemar
-from explorer.errors.runs import Run
-from explorer.errors.sizes import COCO_BINS
+from explorer.scoring.matching import Matches, match
+from explorer.scoring.metrics import score
+from explorer.scoring.outcomes import equal_precision, found_by, operating_point
+from explorer.scoring.runs import Run
+from explorer.scoring.sizes import COCO_BINS
 
 Content = dict[str, Any]
 Results = list[dict[str, Any]]

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.aerial import make_aerial
-from explorer.engine.variants import Variant
-from explorer.errors.columns import Truth
 from explorer.errors.improve import default_variants, improve
-from explorer.errors.runs import read_truth
+from explorer.errors.variants import Variant
+from explorer.scoring.columns import Truth
+from explorer.scoring.runs import read_truth
 from explorer.types import Detections
 
 

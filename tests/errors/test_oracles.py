@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 
 from explorer.errors import oracles
-from explorer.errors.matching import match
-from explorer.errors.metrics import score
 from explorer.errors.oracles import (
     FALSE_NEGATIVES,
     FALSE_POSITIVES,
@@ -21,9 +19,11 @@ from explorer.errors.oracles import (
     mend,
     mend_by_size,
 )
-from explorer.errors.runs import Run
-from explorer.errors.sizes import ALL, COCO_BINS
 from explorer.errors.taxonomy import Taxonomy, classify_errors
+from explorer.scoring.matching import match
+from explorer.scoring.metrics import score
+from explorer.scoring.runs import Run
+from explorer.scoring.sizes import ALL, COCO_BINS
 
 SQUARE = [0, 0, 100, 100]
 ELSEWHERE = [300, 300, 100, 100]

@@ -11,12 +11,12 @@ import pytest
 from scipy.stats import t, ttest_ind
 
 from explorer.errors.bootstrap import Resamples, bootstrap
-from explorer.errors.matching import match
-from explorer.errors.metrics import Figures
 from explorer.errors.paired import differences
-from explorer.errors.runs import Run
 from explorer.errors.seeds import mean_over_seeds, seed_differences
-from explorer.errors.sizes import COCO_BINS
+from explorer.scoring.matching import match
+from explorer.scoring.metrics import Figures
+from explorer.scoring.runs import Run
+from explorer.scoring.sizes import COCO_BINS
 
 Content = dict[str, Any]
 Results = list[dict[str, Any]]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pycocotools import mask as mask_api
 
-from explorer.errors.columns import Run
-from explorer.errors.results_file import found_among
-from explorer.errors.runs import truth_from_coco
-from explorer.errors.sizes import COCO_BINS, SizeBin
 from explorer.errors.taxonomy import ERRORS, ErrorType, Taxonomy, classify_errors
+from explorer.scoring.columns import Run
+from explorer.scoring.results_file import found_among
+from explorer.scoring.runs import truth_from_coco
+from explorer.scoring.sizes import COCO_BINS, SizeBin
 
 CAT, DOG = 1, 2
 SQUARE = (0, 0, 100, 100)

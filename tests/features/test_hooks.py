@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from explorer.data.aerial import render_scene
-from explorer.engine.detector import Detector, load_detector
+from explorer.engine.detector import Detector
+from explorer.engine.loading import load_detector
 from explorer.features.capture import feature_maps
 from explorer.features.hooks import FeatureRecorder
 from explorer.features.layers import find_layers

@@ -14,7 +14,8 @@ from sklearn.decomposition import PCA
 from explorer.backbones.specs import VARIANTS
 from explorer.backbones.vovnet import VoVNet
 from explorer.data.aerial import render_scene
-from explorer.engine.detector import Detector, load_detector
+from explorer.engine.detector import Detector
+from explorer.engine.loading import load_detector
 from explorer.features.cam import detection_cam, eigen_cam, gradient_map
 from explorer.features.capture import feature_maps, input_frame
 from explorer.features.health import channel_health, effective_rank

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explorer.backbones.vovnet import VoVNet
-from explorer.engine.stage_costs import StageCost
+from explorer.engine.speed.backbone_stages import StageCost
 from explorer.figures.costs import cost_shares, rates
 from explorer.figures.osa import osa_block
 from explorer.figures.training import training_curves

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.errors.autopsy import SizeGroup
+from explorer.autopsy.examine import SizeGroup
+from explorer.autopsy.verdicts import Verdict
 from explorer.errors.bootstrap import bootstrap
-from explorer.errors.columns import Run
 from explorer.errors.compare import Comparison, compare
-from explorer.errors.matching import match
 from explorer.errors.oracles import mend_by_size
-from explorer.errors.results_file import found_among
-from explorer.errors.runs import truth_from_coco
-from explorer.errors.sizes import ALL, COCO_BINS
 from explorer.errors.taxonomy import classify_errors
-from explorer.errors.verdicts import Verdict
 from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, objects_scatter
+from explorer.scoring.columns import Run
+from explorer.scoring.matching import match
+from explorer.scoring.results_file import found_among
+from explorer.scoring.runs import truth_from_coco
+from explorer.scoring.sizes import ALL, COCO_BINS
 
 
 @pytest.fixture(scope="module")

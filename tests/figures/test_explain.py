@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explorer.errors.dissection import Finding
-from explorer.errors.explain import DecidingBox, Explanation
+from explorer.autopsy.dissection import Finding
+from explorer.autopsy.explain import DecidingBox, Explanation
 from explorer.figures.explain import explained
 
 

@@ -14,20 +14,20 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from explorer.errors.autopsy import Autopsy
-from explorer.errors.columns import Run
+from explorer.autopsy.dissection import Finding
+from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.verdicts import Verdict
 from explorer.errors.compare import Comparison, compare
-from explorer.errors.dissection import Finding
-from explorer.errors.matching import match
-from explorer.errors.results_file import found_among
-from explorer.errors.runs import truth_from_coco
-from explorer.errors.verdicts import Verdict
 from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_beside, model_of, named_apart
 from explorer.report.document import annotations_with, comparison_document, fate_columns, found_by_columns, run_document
 from explorer.report.misses import telling_misses
 from explorer.report.page import write_comparison_page, write_run_page
 from explorer.report.tables import autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
+from explorer.scoring.columns import Run
+from explorer.scoring.matching import match
+from explorer.scoring.results_file import found_among
+from explorer.scoring.runs import truth_from_coco
 
 HOSTILE = "<script>alert(1)</script>"
 PLACES = ([10.0, 10.0, 20.0, 20.0], [60.0, 40.0, 40.0, 50.0], [130.0, 60.0, 60.0, 60.0])

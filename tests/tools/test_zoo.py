@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from explorer.errors.compare import compare
-from explorer.errors.matching import match
-from explorer.errors.results_file import found_among
-from explorer.errors.runs import Run, truth_from_coco
+from explorer.scoring.matching import match
+from explorer.scoring.results_file import found_among
+from explorer.scoring.runs import Run, truth_from_coco
 
 ROOT = Path(__file__).resolve().parents[2]
 

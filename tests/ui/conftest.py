@@ -77,7 +77,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Zoo:
         loaded.append((name, lowest_score))
         return fakes[name]
 
-    monkeypatch.setattr("explorer.engine.detector.load_detector", load)
+    monkeypatch.setattr("explorer.engine.loading.load_detector", load)
     return Zoo(Models(memory_mb=2.5, extra=["A", "B", "C"]), fakes, loaded)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
-from explorer.errors.runs import read_truth
-from explorer.errors.verdicts import Verdict
+from explorer.scoring.runs import read_truth
 from explorer.ui.actions.errors import Examination, annotated_images, examine, explain_miss
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
@@ -37,7 +37,7 @@ def examined(models: Models, data: str) -> Examination:
 def test_figures_equal_those_of_evaluation(examined: Examination, data: str, tmp_path: Path) -> None:
     from explorer import load_detector
     from explorer.data.images import read_image
-    from explorer.errors.runs import run_from_detections
+    from explorer.scoring.convert import run_from_detections
 
     truth = read_truth(data)
     detector = load_detector(NAMES[0], lowest_score=0.05, exact=True)  # as the autopsy runs it

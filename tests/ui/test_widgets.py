@@ -180,7 +180,7 @@ def test_side_by_side_zooms_to_what_is_chosen(zoo: Any, photo: Path) -> None:
 
 
 def test_misses_are_gone_through(monkeypatch: pytest.MonkeyPatch, scenes: dict[str, Any]) -> None:
-    from explorer.errors.explain import DecidingBox, Explanation
+    from explorer.autopsy.explain import DecidingBox, Explanation
 
     truth = SimpleNamespace(boxes_xywh=np.array([[1, 2, 3, 4], [5, 6, 70, 80.0]]), classes=[0, 0], class_names=["car"])
     misses = tuple(SimpleNamespace(row=row, reason="below the pre-NMS top-k") for row in range(2))

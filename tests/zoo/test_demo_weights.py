@@ -14,8 +14,8 @@ from torchvision.ops import box_iou
 from explorer.config import CONFIGS
 from explorer.data.aerial import make_aerial, render_scene
 from explorer.data.coco import register_coco
-from explorer.engine.detector import load_detector
-from explorer.engine.evaluate import evaluate
+from explorer.engine.evaluation.evaluate import evaluate
+from explorer.engine.loading import load_detector
 from explorer.ui.examples import AERIAL
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import WEIGHTS, ZooEntry, entries

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
@@ -20,9 +20,6 @@ from explorer.engine.fast.heads import fast_box_head, fast_mask_head
 from explorer.engine.fast.networks import Network, NotFastError, prepare
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
-
-if TYPE_CHECKING:
-    from explorer.engine.detector import Detector
 
 logger = logging.getLogger(__name__)
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.25}
@@ -111,21 +108,6 @@ class FastModel(nn.Module):
                 logger.warning("the plain model takes inputs of %s px: %s", sizes, str(error).partition("\n")[0])
                 found = self._model[0](batched_inputs)
         return found
-
-
-def fast(detector: Detector, dtype: DtypeName = "auto", engine: EngineName | Literal["auto"] = "auto") -> Detector:
-    """Returns the detector with a fast way to run it, which its `detect` takes.
-
-    Args:
-        detector: any; its `model` stays as it is.
-        dtype: `float32` gives the same detections; `bfloat16`, which `auto` takes where the hardware computes in it,
-            gives nearly the same in less time.
-        engine: `openvino`, `compile` (torch.compile; its first image takes up to a minute), `torch`, or `auto`.
-
-    Raises:
-        ValueError: there is no such format or engine.
-    """
-    return replace(detector, fast=FastModel(detector.model, dtype, engine))
 
 
 def with_parts(model: nn.Module, parts: Mapping[str, nn.Module]) -> nn.Module:

@@ -14,14 +14,14 @@ from explorer.ui.actions.progress import Counter, Progress, part_of
 from explorer.zoo.downloads import cache_dir
 
 if TYPE_CHECKING:
+    from explorer.autopsy.examine import Autopsy
+    from explorer.autopsy.explain import Explanation
     from explorer.engine.detector import Detector
-    from explorer.errors.autopsy import Autopsy
-    from explorer.errors.columns import Run, Truth
     from explorer.errors.compare import Comparison
-    from explorer.errors.explain import Explanation
     from explorer.report.analysis import RunAnalysis
     from explorer.report.misses import Miss
     from explorer.report.tables import Grid
+    from explorer.scoring.columns import Run, Truth
     from explorer.types import Detections
 
 IMAGES = (20, 40, 100, 200)
@@ -100,7 +100,7 @@ def annotated_images(data: str | None, most: int, progress: Progress | None = No
         ValueError: there is no such data set.
     """
     from explorer.data.aerial import make_aerial
-    from explorer.errors.runs import read_truth
+    from explorer.scoring.runs import read_truth
 
     if data is None:
         folder = cache_dir() / f"aerial-{most}"
@@ -125,9 +125,9 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
         DownloadError: a model's weights cannot be had.
     """
     from explorer.errors.compare import compare
-    from explorer.errors.matching import match
     from explorer.report.analysis import analyse, analyses_of
     from explorer.report.misses import telling_misses
+    from explorer.scoring.matching import match
 
     runs: list[Run] = []
     autopsies: list[Autopsy | None] = []
@@ -151,9 +151,9 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
 
 def _run(detector: Detector, name: str, truth: Truth, count: Counter) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
-    from explorer.engine.anatomy import check_stages
-    from explorer.errors.autopsy import autopsy, class_indices_of, read_checked
-    from explorer.errors.runs import run_from_detections
+    from explorer.autopsy.anatomy import check_stages
+    from explorer.autopsy.examine import autopsy, class_indices_of, read_checked
+    from explorer.scoring.convert import run_from_detections
 
     class_indices_of(detector, truth)  # says at once if the classes differ
     detections: list[Detections] = []
@@ -174,7 +174,7 @@ def explain_miss(models: Models, examination: Examination, name: str, number: in
     Raises:
         ValueError: there is no such miss, or the model's stages cannot be followed.
     """
-    from explorer.errors.explain import explain
+    from explorer.autopsy.explain import explain
 
     misses = examination.misses.get(name, ())
     if not 0 <= number < len(misses):

@@ -155,7 +155,7 @@ def fields_and_objects(
 
 
 def _sides_by_level(detector: Detector, objects: Detections) -> dict[str, Any]:
-    from explorer.engine.anatomy import check_stages, pyramid_of
+    from explorer.autopsy.anatomy import check_stages, pyramid_of
 
     try:
         check_stages(detector)

@@ -104,7 +104,7 @@ class Models:
             return self._keep(name, self._loaded.get(name) or self._load(name, progress))
 
     def _load(self, name: str, progress: Counter | None) -> Detector:
-        from explorer.engine.detector import load_detector
+        from explorer.engine.loading import load_detector
 
         # not OpenVINO, whose models would stay in memory when they are evicted here
         return load_detector(name, lowest_score=LOWEST_SCORE, engine="torch", progress=progress)

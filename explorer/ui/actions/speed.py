@@ -71,7 +71,7 @@ def measure(
         ValueError: no model, too many, or one that cannot be used.
         DownloadError: a model's weights cannot be had.
     """
-    from explorer.engine.benchmark import interleaved
+    from explorer.engine.speed.interleaved import interleaved
 
     wanted = chosen(names)
     detectors = {name: models.get(name, part_of(progress, 0, 1, name)) for name in wanted}

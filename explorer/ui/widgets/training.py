@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TrainingView(Panel):
-    """Draws a run while it trains; give its `step` to `explorer.engine.train.train`.
+    """Draws a run while it trains; give its `step` to `explorer.engine.training.command.train`.
 
         with TrainingView("from nothing") as view:
             train("aerial/faster_rcnn_V_19_slim_dw", on_step=view.step)
@@ -62,7 +62,7 @@ class TrainingView(Panel):
         Raises:
             Stopped: it is the last one wanted.
         """
-        from explorer.engine.hooks import facts_line
+        from explorer.engine.training.hooks import facts_line
 
         self.rows.append({"iteration": done - 1, **scalars})
         self._bar.max, self._bar.value = total, done

@@ -1,0 +1,61 @@
+"""What a two-stage detector is made of: the stages it must have, their limits, and the maps they look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.modeling import GeneralizedRCNN, StandardROIHeads
+from detectron2.modeling.proposal_generator import RPN
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers
+from torch import nn
+
+from explorer.autopsy.stages import Limits, Pyramid
+from explorer.engine.detector import Detector
+
+
+def limits_of(model: nn.Module) -> Limits:
+    """Returns what candidates must pass in a two-stage model at test time."""
+    rpn: Any = model.proposal_generator
+    head: Any = model.roi_heads.box_predictor  # type: ignore[union-attr]
+    return Limits(
+        rpn.pre_nms_topk[False],
+        rpn.min_box_size,
+        rpn.nms_thresh,
+        rpn.post_nms_topk[False],
+        head.test_score_thresh,
+        head.test_nms_thresh,
+        head.test_topk_per_image,
+    )
+
+
+def pyramid_of(model: nn.Module) -> Pyramid:
+    """Returns the feature maps that a two-stage model's heads look at."""
+    rpn: Any = model.proposal_generator
+    heads: Any = model.roi_heads
+    names = tuple(dict.fromkeys((*heads.box_in_features, *rpn.in_features)))
+    pooler = heads.box_pooler
+    background_below = rpn.anchor_matcher.thresholds[1]
+    size, level = pooler.canonical_box_size, pooler.canonical_level
+    return Pyramid(names, pooler.min_level, pooler.max_level, float(size), level, background_below)
+
+
+def check_stages(detector: Detector) -> None:
+    """Refuses what has other stages: dense detectors, cascades, rotated boxes, a head of one's own.
+
+    Raises:
+        ValueError: it is no Faster, Mask or Panoptic R-CNN as detectron2 builds it.
+    """
+    model: Any = detector.model
+    plain = (
+        isinstance(model, GeneralizedRCNN)
+        and isinstance(model.proposal_generator, RPN)
+        and model.proposal_generator.anchor_generator.box_dim == 4
+        and isinstance(model.roi_heads, StandardROIHeads)
+        and type(model.roi_heads)._forward_box is StandardROIHeads._forward_box
+        and isinstance(model.roi_heads.box_predictor, FastRCNNOutputLayers)
+    )
+    if not plain:
+        raise ValueError(
+            f"{detector.name} is a {type(model).__name__} without the stages that can be followed: anchors, region "
+            "proposals, one box head. Take a Faster R-CNN, Mask R-CNN or Panoptic FPN; `explorer zoo list` shows them."
+        )

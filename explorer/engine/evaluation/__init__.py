@@ -1,0 +1,1 @@
+"""A detector run over a data set: instances, panoptic segments, semantic classes."""

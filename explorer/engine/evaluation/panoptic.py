@@ -1,0 +1,204 @@
+"""Panoptic quality (PQ), with the numbers of COCO's `panopticapi`.
+
+A predicted and a true segment of one category match where their IoU exceeds one half; no segment can then match two.
+With TP the matches, FP and FN the unmatched predicted and true segments, a category has segmentation quality
+SQ = mean IoU of the matches, recognition quality RQ = TP / (TP + FP/2 + FN/2), and PQ = SQ · RQ. Figures are means
+over the categories that occur.
+
+Source: Kirillov et al., Panoptic Segmentation, CVPR 2019, section 4; unlabelled pixels and crowds are treated as in
+section 4.2 and by `panopticapi`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+
+from explorer.data.images import ImageError
+from explorer.data.panoptic import read_labels
+
+VOID = 0
+"""The segment id of pixels without a label."""
+
+SegmentInfo = Mapping[str, Any]
+"""One segment of COCO's `segments_info`: `id`, `category_id` and, in ground truth, `iscrowd`."""
+
+
+def _lists() -> defaultdict[int, list[float]]:
+    return defaultdict(list)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Matches and misses by category id."""
+
+    ious: defaultdict[int, list[float]] = field(default_factory=_lists)
+    false_positives: Counter[int] = field(default_factory=Counter)
+    false_negatives: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Adds the counts of `other` to these."""
+        for category, ious in other.ious.items():
+            self.ious[category].extend(ious)
+        self.false_positives.update(other.false_positives)
+        self.false_negatives.update(other.false_negatives)
+
+    def quality(self, category: int) -> tuple[float, float, float] | None:
+        """Returns (PQ, SQ, RQ) of a category in [0, 1], or None where it neither occurs nor is predicted."""
+        matches = len(self.ious.get(category, ()))
+        possible = matches + (self.false_positives[category] + self.false_negatives[category]) / 2
+        if not possible:
+            return None
+        total_iou = math.fsum(self.ious.get(category, ()))  # exact, so the order of images does not matter
+        return total_iou / possible, total_iou / matches if matches else 0.0, matches / possible
+
+
+def match_segments(
+    true_ids: npt.NDArray[np.integer[Any]],
+    true_segments: Sequence[SegmentInfo],
+    predicted_ids: npt.NDArray[np.integer[Any]],
+    predicted_segments: Sequence[SegmentInfo],
+) -> Tally:
+    """Matches the segments of one image.
+
+    Args:
+        true_ids: `(height, width)` segment ids below 2³¹, 0 where nothing is labelled.
+        true_segments: the segments of `true_ids`; crowds count neither as found nor as missed.
+        predicted_ids: `(height, width)` segment ids below 2³¹, 0 where nothing is predicted.
+        predicted_segments: the segments of `predicted_ids`.
+
+    Raises:
+        ValueError: if the two maps differ in size.
+    """
+    if true_ids.shape != predicted_ids.shape:
+        raise ValueError(
+            f"The prediction has {predicted_ids.shape} (height, width) pixels, the ground truth {true_ids.shape}; "
+            "predict in the frame of the original image."
+        )
+    overlaps = _overlaps(true_ids, predicted_ids)
+    true_areas, predicted_areas = Counter[int](), Counter[int]()
+    for (true_id, predicted_id), pixels in overlaps.items():
+        true_areas[true_id] += pixels
+        predicted_areas[predicted_id] += pixels
+    missed = {int(s["id"]): int(s["category_id"]) for s in true_segments if not s.get("iscrowd")}
+    # Of several crowds of one category panopticapi heeds the last; figures are to be the same.
+    crowds = {int(s["category_id"]): int(s["id"]) for s in true_segments if s.get("iscrowd")}
+    false_alarms = {int(s["id"]): int(s["category_id"]) for s in predicted_segments}
+
+    tally = Tally()
+    for (true_id, predicted_id), pixels in overlaps.items():
+        category = missed.get(true_id)
+        if category is None or category != false_alarms.get(predicted_id):
+            continue
+        labelled = predicted_areas[predicted_id] - overlaps.get((VOID, predicted_id), 0)
+        iou = pixels / (true_areas[true_id] + labelled - pixels)
+        if iou > 0.5:
+            tally.ious[category].append(iou)
+            del missed[true_id], false_alarms[predicted_id]
+    tally.false_negatives.update(missed.values())
+    for predicted_id, category in false_alarms.items():
+        excused = overlaps.get((VOID, predicted_id), 0)
+        if category in crowds:
+            excused += overlaps.get((crowds[category], predicted_id), 0)
+        if predicted_areas[predicted_id] and excused <= predicted_areas[predicted_id] / 2:
+            tally.false_positives[category] += 1
+    return tally
+
+
+def panoptic_metrics(tally: Tally, categories: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Returns PQ, SQ and RQ in percent: over all categories, things (`_th`), stuff (`_st`), and `PQ-<class>`.
+
+    Args:
+        tally: the counts of all images.
+        categories: COCO's panoptic categories with `id`, `name` and `isthing`.
+    """
+    by_kind: dict[str, list[tuple[float, float, float]]] = {"": [], "_th": [], "_st": []}
+    per_class: dict[str, float] = {}
+    for category in categories:
+        quality = tally.quality(int(category["id"]))
+        per_class[f"PQ-{category['name']}"] = 100 * quality[0] if quality else float("nan")
+        if quality:
+            by_kind[""].append(quality)
+            by_kind["_th" if category["isthing"] else "_st"].append(quality)
+    figures = {
+        f"{name}{kind}": 100 * math.fsum(q[place] for q in qualities) / len(qualities) if qualities else float("nan")
+        for kind, qualities in by_kind.items()
+        for place, name in enumerate(("PQ", "SQ", "RQ"))
+    }
+    return figures | per_class
+
+
+class PanopticEvaluator(DatasetEvaluator):
+    """Scores a panoptic model's outputs as they come; follows detectron2's protocol.
+
+    Ground truth is read image by image, and several processes gather their counts: the main process computes exactly
+    what one process would have. Only the images that were processed count.
+
+    Args:
+        dataset: a registered data set whose metadata has `panoptic_json`, `panoptic_root` and the tables
+            `thing_dataset_id_to_contiguous_id` and `stuff_dataset_id_to_contiguous_id`.
+
+    Raises:
+        ValueError: if the data set has no panoptic annotations.
+    """
+
+    def __init__(self, dataset: str) -> None:
+        metadata = MetadataCatalog.get(dataset)
+        if not metadata.get("panoptic_json"):
+            raise ValueError(f"Data set {dataset!r} has no panoptic annotations (panoptic_<split>.json).")
+        annotations = json.loads(Path(metadata.panoptic_json).read_text(encoding="utf-8"))
+        self._root = Path(metadata.panoptic_root)
+        self._truth = {int(item["image_id"]): item for item in annotations["annotations"]}
+        self._categories = annotations["categories"]
+        self._thing_ids = {index: id_ for id_, index in metadata.thing_dataset_id_to_contiguous_id.items()}
+        self._stuff_ids = {index: id_ for id_, index in metadata.stuff_dataset_id_to_contiguous_id.items()}
+        self.reset()
+
+    def reset(self) -> None:
+        self._tally = Tally()
+
+    def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
+        """Scores the `panoptic_seg` of a batch of images, each in the frame of its original image."""
+        for image, output in zip(inputs, outputs, strict=True):
+            truth = self._truth[int(image["image_id"])]
+            segment_ids, segments = output["panoptic_seg"]
+            predicted = [{"id": s["id"], "category_id": self._category_id(s)} for s in segments]
+            true_ids = read_labels(self._root / truth["file_name"])
+            if true_ids.shape != segment_ids.shape:
+                raise ImageError(f"{truth['file_name']}: its size {true_ids.shape} is not its image's")
+            self._tally.add(match_segments(true_ids, truth["segments_info"], segment_ids.cpu().numpy(), predicted))
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]]:
+        """Returns `{"panoptic_seg": {"PQ": …, …}}` in percent, nothing except in the main process."""
+        comm.synchronize()
+        tallies = comm.gather(self._tally, dst=0)
+        if not comm.is_main_process():
+            return OrderedDict()
+        total = Tally()
+        for tally in tallies:
+            total.add(tally)
+        return OrderedDict(panoptic_seg=panoptic_metrics(total, self._categories))
+
+    def _category_id(self, segment: SegmentInfo) -> int:
+        ids = self._thing_ids if segment["isthing"] else self._stuff_ids
+        return int(ids[segment["category_id"]])
+
+
+def _overlaps(
+    true_ids: npt.NDArray[np.integer[Any]], predicted_ids: npt.NDArray[np.integer[Any]]
+) -> dict[tuple[int, int], int]:
+    """Counts the pixels that each pair of true and predicted segment shares."""
+    pairs = (true_ids.astype(np.int64) << 32) | predicted_ids.astype(np.int64)
+    codes, pixels = np.unique(pairs, return_counts=True)
+    return {(int(code) >> 32, int(code) & 0xFFFFFFFF): int(n) for code, n in zip(codes, pixels, strict=True)}

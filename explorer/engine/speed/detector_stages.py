@@ -1,0 +1,96 @@
+"""Where a detector's time goes, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from explorer.data.images import read_image
+from explorer.engine.detector import Detector
+from explorer.engine.speed.modes import as_input, parts_of
+
+_STAGES = {
+    "backbone.bottom_up": "backbone",
+    "backbone": "FPN",
+    "head": "dense head",
+    "proposal_generator.rpn_head": "RPN head",
+    "proposal_generator": "proposals",
+    "sem_seg_head": "semantic head",
+    "roi_heads.box_pooler": "box pooling",
+    "roi_heads.box_head": "box head",
+    "roi_heads.mask_pooler": "mask pooling",
+    "roi_heads.mask_head": "mask head",
+    "roi_heads": "box choice",
+}
+"""Parts of a detector and what they are called; a part's time is without that of the parts inside it."""
+
+
+def stage_seconds(detector: Detector, image_bgr: npt.NDArray[np.uint8], *, rounds: int = 3) -> dict[str, float]:
+    """Times the stages of a detector on one photo, medians over rounds after a first one.
+
+    Reading is that of the photo as a JPEG file. The fast way runs backbone, FPN and dense heads at once, as `trunk`.
+    """
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(image_bgr[:, :, ::-1])).save(file, "JPEG", quality=92)
+    found: dict[str, list[float]] = {}
+    for turn in range(rounds + 1):
+        file.seek(0)
+        start = perf_counter()
+        read_image(file)
+        read = perf_counter()
+        model_input = as_input(image_bgr, detector)
+        prepared = perf_counter()
+        with _clocked(detector) as own:
+            whole = _run(detector, model_input)
+        spent = {"decode": read - start, "preprocess": prepared - read, **own}
+        spent["rest"] = whole - sum(own.values())
+        if turn:
+            for name, seconds in spent.items():
+                found.setdefault(name, []).append(seconds)
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def _run(detector: Detector, model_input: dict[str, Any]) -> float:
+    start = perf_counter()
+    with torch.no_grad():
+        detector.runner([model_input])
+    return perf_counter() - start
+
+
+@contextmanager
+def _clocked(detector: Detector) -> Iterator[dict[str, float]]:
+    """Yields seconds by stage of what runs inside the block, each without what runs inside it."""
+    spent: dict[str, float] = {}
+    running: list[list[float]] = []
+    quick = detector.fast is not None
+
+    def start(*_: object) -> None:
+        running.append([perf_counter(), 0.0])
+
+    def stop(name: str) -> None:
+        began, inside = running.pop()
+        took = perf_counter() - began
+        spent[name] = spent.get(name, 0.0) + took - inside
+        if running:
+            running[-1][1] += took
+
+    parts = parts_of(detector)
+    handles = []
+    for path, name in _STAGES.items():
+        if path in parts:
+            label = "trunk" if quick and path == "backbone" else name
+            handles.append(parts[path].register_forward_pre_hook(start))
+            handles.append(parts[path].register_forward_hook(lambda *_, label=label: stop(label)))
+    try:
+        yield spent
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,94 @@
+"""What speed is held against: this machine, and how fast it multiplies matrices at best."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from explorer.engine.fast.hardware import cpu_flags, probe
+from explorer.engine.speed.interleaved import interleaved
+
+SIDE = 4096
+
+
+def ceiling(dtype: torch.dtype, device: torch.device, *, rounds: int = 3) -> dict[str, float]:
+    """Measures floating-point operations per second of a product of two `SIDE`² matrices.
+
+    By every path at hand, since a library may be slow on a processor that another maker's is fast on: the largest is
+    the ceiling.
+
+    Returns:
+        Operations per second (a multiplication and an addition are two) by path.
+    """
+    calls: dict[str, Callable[[], object]] = {"torch.matmul": _matmul(dtype, device)}
+    if device.type == "cpu":
+        calls["1x1 convolution"] = _convolution(dtype)
+        if importlib.util.find_spec("openvino"):
+            calls["OpenVINO"] = _openvino(dtype)
+    with torch.inference_mode():
+        seconds = interleaved(calls, rounds=rounds)
+    return {name: 2 * SIDE**3 / float(np.median(own)) for name, own in seconds.items()}
+
+
+def _matmul(dtype: torch.dtype, device: torch.device) -> Callable[[], object]:
+    a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+
+    def run() -> None:
+        a @ b
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run
+
+
+def _convolution(dtype: torch.dtype) -> Callable[[], object]:
+    side = int(SIDE**0.5)
+    image, weight = torch.randn(1, SIDE, side, side), torch.randn(SIDE, SIDE, 1, 1)
+    a, b = (one.to(dtype).contiguous(memory_format=torch.channels_last) for one in (image, weight))
+    return lambda: F.conv2d(a, b)
+
+
+def _openvino(dtype: torch.dtype) -> Callable[[], object]:
+    from explorer.engine.fast.networks import openvino_model, openvino_network
+
+    layer = torch.nn.Linear(SIDE, SIDE, bias=False).requires_grad_(requires_grad=False)
+    image = torch.randn(SIDE, SIDE)
+    network = openvino_network(openvino_model(torch.nn.Sequential(layer), image[:2]), dtype)
+    return lambda: network(image)
+
+
+def hardware_facts(device: torch.device) -> dict[str, Any]:
+    """Says what the figures were measured on: processor and what it can do, GPU, commit of the code."""
+    hardware = probe(device)
+    telling = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "cpu_flags": [flag for flag in telling if flag in cpu_flags()],
+        "bfloat16": hardware.bfloat16,
+        "openvino": hardware.openvino,
+        "compiler": hardware.compiler,
+        "commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str | None:
+    """Returns the commit of the checkout that this file lies in; None for an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

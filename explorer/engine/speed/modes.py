@@ -1,0 +1,182 @@
+"""The ways to run a detector that can be timed against each other, by name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from explorer.data.aerial import render_scene
+from explorer.engine.detector import Detector
+from explorer.engine.fast.hardware import DtypeName, EngineName, choose, probe
+from explorer.engine.fast.model import FastModel, relative_error
+from explorer.engine.fast.networks import NotFastError, prepare
+from explorer.engine.fast.trunk import Trunk
+
+Stage = Literal["backbone", "detector"]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to run a detector.
+
+    Attributes:
+        engine: `exact` is the model itself.
+        dtype: what is asked for.
+    """
+
+    engine: EngineName | Literal["auto", "exact", "onnx"]
+    dtype: DtypeName
+
+
+MODES = {
+    "eager": Mode("exact", "float32"),
+    "fast-fp32": Mode("auto", "float32"),
+    "fast-bf16": Mode("auto", "bfloat16"),
+    "torch-fp32": Mode("torch", "float32"),
+    "torch-bf16": Mode("torch", "bfloat16"),
+    "compile-fp32": Mode("compile", "float32"),
+    "compile-bf16": Mode("compile", "bfloat16"),
+    "openvino": Mode("openvino", "float32"),
+    "openvino-bf16": Mode("openvino", "bfloat16"),
+    "onnx": Mode("onnx", "float32"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """A mode made ready for one detector.
+
+    Attributes:
+        run: runs it once on the benchmark's images.
+        engine: what runs it.
+        dtype: what it computes in.
+        max_rel_error: largest difference of its maps from the plain model's on those images, each map's by its own
+            largest value.
+        detector: the detector that runs so; None for a backbone alone.
+    """
+
+    run: Callable[[], object]
+    engine: str
+    dtype: torch.dtype
+    max_rel_error: float
+    detector: Detector | None = None
+
+
+class NotHereError(RuntimeError):
+    """A mode cannot be measured on this machine."""
+
+
+def make_runner(detector: Detector, mode: str, inputs: list[dict[str, Any]], stage: Stage) -> Runner:
+    """Makes a mode ready.
+
+    Args:
+        detector: without a fast way of its own.
+        mode: one of `MODES`.
+        inputs: detectron2's inputs.
+        stage: `backbone` runs backbone and FPN alone, `detector` everything.
+
+    Raises:
+        NotHereError: the mode would run as another one here, or not at all.
+        ValueError: there is no such mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f"There is no mode {mode!r}: choose from {', '.join(MODES)}.")
+    asked, model = MODES[mode], detector.model
+    known: Any = model
+    images: Tensor = known.preprocess_image(inputs).tensor
+    with torch.no_grad():
+        wanted = tuple(known.backbone(images).values())
+    if asked.engine == "exact":
+        run = (lambda: known.backbone(images)) if stage == "backbone" else (lambda: model(inputs))
+        return Runner(_waiting(run, detector.device), "exact", torch.float32, 0.0, detector)
+    if asked.engine == "onnx":
+        return _onnx(detector, images, wanted, stage, inputs)
+    plan = choose(probe(detector.device), asked.dtype, asked.engine)
+    if plan.why:
+        raise NotHereError(plan.why)
+    if stage == "backbone":
+        trunk = Trunk(model, heads=False)
+        try:
+            network = prepare(trunk, trunk.sample(), plan)
+        except NotFastError as error:
+            raise NotHereError(str(error)) from error
+        error_here = relative_error(network(images), wanted)
+        return Runner(_waiting(lambda: network(images), detector.device), plan.engine, plan.dtype, error_here)
+    quick = replace(detector, fast=FastModel(model, asked.dtype, asked.engine))
+    return _whole(quick, images, wanted, inputs)
+
+
+def _whole(quick: Detector, images: Tensor, wanted: tuple[Tensor, ...], inputs: list[dict[str, Any]]) -> Runner:
+    assert quick.fast is not None
+    ready = quick.fast.ready()
+    if ready.plan.why:
+        raise NotHereError(ready.plan.why)
+    backbone: Any = ready.parts["backbone"]
+    with torch.no_grad():
+        error = relative_error(tuple(backbone(images).values()), wanted)
+    run = _waiting(lambda: quick.fast(inputs) if quick.fast else None, quick.device)
+    return Runner(run, ready.plan.engine, ready.plan.dtype, error, quick)
+
+
+def _onnx(
+    detector: Detector, images: Tensor, wanted: tuple[Tensor, ...], stage: Stage, inputs: list[dict[str, Any]]
+) -> Runner:
+    from explorer.engine.fast.export import ExportError, write_onnx
+    from explorer.engine.fast.networks import onnx_network
+
+    if detector.device.type != "cpu":
+        raise NotHereError("ONNX Runtime is used on CPUs here")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trunk.onnx"
+        try:
+            write_onnx(Trunk(detector.model, heads=stage == "detector"), file)
+            network = onnx_network(file)
+        except (ExportError, ImportError) as error:
+            raise NotHereError(str(error)) from error
+    if stage == "backbone":
+        return Runner(lambda: network(images), "onnx", torch.float32, relative_error(network(images), wanted))
+    quick = replace(detector, fast=FastModel(detector.model, "float32", "torch", network))
+    return replace(_whole(quick, images, wanted, inputs), engine="onnx")
+
+
+def _waiting(run: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """Makes a call without gradients, which waits for the GPU."""
+
+    def call() -> object:
+        with torch.no_grad():
+            found = run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return found
+
+    return call
+
+
+def parts_of(detector: Detector) -> dict[str, nn.Module]:
+    """Returns the parts of a detector as it runs, by path: the stand-ins where it runs the fast way."""
+    parts = {path: part for path, part in detector.model.named_modules() if path}
+    if detector.fast is not None:
+        stand_ins = detector.fast.ready().parts
+        inside = tuple(f"{path}." for path in stand_ins)
+        parts = {path: part for path, part in parts.items() if not path.startswith(inside)} | dict(stand_ins)
+    return parts
+
+
+def scene(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Returns the photo that is timed: an aerial scene, always the same, BGR."""
+    return np.ascontiguousarray(render_scene(7, layout="crossing", size=size).image)
+
+
+def as_input(image_bgr: npt.NDArray[np.uint8], detector: Detector) -> dict[str, Any]:
+    """Returns detectron2's input without resizing, so that all models see the same number of pixels."""
+    ordered = image_bgr if detector.model_input.channel_order == "BGR" else image_bgr[:, :, ::-1]
+    tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1), dtype=np.float32))
+    return {"image": tensor, "height": image_bgr.shape[0], "width": image_bgr.shape[1]}

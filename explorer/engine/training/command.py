@@ -1,0 +1,232 @@
+"""The command behind `train_net.py` and `explorer train`: from arguments to a finished run."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode, instantiate
+from detectron2.data import MetadataCatalog
+from detectron2.engine import default_argument_parser, default_setup
+from detectron2.evaluation import verify_results
+from detectron2.modeling import build_model
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+from omegaconf import DictConfig
+from rich.console import Console
+
+import explorer.backbones  # noqa: F401 - registers the backbones that configs name
+from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
+from explorer.data.coco import class_names, register_coco
+from explorer.data.fit import check_fit, fit_classes
+from explorer.engine.artifacts import plain, write_json
+from explorer.engine.config_facts import Config, config_facts
+from explorer.engine.training import launch
+from explorer.engine.training.checkpointing import last_checkpoint
+from explorer.engine.training.hooks import OnStep, Results
+from explorer.engine.training.recipe import as_names, evaluate_all, lazy_recipe, yaml_recipe
+from explorer.engine.training.trainer import Trainer
+from explorer.engine.training.weights import evaluate_with, start_from, started_with
+from explorer.zoo.resolve import find_weights, named_weights
+
+logger = logging.getLogger(__name__)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
+    """Reads detectron2's training arguments, from the command line where `arguments` is None."""
+    return default_argument_parser().parse_args(arguments)  # type: ignore[no-any-return]
+
+
+def train(
+    config: str | Path, overrides: Sequence[str] = (), *, resume: bool = False, on_step: OnStep | None = None
+) -> Results:
+    """Trains in this process: what a notebook calls. What is logged goes to `log.txt` in the output folder alone.
+
+    Args:
+        config: a config file, or a shipped config's name.
+        overrides: `KEY VALUE` pairs, such as `["OUTPUT_DIR", "output/mine"]`; `key=value` for a LazyConfig.
+        resume: go on from the last checkpoint in the output folder.
+        on_step: called after every step with what is done, what there is to do and the latest scalars.
+
+    Returns:
+        The figures of the last evaluation.
+
+    Raises:
+        ValueError: something in the config or the data is wrong; the message says what to do.
+    """
+    args = parse_arguments([])
+    args.config_file, args.opts, args.resume, args.on_step = str(config), list(overrides), resume, on_step
+    with redirect_stdout(_Nowhere()):  # where detectron2's log handlers would write
+        return job(args)
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that keeps nothing; log handlers go on holding it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def main(args: Namespace) -> None:
+    """Trains or evaluates in as many processes as `args` asks for; see `launch.start`."""
+    launch.start(job, args)
+
+
+def job(args: Namespace) -> Results:
+    """Trains or evaluates, in one of the processes of a run.
+
+    Args:
+        args: detectron2's arguments. Where they have `json`, the results go to that file as well; with `-` they are
+            all that goes to standard output.
+
+    Returns:
+        The figures of the last evaluation; empty on all processes but the first.
+
+    Raises:
+        ValueError: something in the arguments, the config or the data is wrong; the message says what to do.
+    """
+    destination: str | None = getattr(args, "json", None)
+    with redirect_stdout(sys.stderr) if destination == "-" else nullcontext():
+        cfg = setup(args)
+        results = (
+            _evaluate(cfg, resume=args.resume)
+            if args.eval_only
+            else _train(cfg, resume=args.resume, on_step=getattr(args, "on_step", None))
+        )
+    if not comm.is_main_process():
+        return {}
+    report = {"config": args.config_file, "output_dir": str(output_dir(cfg)), "results": results}
+    if destination == "-":
+        sys.stdout.write(json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
+    elif destination:
+        write_json(Path(destination), report, indent=2)
+    if isinstance(cfg, CfgNode):
+        verify_results(cfg, results)
+    return results
+
+
+def output_dir(cfg: Config) -> Path:
+    """Returns the folder that a run of this config writes to."""
+    return Path(cfg.OUTPUT_DIR if isinstance(cfg, CfgNode) else cfg.train.output_dir)
+
+
+def setup(args: Namespace) -> Config:
+    """Reads the config, finds weights, device and data sets, and prepares logs, output folder and seeds.
+
+    Raises:
+        ValueError: the config, the weights, a data set or the number of classes is wrong.
+    """
+    if not args.config_file:
+        raise ValueError("give --config-file: a path, or the name of a shipped config such as faster_rcnn_V_39_FPN_3x")
+    path = config_path(args.config_file)
+    args.config_file = str(path)
+    cfg = _setup_lazy(path, args) if path.suffix == ".py" else _setup_yaml(path, args)
+    default_setup(cfg, args)
+    setup_logger(str(output_dir(cfg)), distributed_rank=comm.get_rank(), name="explorer")
+    if args.num_gpus and not torch.cuda.is_available():
+        logger.warning("No CUDA device was found: this runs on the CPU")
+    return cfg
+
+
+def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
+    cfg = load_config(path, args.opts)
+    started = started_with(output_dir(cfg), LAZY_KEYS) if args.resume else None
+    if started:
+        weights: Path | str | None = started[0]
+        needed: Sequence[str] = [word for key, value in started[1].items() for word in (key, str(value))]
+    else:
+        weights, needed = find_weights(named_weights(cfg))
+    cfg = load_config(path, [*needed, *args.opts])
+    cfg.MODEL.WEIGHTS = str(weights or "")
+    cfg.MODEL.DEVICE = _device(cfg.MODEL.DEVICE, args.num_gpus)
+    cfg.DATASETS.TEST = tuple(register_coco(name) for name in cfg.DATASETS.TEST)
+    if not args.eval_only:
+        cfg.DATASETS.TRAIN = tuple(register_coco(name) for name in cfg.DATASETS.TRAIN)
+    _fit(cfg, args.opts, train=not args.eval_only)
+    cfg.freeze()
+    return cfg
+
+
+def _fit(cfg: CfgNode, overrides: Sequence[str], *, train: bool) -> None:
+    """Gives the model the classes of its data, unless the user said how many it has to have."""
+    key = "DATASETS.TRAIN" if train else "DATASETS.TEST"
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST) if train else cfg.DATASETS.TEST
+    if not (cfg.DATASETS.TRAIN if train else names):
+        raise ValueError(f"{key} is empty; name a data set, as in {key} '(\"PATH:SPLIT\",)'")
+    first = names[0]
+    if not any(key.endswith("NUM_CLASSES") for key in overrides[::2]):
+        fit_classes(cfg, first)
+    check_fit(cfg, names, train=train)
+    cfg.EXPLORER.CLASS_NAMES = list(class_names(first))
+    if cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
+        cfg.EXPLORER.STUFF_CLASS_NAMES = list(MetadataCatalog.get(first).stuff_classes)
+
+
+def _setup_lazy(path: Path, args: Namespace) -> DictConfig:
+    cfg = load_lazy_config(path, args.opts)
+    places = [place for key in LAZY_KEYS.values() for place in key]
+    started = started_with(output_dir(cfg), places) if args.resume else None
+    if started:
+        weights: Path | str | None = started[0]
+        needed: Sequence[str] = [f"{place}={value}" for place, value in started[1].items()]
+    else:
+        weights, pairs = find_weights(named_weights(cfg))
+        needed = lazy_overrides(cfg, pairs)
+    cfg = load_lazy_config(path, [*needed, *args.opts])
+    cfg.train.init_checkpoint = str(weights or "")
+    cfg.train.device = _device(cfg.train.device, args.num_gpus)
+    for part in ("test",) if args.eval_only else ("train", "test"):
+        dataset = cfg.dataloader[part].dataset
+        dataset.names = [register_coco(name) for name in as_names(dataset.names)]
+        _check_lazy_classes(cfg, dataset.names)
+    return cfg
+
+
+def _check_lazy_classes(cfg: DictConfig, names: Sequence[str]) -> None:
+    """A LazyConfig says the number of classes in places of its own choosing, so it is checked, not fitted."""
+    classes = config_facts(cfg).classes
+    for name in names:
+        if len(class_names(name)) != classes:
+            raise ValueError(
+                f"{name} has {len(class_names(name))} classes, the model is for {classes}; override the config's "
+                "num_classes (for FCOS model.num_classes and model.head.num_classes)"
+            )
+
+
+def _device(wanted: str, gpus: int) -> str:
+    """Returns the device to use: the CPU where `--num-gpus 0` asks for it or where no GPU is."""
+    on_cpu = wanted.startswith("cuda") and (gpus == 0 or not torch.cuda.is_available())
+    return "cpu" if on_cpu else wanted
+
+
+def _train(cfg: Config, *, resume: bool, on_step: OnStep | None = None) -> Results:
+    recipe = yaml_recipe(cfg) if isinstance(cfg, CfgNode) else lazy_recipe(cfg)
+    console = Console() if comm.is_main_process() and sys.stdout.isatty() else None
+    trainer = Trainer(recipe, console, on_step)
+    last = trainer.checkpoints.last if resume else None
+    if any(other != last for other in comm.all_gather(last)):
+        raise ValueError(
+            f"the processes of this run see different checkpoints in {recipe.output_dir}; it must be shared"
+        )
+    if last:
+        trainer.resume()
+    else:
+        start_from(recipe.model, recipe.weights)
+    return trainer.run()
+
+
+def _evaluate(cfg: Config, *, resume: bool) -> Results:
+    """Evaluates the weights that the config names, or with `resume` those of the run's last checkpoint."""
+    lazy = isinstance(cfg, DictConfig)
+    model = instantiate(cfg.model).to(cfg.train.device) if lazy else build_model(cfg)
+    named = cfg.train.init_checkpoint if lazy else cfg.MODEL.WEIGHTS
+    last = last_checkpoint(output_dir(cfg)) if resume else None
+    evaluate_with(model, last or (Path(named) if named else None))
+    return evaluate_all(cfg, model)

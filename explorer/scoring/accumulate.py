@@ -1,0 +1,192 @@
+"""COCO's precision and recall from matches, for any number of weightings of the images at once.
+
+A resample of a data set counts every image a whole number of times. Matching does not depend on it; what changes is
+how often each detection and each object counts. So one pass over the detections, best first, serves all resamples.
+
+Source: pycocotools' `COCOeval.accumulate`. Average precision depends on the detections only through two counts at
+each true positive: the true positives so far, and all that are not ignored so far. Those are the rows kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from explorer.scoring.matching import NOBODY, Matches
+from explorer.scoring.ordering import Floats, Weights, order
+from explorer.scoring.overlaps import Rows
+
+RECALLS = np.linspace(0.0, 1.0, 101)
+"""Where COCO reads precision."""
+CELLS_AT_A_TIME = 2**22
+"""Bounds memory: numbers in the largest array."""
+COLUMNS_AT_A_TIME = 250
+
+
+@dataclass(frozen=True, eq=False)
+class _Curves:
+    """The precision-recall curves of one class and size bin, one after the other by threshold.
+
+    Attributes:
+        size: bin's index.
+        class_row: class's index.
+        seen: `(P, I')` sparse: detections of each image, in the bin by their own area, between one point and the next.
+        point: `(N,)` of each true positive, its point.
+        images: `(N,)` image of each true positive.
+        starts: `(T + 1,)` where each threshold's true positives begin.
+        mends: `(N, I')` sparse: what `seen` counts wrongly before each true positive. None for nothing.
+    """
+
+    size: int
+    class_row: int
+    seen: sparse.csr_matrix
+    point: Rows
+    images: Rows
+    starts: Rows
+    mends: sparse.csr_matrix | None
+
+
+class Accumulator:
+    """Sorted matches, ready for weightings of the images.
+
+    Args:
+        matches: who took whom.
+        most: the largest weight that will be asked for.
+    """
+
+    def __init__(self, matches: Matches, most: int = 1) -> None:
+        self._matches = matches
+        self._order = order(matches, most)
+        self._curves = [curves for size in range(len(matches.bins)) for curves in self._of_bin(size)]
+        self._count()
+
+    def __call__(self, weights: Weights) -> Iterator[tuple[slice, Floats, Floats]]:
+        """Yields, for some columns of `weights` at a time, average precision `(A, T, K, b)` and recall `(M, A, K, b)`.
+
+        Recall is the mean over IoU thresholds, for each limit on detections. Both are fractions, NaN where a
+        resample has no object.
+        """
+        largest = max((len(curves.point) for curves in self._curves), default=1)
+        step = min(COLUMNS_AT_A_TIME, max(1, CELLS_AT_A_TIME // max(1, largest)))
+        for first in range(0, weights.shape[1], step):
+            columns = slice(first, min(first + step, weights.shape[1]))
+            yield columns, *self._evaluate(self._order.with_copies(weights[:, columns]))
+
+    def _of_bin(self, size: int) -> Iterator[_Curves]:
+        matches, classes = self._matches, self._matches.run.found.classes[self._order.rows]
+        column = np.full(len(matches.run.found), NOBODY)
+        column[matches.candidates] = np.arange(len(matches.candidates))
+        takers = np.flatnonzero(column[self._order.rows] != NOBODY)
+        objects = matches.taken[size][:, column[self._order.rows[takers]]]
+        inside = matches.detections_in_bin[size][self._order.rows]
+        hits = (objects != NOBODY) & ~np.append(matches.objects_ignored[size], True)[objects]
+        # a detection that took an object counts by the object's size, not by its own
+        mends = np.where(objects != NOBODY, hits.astype(np.int8) - inside[takers], 0)
+        edges = np.searchsorted(classes, np.arange(len(matches.run.truth.class_names) + 1))
+        taker_edges = np.searchsorted(takers, edges)
+        inside_rows = np.flatnonzero(inside)
+        inside_edges = np.searchsorted(inside_rows, edges)
+        for class_row in range(len(edges) - 1):
+            those = slice(*taker_edges[class_row : class_row + 2])
+            if hits[:, those].any():
+                counted = inside_rows[slice(*inside_edges[class_row : class_row + 2])]
+                yield self._curve(size, class_row, takers[those], hits[:, those], mends[:, those], counted)
+
+    def _curve(
+        self,
+        size: int,
+        class_row: int,
+        takers: Rows,
+        hits: npt.NDArray[np.bool_],
+        mends: npt.NDArray[np.int8],
+        counted: Rows,
+    ) -> _Curves:
+        points = takers[hits.any(axis=0)]
+        levels, columns = np.nonzero(hits)
+        starts = np.searchsorted(levels, np.arange(len(hits) + 1))
+        positives = takers[columns]
+        sources = [np.flatnonzero(row) for row in mends]
+        targets = [
+            start + np.searchsorted(positives[start:end], takers[source])
+            for source, start, end in zip(sources, starts, starts[1:], strict=False)
+        ]
+        # what comes after a threshold's last true positive changes nothing
+        kept = [target < end for target, end in zip(targets, starts[1:], strict=True)]
+        mended = [source[keep] for source, keep in zip(sources, kept, strict=True)]
+        mend_rows = np.concatenate([target[keep] for target, keep in zip(targets, kept, strict=True)])
+        values = np.concatenate([row[source] for row, source in zip(mends, mended, strict=True)])
+        return _Curves(
+            size,
+            class_row,
+            self._sparse(np.searchsorted(points, counted), counted, np.ones(len(counted)), len(points)),
+            np.searchsorted(points, positives),
+            self._order.images[positives],
+            starts,
+            self._sparse(mend_rows, takers[np.concatenate(mended)], values, len(positives)) if len(values) else None,
+        )
+
+    def _sparse(self, targets: Rows, rows: Rows, values: npt.NDArray[np.number], height: int) -> sparse.csr_matrix:
+        """A matrix that sums image weights: into each target, those of the rows' images."""
+        kept = targets < height
+        where = (targets[kept], self._order.images[rows[kept]])
+        return sparse.csr_matrix((values[kept].astype(np.float64), where), shape=(height, self._order.width))
+
+    def _count(self) -> None:
+        """Prepares the objects per bin and class, and the true positives per limit, bin and class, by image."""
+        matches, truth = self._matches, self._matches.run.truth
+        classes, sizes = len(truth.class_names), len(matches.bins)
+        size, rows = np.nonzero(~matches.objects_ignored)
+        where = (size * classes + truth.classes[rows], truth.images[rows])
+        self._objects = sparse.csr_matrix((np.ones(len(rows)), where), shape=(sizes * classes, self._order.width))
+        size, level, column = np.nonzero(matches.taken != NOBODY)
+        hit = ~matches.objects_ignored[size, matches.taken[size, level, column]]
+        size, detections = size[hit], matches.candidates[column[hit]]
+        found = matches.run.found
+        cells = size * classes + found.classes[detections]
+        self._hits = []
+        for limit in matches.max_detections:
+            within = matches.ranks[detections] < limit
+            where = (cells[within], found.images[detections[within]])
+            counts = (np.ones(len(where[0])), where)
+            self._hits.append(sparse.csr_matrix(counts, shape=(sizes * classes, self._order.width)))
+
+    def _evaluate(self, weights: Floats) -> tuple[Floats, Floats]:
+        levels = len(self._matches.thresholds)
+        shape = (len(self._matches.bins), len(self._matches.run.truth.class_names), weights.shape[1])
+        objects: Floats = (self._objects @ weights).reshape(shape)
+        present = np.where(objects > 0, objects, np.nan)
+        recall = np.stack([(hits @ weights).reshape(shape) / present / levels for hits in self._hits])
+        precision = np.zeros((shape[0], levels, *shape[1:]))
+        for curves in self._curves:
+            at = (curves.size, slice(None), curves.class_row)
+            precision[at] = _average_precision(curves, weights, objects[curves.size, curves.class_row])
+        precision += 0 * present[:, None]
+        return precision, recall
+
+
+def _average_precision(curves: _Curves, weights: Floats, objects: Floats) -> Floats:
+    """Returns `(T, b)`: the mean over COCO's 101 recalls of the best precision at that recall or a higher one."""
+    seen = np.cumsum(curves.seen @ weights, axis=0)[curves.point]
+    mends = None if curves.mends is None else curves.mends @ weights
+    hits = weights[curves.images]
+    spans = [slice(*span) for span in zip(curves.starts, curves.starts[1:], strict=False)]
+    for span in spans:
+        np.cumsum(hits[span], axis=0, out=hits[span])
+        if mends is not None:
+            np.cumsum(mends[span], axis=0, out=mends[span])
+    if mends is not None:
+        seen += mends
+    precision = hits / (seen + np.spacing(1))
+    reached = np.searchsorted(RECALLS, hits / np.maximum(objects, 1), side="right").astype(np.float64)
+    average = np.zeros((len(spans), weights.shape[1]))
+    for level, span in enumerate(spans):
+        best = precision[span][::-1]
+        np.maximum.accumulate(best, axis=0, out=best)
+        steps = reached[span]
+        if len(steps):
+            average[level] = np.einsum("ij,ij->j", precision[span], np.diff(steps, axis=0, prepend=0))
+    return average / len(RECALLS)

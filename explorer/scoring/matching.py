@@ -1,0 +1,210 @@
+"""COCO's matching of detections to objects, for every IoU threshold and size bin at once.
+
+Source: pycocotools' `COCOeval.evaluateImg`. Detections of an image and class, best first, take the free object that
+they overlap most; an ignored object (a crowd, or one outside the bin) only where no other will do. The loops here run
+over places in that order, not over images: the first detections of all images choose together, then the second ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.scoring.columns import Run
+from explorer.scoring.overlaps import Overlaps, Rows, Task, areas_px, overlaps
+from explorer.scoring.sizes import DEFAULT_BINS, SizeBin
+
+IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+"""COCO's ten."""
+MAX_DETECTIONS = (1, 10, 100)
+"""COCO's limits on the detections of one class in one image."""
+PAIRS_AT_A_TIME = 2**14
+NOBODY = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Who took whom: everything that figures, resamples and comparisons need, computed once.
+
+    Attributes:
+        run: the detections and the objects.
+        task: what was compared, boxes or masks.
+        thresholds: `(T,)` float64, IoU thresholds.
+        bins: the `A` size bins.
+        max_detections: limits on the detections of one class in one image, ascending; the last one held in matching.
+        ranks: `(D,)` int64, each detection's place among those of its image and class, 0 for the best.
+        detections_in_bin: `(A, D)` bool, by the detection's own area.
+        objects_ignored: `(A, G)` bool: crowds, and objects outside the bin.
+        candidates: `(K,)` int64, rows of the detections that could take an object; ascending.
+        taken: `(A, T, K)` int32, row of the object that each candidate took, -1 for none.
+    """
+
+    run: Run
+    task: Task
+    thresholds: npt.NDArray[np.float64]
+    bins: tuple[SizeBin, ...]
+    max_detections: tuple[int, ...]
+    ranks: Rows
+    detections_in_bin: npt.NDArray[np.bool_]
+    objects_ignored: npt.NDArray[np.bool_]
+    candidates: Rows
+    taken: npt.NDArray[np.int32]
+
+    @property
+    def counted(self) -> npt.NDArray[np.bool_]:
+        """Which detections are within the limit per image and class, `(D,)`."""
+        within: npt.NDArray[np.bool_] = self.ranks < self.max_detections[-1]
+        return within
+
+    def bin_index(self, name: str) -> int:
+        """Finds a size bin by name.
+
+        Raises:
+            ValueError: it was not matched for.
+        """
+        names = [size.name for size in self.bins]
+        if name not in names:
+            raise ValueError(f"there is no size bin {name!r}; there are {', '.join(names)}")
+        return names.index(name)
+
+    def threshold_index(self, iou: float) -> int:
+        """Finds an IoU threshold.
+
+        Raises:
+            ValueError: it was not matched for.
+        """
+        close = np.flatnonzero(np.isclose(self.thresholds, iou, rtol=0, atol=1e-9))
+        if not len(close):
+            known = ", ".join(f"{value:g}" for value in self.thresholds)
+            raise ValueError(f"nothing was matched at IoU {iou:g}; the thresholds are {known}")
+        return int(close[0])
+
+    def objects_taken(self, iou: float = 0.5, size: str = "all") -> Rows:
+        """Returns the row of the object that each detection took, `(D,)`, -1 for none. Crowds can be taken often."""
+        objects = np.full(len(self.run.found), NOBODY, dtype=np.int64)
+        objects[self.candidates] = self.taken[self.bin_index(size), self.threshold_index(iou)]
+        return objects
+
+    def detections_taking(self, iou: float = 0.5, size: str = "all") -> Rows:
+        """Returns the row of the detection that took each object, `(G,)`, -1 for none and for ignored objects."""
+        objects = self.objects_taken(iou, size)
+        detections = np.full(len(self.run.truth), NOBODY, dtype=np.int64)
+        took = np.flatnonzero(objects != NOBODY)
+        detections[objects[took]] = took
+        detections[self.objects_ignored[self.bin_index(size)]] = NOBODY
+        return detections
+
+
+def match(
+    run: Run,
+    task: Task = "bbox",
+    *,
+    thresholds: Sequence[float] = IOU_THRESHOLDS,
+    bins: Sequence[SizeBin] = DEFAULT_BINS,
+    max_detections: Sequence[int] = MAX_DETECTIONS,
+) -> Matches:
+    """Matches detections to objects by COCO's rules.
+
+    Args:
+        run: what is there and what was found.
+        task: boxes or masks.
+        thresholds: IoU thresholds.
+        bins: size bins.
+        max_detections: limits on the detections of one class in one image; the largest holds in matching.
+
+    Raises:
+        ValueError: a setting is out of range, or masks are asked for that are not there.
+    """
+    limits = _judge(task, thresholds, bins, max_detections)
+    levels = np.asarray(thresholds, dtype=np.float64)
+    asked = np.minimum(levels, 1 - 1e-10)  # COCO's own way with an IoU of 1
+    ranks = _ranks(run)
+    pairs = overlaps(run, task, least=float(asked.min()), rows=np.flatnonzero(ranks < limits[-1]))
+    ignored = np.stack([run.truth.crowds | ~size.holds(run.truth.areas_px) for size in bins])
+    candidates, taken = _match(pairs, ranks, run.truth.crowds, ignored, asked)
+    areas = areas_px(run, task)
+    in_bin = np.stack([size.holds(areas) for size in bins])
+    return Matches(run, task, levels, tuple(bins), limits, ranks, in_bin, ignored, candidates, taken)
+
+
+def _judge(
+    task: str, thresholds: Sequence[float], bins: Sequence[SizeBin], max_detections: Sequence[int]
+) -> tuple[int, ...]:
+    if task not in ("bbox", "segm"):
+        raise ValueError(f"there is no task {task!r}; there are 'bbox' and 'segm'")
+    if not len(thresholds) or not all(0 < value <= 1 for value in thresholds):
+        raise ValueError(f"IoU thresholds are {list(thresholds)}: give at least one, above 0 and at most 1")
+    if not bins or len({size.name for size in bins}) < len(bins):
+        raise ValueError(f"size bins are {[size.name for size in bins]}: give at least one, each with its own name")
+    if not max_detections or min(max_detections) < 1:
+        raise ValueError(f"limits on detections are {list(max_detections)}: give at least one, each 1 or more")
+    return tuple(sorted(set(max_detections)))
+
+
+def _ranks(run: Run) -> Rows:
+    """Each detection's place within its image and class; `Found` has them best first within an image."""
+    keys = run.found.images * len(run.truth.class_names) + run.found.classes
+    order = np.argsort(keys, kind="stable")
+    ranks = np.empty(len(keys), dtype=np.int64)
+    ranks[order] = _places(keys[order])
+    return ranks
+
+
+def _places(sorted_keys: Rows) -> Rows:
+    """Counts 0, 1, 2, … within each run of equal keys."""
+    starts = np.flatnonzero(np.diff(sorted_keys, prepend=sorted_keys[:1] - 1))
+    places: Rows = np.arange(len(sorted_keys)) - np.repeat(starts, np.diff(starts, append=len(sorted_keys)))
+    return places
+
+
+def _match(
+    pairs: Overlaps,
+    ranks: Rows,
+    crowds: npt.NDArray[np.bool_],
+    ignored: npt.NDArray[np.bool_],
+    asked: npt.NDArray[np.float64],
+) -> tuple[Rows, npt.NDArray[np.int32]]:
+    candidates, column = np.unique(pairs.detections, return_inverse=True)
+    ignored_by_object = ignored.T.copy()
+    gone = np.zeros((len(crowds), len(ignored), len(asked)), dtype=np.bool_)
+    taken = np.full((len(candidates), len(ignored), len(asked)), NOBODY, dtype=np.int32)
+    for chosen, starts in _rounds(pairs, ranks):
+        objects = pairs.objects[chosen]
+        free = ~gone[objects] | crowds[objects, None, None]
+        free &= pairs.ious[chosen, None, None] >= asked
+        apart = ignored_by_object[objects, :, None]
+        took = _first(free & ~apart, starts, objects)
+        took = np.where(took == NOBODY, _first(free & apart, starts, objects), took)
+        taken[column[chosen[starts]]] = took
+        _, size, level = np.nonzero(took != NOBODY)
+        gone[took[took != NOBODY], size, level] = True
+    return candidates, np.ascontiguousarray(taken.transpose(1, 2, 0))
+
+
+def _rounds(pairs: Overlaps, ranks: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Yields pairs whose detections can choose at the same time, and where each detection's pairs start.
+
+    Detections of one rank are of different images or classes, so none takes another's object. A detection's
+    pairs come in the order in which it would have them: largest IoU first and, among equals, the last object.
+    """
+    rank = ranks[pairs.detections]
+    order = np.lexsort((-pairs.objects, -pairs.ious, pairs.detections, rank))
+    edges = np.flatnonzero(np.diff(rank[order], prepend=-1, append=np.iinfo(np.int64).max))
+    for low, high in itertools.pairwise(edges):
+        same_rank = order[low:high]
+        starts = np.flatnonzero(np.diff(pairs.detections[same_rank], prepend=-1))
+        cuts = np.searchsorted(starts, np.arange(0, high - low, PAIRS_AT_A_TIME))
+        for first, last in itertools.pairwise(np.unique([*cuts, len(starts)])):
+            end = starts[last] if last < len(starts) else high - low
+            yield same_rank[starts[first] : end], starts[first:last] - starts[first]
+
+
+def _first(allowed: npt.NDArray[np.bool_], starts: Rows, objects: Rows) -> npt.NDArray[np.int32]:
+    """The first allowed object of each detection: `(P, A, T)` pairs in, `(D, A, T)` objects out."""
+    places = np.where(allowed, np.arange(len(allowed), dtype=np.int32)[:, None, None], np.int32(len(allowed)))
+    first = np.minimum.reduceat(places, starts, axis=0)
+    return np.append(objects, NOBODY).astype(np.int32)[first]

@@ -1,0 +1,132 @@
+"""COCO's figures by size and class: average precision, and recall at any limit on detections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.scoring.accumulate import Accumulator
+from explorer.scoring.matching import Matches
+from explorer.scoring.ordering import Floats
+from explorer.scoring.overlaps import Task
+from explorer.scoring.sizes import SizeBin
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """Figures in percent, by size bin and class; NaN where there is no object.
+
+    Attributes:
+        run: the run's name.
+        task: boxes or masks.
+        names: the `F` figures: `AP`; `AP50` and `AP75` where those thresholds were matched; `AR1`, `AR10`, `AR100`
+            or whatever limits on detections were.
+        bins: the `A` size bins.
+        class_names: the `C` classes.
+        by_class: `(F, A, C)` float64.
+        objects: `(A, C)` int64, the objects that count.
+        images: number of images.
+    """
+
+    run: str
+    task: Task
+    names: tuple[str, ...]
+    bins: tuple[SizeBin, ...]
+    class_names: tuple[str, ...]
+    by_class: Floats
+    objects: npt.NDArray[np.int64]
+    images: int
+
+    @property
+    def overall(self) -> Floats:
+        """The mean over classes that have objects, `(F, A)`."""
+        return mean_over_classes(self.by_class, axis=2)
+
+    def value(self, name: str = "AP", size: str = "all", class_name: str | None = None) -> float:
+        """Returns one figure, of one class or of all.
+
+        Raises:
+            ValueError: there is no such figure, size bin or class.
+        """
+        figure, place = find(name, self.names, "figure"), find(size, [b.name for b in self.bins], "size bin")
+        if class_name is None:
+            return float(self.overall[figure, place])
+        return float(self.by_class[figure, place, find(class_name, self.class_names, "class")])
+
+    def coco(self) -> Mapping[str, float]:
+        """COCO's figures under COCO's names, in percent: `AP`, `AP50`, …, `APs`, `APm`, `APl`, …, `ARs`, `ARm`, `ARl`.
+
+        Those are left out whose threshold or size bin was not matched for. Recall by size is at the largest limit.
+        """
+        sizes = [size.name for size in self.bins]
+        last = self.names[-1]
+        wanted = [(name, name, "all") for name in self.names]
+        wanted += [(f"{kind}{size[0]}", name, size) for kind, name in (("AP", "AP"), ("AR", last)) for size in _SIZES]
+        return {label: self.value(name, size) for label, name, size in wanted if size in sizes}
+
+
+_SIZES = ("small", "medium", "large")
+
+
+def score(matches: Matches) -> Figures:
+    """Computes the figures of a run; small, medium and large are COCO's to the last digits."""
+    once = np.ones((len(matches.run.truth.image_ids), 1), dtype=np.uint16)
+    truth = matches.run.truth
+    shape = (len(matches.bins), len(truth.class_names))
+    objects = np.zeros(shape, dtype=np.int64)
+    size, rows = np.nonzero(~matches.objects_ignored)
+    np.add.at(objects, (size, truth.classes[rows]), 1)
+    [(_, precision, recall)] = Accumulator(matches)(once)
+    return Figures(
+        run=matches.run.name,
+        task=matches.task,
+        names=figure_names(matches),
+        bins=matches.bins,
+        class_names=truth.class_names,
+        by_class=figures_of(matches, precision, recall)[..., 0],
+        objects=objects,
+        images=len(truth.image_ids),
+    )
+
+
+def figure_names(matches: Matches) -> tuple[str, ...]:
+    """Names the figures that these matches give."""
+    return (
+        "AP",
+        *(f"AP{round(100 * iou)}" for iou in _single(matches)),
+        *(f"AR{limit}" for limit in matches.max_detections),
+    )
+
+
+def figures_of(matches: Matches, precision: Floats, recall: Floats) -> Floats:
+    """Makes `(F, A, C, b)` percentages of an accumulator's average precision and recall."""
+    single = [precision[:, matches.threshold_index(iou)] for iou in _single(matches)]
+    return 100 * np.stack([precision.mean(axis=1), *single, *recall])
+
+
+def _single(matches: Matches) -> list[float]:
+    return [iou for iou in (0.5, 0.75) if np.isclose(matches.thresholds, iou).any()]
+
+
+def mean_over_classes(by_class: Floats, axis: int) -> Floats:
+    """The mean over classes that have objects; NaN where none has."""
+    known = ~np.isnan(by_class)
+    number = known.sum(axis=axis)
+    total = np.where(known, by_class, 0).sum(axis=axis)
+    mean: Floats = np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    return mean
+
+
+def find(name: str, names: Iterable[str], what: str) -> int:
+    """Finds a name's place.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    known: Sequence[str] = list(names)
+    if name not in known:
+        raise ValueError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+    return known.index(name)

@@ -1,0 +1,197 @@
+"""Runs to analyse: read from a folder that `explorer evaluate` wrote, a COCO results file, or a detector at hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.scoring.columns import Found, Rle, Run, Truth
+
+__all__ = [
+    "Found",
+    "Rle",
+    "Run",
+    "Source",
+    "Truth",
+    "find_run",
+    "load_run",
+    "read_truth",
+    "truth_from_coco",
+]
+
+FACTS_FILE = "run.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A run whose detections have not been read yet.
+
+    Attributes:
+        name: what to call it.
+        truth: what is there; only the images that the detector was run on.
+        facts: `run.json`; empty for a plain results file.
+        folder: None for a plain results file.
+        file: the detections, in COCO's results format.
+    """
+
+    name: str
+    truth: Truth
+    facts: Mapping[str, Any]
+    folder: Path | None
+    file: Path
+
+
+def load_run(path: str | Path, data: str | None = None, name: str | None = None) -> Run:
+    """Reads a run.
+
+    Args:
+        path: a folder that `explorer evaluate --out` wrote, or a file in COCO's results format.
+        data: what it was run on, as `register_coco` takes it: `PATH`, `PATH:SPLIT`, …. For a folder it may be left
+            out: `run.json` says it. Of a folder's results file, too, only the images that were evaluated count.
+        name: what to call the run; None for the model's name, or the file's.
+
+    Raises:
+        ValueError: something is missing or broken, or the detections are not on this data: on unknown images or
+            classes, with scores that are not finite, with ids that are no whole numbers.
+    """
+    from explorer.scoring.results_file import found_among
+    from explorer.scoring.results_stream import each_result
+
+    source = find_run(path, data, name)
+    found = found_among(each_result(source.file), source.truth, source.file)
+    return Run(source.name, source.truth, found, source.facts, source.folder)
+
+
+def find_run(path: str | Path, data: str | None = None, name: str | None = None) -> Source:
+    """Reads all of a run but its detections, with the arguments and errors of `load_run`."""
+    from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
+
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise ValueError(
+            f"there is no run {str(path)!r}: give a folder that `explorer evaluate --out` wrote, or a file"
+        )
+    folder = path if path.is_dir() else None
+    file = folder / RESULTS_FILE if folder else path
+    if not file.exists():
+        raise ValueError(f"{folder} holds no {RESULTS_FILE}: give a folder that `explorer evaluate --out` wrote")
+    facts = _facts(folder) if folder else {}
+    truth = _truth(path, data or facts.get("data"))
+    if folder or (path.name == RESULTS_FILE and path.with_name(IMAGES_FILE).is_file()):
+        truth = _evaluated(truth, file.parent, {"data": data} | facts)
+    return Source(name or facts.get("model") or path.stem, truth, facts, folder, file)
+
+
+def read_truth(data: str) -> Truth:
+    """Reads the annotations of a data set as they are scored against, in COCO's order.
+
+    Annotations that no scorer can read are left out, as in every evaluation here (`explorer data check` lists them).
+
+    Args:
+        data: as `explorer.data.coco.register_coco` takes it.
+
+    Raises:
+        ValueError: there is no such data set, it has no instance annotations, ids that are no whole numbers, or
+            images, categories or annotations that share an id.
+    """
+    from explorer.data.annotations import judge_ids
+    from explorer.data.coco import image_root, register_coco
+    from explorer.data.truth import ground_truth
+
+    name = register_coco(data)
+    content = ground_truth(name)
+    if fault := next(judge_ids(content, name), None):
+        raise ValueError(f"{data} cannot be used: {fault}. All of it: explorer data check {data}")
+    return truth_from_coco(content, image_root(name))
+
+
+def truth_from_coco(content: Mapping[str, Any], images_folder: str | Path = "") -> Truth:
+    """Turns annotations in COCO's format into columns.
+
+    Args:
+        content: sound annotations, each with `area` and `iscrowd`; see `explorer.data.truth.ground_truth`.
+        images_folder: what `file_name`s are relative to.
+    """
+    images = sorted(content["images"], key=lambda image: int(image["id"]))
+    categories = sorted(content["categories"], key=lambda category: int(category["id"]))
+    class_of = {category["id"]: row for row, category in enumerate(categories)}
+    row_of = {image["id"]: row for row, image in enumerate(images)}
+    objects = [a for a in content["annotations"] if a["category_id"] in class_of]  # as pycocotools does
+    objects.sort(key=lambda annotation: row_of[annotation["image_id"]])  # stable: the file's order decides ties
+    return Truth(
+        image_ids=np.array([image["id"] for image in images], dtype=np.int64),
+        file_names=tuple(str(Path(images_folder).absolute() / image["file_name"]) for image in images),
+        image_sizes=np.array([(i["height"], i["width"]) for i in images], dtype=np.int64).reshape(-1, 2),
+        category_ids=np.array([category["id"] for category in categories], dtype=np.int64),
+        class_names=tuple(category["name"] for category in categories),
+        ids=np.array([a["id"] for a in objects], dtype=np.int64),
+        images=np.array([row_of[a["image_id"]] for a in objects], dtype=np.int64),
+        classes=np.array([class_of[a["category_id"]] for a in objects], dtype=np.int64),
+        boxes_xywh=np.array([a["bbox"] for a in objects], dtype=np.float64).reshape(-1, 4),
+        areas_px=np.array([a["area"] for a in objects], dtype=np.float64),
+        crowds=np.array([a["iscrowd"] for a in objects], dtype=np.bool_),
+        masks=_masks(objects, [images[row_of[a["image_id"]]] for a in objects]),
+    )
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / FACTS_FILE
+    if not path.exists():
+        return {}
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} holds a {type(facts).__name__}, which must be an object")
+    return facts
+
+
+def _truth(path: Path, data: Any) -> Truth:
+    if not isinstance(data, str):
+        raise ValueError(f"{path} does not say what it was run on: give the data set as PATH:SPLIT (data=, --data)")
+    try:
+        return read_truth(data)
+    except ValueError as error:
+        raise ValueError(f"{path} was run on {data!r}, but {error}") from error
+
+
+def _evaluated(truth: Truth, folder: Path, facts: Mapping[str, Any]) -> Truth:
+    """Keeps the images that were evaluated; a results file alone does not name those without detections."""
+    from explorer.scoring.results_file import IMAGES_FILE
+
+    path = folder / IMAGES_FILE
+    if path.exists():
+        try:
+            return truth.of_images(json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} does not list images of {facts.get('data')!r}: {error}") from error
+    images = facts.get("images", len(truth.image_ids))
+    if not isinstance(images, int) or not 0 < images <= len(truth.image_ids):
+        raise ValueError(f"{folder} was run on {images!r} images, but {facts.get('data')!r} has {len(truth.image_ids)}")
+    # without the list: `explorer evaluate` takes images by ascending id
+    return truth.of_images(truth.image_ids[:images].tolist())
+
+
+def _masks(objects: Sequence[Mapping[str, Any]], images: Sequence[Mapping[str, Any]]) -> tuple[Rle | None, ...] | None:
+    from pycocotools import mask as mask_api
+
+    def rle(segmentation: Any, image: Mapping[str, Any]) -> Rle | None:
+        if not segmentation:
+            return None
+        if isinstance(segmentation, list):
+            merged: Rle = mask_api.merge(mask_api.frPyObjects(segmentation, image["height"], image["width"]))
+            return merged
+        counts = segmentation["counts"]
+        if isinstance(counts, list):
+            converted: Rle = mask_api.frPyObjects(segmentation, *segmentation["size"])
+            return converted
+        return {"size": segmentation["size"], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
+
+    masks = tuple(rle(a.get("segmentation"), image) for a, image in zip(objects, images, strict=True))
+    return masks if any(mask is not None for mask in masks) else None

@@ -1,0 +1,85 @@
+"""Timing in rounds: who runs when, what is kept, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.engine.detector import Detector
+from explorer.engine.loading import load_or_random
+from explorer.engine.speed.costs import measure_size
+from explorer.engine.speed.interleaved import Middle, interleaved, middle
+from explorer.engine.speed.modes import as_input, scene
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Clock:
+    """Stands still unless a call moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.order: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def call(self, name: str, seconds: float) -> None:
+        self.order.append(name)
+        self.now += seconds * (10 if len(self.order) <= 2 else 1)  # the first round is slow
+
+
+def test_each_round_runs_every_call_once_in_alternating_order() -> None:
+    clock = Clock()
+    told: list[tuple[int, int]] = []
+    calls = {"a": lambda: clock.call("a", 1.0), "b": lambda: clock.call("b", 0.25)}
+    seconds = interleaved(calls, rounds=3, progress=lambda *done: told.append(done), clock=clock)
+    assert "".join(clock.order) == "abbaabba"
+    assert {name: own.tolist() for name, own in seconds.items()} == {"a": [1.0] * 3, "b": [0.25] * 3}
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
+def test_the_warm_up_is_kept_if_none_is_wanted() -> None:
+    clock = Clock()
+    assert interleaved({"a": lambda: clock.call("a", 1.0)}, rounds=1, warm_up=0, clock=clock)["a"].tolist() == [10.0]
+
+
+def test_nothing_to_time_is_said() -> None:
+    with pytest.raises(ValueError, match="at least one call"):
+        interleaved({}, rounds=3)
+    with pytest.raises(ValueError, match="one round"):
+        interleaved({"a": lambda: None}, rounds=0)
+
+
+def test_the_interval_of_a_median_is_that_of_order_statistics() -> None:
+    values = np.arange(1.0, 8.0)
+    assert middle(values) == Middle(4.0, 1.0, 7.0), "7 rounds: outside the extremes with probability 2 / 2**7"
+    assert middle(np.arange(20.0)[::-1]) == Middle(9.5, 5.0, 14.0), "the sixth from either end, as tables have it"
+    assert middle(np.array([2.0])) == Middle(2.0, 2.0, 2.0)
+
+
+def test_multiplications_are_those_counted_on_the_release() -> None:
+    detector, _ = load_or_random("faster_rcnn_V_39_FPN_3x", random=True, device="cpu")
+    counted = measure_size(detector, [as_input(scene((256, 384)), detector)], "backbone")
+    assert counted.parameters_m == sum(one.numel() for one in detector.model.backbone.parameters()) / 1e6
+    share = 256 * 384 / (800 * 1088)
+    assert counted.gmac == pytest.approx(171.5 * share, rel=1e-3), "the release: 171.5 GMAC at 800 × 1088"
+
+
+def test_heads_are_counted_too(tiny: Callable[..., Detector]) -> None:
+    detector = tiny("mask_rcnn_V_39_FPN_3x")
+    inputs = [as_input(scene((64, 96)), detector)]
+    assert measure_size(detector, inputs, "detector").gmac > measure_size(detector, inputs, "backbone").gmac
+
+
+def test_a_process_is_not_charged_with_its_parents_memory() -> None:
+    held = np.ones(1_500_000_000, dtype=np.uint8)
+    code = "from explorer.engine.speed.costs import own_peak_mb; print(own_peak_mb())"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 50 < float(done.stdout.splitlines()[-1]) < held.nbytes / 1e6

@@ -1,0 +1,115 @@
+"""Ways of using a detector: each does what it says, and leaves the detector as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from explorer.data.aerial import render_scene
+from explorer.engine.detector import Detector
+from explorer.engine.loading import load_detector
+from explorer.errors import variants
+from explorer.types import Detections
+
+CLASSES = ("car", "truck", "bus", "plane", "ship", "storage tank")
+
+
+@pytest.fixture(scope="module")
+def demo() -> Detector:
+    return load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "200"])
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return render_scene(3, size=(200, 280)).image
+
+
+def equal(a: Detections, b: Detections) -> bool:
+    return np.array_equal(a.boxes_xyxy, b.boxes_xyxy) and np.array_equal(a.scores, b.scores)
+
+
+def test_as_it_is_is_the_detector(demo: Detector, scene: np.ndarray) -> None:
+    plain = demo.detect(scene).detections
+    found, seconds = variants.as_is(demo).timed(scene)
+    assert equal(found, plain)
+    assert seconds > 0
+
+
+def test_a_larger_input_is_the_detector_on_a_larger_input(demo: Detector, scene: np.ndarray) -> None:
+    large = load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "300"])
+    assert equal(variants.larger_input(demo).detect(scene), large.detect(scene).detections)
+    with pytest.raises(ValueError, match="cannot be made 0 times"):
+        variants.larger_input(demo, 0)
+
+
+def test_more_boxes_are_those_of_a_config_that_asks_for_them(demo: Detector, scene: np.ndarray) -> None:
+    keys = ["MODEL.RPN.PRE_NMS_TOPK_TEST", "2000", "MODEL.RPN.POST_NMS_TOPK_TEST", "2000"]
+    keys += ["TEST.DETECTIONS_PER_IMAGE", "300", "INPUT.MIN_SIZE_TEST", "200"]
+    asked = load_detector("demo/V-19-slim-dw", device="cpu", overrides=keys)
+    before = demo.detect(scene).detections
+    assert equal(variants.more_boxes(demo).detect(scene), asked.detect(scene).detections)
+    assert equal(demo.detect(scene).detections, before)
+
+
+def test_limits_come_back_after_an_error(demo: Detector) -> None:
+    head = demo.model.roi_heads.box_predictor  # type: ignore[union-attr]
+    known = head.test_topk_per_image
+    with pytest.raises(ValueError, match="expected"):
+        variants.more_boxes(demo).detect(np.zeros((3, 3), dtype=np.uint8))
+    assert head.test_topk_per_image == known
+
+
+def test_flips_find_the_same_in_a_mirror_image(demo: Detector, scene: np.ndarray) -> None:
+    way = variants.flipped(demo)
+    straight, mirrored = way.detect(scene), way.detect(np.ascontiguousarray(scene[:, ::-1]))
+    assert len(straight) == len(mirrored) > 0
+    x1, y1, x2, y2 = mirrored.boxes_xyxy.T
+    back = np.stack([scene.shape[1] - x2, y1, scene.shape[1] - x1, y2], axis=1)
+    np.testing.assert_allclose(back[:3], straight.boxes_xyxy[:3], atol=1)
+
+
+@pytest.mark.parametrize(("height", "width", "parts"), [(480, 640, 2), (100, 333, 3), (7, 5, 2), (1, 1, 2)])
+def test_windows_cover_the_image_and_overlap(height: int, width: int, parts: int) -> None:
+    covered = np.zeros((height, width), dtype=int)
+    shapes = set()
+    for top, left, bottom, right in variants.windows(height, width, parts):
+        assert 0 <= top < bottom <= height
+        assert 0 <= left < right <= width
+        covered[top:bottom, left:right] += 1
+        shapes.add((bottom - top, right - left))
+    assert covered.min() > 0
+    assert len(shapes) == 1
+    if min(height, width) > 50:
+        assert covered.max() > 1
+
+
+def test_slices_bring_boxes_back_to_the_image_and_merge_them(scene: np.ndarray) -> None:
+    bright = np.zeros((200, 280, 3), dtype=np.uint8)
+    bright[20:40, 30:50] = 255  # in one slice and in the whole
+    bright[95:115, 130:150] = 255  # where slices overlap
+
+    def find(image: np.ndarray) -> Detections:
+        """Finds white squares, a better score for a larger share of the image."""
+        number, _, stats, _ = cv2.connectedComponentsWithStats(image[:, :, 0])
+        x, y, w, h = stats[1:, :4].T
+        boxes = np.stack([x, y, x + w, y + h], axis=1).astype(np.float32)
+        scores = (w * h / image[:, :, 0].size).astype(np.float32)
+        return Detections(boxes, scores, np.zeros(number - 1, np.int64), CLASSES, image.shape[:2])
+
+    detector = SimpleNamespace(detect=lambda image: SimpleNamespace(detections=find(image)))
+    found = variants.sliced(detector).detect(bright)  # type: ignore[arg-type]
+    assert sorted(found.boxes_xyxy.tolist()) == [[30, 20, 50, 40], [130, 95, 150, 115]]
+    assert found.image_size == (200, 280)
+    with pytest.raises(ValueError, match="give 2 or more"):
+        variants.sliced(detector, 1)  # type: ignore[arg-type]
+
+
+def test_dense_detectors_have_no_proposals_to_raise(tiny: Callable[..., Detector]) -> None:
+    dense = tiny("retinanet_V_39_FPN_3x")
+    for make in (variants.more_boxes, variants.flipped):
+        with pytest.raises(ValueError, match="without region proposals"):
+            make(dense)
