@@ -95,7 +95,7 @@ training_curves(runs)
 # %%
 start, val = load_detector(MODEL), register_coco(f"{data}:val")
 with counting("evaluating the start") as count:
-    evaluate(start.model, start.cfg, val, out=f"{OUT}/start/inference", progress=count)
+    evaluate(start, val, out=f"{OUT}/start/inference", progress=count)
 
 # %%
 folders = {"from nothing": "from_nothing", "the zoo's weights": "start", "trained on from them": "from_weights"}

@@ -6,6 +6,7 @@ NNCF is no dependency of the project; `pip install nncf` before measuring this g
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import torch
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
-from explorer.data.coco import register_coco
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast.folding import fold_norms
@@ -93,10 +93,8 @@ def precision(detector: Detector, ways: dict[str, Network]) -> dict[str, float]:
     """Box AP on 300 aerial scenes in each format."""
     with tempfile.TemporaryDirectory() as folder:
         make_aerial(Path(folder), images=300, seed=1)
-        data = register_coco(folder)
-        return {
-            mode: evaluate(FastModel(detector.model, "float32", "openvino", run), detector.cfg, data).values["bbox"][
-                "AP"
-            ]
+        detectors = {
+            mode: replace(detector, fast=FastModel(detector.model, "float32", "openvino", run))
             for mode, run in ways.items()
         }
+        return {mode: evaluate(one, folder).metrics.values["bbox"]["AP"] for mode, one in detectors.items()}

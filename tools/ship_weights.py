@@ -19,14 +19,12 @@ import numpy as np
 from torch import Tensor
 
 from explorer.data.aerial import make_aerial
-from explorer.data.coco import register_coco
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.loading import load_detector
 from explorer.errors.bootstrap import Resamples
 from explorer.report.analysis import analyse
 from explorer.scoring.overlaps import Task
-from explorer.scoring.runs import load_run
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, WEIGHTS
@@ -70,8 +68,8 @@ def measure(card: dict[str, Any], path: Path, data: str | None) -> dict[str, Any
             make_aerial(f"{folder}/aerial", **card["measured"]["scenes"])
             data = f"{folder}/aerial"
         detector = load_detector(card["config"], weights=path, device="cpu")
-        values: Any = evaluate(detector.runner, detector.cfg, register_coco(data), out=f"{folder}/run").values
-        run = load_run(f"{folder}/run", data)
+        run = evaluate(detector, data)
+        values: Any = run.metrics.values
         analyses = {kind: analyse(run, task) for kind, task in KINDS.items() if task in values}
     figures = analyses["box"].resamples.figures
     measured: dict[str, Any] = {kind: intervals(analysis.resamples) for kind, analysis in analyses.items()}

@@ -25,7 +25,6 @@ from speed_page import HEAVY, LIGHT, MAIN, SHORT, TIMM, Document, page, rows
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial
-from explorer.data.coco import register_coco
 from explorer.engine.artifacts import plain
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.evaluation.evaluate import evaluate
@@ -120,9 +119,9 @@ def accuracy_group() -> Document:
 
 def precision(name: str, folder: str) -> Document:
     """AP of boxes in each number format."""
-    data, plain = register_coco(folder), load_detector(name, device="cpu", exact=True)
+    plain = load_detector(name, device="cpu", exact=True)
     ways = {"exact": plain, "float32": fast(plain, "float32"), "bfloat16": fast(plain, "bfloat16")}
-    return {how: evaluate(one.runner, one.cfg, data).values["bbox"]["AP"] for how, one in ways.items()}
+    return {how: evaluate(one, folder).metrics.values["bbox"]["AP"] for how, one in ways.items()}
 
 
 class _Maps(torch.nn.Module):

@@ -65,7 +65,8 @@ class Autopsy:
         classes: `(G,)` int64, class row.
         areas_px: `(G,)` float64, COCO's areas, which decide sizes.
         boxes_xywh: `(G, 4)` float64, original-image frame.
-        findings: one per object. `taker` is a row here; `said_class` a class row, `len(class_names)` for background.
+        findings: one per object. `taker` is a row here; `said_class` a class row, `len(class_names)` for background and
+            one more for a class of the model's that the data does not have.
     """
 
     model: str
@@ -187,7 +188,7 @@ def autopsy(
 
     tracer = Tracer(detector, score_threshold=score_threshold)
     class_indices = class_indices_of(detector, truth)
-    row_of_class = np.append(np.argsort(class_indices), len(class_indices))
+    row_of_class = _class_rows(class_indices, len(detector.class_names))
     findings: list[Finding] = []
     for image, rows in enumerate(_rows_by_image(truth)):
         if on_detections or rows.stop > rows.start:
@@ -214,21 +215,24 @@ def autopsy(
 
 
 def class_indices_of(detector: Detector, truth: Truth) -> npt.NDArray[np.int64]:
-    """Returns the model's class index of each class row: by name where the names agree, else by position.
+    """Returns the model's class index of each class row, by name.
 
     Raises:
-        ValueError: the model has another number of classes.
+        ValueError: the model lacks a class of `truth`; `Truth.of_classes` gives the part that it has.
     """
-    if sorted(detector.class_names) == sorted(truth.class_names) and len(set(truth.class_names)) == len(
-        truth.class_names
-    ):
-        return np.array([detector.class_names.index(name) for name in truth.class_names], dtype=np.int64)
-    if len(detector.class_names) != len(truth.class_names):
-        raise ValueError(
-            f"{detector.name} has {len(detector.class_names)} classes, the data {len(truth.class_names)} "
-            f"({', '.join(truth.class_names[:5])}, …). Use data with the classes that it was trained on."
-        )
-    return np.arange(len(truth.class_names))
+    from explorer.engine.evaluation.classes import indices_in_model
+    from explorer.scoring.classes import shared_classes
+
+    shared = shared_classes(detector.class_names, truth.class_names, truth.class_names)
+    return np.array(indices_in_model(detector, shared), dtype=np.int64)
+
+
+def _class_rows(class_indices: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:
+    """By class index of the model, background last: the class row, then background, then a class not in the data."""
+    rows = np.full(classes + 1, len(class_indices) + 1)
+    rows[class_indices] = np.arange(len(class_indices))
+    rows[classes] = len(class_indices)
+    return rows
 
 
 def objects_in(truth: Truth, image: int, class_indices: npt.NDArray[np.int64]) -> Objects:
@@ -245,16 +249,10 @@ def read_checked(truth: Truth, image: int) -> npt.NDArray[np.uint8]:
     Raises:
         ImageError: it cannot be read, or has another size than its annotations say.
     """
-    from explorer.data.images import ImageError, read_image
+    from explorer.data.images import read_sized
 
-    pixels = read_image(truth.file_names[image])
-    declared = tuple(truth.image_sizes[image].tolist())
-    if declared != pixels.shape[:2]:
-        raise ImageError(
-            f"{truth.file_names[image]} has (height, width) {pixels.shape[:2]}, its annotations say {declared}. "
-            "`explorer data check` lists all such images."
-        )
-    return pixels
+    height, width = truth.image_sizes[image].tolist()
+    return read_sized(truth.file_names[image], (height, width))
 
 
 def _rows_by_image(truth: Truth) -> Iterator[slice]:

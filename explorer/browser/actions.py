@@ -85,6 +85,7 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     """
     from explorer.autopsy.explain import explain
     from explorer.figures.explain import explained
+    from explorer.scoring.classes import shared_classes
 
     state = read_state(dataset)
     assert state is not None
@@ -92,8 +93,12 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     truth = _truth(state.source, state.fingerprint)
     if not label.has_field("coco_id") or label["coco_id"] is None:
         raise ValueError("this object was drawn here: export the annotations and browse the new file to follow it")
-    row = int(np.flatnonzero(truth.ids == label["coco_id"])[0])
-    explanation = explain(_detector(state.runs[run].path, state.runs[run].fingerprint), truth, row)
+    detector = _detector(state.runs[run].path, state.runs[run].fingerprint)
+    truth = truth.of_classes(shared_classes(detector.class_names, truth.class_names).names)
+    rows = np.flatnonzero(truth.ids == label["coco_id"])
+    if not len(rows):
+        raise ValueError(f"{detector.name} has no class {label.label!r}, so it cannot be followed in it")
+    explanation = explain(detector, truth, int(rows[0]))
     # FiftyOne hides the legend unless asked, and puts it to the right
     drawn = explained(explanation).update_layout(showlegend=True, legend={"x": 0, "xanchor": "left"})
     figure = drawn.to_plotly_json()
@@ -179,8 +184,10 @@ def _detector(path: str, fingerprint: str) -> Detector:
     from explorer.scoring.runs import load_run
 
     assert fingerprint
-    recipe = model_of(load_run(path))
-    return load_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides)
+    run = load_run(path)
+    recipe = model_of(run)
+    detector = load_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides)
+    return detector.with_renamed(run.facts.get("renamed", {}))
 
 
 @lru_cache(maxsize=1)

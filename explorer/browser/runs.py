@@ -36,8 +36,8 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
         ValueError: there is no such model, or it does not fit the data.
     """
     from explorer.browser.state import fingerprint_of
-    from explorer.data.coco import annotation_files, register_coco
-    from explorer.engine.evaluation.evaluate import evaluate, write_run
+    from explorer.data.coco import annotation_files
+    from explorer.engine.evaluation.evaluate import evaluate
     from explorer.engine.loading import load_detector
     from explorer.scoring.results_file import RESULTS_FILE
     from explorer.zoo.downloads import cache_dir
@@ -51,12 +51,7 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
     folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
-    dataset = register_coco(data)
-    detector = load_detector(model, device=device)
-    metrics = evaluate(detector.model, detector.cfg, dataset, out=folder, progress=progress)
-    write_run(folder, detector, data, metrics, model=model)
-    if not (folder / RESULTS_FILE).is_file():
-        raise ValueError(f"{model} finds no objects with boxes or masks: give a detector")
+    evaluate(load_detector(model, device=device), data, out=folder, progress=progress)
     return folder
 
 

@@ -67,6 +67,7 @@ def autopsy(
                 )
             if detector.weights is None:
                 typer.echo(f"{detector.name} has no weights: these are verdicts on a random model.", err=True)
+            detector = detector.with_renamed(given.facts.get("renamed", {}))
             with progress("following objects") as advance:
                 found = examine(detector, given.truth, score_threshold=score, progress=advance)
             found.write(folder / AUTOPSY_FILE)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from explorer.cli.classes import MaxDetections, names_in, renamings
 from explorer.cli.output import JsonFile, write_json
 from explorer.cli.running import Dtype, Exact, config_changes, exit_codes, fast_dtype, progress
 
@@ -20,6 +21,14 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for figures, detections and their origin.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", metavar="A,B", help="Score these classes only; else all that are shared.")
+    ] = None,
+    renamed: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OLD=NEW", help="Count class OLD as NEW, in the model and in the data alike."),
+    ] = None,
+    max_detections: MaxDetections = 100,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     exact: Exact = False,
     dtype: Dtype = "float32",
@@ -34,18 +43,17 @@ def evaluate(
     from explorer.data.coco import register_coco
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.engine.evaluation.evaluate import evaluate as run
-    from explorer.engine.evaluation.evaluate import metrics_as_dict, write_run
+    from explorer.engine.evaluation.evaluate import evaluate as evaluate_on
+    from explorer.engine.evaluation.evaluate import metrics_as_dict
     from explorer.engine.evaluation.tables import class_table, figure_tables
     from explorer.engine.loading import load_detector
     from explorer.report.analysis import analyse
     from explorer.report.document import run_document
     from explorer.report.page import write_run_page
-    from explorer.scoring.results_file import RESULTS_FILE
-    from explorer.scoring.runs import load_run
 
     with exit_codes():
-        dataset = register_coco(data)
+        new_names = renamings(renamed)
+        register_coco(data)  # says what is wrong with the data before weights are fetched
         with progress("fetching weights", "bytes") as advance:
             detector = load_detector(
                 model,
@@ -59,14 +67,22 @@ def evaluate(
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
         with progress("evaluating") as advance:
-            metrics = run(detector.runner, detector.cfg, dataset, out=out, limit=limit, progress=advance)
-        if out:
-            write_run(out, detector, data, metrics, overrides or (), model)
-            if (out / RESULTS_FILE).is_file():
-                with progress("resampling") as advance:
-                    analysis = analyse(load_run(out), progress=advance)
-                write_file(out / "report.json", run_document(analysis), indent=2)
-                write_run_page(analysis, out / "report.html")
+            run = evaluate_on(
+                detector,
+                data,
+                out=out,
+                limit=limit,
+                classes=names_in(classes),
+                renamed=new_names,
+                max_detections=max_detections,
+                progress=advance,
+            )
+        metrics = run.metrics
+        if out and len(run.truth):
+            with progress("resampling") as advance:
+                analysis = analyse(run, progress=advance)
+            write_file(out / "report.json", run_document(analysis), indent=2)
+            write_run_page(analysis, out / "report.html")
         if json_file:
             write_json(plain({"model": detector.name, "data": data} | metrics_as_dict(metrics)), json_file)
     if json_file != "-":
@@ -75,5 +91,7 @@ def evaluate(
         for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
             if table:
                 console.print(table)
+        for note in metrics.details["notes"]:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         if out:
             console.print(f"[dim]-> {out}[/]", highlight=False, soft_wrap=True)

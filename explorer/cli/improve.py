@@ -29,6 +29,7 @@ def improve(
     from explorer.errors.improve import improve as run
     from explorer.report.document import help_document
     from explorer.report.tables import help_grid
+    from explorer.scoring.classes import shared_classes
     from explorer.scoring.runs import read_truth
 
     with exit_codes():
@@ -41,6 +42,8 @@ def improve(
             )
         if detector.weights is None:
             typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
+        if note := shared_classes(detector.class_names, truth.class_names).note:
+            typer.echo(note, err=True)
         with progress("measuring") as advance:
             ways = run(detector, truth, progress=advance)
         if json_file:

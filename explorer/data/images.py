@@ -70,6 +70,21 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         image.close()
 
 
+def read_sized(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Reads an image of a data set, which must have the `(height, width)` that its annotations are for.
+
+    Raises:
+        ImageError: it cannot be read, or has another size.
+    """
+    image = read_image(path)
+    if tuple(size) != image.shape[:2]:
+        raise ImageError(
+            f"{path} has (height, width) {image.shape[:2]}, its annotations say {tuple(size)}. "
+            "`explorer data check` lists all such images."
+        )
+    return image
+
+
 def read_size(source: ImageSource) -> tuple[int, int]:
     """Reads `(height, width)` as `read_image` would return it, from the file's header alone.
 

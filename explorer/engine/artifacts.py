@@ -22,7 +22,7 @@ PACKAGES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
     "detectron2": ("detectron2", "sal-detectron2"),  # the second is the index's build of the first
-    "faster-coco-eval": ("faster-coco-eval",),
+    "pycocotools": ("pycocotools",),
     "numpy": ("numpy",),
     "pillow": ("pillow",),
 }

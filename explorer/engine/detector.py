@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Detector:
         stuff_class_names: names by semantic index; index 0 is detectron2's "things". Empty unless panoptic.
         weights: the file its weights come from; None for random weights.
         fast: runs the model in less time, which is what `detect` does then; None for the model itself.
+        source: what it was loaded by: a zoo name, a path; empty where it was built otherwise.
+        overrides: the `KEY VALUE` pairs that changed its config.
     """
 
     model: nn.Module
@@ -60,6 +62,8 @@ class Detector:
     stuff_class_names: tuple[str, ...] = ()
     weights: Path | None = None
     fast: FastModel | None = None
+    source: str = ""
+    overrides: tuple[str, ...] = ()
 
     @property
     def runner(self) -> nn.Module:
@@ -77,6 +81,10 @@ class Detector:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
+
+    def with_renamed(self, renamed: Mapping[str, str]) -> Detector:
+        """Returns the detector with other names for its classes, new name by old name."""
+        return replace(self, class_names=tuple(renamed.get(name, name) for name in self.class_names))
 
     def detect(self, image_bgr: npt.NDArray[np.uint8]) -> Prediction:
         """Finds objects in one image.
@@ -114,12 +122,20 @@ def make_detector(cfg: Config, name: str, *, weights: Path | None = None, device
     Raises:
         ValueError: if the device is unknown, the model finds no objects, or the weights do not fit.
     """
-    facts = config_facts(cfg)
     network = build(cfg, pick_device(device))
     if weights is not None:
         load_weights(network, weights)
-    names = thing_names(facts), stuff_names(facts)
-    return Detector(network.eval(), cfg, name, facts.model_input, *names, weights)
+    return detector_of(cfg, network.eval(), name, weights)
+
+
+def detector_of(cfg: Config, model: nn.Module, name: str, weights: Path | None = None) -> Detector:
+    """Makes a detector of a model that is built already, whatever its mode and weights.
+
+    Raises:
+        ValueError: the config gives another number of class names than classes.
+    """
+    facts = config_facts(cfg)
+    return Detector(model, cfg, name, facts.model_input, thing_names(facts), stuff_names(facts), weights)
 
 
 def build(cfg: Config, device: str) -> nn.Module:

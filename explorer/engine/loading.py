@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,8 @@ from explorer.zoo.transfer import Progress
 
 _SCORE_THRESHOLD = "test_score_thresh"
 """What detectron2 calls it wherever scores are thresholded: RetinaNet, FCOS, the box heads of R-CNNs."""
+_DETECTION_LIMITS = ("test_topk_per_image", "max_detections_per_image")
+"""What it calls the largest number of objects for an image: box heads, and dense detectors."""
 
 
 def load_detector(
@@ -60,6 +63,7 @@ def load_detector(
         return exported
     resolved = resolve(model, weights=weights, overrides=overrides, progress=progress)
     detector = make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
+    detector = replace(detector, source=str(model), overrides=tuple(overrides))
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
     if exact:
@@ -110,6 +114,26 @@ def load_or_random(
         why = "as asked for"
     cfg, name = configured(model, overrides)
     return make_detector(cfg, name, device=device), f"{name} has random weights: {why}."
+
+
+@contextmanager
+def detecting_up_to(model: nn.Module, most: int) -> Iterator[None]:
+    """Lets a built model report up to `most` objects an image, whatever its config said, while the block runs."""
+    parts = [(part, name) for part in model.modules() for name in _DETECTION_LIMITS if hasattr(part, name)]
+    before = [getattr(part, name) for part, name in parts]
+    for part, name in parts:
+        setattr(part, name, most)
+    try:
+        yield
+    finally:
+        for (part, name), value in zip(parts, before, strict=True):
+            setattr(part, name, value)
+
+
+def detection_limit(model: nn.Module) -> int | None:
+    """The most objects that a model reports for an image; None where it has no limit."""
+    limits = [getattr(part, name) for part in model.modules() for name in _DETECTION_LIMITS if hasattr(part, name)]
+    return min(limits, default=None)
 
 
 def report_from(model: nn.Module, lowest_score: float) -> None:

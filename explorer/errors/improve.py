@@ -10,6 +10,7 @@ import numpy as np
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap
 from explorer.errors.paired import Differences, differences
+from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import match
@@ -91,12 +92,14 @@ def improve(
         One per variant, the first one with itself.
 
     Raises:
-        ValueError: there are no images, or the data have other classes.
+        ValueError: there are no images, or the model and the data share no class.
         ImageError: an image cannot be read, or has another size than its annotations say.
     """
     from explorer.autopsy.examine import read_checked
 
     ways = tuple(variants) or default_variants(detector)
+    classes = shared_classes(detector.class_names, truth.class_names)
+    truth = truth.of_classes(classes.names)
     images = len(truth.image_ids)
     if not images:
         raise ValueError("there are no images to measure on")
@@ -114,7 +117,11 @@ def improve(
             progress(image + 1, images)
     resampled = [
         bootstrap(
-            match(run_from_detections(truth, own, way.name), bins=COCO_BINS, max_detections=MAX_DETECTIONS),
+            match(
+                run_from_detections(truth, own, way.name, classes=classes),
+                bins=COCO_BINS,
+                max_detections=MAX_DETECTIONS,
+            ),
             resamples,
             seed,
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from explorer.types import Metrics
 
 Rle = Mapping[str, Any]
 """A compressed COCO run-length mask: `{"size": [height, width], "counts": bytes}`."""
@@ -76,6 +79,37 @@ class Truth:
             masks=None if self.masks is None else tuple(self.masks[row] for row in kept),
         )
 
+    def of_classes(self, names: Sequence[str], renamed: Mapping[str, str] | None = None) -> Truth:
+        """Returns the data set with only these classes and their objects; all images stay.
+
+        Args:
+            names: the classes to keep, under their new names.
+            renamed: new name by old name; classes of one new name become one, under the first one's category id.
+
+        Raises:
+            ValueError: a class is not there.
+        """
+        given = [(renamed or {}).get(name, name) for name in self.class_names]
+        if unknown := [name for name in names if name not in given]:
+            raise ValueError(f"the data set has no class {unknown[0]!r}; it has {', '.join(given[:8])}")
+        kept = sorted(set(names), key=given.index)
+        if kept == list(self.class_names):
+            return self
+        row_of = np.array([kept.index(name) if name in kept else -1 for name in given], dtype=np.int64)
+        objects = np.flatnonzero(row_of[self.classes] >= 0)
+        return replace(
+            self,
+            category_ids=self.category_ids[[given.index(name) for name in kept]],
+            class_names=tuple(kept),
+            ids=self.ids[objects],
+            images=self.images[objects],
+            classes=row_of[self.classes[objects]],
+            boxes_xywh=self.boxes_xywh[objects],
+            areas_px=self.areas_px[objects],
+            crowds=self.crowds[objects],
+            masks=None if self.masks is None else tuple(self.masks[row] for row in objects),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -110,6 +144,9 @@ class Run:
         facts: `run.json` as `explorer evaluate` wrote it (model, weights, data, overrides, versions); empty for a
             plain results file.
         folder: where it was read from; None for a plain results file.
+        segments: figures of panoptic and semantic segmentation by task and name, in percent, where an evaluation took
+            them; classes as in `PQ-car`.
+        notes: one line each on what was not scored.
     """
 
     name: str
@@ -117,6 +154,20 @@ class Run:
     found: Found
     facts: Mapping[str, Any]
     folder: Path | None = None
+    segments: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def max_detections(self) -> int:
+        """COCO's limit on the detections of one class in one image that count for average precision."""
+        return int(self.facts.get("max_detections", 100))
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """COCO's figures of boxes and masks, and those of segmentation that an evaluation took."""
+        from explorer.scoring.metrics import metrics_of
+
+        return metrics_of(self)
 
 
 def in_order(

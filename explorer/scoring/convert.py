@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as mask_api
 
-from explorer.data.masks import encode_masks
+from explorer.scoring.classes import SharedClasses, listed
 from explorer.scoring.columns import Run, Truth, in_order
 from explorer.types import Detections
-
-if TYPE_CHECKING:
-    from detectron2.structures import Instances
 
 CocoResult = dict[str, Any]
 """One detection in COCO's results format: `image_id`, `category_id`, `bbox` (XYWH, pixels), `score` and, for masks,
 `segmentation` (RLE)."""
 
 
-def coco_results(instances: Instances, image_id: int, category_ids: Mapping[int, int]) -> list[CocoResult]:
-    """Returns one image's detections in COCO's results format.
-
-    Args:
-        instances: on the CPU, in the frame of the original image.
-        image_id: COCO's number of the image.
-        category_ids: COCO's category id by class index.
-
-    Raises:
-        ValueError: if a predicted class is unknown to the data set.
-    """
-    boxes = instances.pred_boxes.tensor.double().numpy()
-    boxes_xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    classes = instances.pred_classes.tolist()
-    if unknown := set(classes) - set(category_ids):
-        raise ValueError(
-            f"The model predicts class {min(unknown)}, but the data set has {len(category_ids)} classes. "
-            "Evaluate on data with the classes that the model was trained on."
-        )
+def coco_results(run: Run) -> list[CocoResult]:
+    """Returns a run's detections in COCO's results format, by image and best first, with the data set's ids."""
+    truth, found = run.truth, run.found
+    image_ids, category_ids = truth.image_ids.tolist(), truth.category_ids.tolist()
     results: list[CocoResult] = [
-        {"image_id": image_id, "category_id": category_ids[index], "bbox": box, "score": score}
-        for index, box, score in zip(classes, boxes_xywh.tolist(), instances.scores.tolist(), strict=True)
+        {"image_id": image_ids[image], "category_id": category_ids[row], "bbox": box, "score": score}
+        for image, row, box, score in zip(
+            found.images.tolist(), found.classes.tolist(), found.boxes_xywh.tolist(), found.scores.tolist(), strict=True
+        )
     ]
-    if instances.has("pred_masks"):
-        for result, rle in zip(results, encode_masks(instances.pred_masks.numpy()), strict=True):
-            result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    for result, mask in zip(results, found.masks or (), strict=bool(found.masks)):
+        result["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
     return results
 
 
@@ -76,15 +60,21 @@ def coco_annotations(detections: Detections, image_id: int, ids: dict[int, int])
 
 
 def run_from_detections(
-    truth: Truth, detections: Sequence[Detections], name: str, facts: Mapping[str, Any] | None = None
+    truth: Truth,
+    detections: Sequence[Detections],
+    name: str,
+    facts: Mapping[str, Any] | None = None,
+    classes: SharedClasses | None = None,
 ) -> Run:
     """Makes a run of what a detector at hand found, without files.
 
     Args:
         truth: what is there; see `Truth.of_images` for a part of a data set.
-        detections: one per image of `truth`, in its order. Classes are matched by name.
+        detections: one per image of `truth`, in its order.
         name: what to call the run.
         facts: where it comes from.
+        classes: which of the detector's classes are which of `truth`; detections of others are left out. Where None,
+            classes are matched by name and all must be there.
 
     Raises:
         ValueError: the detections are not on these images or classes, or have scores or boxes that are not finite.
@@ -95,29 +85,47 @@ def run_from_detections(
             "give one Detections per image, in the order of image_ids"
         )
     for image_id, size, found in zip(truth.image_ids.tolist(), truth.image_sizes.tolist(), detections, strict=True):
-        if fault := _judge_detections(found, tuple(size), truth.class_names):
+        if fault := _judge_detections(found, tuple(size)):
             raise ValueError(f"the detections on image {image_id} {fault}")
-    if len({found.masks is None for found in detections if len(found)}) > 1:
+    has_masks = {found.masks is not None for found in detections if len(found)}
+    if len(has_masks) > 1:
         raise ValueError("some images have detections with masks and others without; give all or none")
-    row_of = {class_name: row for row, class_name in enumerate(truth.class_names)}
+    detected = np.repeat(np.arange(len(detections)), [len(found) for found in detections])
     boxes = np.concatenate([found.boxes_xyxy.astype(np.float64) for found in detections] or [np.zeros((0, 4))])
-    classes = [row_of[found.class_names[index]] for found in detections for index in found.classes]
+    scores = np.concatenate([found.scores.astype(np.float64) for found in detections] or [np.zeros(0)])
+    rows = np.concatenate([_class_rows(found, truth, classes) for found in detections] or [np.zeros(0, np.int64)])
+    masks = [mask for found in detections for mask in found.masks or ()]
+    kept = np.flatnonzero(rows >= 0)
     columns = in_order(
-        np.repeat(np.arange(len(detections)), [len(found) for found in detections]),
-        np.array(classes, dtype=np.int64),
-        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1),
-        np.concatenate([found.scores.astype(np.float64) for found in detections] or [np.zeros(0)]),
-        tuple(mask for found in detections for mask in found.masks or ()) or None,
+        detected[kept],
+        rows[kept],
+        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)[kept],
+        scores[kept],
+        tuple(masks[row] for row in kept) if any(found.masks is not None for found in detections) else None,
     )
     return Run(name, truth, columns, dict(facts or {}))
 
 
-def _judge_detections(found: Detections, size: tuple[int, ...], class_names: Sequence[str]) -> str | None:
+def _class_rows(found: Detections, truth: Truth, classes: SharedClasses | None) -> npt.NDArray[np.int64]:
+    """The class row of each detection, `(N,)`; -1 for a class that is not scored."""
+    if classes is None:
+        row_of = {class_name: row for row, class_name in enumerate(truth.class_names)}
+        used = {found.class_names[index] for index in set(found.classes.tolist())}
+        if unknown := sorted(used - set(row_of)):
+            raise ValueError(
+                f"the detections have class {unknown[0]!r}, which the data set does not have; it has "
+                f"{listed(truth.class_names)}"
+            )
+        by_index = [row_of.get(name, -1) for name in found.class_names]
+    else:
+        by_index = list(classes.rows)
+    rows: npt.NDArray[np.int64] = np.array([*by_index, -1], dtype=np.int64)[found.classes]
+    return rows
+
+
+def _judge_detections(found: Detections, size: tuple[int, ...]) -> str | None:
     if found.image_size != size:
         return f"are in a frame of (height, width) {found.image_size}, the image's is {size}"
-    used = {found.class_names[index] for index in set(found.classes.tolist())}
-    if unknown := sorted(used - set(class_names)):
-        return f"have class {unknown[0]!r}, which the data set does not have; it has {', '.join(class_names[:8])}, …"
     if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes_xyxy).all()):
         return "have a score or a coordinate that is not finite"
     return None

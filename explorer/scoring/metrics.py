@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.accumulate import Accumulator
-from explorer.scoring.matching import Matches
+from explorer.scoring.columns import Run
+from explorer.scoring.matching import MAX_DETECTIONS, Matches, match
 from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Task
-from explorer.scoring.sizes import SizeBin
+from explorer.scoring.sizes import COCO_BINS, SizeBin
+from explorer.types import Metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,44 @@ class Figures:
 
 
 _SIZES = ("small", "medium", "large")
+COCO_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+"""COCO's twelve figures in COCO's order; s, m and l are small, medium and large."""
+
+
+def metrics_of(run: Run) -> Metrics:
+    """Computes COCO's figures of a run: boxes where there are objects, masks where both sides have them.
+
+    Figures of classes without objects are NaN; 0 where there are objects and none was found.
+    """
+    values: dict[str, dict[str, float]] = {}
+    per_class: dict[str, dict[str, float]] = {}
+    notes = list(run.notes)
+    for task in _tasks(run, notes):
+        figures = score(match(run, task, bins=COCO_BINS, max_detections=limits_up_to(run.max_detections)))
+        values[task] = dict(figures.coco())
+        per_class[task] = dict(zip(figures.class_names, figures.by_class[0, 0].tolist(), strict=True))
+    for kind, named in run.segments.items():
+        values[kind] = {name: value for name, value in named.items() if "-" not in name}
+        per_class[kind] = {name.partition("-")[2]: value for name, value in named.items() if "-" in name}
+    return Metrics(values, len(run.truth.image_ids), {"per_class": per_class, "notes": notes})
+
+
+def limits_up_to(most: int) -> tuple[int, ...]:
+    """COCO's limits on detections with another largest one: `(1, 10, 100)` for 100."""
+    return (*(limit for limit in MAX_DETECTIONS[:-1] if limit < most), most)
+
+
+def _tasks(run: Run, notes: list[str]) -> Iterator[Task]:
+    if not len(run.truth):
+        return
+    yield "bbox"
+    masks = run.truth.masks
+    if run.found.masks is None or masks is None:
+        return
+    if bare := sum(mask is None for mask in masks):
+        notes.append(f"Masks are not scored: {bare} of {len(masks)} objects have none.")
+    else:
+        yield "segm"
 
 
 def score(matches: Matches) -> Figures:

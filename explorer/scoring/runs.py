@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 FACTS_FILE = "run.json"
+METRICS_FILE = "metrics.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,8 @@ def find_run(path: str | Path, data: str | None = None, name: str | None = None)
     truth = _truth(path, data or facts.get("data"))
     if folder or (path.name == RESULTS_FILE and path.with_name(IMAGES_FILE).is_file()):
         truth = _evaluated(truth, file.parent, {"data": data} | facts)
+    if facts.get("classes"):
+        truth = truth.of_classes(facts["classes"], facts.get("renamed"))
     return Source(name or facts.get("model") or path.stem, truth, facts, folder, file)
 
 

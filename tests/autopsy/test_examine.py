@@ -260,6 +260,7 @@ def test_what_is_no_autopsy_is_refused(text: str | None, tmp_path: Path) -> None
 def test_mask_rcnn_is_examined_too(truth: Truth) -> None:
     classes = str(len(truth.class_names))
     keys = ["MODEL.ROI_HEADS.NUM_CLASSES", classes, "INPUT.MIN_SIZE_TEST", "96"]
+    keys += ["EXPLORER.CLASS_NAMES", repr(list(truth.class_names))]
     cfg = resolve("configs/mask_rcnn_V_19_FPNLite_3x.yaml", overrides=keys).cfg
     detector = make_detector(cfg, "mask", device="cpu")
     one = truth.of_images(truth.image_ids[:1].tolist())
@@ -267,8 +268,10 @@ def test_mask_rcnn_is_examined_too(truth: Truth) -> None:
 
 
 def test_other_classes_and_other_pictures_are_refused(demo: Detector, truth: Truth, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has 6 classes, the data 2"):
+    with pytest.raises(ValueError, match="share no class by name"):
         class_indices_of(demo, replace(truth, class_names=("a", "b")))
+    with pytest.raises(ValueError, match="Class 'tram' cannot be scored: the model has no such class"):
+        class_indices_of(demo, replace(truth, class_names=("car", "tram")))
     shuffled = replace(truth, class_names=tuple(reversed(truth.class_names)))
     np.testing.assert_array_equal(class_indices_of(demo, shuffled), np.arange(6)[::-1])
     with pytest.raises(ImageError, match="its annotations say"):

@@ -17,17 +17,15 @@ def evaluated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """The folders that something was run into; nothing is really run."""
     folders: list[Path] = []
 
-    def evaluate(model: Any, cfg: Any, dataset: str, *, out: Path, **_: Any) -> None:
+    def evaluate(detector: Any, data: str, *, out: Path, **_: Any) -> None:
         folders.append(out)
         out.mkdir(parents=True)
         (out / "coco_instances_results.json").write_text("[]")
+        (out / "run.json").write_text("{}")
 
     monkeypatch.setattr("explorer.zoo.downloads.cache_dir", lambda: tmp_path / "cache")
     monkeypatch.setattr("explorer.engine.loading.load_detector", lambda *_, **__: SimpleNamespace(model=None, cfg=None))
     monkeypatch.setattr("explorer.engine.evaluation.evaluate.evaluate", evaluate)
-    monkeypatch.setattr(
-        "explorer.engine.evaluation.evaluate.write_run", lambda out, *_, **__: (out / "run.json").write_text("{}")
-    )
     return folders
 
 

@@ -54,7 +54,10 @@ def test_json_goes_to_standard_output_alone(call: list[str]) -> None:
         (["INPUT.MAX_SIZE_TEST"], "pairs"),
         (["--device", "abacus"], "abacus"),
         (["--weights", "missing.pth"], "missing.pth"),
-        (["MODEL.ROI_HEADS.NUM_CLASSES", "3"], "model has 3 classes"),
+        (["MODEL.ROI_HEADS.NUM_CLASSES", "3", "EXPLORER.CLASS_NAMES", "()"], "share no class by name"),
+        (["--map", "car"], "no pair of classes"),
+        (["--classes", "tram"], "'tram'"),
+        (["--max-detections", "0"], "--max-detections"),
     ],
 )
 def test_wrong_calls_exit_with_2_and_say_why(call: list[str], change: list[str], words: str) -> None:

@@ -50,7 +50,7 @@ def oracle(truth: Truth, name: str, smallest_px: float, calls: list[str]) -> Var
 def test_what_is_gained_and_what_it_costs(truth: Truth) -> None:
     calls: list[str] = []
     steps: list[tuple[int, int]] = []
-    detector: Any = SimpleNamespace(name="none")
+    detector: Any = SimpleNamespace(name="none", class_names=truth.class_names)
     plain, better = improve(
         detector,
         truth,
@@ -71,7 +71,7 @@ def test_what_is_gained_and_what_it_costs(truth: Truth) -> None:
 
 
 def test_no_images_are_refused(truth: Truth) -> None:
-    detector: Any = SimpleNamespace(name="none")
+    detector: Any = SimpleNamespace(name="none", class_names=truth.class_names)
     with pytest.raises(ValueError, match="no images"):
         improve(detector, truth.of_images([]), [oracle(truth, "all", 0, [])])
 

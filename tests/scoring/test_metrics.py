@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as mask_api
 from pycocotools.cocoeval import COCOeval
 
-from explorer.engine.evaluation.coco import METRICS
 from explorer.scoring.matching import Matches, match
+from explorer.scoring.metrics import COCO_FIGURES as METRICS
 from explorer.scoring.metrics import Figures, score
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import Run, read_truth

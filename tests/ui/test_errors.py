@@ -105,4 +105,4 @@ def test_it_stops_when_asked(models: Models, data: str) -> None:
 
 def test_other_classes_than_the_models_are_refused(models: Models, shared: Path) -> None:
     with pytest.raises(ValueError, match="class"):
-        examine(models, NAMES[:1], annotated_images(f"{shared}/data/coco-tiny:val2017", 2))
+        examine(models, NAMES[:1], annotated_images(f"{shared}/data/bccd:val", 2))

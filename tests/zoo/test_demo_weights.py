@@ -75,7 +75,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 def test_they_have_their_cards_ap_on_scenes(entry: ZooEntry, scenes: Callable[..., str]) -> None:
     assert entry.card
     detector = load_detector(entry.name)
-    metrics = evaluate(detector.runner, detector.cfg, scenes(**entry.card["measured"]["scenes"]))
+    metrics = evaluate(detector, scenes(**entry.card["measured"]["scenes"])).metrics
     assert metrics.images == entry.card["measured"]["images"]
     measured, values = entry.card["measured"], metrics.values
     assert values["bbox"]["AP"] == pytest.approx(measured["box"]["AP"][0], abs=POINTS)
@@ -110,7 +110,7 @@ def test_the_blood_cell_detector_has_its_cards_ap(shared: Path) -> None:
     (entry,) = (entry for entry in DEMOS if entry.name == "demo/V-19-slim-dw-bccd")
     assert entry.card
     detector = load_detector(entry.name)
-    metrics = evaluate(detector.runner, detector.cfg, register_coco(f"{shared}/data/bccd:test"))
+    metrics = evaluate(detector, f"{shared}/data/bccd:test").metrics
     assert metrics.images == entry.card["measured"]["images"]
     assert metrics.values["bbox"]["AP"] == pytest.approx(entry.card["measured"]["box"]["AP"][0], abs=POINTS)
     assert metrics.values["bbox"]["AP"] > 59

@@ -1,61 +1,148 @@
-"""Evaluation of a detector on a registered data set: average precision, panoptic quality, mean IoU."""
+"""A detector run over a data set: from an image folder to a run with its figures, the one way to a number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_test_loader
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from detectron2.utils import comm
-from torch import nn
-from torch.utils.data import DataLoader
 
-from explorer.data.images import ImageError, read_image
+from explorer.data.coco import register_coco
+from explorer.data.images import ImageError
 from explorer.engine.artifacts import provenance, write_json
-from explorer.engine.config_facts import Config, ModelInput, config_facts
+from explorer.engine.config_facts import config_facts
 from explorer.engine.detector import Detector
-from explorer.engine.evaluation.coco import CocoEvaluator
+from explorer.engine.evaluation.classes import Scored, scored_classes
+from explorer.engine.evaluation.instances import CollectDetections
 from explorer.engine.evaluation.panoptic import PanopticEvaluator
+from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
-from explorer.types import Metrics
+from explorer.engine.loading import detecting_up_to, detection_limit, load_detector
+from explorer.scoring.columns import Run, Truth
+from explorer.scoring.convert import coco_results, run_from_detections
+from explorer.scoring.matching import MAX_DETECTIONS
+from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
+from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
+from explorer.types import Detections, Metrics
 from explorer.zoo.downloads import sha256_of
 
+COCO_LIMIT = MAX_DETECTIONS[-1]
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
-Sample = dict[str, Any]
-"""One image in detectron2's data-set or model-input format."""
 
 
-class ReadForTest:
-    """Turns a data-set record into a model's input, reading images as prediction does.
+def evaluate(
+    detector: Detector | str | Path,
+    data: str | Path,
+    *,
+    out: Path | str | None = None,
+    limit: int | None = None,
+    classes: Sequence[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    max_detections: int = COCO_LIMIT,
+    progress: Progress | None = None,
+) -> Run:
+    """Runs a detector over a data set; `Run.metrics` are its figures.
 
-    Picklable, so that data-loader processes can have it. The record's other entries stay, annotations
-    excepted.
+    Classes are matched by name. Those that the model and the data set share are scored, and `Run.notes` say which are
+    not. The detector runs the way that its `detect` does.
+
+    Args:
+        detector: a detector, or what `load_detector` takes.
+        data: `PATH[:SPLIT]` of a COCO-format data set, or a registered name; see `explorer.data.coco.register_coco`.
+        out: folder for the run: detections, image ids, figures, and where they come from.
+        limit: evaluate only on this many images, the first ones.
+        classes: score only these classes.
+        renamed: new name by old name, for the model's and the data set's classes alike: `{"minibus": "car"}`.
+        max_detections: COCO's limit on the detections of one class in one image, which counts for average precision.
+            Above 100, the model reports that many objects per image too.
+        progress: called after each image.
+
+    Returns:
+        The run, of the images that were evaluated and the classes that were scored.
+
+    Raises:
+        ImageError: an image or a label image cannot be read.
+        ValueError: there is no such model or data, they share no class, or there is nothing to score.
     """
+    given = detector if isinstance(detector, Detector) else load_detector(detector)
+    if max_detections < 1:
+        raise ValueError(f"The limit on detections is {max_detections}; it must be 1 or more.")
+    more = detecting_up_to(given.model, max_detections) if max_detections > COCO_LIMIT else nullcontext()
+    with more:
+        run = run_over(
+            given,
+            register_coco(str(data)),
+            limit=limit,
+            classes=classes,
+            renamed=renamed,
+            facts=_facts(given, str(data)) | {"max_detections": max_detections},
+            progress=progress,
+        )
+    if out:
+        write_detections(run, Path(out))
+        write_json(Path(out) / METRICS_FILE, metrics_as_dict(run.metrics), indent=2)
+        write_json(Path(out) / FACTS_FILE, run.facts, indent=2)  # last: a folder that has it is complete
+        run = replace(run, folder=Path(out))
+    return run
 
-    def __init__(self, model_input: ModelInput) -> None:
-        self._model_input = model_input
 
-    def __call__(self, record: Sample) -> Sample:
-        """Returns detectron2's model input.
+def run_over(
+    detector: Detector,
+    dataset: str,
+    *,
+    limit: int | None = None,
+    classes: Sequence[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Runs a detector over a registered data set; the model's mode is left as it was.
 
-        Raises:
-            ImageError: if the image cannot be read or has another size than its annotations say.
-        """
-        image = read_image(record["file_name"])
-        declared = (record.get("height", image.shape[0]), record.get("width", image.shape[1]))
-        if declared != image.shape[:2]:
-            raise ImageError(
-                f"{record['file_name']} has (height, width) {image.shape[:2]}, its annotations say {declared}. "
-                "`explorer data check` lists all such images."
-            )
-        kept = {key: value for key, value in record.items() if key != "annotations"}
-        return kept | self._model_input(image)
+    Several processes (`torch.distributed`) share the images. The main one returns what one process would have, the
+    others a run without detections.
+
+    Raises:
+        ImageError: an image or a label image cannot be read; in every process, whichever met it.
+        ValueError: the data set does not fit the detector, or has no images or nothing to score.
+    """
+    metadata, config = MetadataCatalog.get(dataset), config_facts(detector.cfg)
+    scored = scored_classes(detector, metadata, classes, renamed)
+    truth = _truth(dataset, limit).of_classes(scored.things.names, scored.things.renamed)
+    instances = CollectDetections(detector.class_names)
+    segments = _segment_evaluators(dataset, metadata, scored)
+    if not len(truth) and not segments:
+        raise ValueError(f"Data set {dataset!r} has no annotations that {detector.name} could be scored on.")
+    figures = _run_model(detector, image_loader(truth, config), [instances, *segments], progress)
+    known = {
+        **(facts or {}),
+        "images": len(truth.image_ids),
+        "classes": scored.things.names,
+        "renamed": dict(renamed or {}),
+    }
+    if not comm.is_main_process():
+        return run_from_detections(truth.of_images(()), [], detector.name, known)
+    run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
+    return replace(run, segments=figures, notes=(*scored.notes, *_cut_by_model(detector, instances.detections)))
 
 
-class Evaluators(DatasetEvaluators):
+def _cut_by_model(detector: Detector, detections: Sequence[Detections]) -> Iterator[str]:
+    """Says on how many images the model reported as many objects as it can, so that some may be missing."""
+    most = detection_limit(detector.model)
+    full = sum(len(found) >= most for found in detections) if most else 0
+    if full:
+        yield (
+            f"On {full} of {len(detections)} images {detector.name} reports {most} objects, which is its limit for an "
+            "image: others may have been cut. --max-detections or TEST.DETECTIONS_PER_IMAGE raise it."
+        )
+
+
+class _Evaluators(DatasetEvaluators):
     """Several evaluators that score only where every process could read its images: figures on fewer are no figures."""
 
     def evaluate(self) -> dict[str, Any]:
@@ -63,101 +150,9 @@ class Evaluators(DatasetEvaluators):
         return super().evaluate()  # type: ignore[no-any-return]
 
 
-class _StoppedError(ImageError):
-    """What all processes raise together."""
-
-
-def stop_together(error: ImageError | None) -> None:
-    """Tells the other processes what this one met; where any met something, all raise, so that none waits for ever.
-
-    Raises:
-        ImageError: the first process's own words.
-    """
-    # a loader process puts its traceback before the message
-    words = str(error).rpartition("ImageError: ")[2].strip() if error else None
-    for met in comm.all_gather(words):
-        if met is not None:
-            raise _StoppedError(f"the evaluation stops at an image that cannot be used: {met}") from error
-
-
-def build_evaluator(cfg: Config, dataset: str, out: Path | None = None) -> DatasetEvaluators:
-    """Builds what scores the model of `cfg` on a registered data set.
-
-    Boxes and masks are scored where the data set has instances, panoptic segments and semantic classes
-    where the model and the data set have them.
-
-    Args:
-        cfg: the model's config.
-        dataset: a registered data set.
-        out: folder for the detections, `coco_instances_results.json`, and `image_ids.json`.
-
-    Raises:
-        ValueError: if the data set has other classes, or nothing that the model could be scored on.
-    """
-    metadata, facts = MetadataCatalog.get(dataset), config_facts(cfg)
-    if len(metadata.thing_classes) != facts.classes:
-        raise ValueError(
-            f"The model has {facts.classes} classes, data set {dataset!r} has {len(metadata.thing_classes)} "
-            f"({', '.join(metadata.thing_classes[:5])}, …). Evaluate on data with the classes that it was trained on."
-        )
-    evaluators: list[DatasetEvaluator] = []
-    if metadata.get("json_file"):
-        evaluators.append(CocoEvaluator(dataset, out))
-    if facts.stuff_classes:
-        if metadata.get("panoptic_json"):
-            evaluators.append(PanopticEvaluator(dataset))
-        if metadata.get("sem_seg_root"):
-            evaluators.append(SemanticEvaluator(dataset))
-    if not evaluators:
-        raise ValueError(f"Data set {dataset!r} has no annotations that this model could be scored on.")
-    return Evaluators(evaluators)
-
-
-def evaluation_loader(cfg: Config, dataset: str, limit: int | None = None) -> DataLoader[Any]:
-    """Reads a registered data set image by image; several processes share the images.
-
-    Args:
-        cfg: the model's config.
-        dataset: a registered data set.
-        limit: read only this many images, the first ones.
-    """
-    facts = config_facts(cfg)
-    records = DatasetCatalog.get(dataset)[:limit]
-    if not records:
-        raise ValueError(f"Data set {dataset!r} has no images to evaluate on.")
-    loader: DataLoader[Any] = build_detection_test_loader(
-        records, mapper=ReadForTest(facts.model_input), num_workers=min(facts.workers, len(records))
-    )
-    return loader
-
-
-def evaluate(
-    model: nn.Module,
-    cfg: Config,
-    dataset: str,
-    *,
-    out: Path | str | None = None,
-    limit: int | None = None,
-    progress: Progress | None = None,
-) -> Metrics:
-    """Runs a model over a data set and scores it.
-
-    Several processes (`torch.distributed`) share the images; the main one returns what one process would
-    have, the others figures without values.
-
-    Args:
-        model: a detectron2 model; its mode is left as it was.
-        cfg: the config it was built from.
-        dataset: a registered data set; see `explorer.data.coco.register_coco`.
-        out: folder for the detections, `coco_instances_results.json`, and `image_ids.json`.
-        limit: evaluate only on this many images, the first ones.
-        progress: called after each image of this process.
-
-    Raises:
-        ImageError: an image or a label image cannot be read; in every process, whichever met it.
-        ValueError: the data set does not fit the model, or has no images.
-    """
-    loader = evaluation_loader(cfg, dataset, limit)
+def _run_model(
+    detector: Detector, loader: Any, evaluators: list[DatasetEvaluator], progress: Progress | None
+) -> Mapping[str, Mapping[str, float]]:
     done = 0
 
     def count() -> None:
@@ -166,28 +161,42 @@ def evaluate(
         if progress:
             progress(done, len(loader))
 
-    evaluator = build_evaluator(cfg, dataset, Path(out) if out else None)
-    training = model.training
+    training = detector.model.training
     try:
-        results = inference_on_dataset(model, loader, evaluator, callbacks={"after_inference": count})
-    except _StoppedError:
+        figures: Mapping[str, Mapping[str, float]] = inference_on_dataset(
+            detector.runner, loader, _Evaluators(evaluators), callbacks={"after_inference": count}
+        )
+    except StoppedError:
         raise
     except ImageError as error:
         stop_together(error)
         raise
     finally:
-        model.train(training)  # detectron2 sets it back only where all goes well
-    return as_metrics(results, images=len(loader.dataset))  # type: ignore[arg-type]
+        detector.model.train(training)  # detectron2 sets it back only where all goes well
+    return figures or {}
 
 
-def as_metrics(results: Mapping[str, Mapping[str, float]], images: int) -> Metrics:
-    """Sorts detectron2's results into `Metrics`: `values` by task, and `AP-<class>` into `details["per_class"]`."""
-    values: dict[str, dict[str, float]] = {}
-    per_class: dict[str, dict[str, float]] = {}
-    for task, figures in results.items():
-        values[task] = {name: figure for name, figure in figures.items() if "-" not in name}
-        per_class[task] = {name.partition("-")[2]: figure for name, figure in figures.items() if "-" in name}
-    return Metrics(values, images, {"per_class": per_class})
+def _truth(dataset: str, limit: int | None) -> Truth:
+    """The annotated objects of a registered data set; none where it has only panoptic labels."""
+    metadata = MetadataCatalog.get(dataset)
+    if metadata.get("json_file"):
+        truth = read_truth(dataset)
+    else:
+        records = DatasetCatalog.get(dataset)
+        images = [{"id": record["image_id"], **record} for record in records]
+        ids = {index: id_ for id_, index in metadata.thing_dataset_id_to_contiguous_id.items()}
+        categories = [{"id": ids[index], "name": name} for index, name in enumerate(metadata.thing_classes)]
+        truth = truth_from_coco({"images": images, "categories": categories, "annotations": []})
+    return truth if limit is None else truth.of_images(truth.image_ids[:limit].tolist())
+
+
+def _segment_evaluators(dataset: str, metadata: Any, scored: Scored) -> list[DatasetEvaluator]:
+    evaluators: list[DatasetEvaluator] = []
+    if scored.stuff and metadata.get("panoptic_json"):
+        evaluators.append(PanopticEvaluator(dataset, scored.things, scored.stuff))
+    if scored.stuff and metadata.get("sem_seg_root"):
+        evaluators.append(SemanticEvaluator(dataset, scored.stuff))
+    return evaluators
 
 
 def metrics_as_dict(metrics: Metrics) -> dict[str, Any]:
@@ -195,38 +204,22 @@ def metrics_as_dict(metrics: Metrics) -> dict[str, Any]:
     return {"values": metrics.values, "images": metrics.images, **metrics.details}
 
 
-def write_run(
-    out: Path,
-    detector: Detector,
-    data: str,
-    metrics: Metrics,
-    overrides: Sequence[str] = (),
-    model: str | None = None,
-) -> None:
-    """Writes an evaluation's `metrics.json` and, saying where the figures come from, `run.json`.
+def write_detections(run: Run, out: Path) -> None:
+    """Writes a run's detections in COCO's results format, and the ids of the images that were evaluated."""
+    write_json(out / RESULTS_FILE, coco_results(run))
+    write_json(out / IMAGES_FILE, run.truth.image_ids.tolist())
 
-    Args:
-        out: the run's folder.
-        detector: what was evaluated.
-        data: the data as the user named it.
-        metrics: the figures.
-        overrides: the `KEY VALUE` pairs that changed its config.
-        model: the zoo name or config file that it was built from; the detector's name where None.
-    """
-    write_json(out / "metrics.json", metrics_as_dict(metrics), indent=2)
+
+def _facts(detector: Detector, data: str) -> dict[str, Any]:
+    """Says where a run comes from, as it stands in `run.json`."""
     weights = detector.weights
-    write_json(
-        out / "run.json",
-        {
-            "model": detector.name,
-            "config": model or detector.name,
-            "weights": weights and {"path": weights, "sha256": sha256_of(weights)},
-            "data": data,
-            "images": metrics.images,
-            "run_on": detector.device.type,
-            "inference": detector.inference,
-            "overrides": list(overrides),
-            **provenance(),
-        },
-        indent=2,
-    )
+    return {
+        "model": detector.name,
+        "config": detector.source or detector.name,
+        "weights": weights and {"path": str(weights), "sha256": sha256_of(weights)},
+        "data": data,
+        "run_on": detector.device.type,
+        "inference": detector.inference,
+        "overrides": list(detector.overrides),
+        **provenance(),
+    }

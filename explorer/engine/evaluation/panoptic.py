@@ -27,6 +27,7 @@ from detectron2.utils import comm
 
 from explorer.data.images import ImageError
 from explorer.data.panoptic import read_labels
+from explorer.scoring.classes import SharedClasses, shared_classes
 
 VOID = 0
 """The segment id of pixels without a label."""
@@ -148,21 +149,32 @@ class PanopticEvaluator(DatasetEvaluator):
     Args:
         dataset: a registered data set whose metadata has `panoptic_json`, `panoptic_root` and the tables
             `thing_dataset_id_to_contiguous_id` and `stuff_dataset_id_to_contiguous_id`.
+        things: which of the model's object classes are which of the data set's; the same ones where None.
+        stuff: the same for semantic classes. Pixels of classes that are not scored count as unlabelled.
 
     Raises:
         ValueError: if the data set has no panoptic annotations.
     """
 
-    def __init__(self, dataset: str) -> None:
+    def __init__(self, dataset: str, things: SharedClasses | None = None, stuff: SharedClasses | None = None) -> None:
         metadata = MetadataCatalog.get(dataset)
         if not metadata.get("panoptic_json"):
             raise ValueError(f"Data set {dataset!r} has no panoptic annotations (panoptic_<split>.json).")
         annotations = json.loads(Path(metadata.panoptic_json).read_text(encoding="utf-8"))
         self._root = Path(metadata.panoptic_root)
-        self._truth = {int(item["image_id"]): item for item in annotations["annotations"]}
-        self._categories = annotations["categories"]
-        self._thing_ids = {index: id_ for id_, index in metadata.thing_dataset_id_to_contiguous_id.items()}
-        self._stuff_ids = {index: id_ for id_, index in metadata.stuff_dataset_id_to_contiguous_id.items()}
+        self._truth = {item["image_id"]: item for item in annotations["annotations"]}
+        things = things or shared_classes(metadata.thing_classes, metadata.thing_classes)
+        stuff = stuff or shared_classes(metadata.stuff_classes, metadata.stuff_classes)
+        self._scored = _scored_ids(annotations["categories"], things, stuff)
+        kept = dict.fromkeys(self._scored.values())
+        by_id = {category["id"]: category for category in annotations["categories"]}
+        new_names = {**things.renamed, **stuff.renamed}
+        self._categories = [
+            {**by_id[id_], "name": new_names.get(by_id[id_]["name"], by_id[id_]["name"])} for id_ in kept
+        ]
+        ids = {(category["name"], bool(category["isthing"])): category["id"] for category in self._categories}
+        self._thing_ids = [ids[things.names[row], True] if row >= 0 else None for row in things.rows]
+        self._stuff_ids = [ids.get((stuff.names[row], False)) if row >= 0 else None for row in stuff.rows]
         self.reset()
 
     def reset(self) -> None:
@@ -171,13 +183,22 @@ class PanopticEvaluator(DatasetEvaluator):
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Scores the `panoptic_seg` of a batch of images, each in the frame of its original image."""
         for image, output in zip(inputs, outputs, strict=True):
-            truth = self._truth[int(image["image_id"])]
+            truth = self._truth[image["image_id"]]
             segment_ids, segments = output["panoptic_seg"]
-            predicted = [{"id": s["id"], "category_id": self._category_id(s)} for s in segments]
+            predicted = [
+                {"id": s["id"], "category_id": id_} for s in segments if (id_ := self._category_id(s)) is not None
+            ]
             true_ids = read_labels(self._root / truth["file_name"])
             if true_ids.shape != segment_ids.shape:
                 raise ImageError(f"{truth['file_name']}: its size {true_ids.shape} is not its image's")
-            self._tally.add(match_segments(true_ids, truth["segments_info"], segment_ids.cpu().numpy(), predicted))
+            there = [
+                {**s, "category_id": self._scored[s["category_id"]]}
+                for s in truth["segments_info"]
+                if s["category_id"] in self._scored
+            ]
+            if len(there) < len(truth["segments_info"]):
+                true_ids = np.where(np.isin(true_ids, [s["id"] for s in there]), true_ids, VOID)
+            self._tally.add(match_segments(true_ids, there, segment_ids.cpu().numpy(), predicted))
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]]:
         """Returns `{"panoptic_seg": {"PQ": …, …}}` in percent, nothing except in the main process."""
@@ -190,9 +211,21 @@ class PanopticEvaluator(DatasetEvaluator):
             total.add(tally)
         return OrderedDict(panoptic_seg=panoptic_metrics(total, self._categories))
 
-    def _category_id(self, segment: SegmentInfo) -> int:
-        ids = self._thing_ids if segment["isthing"] else self._stuff_ids
-        return int(ids[segment["category_id"]])
+    def _category_id(self, segment: SegmentInfo) -> Any:
+        """The data set's category of a predicted segment; None where it is not scored."""
+        return (self._thing_ids if segment["isthing"] else self._stuff_ids)[segment["category_id"]]
+
+
+def _scored_ids(categories: Sequence[Mapping[str, Any]], things: SharedClasses, stuff: SharedClasses) -> dict[Any, Any]:
+    """Returns, by category id, the id under which a category is scored; those of one new name share the first's."""
+    first: dict[tuple[bool, int], Any] = {}
+    scored: dict[Any, Any] = {}
+    for category in categories:
+        isthing = bool(category["isthing"])
+        row = (things if isthing else stuff).row_of(category["name"])
+        if row >= 0:
+            scored[category["id"]] = first.setdefault((isthing, row), category["id"])
+    return scored
 
 
 def _overlaps(

@@ -15,6 +15,11 @@ from detectron2.utils import comm
 from PIL import Image
 
 from explorer.data.images import ImageError
+from explorer.scoring.classes import SharedClasses, shared_classes
+
+_LABELS = 2**16
+"""More than a label image of 8 or 16 bits can hold."""
+_UNSCORED = -1
 
 
 class SemanticEvaluator(DatasetEvaluator):
@@ -26,25 +31,33 @@ class SemanticEvaluator(DatasetEvaluator):
     Args:
         dataset: a registered data set whose records have `sem_seg_file_name` and whose metadata has `stuff_classes`
             and `ignore_label`.
+        classes: which of the model's semantic classes are which of the data set's; the same ones where None. Pixels of
+            the data set's other classes do not count.
     """
 
-    def __init__(self, dataset: str) -> None:
+    def __init__(self, dataset: str, classes: SharedClasses | None = None) -> None:
         metadata = MetadataCatalog.get(dataset)
+        classes = classes or shared_classes(metadata.stuff_classes, metadata.stuff_classes)
         self._truth = {record["image_id"]: record["sem_seg_file_name"] for record in DatasetCatalog.get(dataset)}
-        self._names = tuple(metadata.stuff_classes)
-        self._ignore = int(metadata.ignore_label)
+        self._names = classes.names
+        number = len(classes.names)
+        self._true = np.full(_LABELS, _UNSCORED)  # by label in the image
+        for label, name in enumerate(metadata.stuff_classes):
+            self._true[label] = classes.row_of(name)
+        self._true[int(metadata.ignore_label)] = _UNSCORED
+        self._predicted = np.array([row if row >= 0 else number for row in classes.rows])  # the last one is "another"
         self.reset()
 
     def reset(self) -> None:
-        self._pixels = np.zeros((len(self._names), len(self._names)), dtype=np.int64)  # by true, predicted class
+        self._pixels = np.zeros((len(self._names), len(self._names) + 1), dtype=np.int64)  # by true, predicted class
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Counts the pixels of a batch of images, whose `sem_seg` is `(classes, height, width)`."""
         for image, output in zip(inputs, outputs, strict=True):
-            predicted = output["sem_seg"].argmax(dim=0).cpu().numpy()
-            truth = self._read(self._truth[image["image_id"]], predicted.shape)
-            labelled = truth != self._ignore
-            codes = truth[labelled] * len(self._names) + predicted[labelled]
+            predicted = self._predicted[output["sem_seg"].argmax(dim=0).cpu().numpy()]
+            truth = self._true[self._read(self._truth[image["image_id"]], predicted.shape)]
+            labelled = truth != _UNSCORED
+            codes = truth[labelled] * self._pixels.shape[1] + predicted[labelled]
             self._pixels += np.bincount(codes, minlength=self._pixels.size).reshape(self._pixels.shape)
 
     def _read(self, path: str | Path, size: tuple[int, ...]) -> npt.NDArray[np.int64]:
@@ -67,13 +80,13 @@ class SemanticEvaluator(DatasetEvaluator):
 
 
 def semantic_metrics(pixels: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
-    """Returns figures in percent from pixel counts by (true class, predicted class).
+    """Returns figures in percent from pixel counts by (true class, predicted class); a last column may be "another".
 
     `mIoU` is the mean IoU over the classes that are true or predicted somewhere, `fwIoU` weights it by true
     pixels, `pACC` is the share of right pixels and `mACC` its mean over the true classes. `IoU-<class>` is
     NaN where the class is neither true nor predicted.
     """
-    right, true, predicted = pixels.diagonal(), pixels.sum(axis=1), pixels.sum(axis=0)
+    right, true, predicted = pixels.diagonal(), pixels.sum(axis=1), pixels.sum(axis=0)[: len(names)]
     union = true + predicted - right
     with np.errstate(invalid="ignore"):
         iou, accuracy = right / union, right / true

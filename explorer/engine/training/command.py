@@ -34,6 +34,7 @@ from explorer.engine.training.hooks import OnStep, Results
 from explorer.engine.training.recipe import as_names, evaluate_all, lazy_recipe, yaml_recipe
 from explorer.engine.training.trainer import Trainer
 from explorer.engine.training.weights import evaluate_with, start_from, started_with
+from explorer.scoring.classes import shared_classes
 from explorer.zoo.resolve import find_weights, named_weights
 
 logger = logging.getLogger(__name__)
@@ -157,16 +158,19 @@ def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
 def _fit(cfg: CfgNode, overrides: Sequence[str], *, train: bool) -> None:
     """Gives the model the classes of its data, unless the user said how many it has to have."""
     key = "DATASETS.TRAIN" if train else "DATASETS.TEST"
-    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST) if train else cfg.DATASETS.TEST
-    if not (cfg.DATASETS.TRAIN if train else names):
+    names = cfg.DATASETS.TRAIN if train else cfg.DATASETS.TEST
+    if not names:
         raise ValueError(f"{key} is empty; name a data set, as in {key} '(\"PATH:SPLIT\",)'")
     first = names[0]
-    if not any(key.endswith("NUM_CLASSES") for key in overrides[::2]):
-        fit_classes(cfg, first)
-    check_fit(cfg, names, train=train)
-    cfg.EXPLORER.CLASS_NAMES = list(class_names(first))
-    if cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
-        cfg.EXPLORER.STUFF_CLASS_NAMES = list(MetadataCatalog.get(first).stuff_classes)
+    if train or not cfg.EXPLORER.CLASS_NAMES:
+        if not any(key.endswith("NUM_CLASSES") for key in overrides[::2]):
+            fit_classes(cfg, first)
+        check_fit(cfg, names if train else [first], train=train)
+        cfg.EXPLORER.CLASS_NAMES = list(class_names(first))
+        if cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
+            cfg.EXPLORER.STUFF_CLASS_NAMES = list(MetadataCatalog.get(first).stuff_classes)
+    for name in cfg.DATASETS.TEST:  # scored by name, whatever else it has
+        shared_classes(cfg.EXPLORER.CLASS_NAMES, class_names(name))
 
 
 def _setup_lazy(path: Path, args: Namespace) -> DictConfig:

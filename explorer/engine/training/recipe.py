@@ -20,9 +20,11 @@ from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from explorer.data.coco import class_names
 from explorer.data.mapper import CocoMapper
 from explorer.engine.config_facts import Config
-from explorer.engine.evaluation.evaluate import evaluate
+from explorer.engine.detector import detector_of
+from explorer.engine.evaluation.evaluate import run_over, write_detections
 from explorer.engine.evaluation.tables import as_text, figure_tables
 from explorer.engine.loading import load_detector
 from explorer.engine.training.hooks import Results
@@ -96,7 +98,10 @@ def yaml_recipe(cfg: CfgNode) -> Recipe:
         schedule=build_lr_scheduler(cfg, optimizer),
         stream=stream,
         held_out=_held_out(
-            cfg.DATASETS.TEST, CocoMapper(cfg, is_train=True, augmentations=[resize]), cfg.TEST.LOSS_IMAGES
+            cfg.DATASETS.TEST,
+            cfg.DATASETS.TRAIN[0],
+            CocoMapper(cfg, is_train=True, augmentations=[resize]),
+            cfg.TEST.LOSS_IMAGES,
         ),
         evaluate=lambda trained: evaluate_all(cfg, trained),
         weights=Path(cfg.MODEL.WEIGHTS) if cfg.MODEL.WEIGHTS else None,
@@ -128,7 +133,12 @@ def lazy_recipe(cfg: DictConfig) -> Recipe:
             group_by_aspect=data.get("aspect_ratio_grouping", True),
             workers=data.num_workers,
         ),
-        held_out=_held_out(test.dataset.names, instantiate(still), cfg.train.get("loss_images", LOSS_IMAGES)),
+        held_out=_held_out(
+            test.dataset.names,
+            as_names(data.dataset.names)[0],
+            instantiate(still),
+            cfg.train.get("loss_images", LOSS_IMAGES),
+        ),
         evaluate=lambda trained: evaluate_all(cfg, trained),
         weights=Path(cfg.train.init_checkpoint) if cfg.train.init_checkpoint else None,
         output_dir=Path(cfg.train.output_dir),
@@ -145,12 +155,18 @@ def evaluate_all(cfg: Config, model: nn.Module) -> Results:
     lazy = isinstance(cfg, DictConfig)
     names = as_names(cfg.dataloader.test.dataset.names) if lazy else cfg.DATASETS.TEST
     out = Path(cfg.train.output_dir if lazy else cfg.OUTPUT_DIR) / "inference"
+    detector = detector_of(cfg, model, out.parent.name)
     results: dict[str, Results] = {}
     for number, name in enumerate(names):
-        metrics = evaluate(model, cfg, name, out=out / str(number) if number else out)
-        results[name] = metrics.values
+        run = run_over(detector, name)
+        results[name] = {}
         if comm.is_main_process():
+            write_detections(run, out / str(number) if number else out)
+            metrics = run.metrics
+            results[name] = metrics.values
             print_csv_format(metrics.values)
+            for note in metrics.details["notes"]:
+                logger.warning("%s: %s", name, note)
             for table in figure_tables(metrics):
                 logger.info("%s, %d images, in percent:\n%s", name, metrics.images, as_text(table))
     return next(iter(results.values())) if len(results) == 1 else results
@@ -206,8 +222,12 @@ def _optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _held_out(names: str | Sequence[str], mapper: Mapper, limit: int) -> HeldOut:
-    """Returns a function that reads this process's share of the first annotated test images."""
+def _held_out(names: str | Sequence[str], trained_on: str, mapper: Mapper, limit: int) -> HeldOut:
+    """Returns a function that reads this process's share of the first annotated test images.
+
+    Only test sets with the classes of the training set, in its order, have a loss; figures go by name.
+    """
+    names = [name for name in as_names(names) if class_names(name) == class_names(trained_on)]
     if not names or not limit:
         return lambda: iter(())
     images = [image for image in get_detection_dataset_dicts(names, filter_empty=False) if image.get("annotations")]

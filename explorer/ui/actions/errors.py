@@ -127,11 +127,14 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
     from explorer.errors.compare import compare
     from explorer.report.analysis import analyse, analyses_of
     from explorer.report.misses import telling_misses
+    from explorer.scoring.classes import shared_classes
     from explorer.scoring.matching import match
 
     runs: list[Run] = []
     autopsies: list[Autopsy | None] = []
     wanted = chosen(names)
+    for name in wanted:  # objects of a class that a model does not have are not held against any
+        truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
         run, found = _run(models.get(name, count), name, truth, count)
@@ -152,10 +155,11 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
 def _run(detector: Detector, name: str, truth: Truth, count: Counter) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
     from explorer.autopsy.anatomy import check_stages
-    from explorer.autopsy.examine import autopsy, class_indices_of, read_checked
+    from explorer.autopsy.examine import autopsy, read_checked
+    from explorer.scoring.classes import shared_classes
     from explorer.scoring.convert import run_from_detections
 
-    class_indices_of(detector, truth)  # says at once if the classes differ
+    classes = shared_classes(detector.class_names, truth.class_names)
     detections: list[Detections] = []
     try:
         check_stages(detector)
@@ -163,9 +167,9 @@ def _run(detector: Detector, name: str, truth: Truth, count: Counter) -> tuple[R
         for image in range(len(truth.image_ids)):
             detections.append(detector.detect(read_checked(truth, image)).detections)
             count(image + 1, len(truth.image_ids))
-        return run_from_detections(truth, detections, name), None
+        return run_from_detections(truth, detections, name, classes=classes), None
     found = autopsy(detector, truth, progress=count, on_detections=detections.append)
-    return run_from_detections(truth, detections, name), found
+    return run_from_detections(truth, detections, name, classes=classes), found
 
 
 def explain_miss(models: Models, examination: Examination, name: str, number: int) -> Explanation:

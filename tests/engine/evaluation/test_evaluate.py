@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,13 @@ from detectron2.data import DatasetCatalog, DatasetMapper
 from PIL import Image
 
 from explorer.data.coco import register_coco
-from explorer.engine.config_facts import ModelInput
+from explorer.engine.config_facts import ModelInput, config_facts
 from explorer.engine.detector import Detector
-from explorer.engine.evaluation.coco import METRICS
-from explorer.engine.evaluation.evaluate import (
-    ReadForTest,
-    as_metrics,
-    build_evaluator,
-    evaluate,
-    evaluation_loader,
-    write_run,
-)
+from explorer.engine.evaluation.evaluate import evaluate, run_over
+from explorer.engine.evaluation.reading import ReadForTest, image_loader
+from explorer.scoring.metrics import COCO_FIGURES
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
-from explorer.types import Metrics
+from explorer.scoring.runs import load_run, read_truth
 from explorer.zoo.checkpoints import save_safetensors
 
 HERE = Path(__file__).resolve().parent
@@ -39,38 +34,38 @@ def val(coco_tiny: Path) -> str:
     return register_coco(f"{coco_tiny}:val2017")
 
 
-def test_a_model_is_scored_on_boxes_and_masks(tiny_mask_rcnn: Detector, val: str, tmp_path: Path) -> None:
+def test_a_model_is_scored_on_boxes_and_masks(tiny_mask_rcnn: Detector, coco_tiny: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    metrics = evaluate(
-        tiny_mask_rcnn.model,
-        tiny_mask_rcnn.cfg,
-        val,
-        out=tmp_path,
-        limit=3,
-        progress=lambda done, total: seen.append((done, total)),
-    )
+    data = f"{coco_tiny}:val2017"
+    run = evaluate(tiny_mask_rcnn, data, out=tmp_path, limit=3, progress=lambda done, total: seen.append((done, total)))
+    metrics = run.metrics
     assert metrics.images == 3
     assert list(metrics.values) == ["bbox", "segm"]
-    assert list(metrics.values["bbox"]) == list(METRICS)
+    assert sorted(metrics.values["bbox"]) == sorted(COCO_FIGURES)
     assert len(metrics.details["per_class"]["segm"]) == 80
+    assert not any("scored" in note for note in run.notes)
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    chosen = {record["image_id"] for record in DatasetCatalog.get(val)[:3]}
+    chosen = {record["image_id"] for record in DatasetCatalog.get(register_coco(data))[:3]}
     assert {result["image_id"] for result in json.loads((tmp_path / RESULTS_FILE).read_text())} <= chosen
     assert json.loads((tmp_path / IMAGES_FILE).read_text()) == sorted(chosen)
-    assert {file.name for file in tmp_path.iterdir()} == {RESULTS_FILE, IMAGES_FILE}
+    assert {file.name for file in tmp_path.iterdir()} == {RESULTS_FILE, IMAGES_FILE, "metrics.json", "run.json"}
+    again = load_run(tmp_path)
+    for column in ("images", "classes", "boxes_xywh", "scores"):
+        assert np.array_equal(getattr(again.found, column), getattr(run.found, column))
+    for task, figures in metrics.values.items():
+        assert again.metrics.values[task] == pytest.approx(figures, nan_ok=True)
 
 
 def test_the_models_mode_is_left_as_it_was(tiny: Callable[..., Detector], val: str) -> None:
     detector = tiny("faster_rcnn_V_39_FPN_3x")
     detector.model.train()
-    evaluate(detector.model, detector.cfg, val, limit=1)
+    run_over(detector, val, limit=1)
     assert detector.model.training
 
 
 def test_a_panoptic_model_is_scored_on_segments(tiny_panoptic_fpn: Detector, coco_panoptic_mini: Path) -> None:
-    dataset = register_coco(f"{coco_panoptic_mini}:val2017")
-    metrics = evaluate(tiny_panoptic_fpn.model, tiny_panoptic_fpn.cfg, dataset, limit=2)
-    assert {"PQ", "SQ", "RQ", "PQ_th", "PQ_st"} <= set(metrics.values["panoptic_seg"])
+    run = evaluate(tiny_panoptic_fpn, f"{coco_panoptic_mini}:val2017", limit=2)
+    assert {"PQ", "SQ", "RQ", "PQ_th", "PQ_st"} <= set(run.metrics.values["panoptic_seg"])
 
 
 def test_two_processes_give_the_figures_of_one_exactly(shared: Path, tmp_path: Path) -> None:
@@ -116,9 +111,9 @@ def test_images_are_read_as_detectron2_reads_them(tiny_mask_rcnn: Detector, val:
 
 
 def test_reading_in_other_processes_gives_the_same(tiny_mask_rcnn: Detector, val: str) -> None:
-    cfg = tiny_mask_rcnn.cfg.clone()
-    cfg.DATALOADER.NUM_WORKERS = 1
-    here, there = (list(evaluation_loader(c, val, limit=2)) for c in (tiny_mask_rcnn.cfg, cfg))
+    facts, truth = config_facts(tiny_mask_rcnn.cfg), read_truth(val)
+    truth = truth.of_images(truth.image_ids[:2].tolist())
+    here, there = (list(image_loader(truth, replace(facts, workers=number))) for number in (0, 1))
     assert [[i["image_id"] for i in batch] for batch in here] == [[i["image_id"] for i in batch] for batch in there]
     assert all((a[0]["image"] == b[0]["image"]).all() for a, b in zip(here, there, strict=True))
 
@@ -130,38 +125,31 @@ def test_another_size_than_the_annotations_say_is_an_error(tmp_path: Path) -> No
 
 
 def test_other_classes_than_the_models_are_an_error_before_any_work(tiny_mask_rcnn: Detector, shared: Path) -> None:
-    bccd = register_coco(f"{shared / 'data/bccd'}:val")
-    with pytest.raises(ValueError, match=r"model has 80 classes, .* has 3 .RBC, WBC, Platelets"):
-        build_evaluator(tiny_mask_rcnn.cfg, bccd)
+    with pytest.raises(ValueError, match=r"share no class by name. The model has person, .* RBC, WBC, Platelets"):
+        evaluate(tiny_mask_rcnn, f"{shared / 'data/bccd'}:val")
 
 
 def test_a_box_detector_cannot_be_scored_on_panoptic_labels_alone(
     tiny_mask_rcnn: Detector, coco_panoptic_mini: Path
 ) -> None:
-    with pytest.raises(ValueError, match="no annotations that this model could be scored on"):
-        build_evaluator(tiny_mask_rcnn.cfg, register_coco(f"{coco_panoptic_mini}:val2017"))
+    with pytest.raises(ValueError, match=r"no annotations that .* could be scored on"):
+        evaluate(tiny_mask_rcnn, f"{coco_panoptic_mini}:val2017")
 
 
-def test_class_figures_are_sorted_out() -> None:
-    metrics = as_metrics({"bbox": {"AP": 1.0, "AP-traffic-light": 2.0}}, images=4)
-    assert metrics.values == {"bbox": {"AP": 1.0}}
-    assert metrics.details == {"per_class": {"bbox": {"traffic-light": 2.0}}}
-
-
-def test_a_run_says_where_it_comes_from(tiny: Callable[..., Detector], tmp_path: Path) -> None:
-    import dataclasses
-
-    weights = tmp_path / "w.safetensors"
+def test_a_run_says_where_it_comes_from(tiny: Callable[..., Detector], coco_tiny: Path, tmp_path: Path) -> None:
+    weights, data = tmp_path / "w.safetensors", f"{coco_tiny}:val2017"
     random = tiny("faster_rcnn_V_39_FPN_3x")
     save_safetensors(random.model.state_dict(), weights)
-    detector = dataclasses.replace(random, weights=weights)
-    figures = Metrics({"bbox": {"AP": 1.5, "APs": float("nan")}}, 7, {"per_class": {}})
-    write_run(tmp_path / "run", detector, "data:val", figures, ["SEED", "1"])
+    detector = replace(random, weights=weights, overrides=("SEED", "1"))
+    evaluate(detector, data, out=tmp_path / "run", limit=9, classes=["person"], max_detections=50)
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["model"] == "faster_rcnn_V_39_FPN_3x"
     assert len(run["weights"]["sha256"]) == 64
-    assert run["versions"]["faster-coco-eval"]
-    assert (run["data"], run["images"], run["overrides"]) == ("data:val", 7, ["SEED", "1"])
+    assert run["versions"]["pycocotools"]
+    assert (run["data"], run["images"], run["overrides"]) == (data, 9, ["SEED", "1"])
+    assert (run["classes"], run["max_detections"]) == (["person"], 50)
     assert run["date"].endswith("+00:00")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert metrics == {"values": {"bbox": {"AP": 1.5, "APs": None}}, "images": 7, "per_class": {}}
+    assert list(metrics["per_class"]["bbox"]) == ["person"]
+    assert "AR50" in metrics["values"]["bbox"]
+    assert load_run(tmp_path / "run").truth.class_names == ("person",)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,8 +185,8 @@ def perturbed(true: np.ndarray, infos: Segments, seed: int) -> tuple[np.ndarray,
 def run(dataset: str, predictions: list[tuple[int, np.ndarray, Segments]]) -> dict[str, float]:
     """Hands predictions to the evaluator in a Panoptic FPN's words."""
     evaluator = PanopticEvaluator(dataset)
-    things = {id_: index for index, id_ in evaluator._thing_ids.items()}
-    stuff = {id_: index for index, id_ in evaluator._stuff_ids.items()}
+    metadata = MetadataCatalog.get(dataset)
+    things, stuff = metadata.thing_dataset_id_to_contiguous_id, metadata.stuff_dataset_id_to_contiguous_id
     for image_id, ids, infos in predictions:
         said = [
             {"id": s["id"], "isthing": (thing := s["category_id"] in things)}

@@ -299,7 +299,7 @@ def test_bfloat16_keeps_average_precision(tmp_path: Path, request: pytest.Fixtur
         make_aerial(tmp_path, images=300, seed=1)  # the whole set: half of it says 0.3 by chance
         data = register_coco(tmp_path)
     plain = load_detector(model, device="cpu", exact=True)
-    exact, half = (evaluate(one.runner, one.cfg, data).values["bbox"]["AP"] for one in (plain, fast(plain, "bfloat16")))
+    exact, half = (evaluate(one, data).metrics.values["bbox"]["AP"] for one in (plain, fast(plain, "bfloat16")))
     assert exact > 40
     assert abs(half - exact) < 0.3
 
