@@ -146,7 +146,7 @@ def _judge(
     objects = matches.objects_taken(IOU)
     in_crowd = np.append(run.truth.crowds, False)[objects]
     objects = np.where(in_crowd, NOBODY, objects)
-    right = np.where(in_crowd | ~matches.counted, -1, objects != NOBODY).astype(np.int8)
+    right = np.where(in_crowd, -1, objects != NOBODY).astype(np.int8)
     detections = matches.detections_taking(IOU)
     wrong = np.isin(taxonomy.detection_types, (ErrorType.BACKGROUND, ErrorType.CLASSIFICATION))
     return Judged(

@@ -38,6 +38,10 @@ def compare(
     precision: Annotated[
         float | None, typer.Option("--precision", help="The precision at which objects are counted. [default: 0.5]")
     ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option("--max-detections", min=1, help="COCO's limit per class and image for AP; else the runs' own."),
+    ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=2, help="Resamples of the images.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of the resamples.")] = 0,
     json_file: JsonFile = None,
@@ -56,7 +60,8 @@ def compare(
     from explorer.report.document import annotations_with, comparison_document, found_by_columns
     from explorer.report.page import write_comparison_page
     from explorer.report.tables import difference_grid, object_grid, size_grid
-    from explorer.scoring.matching import match
+    from explorer.scoring.matching import limits_up_to, match
+    from explorer.scoring.metrics import limit_note
     from explorer.scoring.runs import load_run
 
     with exit_codes():
@@ -67,10 +72,11 @@ def compare(
         if any(len(recipe) > 1 for recipe in recipes):
             if score is not None or precision is not None or iou != 0.5:
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
-            _over_seeds(recipes, data, task, out, resamples, seed, json_file)
+            _over_seeds(recipes, data, task, out, max_detections, resamples, seed, json_file)
             return
         loaded = named_apart([load_run(path, data) for path in runs])
-        matches = [match(given, task) for given in loaded]
+        limits = limits_up_to(max_detections or max(given.max_detections for given in loaded))
+        matches = [match(given, task, max_detections=limits) for given in loaded]
         with progress("resampling") as advance:
             comparison = compare_runs(
                 matches, iou=iou, score=score, precision=precision, resamples=resamples, seed=seed, progress=advance
@@ -79,6 +85,7 @@ def compare(
         document = comparison_document(comparison, analyses)
         write_file(out / "report.json", document, indent=2)
         write_file(out / "objects.json", annotations_with(comparison.truth, found_by_columns(comparison)))
+        notes = {note for own in matches if (note := limit_note(own))}
         page = write_comparison_page(comparison, analyses, out / "report.html")
         if json_file:
             write_json(plain(document), json_file)
@@ -92,6 +99,8 @@ def compare(
             points = " and ".join(f"{comparison.points[place].score:.2f}" for place in (pair.a, pair.b))
             console.print(f"A is {comparison.names[pair.a]}, B is {comparison.names[pair.b]}; from scores {points}.")
             console.print(object_grid(pair, fine=False).on_terminal())
+        for note in sorted(notes):
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         console.print(f"\n[dim]-> {page}[/]", highlight=False, soft_wrap=True)
 
 
@@ -100,6 +109,7 @@ def _over_seeds(
     data: str | None,
     task: Task,
     out: Path,
+    max_detections: int | None,
     resamples: int,
     seed: int,
     json_file: str | None,
@@ -112,7 +122,7 @@ def _over_seeds(
     from explorer.report.analysis import named_apart
     from explorer.report.document import seed_document
     from explorer.report.tables import seed_difference_grid, seed_size_grid
-    from explorer.scoring.matching import match
+    from explorer.scoring.matching import limits_up_to, match
     from explorer.scoring.runs import load_run
 
     for recipe in recipes:
@@ -121,7 +131,8 @@ def _over_seeds(
     loaded = [[load_run(path, data) for path in recipe] for recipe in recipes]
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
-    matches = [[match(run, task) for run in recipe] for recipe in named]
+    limits = limits_up_to(max_detections or max(run.max_detections for recipe in named for run in recipe))
+    matches = [[match(run, task, max_detections=limits) for run in recipe] for recipe in named]
     with progress("resampling") as advance:
         comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
     document = plain(seed_document(comparison))

@@ -113,7 +113,7 @@ class Taxonomy:
 
 
 def classify_errors(
-    run: Run, task: Task = "bbox", *, foreground: float = 0.5, background: float = 0.1, max_dets: int = 100
+    run: Run, task: Task = "bbox", *, foreground: float = 0.5, background: float = 0.1, max_dets: int | None = None
 ) -> Taxonomy:
     """Finds the error type of every detection and every object.
 
@@ -122,7 +122,8 @@ def classify_errors(
         task: whether overlaps and a detection's own size are those of boxes or of masks.
         foreground: tf.
         background: tb.
-        max_dets: how many detections of one class in one image count, the best ones.
+        max_dets: how many detections of one class in one image count, the best ones; the run's own limit where None.
+            An object that only a detection beyond it has is neither correct nor missed.
 
     Raises:
         ValueError: the thresholds are not 0 < background <= foreground <= 1, `max_dets` is below 1, or masks are asked
@@ -133,11 +134,14 @@ def classify_errors(
             f"the thresholds are background {background} and foreground {foreground}; "
             "they must be 0 < background <= foreground <= 1, as 0.1 and 0.5"
         )
-    matches = match(run, task, thresholds=(foreground,), bins=(ALL,), max_detections=(max_dets,))
+    limit = run.max_detections if max_dets is None else max_dets
+    matches = match(run, task, thresholds=(foreground,), bins=(ALL,), max_detections=(limit,))
     ignored = matches.objects_ignored[0]
     pairs = overlaps(run, task, least=background, rows=np.flatnonzero(matches.counted), same_class=False)
     types, objects = _judge_detections(matches, _of_objects(pairs, ~ignored), foreground)
     object_types, detections = _judge_objects(types, objects, ignored)
+    cut = np.append(~matches.counted, False)[matches.detections_taking(foreground, ALL.name)]
+    object_types[cut & (object_types == ErrorType.MISSED)] = ErrorType.IGNORED
     areas = np.where(objects != NOBODY, np.append(run.truth.areas_px, 0)[objects], areas_px(run, task))
     return Taxonomy(run, foreground, background, types, objects, areas, object_types, detections)
 

@@ -35,7 +35,7 @@ class Matches:
         task: what was compared, boxes or masks.
         thresholds: `(T,)` float64, IoU thresholds.
         bins: the `A` size bins.
-        max_detections: limits on the detections of one class in one image, ascending; the last one held in matching.
+        max_detections: limits on the detections of one class in one image that figures count, ascending.
         ranks: `(D,)` int64, each detection's place among those of its image and class, 0 for the best.
         detections_in_bin: `(A, D)` bool, by the detection's own area.
         objects_ignored: `(A, G)` bool: crowds, and objects outside the bin.
@@ -56,9 +56,20 @@ class Matches:
 
     @property
     def counted(self) -> npt.NDArray[np.bool_]:
-        """Which detections are within the limit per image and class, `(D,)`."""
+        """Which detections are within the largest limit per image and class, `(D,)`: those that figures count.
+
+        A detection beyond it may have an object all the same: matching goes by falling score, so a limit takes matches
+        away and changes none.
+        """
         within: npt.NDArray[np.bool_] = self.ranks < self.max_detections[-1]
         return within
+
+    @property
+    def cut(self) -> tuple[int, int]:
+        """How many detections are beyond the largest limit, and how many objects no detection within it could have."""
+        groups = self.run.truth.images * len(self.run.truth.class_names) + self.run.truth.classes
+        there = np.bincount(groups[~self.run.truth.crowds]) if len(groups) else np.zeros(0, np.int64)
+        return int((~self.counted).sum()), int(np.maximum(there - self.max_detections[-1], 0).sum())
 
     def bin_index(self, name: str) -> int:
         """Finds a size bin by name.
@@ -105,7 +116,7 @@ def match(
     *,
     thresholds: Sequence[float] = IOU_THRESHOLDS,
     bins: Sequence[SizeBin] = DEFAULT_BINS,
-    max_detections: Sequence[int] = MAX_DETECTIONS,
+    max_detections: Sequence[int] | None = None,
 ) -> Matches:
     """Matches detections to objects by COCO's rules.
 
@@ -114,21 +125,29 @@ def match(
         task: boxes or masks.
         thresholds: IoU thresholds.
         bins: size bins.
-        max_detections: limits on the detections of one class in one image; the largest holds in matching.
+        max_detections: limits on the detections of one class in one image that figures count; where None, COCO's up to
+            the run's own.
 
     Raises:
         ValueError: a setting is out of range, or masks are asked for that are not there.
     """
-    limits = _judge(task, thresholds, bins, max_detections)
+    limits = _judge(
+        task, thresholds, bins, limits_up_to(run.max_detections) if max_detections is None else max_detections
+    )
     levels = np.asarray(thresholds, dtype=np.float64)
     asked = np.minimum(levels, 1 - 1e-10)  # COCO's own way with an IoU of 1
     ranks = _ranks(run)
-    pairs = overlaps(run, task, least=float(asked.min()), rows=np.flatnonzero(ranks < limits[-1]))
+    pairs = overlaps(run, task, least=float(asked.min()))
     ignored = np.stack([run.truth.crowds | ~size.holds(run.truth.areas_px) for size in bins])
     candidates, taken = _match(pairs, ranks, run.truth.crowds, ignored, asked)
     areas = areas_px(run, task)
     in_bin = np.stack([size.holds(areas) for size in bins])
     return Matches(run, task, levels, tuple(bins), limits, ranks, in_bin, ignored, candidates, taken)
+
+
+def limits_up_to(most: int) -> tuple[int, ...]:
+    """COCO's limits on detections with another largest one: `(1, 10, 100)` for 100."""
+    return (*(limit for limit in MAX_DETECTIONS[:-1] if limit < most), most)
 
 
 def _judge(

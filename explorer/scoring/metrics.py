@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.columns import Run
-from explorer.scoring.matching import MAX_DETECTIONS, Matches, match
+from explorer.scoring.matching import Matches, match
 from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Task
 from explorer.scoring.sizes import COCO_BINS, SizeBin
@@ -84,7 +84,9 @@ def metrics_of(run: Run) -> Metrics:
     per_class: dict[str, dict[str, float]] = {}
     notes = list(run.notes)
     for task in _tasks(run, notes):
-        figures = score(match(run, task, bins=COCO_BINS, max_detections=limits_up_to(run.max_detections)))
+        matches = match(run, task, bins=COCO_BINS)
+        notes += [note for note in [limit_note(matches)] if note and note not in notes]
+        figures = score(matches)
         values[task] = dict(figures.coco())
         per_class[task] = dict(zip(figures.class_names, figures.by_class[0, 0].tolist(), strict=True))
     for kind, named in run.segments.items():
@@ -93,9 +95,17 @@ def metrics_of(run: Run) -> Metrics:
     return Metrics(values, len(run.truth.image_ids), {"per_class": per_class, "notes": notes})
 
 
-def limits_up_to(most: int) -> tuple[int, ...]:
-    """COCO's limits on detections with another largest one: `(1, 10, 100)` for 100."""
-    return (*(limit for limit in MAX_DETECTIONS[:-1] if limit < most), most)
+def limit_note(matches: Matches) -> str:
+    """One line on what the limit on detections cuts; empty where it cuts nothing."""
+    (detections, objects), limit = matches.cut, matches.max_detections[-1]
+    if not (detections or objects):
+        return ""
+    parts = [f"{detections:,} detections"] if detections else []
+    parts += [f"{objects:,} objects (more than {limit} of a class in an image)"] if objects else []
+    return (
+        f"Average precision counts the best {limit} detections of a class in an image, as COCO does. This cuts "
+        f"{' and '.join(parts)}; --max-detections sets another limit."
+    )
 
 
 def _tasks(run: Run, notes: list[str]) -> Iterator[Task]:

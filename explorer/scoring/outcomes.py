@@ -154,5 +154,5 @@ def _judged(matches: Matches, iou: float) -> tuple[Floats, npt.NDArray[np.bool_]
     """The scores of the detections that count, and whether each finds an object."""
     objects = matches.objects_taken(iou)
     ignored = np.append(matches.objects_ignored[matches.bin_index("all")], False)[objects]
-    kept = np.flatnonzero(matches.counted & ~ignored)
+    kept = np.flatnonzero(~ignored)
     return matches.run.found.scores[kept], objects[kept] != NOBODY

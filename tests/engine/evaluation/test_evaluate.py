@@ -21,6 +21,7 @@ from explorer.engine.config_facts import ModelInput, config_facts
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate, run_over
 from explorer.engine.evaluation.reading import ReadForTest, image_loader
+from explorer.engine.loading import fast
 from explorer.scoring.metrics import COCO_FIGURES
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import load_run, read_truth
@@ -153,3 +154,13 @@ def test_a_run_says_where_it_comes_from(tiny: Callable[..., Detector], coco_tiny
     assert list(metrics["per_class"]["bbox"]) == ["person"]
     assert "AR50" in metrics["values"]["bbox"]
     assert load_run(tmp_path / "run").truth.class_names == ("person",)
+
+
+def test_what_a_run_says_it_ran_on_is_what_ran(tiny: Callable[..., Detector], coco_tiny: Path) -> None:
+    detector = fast(tiny("faster_rcnn_V_39_FPN_3x"), "float32", "torch")
+    assert detector.fast is not None
+    calls: list[int] = []
+    detector.fast.register_forward_pre_hook(lambda *_: calls.append(1))
+    run = evaluate(detector, f"{coco_tiny}:val2017", limit=2)
+    assert run.facts["inference"] == {"engine": "torch", "dtype": "float32"}
+    assert len(calls) == 2
