@@ -22,11 +22,13 @@ class Scored:
 
     things: SharedClasses
     stuff: SharedClasses | None
+    unscored: str = ""
+    """Why segments are not scored where both sides have some; empty where they are."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """One line for each kind of class of which some are not scored."""
-        return tuple(kind.note for kind in (self.things, self.stuff) if kind and kind.note)
+        return tuple(filter(None, (self.things.note, self.stuff.note if self.stuff else self.unscored)))
 
 
 def scored_classes(
@@ -56,12 +58,17 @@ def scored_classes(
     )
     if not (detector.stuff_class_names and data_stuff):
         return Scored(things, None)
-    stuff = shared_classes(
-        detector.stuff_class_names,
-        data_stuff,
-        [THINGS, *chosen_stuff] if classes else (),
-        {old: new for old, new in renamed.items() if old in of_stuff},
-    )
+    try:
+        stuff = shared_classes(
+            detector.stuff_class_names,
+            data_stuff,
+            [THINGS, *chosen_stuff] if classes else (),
+            {old: new for old, new in renamed.items() if old in of_stuff},
+        )
+    except ValueError as error:
+        if chosen_stuff:
+            raise
+        return Scored(things, None, f"Segments are not scored. {error}")
     return Scored(things, stuff)
 
 

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from explorer.data.aerial import make_aerial
 from explorer.engine.detector import Detector
+from explorer.engine.evaluation.classes import scored_classes
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.loading import load_detector
 
@@ -127,3 +129,16 @@ def test_an_old_name_is_the_new_one(detector: Detector, changed, as_made: dict[s
 
     metrics = evaluate(detector, changed(rename), renamed={"automobile": "car"}).metrics
     assert metrics.values["bbox"]["AP"] == pytest.approx(as_made["AP"], abs=1e-9)
+
+
+def test_stuff_goes_by_name_too_and_what_has_no_name_is_not_scored() -> None:
+    data = SimpleNamespace(thing_classes=["car"], get={"stuff_classes": ["things", "grass", "water"]}.get)
+    named = SimpleNamespace(class_names=("car",), stuff_class_names=("things", "water", "snow"))
+    scored = scored_classes(named, data)
+    assert scored.stuff is not None
+    assert (scored.stuff.names, scored.stuff.rows) == (("things", "water"), (0, 1, -1))
+    nameless = SimpleNamespace(class_names=("car",), stuff_class_names=("stuff 0", "stuff 1"))
+    assert scored_classes(nameless, data).stuff is None
+    assert (
+        "Segments are not scored. The model and the data set share no class" in scored_classes(nameless, data).notes[0]
+    )
