@@ -30,7 +30,9 @@ LAZY_KEYS: Mapping[str, tuple[str, ...]] = {
     "MODEL.VOVNET.ESE": ("model.backbone.bottom_up.ese",),
 }
 """What weights may need of a config, by yaml key, and the places where a LazyConfig says the same."""
-_OPTIONAL_LAZY_KEYS = frozenset({"train.seed", "train.loss_images"})
+_OPTIONAL_LAZY_KEYS = frozenset(
+    {"train.seed", "train.loss_images", "explorer.class_names", "explorer.stuff_class_names"}
+)
 
 
 def add_vovnet_config(cfg: CfgNode) -> CfgNode:
@@ -163,9 +165,14 @@ def load_lazy_config(source: str | Path, overrides: Sequence[str] = ()) -> DictC
         ValueError: no such file, or an override that is not `key=value`, has several values or names no known key.
     """
     cfg: DictConfig = LazyConfig.load(str(config_path(source)))
+    apply_lazy(cfg, overrides)
+    return cfg
+
+
+def apply_lazy(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Applies `key=value` overrides to a LazyConfig, in place; see `load_lazy_config`."""
     for word in overrides:
         _apply_lazy(cfg, word)
-    return cfg
 
 
 def lazy_overrides(cfg: DictConfig, pairs: Sequence[str]) -> list[str]:

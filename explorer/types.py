@@ -14,6 +14,8 @@ SMALL_AREA_PX = 32**2
 """Objects with an area below this many square pixels are COCO's "small"."""
 LARGE_AREA_PX = 96**2
 """Objects with an area of at least this many square pixels are COCO's "large"."""
+RANDOM, PARTIAL = "random weights", "partial weights"
+"""What a model's name is followed by, in brackets, whose weights were not loaded, or not wholly."""
 
 
 @dataclass(frozen=True, eq=False)

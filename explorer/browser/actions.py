@@ -126,7 +126,7 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
 
     Args:
         view: FiftyOne's.
-        model: a zoo name or a yaml config file; a LazyConfig is code, which no page may start.
+        model: what `load_detector` takes but a LazyConfig, which is code that no page may start.
         field: for the detections; None for one after the model.
 
     Yields:
@@ -180,14 +180,15 @@ def plain_arrays(value: Any) -> Any:
 def _detector(path: str, fingerprint: str) -> Detector:
     """The model of a run, kept for the next object as long as the run does not change."""
     from explorer.engine.loading import load_detector
-    from explorer.report.analysis import model_of
-    from explorer.scoring.runs import load_run
+    from explorer.scoring.runs import read_facts
+    from explorer.zoo.trained import find_recipe
 
     assert fingerprint
-    run = load_run(path)
-    recipe = model_of(run)
+    recipe = find_recipe(path)
+    if recipe is None:
+        raise ValueError(f"{path} does not say which model it is of: it has no run.json")
     detector = load_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides)
-    return detector.with_renamed(run.facts.get("renamed", {}))
+    return detector.with_renamed(read_facts(Path(path)).get("renamed", {}))
 
 
 @lru_cache(maxsize=1)

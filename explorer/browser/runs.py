@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from explorer.scoring.results_file import RESULTS_FILE
+
 Progress = Callable[[int, int | None], None]
 """Called with the number of images done and the number in all."""
 
@@ -14,7 +16,7 @@ def as_runs(given: Sequence[str], data: str, *, device: str = "auto", progress: 
     """Returns the folder or file of each run; models are run unless their run on this data is kept already.
 
     Args:
-        given: folders of `explorer evaluate --out`, results files, zoo names or config files.
+        given: folders of `explorer evaluate --out`, results files, or models as `load_detector` takes them.
         data: what models are run on.
         device: what models are run on, too.
         progress: called after each image.
@@ -39,15 +41,13 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
     from explorer.data.coco import annotation_files
     from explorer.engine.evaluation.evaluate import evaluate
     from explorer.engine.loading import load_detector
-    from explorer.scoring.results_file import RESULTS_FILE
     from explorer.zoo.downloads import cache_dir
     from explorer.zoo.resolve import resolve
 
     _, files = annotation_files(data)
     name = re.sub(r"[^\w.]+", "-", model).strip("-")
-    config = [Path(model)] if Path(model).is_file() else []
-    weights = resolve(model).weights  # another checkpoint of the same name is another run
-    decides = [*files, *config, *([weights] if weights else [])]
+    found = resolve(model)  # another checkpoint of the same name is another run
+    decides = [*files, found.config, *([found.weights] if found.weights else [])]
     folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
@@ -56,5 +56,5 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
 
 
 def _is_run(path: Path) -> bool:
-    """Whether it is there and no config."""
-    return path.is_dir() or (path.is_file() and path.suffix == ".json")
+    """Whether it holds detections already."""
+    return (path / RESULTS_FILE).is_file() or (path.is_file() and path.suffix == ".json")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import MODELS, AllowPartial, ConfigFile, Device, Weights, exit_codes, load, progress
 
 _NO_MODEL = (
     "A results file says what was detected, not what happened before: this is each object's fate as far as detections "
@@ -21,15 +21,15 @@ def autopsy(
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What a results file was run on.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="A zoo name or a config file, instead of the run's own.")
-    ] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the run's own.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help=f"Instead of the run's own: {MODELS}.")] = None,
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the results, instead of the run's.")] = None,
     score: Annotated[
         float | None, typer.Option("--score", help="Scores must exceed this, instead of the model's own threshold.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Find out where each missed object was lost: proposals, box head, suppression, thresholds.
@@ -43,30 +43,28 @@ def autopsy(
     from explorer.autopsy.examine import autopsy as examine
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.engine.loading import load_detector
-    from explorer.report.analysis import analyse, model_of
+    from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
     from explorer.report.tables import autopsy_grid, fate_grid
     from explorer.scoring.runs import load_run
+    from explorer.zoo.trained import recorded
 
     with exit_codes():
         given = load_run(run, data)
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
         found = None
         if model is not None or given.folder is not None:
-            recipe = model_of(given, model, weights)
-            with progress("fetching weights", "bytes") as advance:
-                detector = load_detector(
-                    recipe.model,
-                    weights=recipe.weights,
-                    overrides=recipe.overrides,
-                    device=device,
-                    exact=True,
-                    progress=advance,
-                )
-            if detector.weights is None:
-                typer.echo(f"{detector.name} has no weights: these are verdicts on a random model.", err=True)
+            recipe = recorded(given.facts, given.name, model, weights)
+            detector = load(
+                recipe.model,
+                weights=recipe.weights,
+                config_file=config_file,
+                overrides=recipe.overrides,
+                device=device,
+                exact=True,
+                allow_partial=allow_partial,
+            )
             detector = detector.with_renamed(given.facts.get("renamed", {}))
             with progress("following objects") as advance:
                 found = examine(detector, given.truth, score_threshold=score, progress=advance)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import MODELS, Device, exit_codes, load, progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Zoo names or config files.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Each {MODELS}.")],
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Network input in pixels.")] = "800x1088",
     modes: Annotated[
         str, typer.Option("--modes", metavar="A,B,…", help="What to time; `eager` is the model itself.")
@@ -27,7 +30,7 @@ def benchmark(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per call.")] = 1,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds that are kept.")] = 7,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
+    device: Device = "cpu",
     random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, in processes apart.")] = True,
     plot: Annotated[
@@ -54,15 +57,15 @@ def benchmark(
         input_size, part = _size(size), cast("Stage", stage)
         if threads:
             torch.set_num_threads(threads)
-        loaded = {model: _load(model, device, random=random) for model in models}
-        named = {detector.name: model for model, detector in loaded.items()}
+        detectors = _named_apart({model: load(model, device=device, random=random) for model in models})
+        named = {detector.name: model for model, detector in zip(dict.fromkeys(models), detectors, strict=True)}
 
         def memory_of(name: str, mode: str) -> float | None:
             return peak_memory_mb(named[name], mode, input_size, part, batch)
 
         with progress("timing") as advance:
             found = run(
-                list(loaded.values()),
+                detectors,
                 [mode.strip() for mode in modes.split(",")],
                 baseline=baseline,
                 size=input_size,
@@ -75,7 +78,7 @@ def benchmark(
         if plot:
             from explorer.figures.export import write_figure
 
-            write_figure(pareto(found), plot)
+            write_figure(pareto(found, named), plot)
         if json_file:
             write_json(plain(speed_document(found)), json_file)
     if json_file != "-":
@@ -88,14 +91,13 @@ def benchmark(
                 console.print(f"[dim]{row.model}, {row.mode}: not measured, {row.note}[/]", highlight=False)
 
 
-def _load(model: str, device: str, *, random: bool) -> Detector:
-    from explorer.engine.loading import load_or_random
-
-    with progress(f"fetching {model}", "bytes") as advance:
-        detector, note = load_or_random(model, device=device, random=random, progress=advance)
-    if note:
-        typer.echo(note, err=True)
-    return detector
+def _named_apart(loaded: Mapping[str, Detector]) -> list[Detector]:
+    """Calls detectors that share a name, such as those of two runs' folders, as the user did."""
+    shared = {name for name, number in Counter(one.name for one in loaded.values()).items() if number > 1}
+    return [
+        replace(one, name=f"{model} ({one.caveat})" if one.caveat else model) if one.name in shared else one
+        for model, one in loaded.items()
+    ]
 
 
 def _size(text: str) -> tuple[int, int]:

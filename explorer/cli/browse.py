@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import MODELS, Device, exit_codes, progress
 
 
 def browse(
@@ -17,7 +17,7 @@ def browse(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help="Folders of `explorer evaluate --out`, COCO results files, or models, which are run first.",
+            help=f"Folders of `explorer evaluate --out`, COCO results files, or models, which are run first: {MODELS}.",
         ),
     ] = None,
     name: Annotated[
@@ -35,7 +35,7 @@ def browse(
         Path | None,
         typer.Option("--export", metavar="FILE", help="Write the annotations as corrected in the App, and end."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="For models: auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Browse a data set, detections and their errors in FiftyOne; what is there already is not written again.

@@ -9,17 +9,32 @@ import typer
 
 from explorer.cli.classes import MaxDetections, names_in, renamings
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import Dtype, Exact, config_changes, exit_codes, fast_dtype, progress
+from explorer.cli.running import (
+    AllowPartial,
+    ConfigFile,
+    Device,
+    Dtype,
+    Exact,
+    Model,
+    Weights,
+    config_changes,
+    exit_codes,
+    fast_dtype,
+    load,
+    progress,
+)
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    model: Model,
     data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="Folder in COCO format.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for figures, detections and their origin.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
     classes: Annotated[
         str | None, typer.Option("--classes", metavar="A,B", help="Score these classes only; else all that are shared.")
@@ -29,7 +44,7 @@ def evaluate(
         typer.Option("--map", metavar="OLD=NEW", help="Count class OLD as NEW, in the model and in the data alike."),
     ] = None,
     max_detections: MaxDetections = 100,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     exact: Exact = False,
     dtype: Dtype = "float32",
     json_file: JsonFile = None,
@@ -46,7 +61,6 @@ def evaluate(
     from explorer.engine.evaluation.evaluate import evaluate as evaluate_on
     from explorer.engine.evaluation.evaluate import metrics_as_dict
     from explorer.engine.evaluation.tables import class_table, figure_tables
-    from explorer.engine.loading import load_detector
     from explorer.report.analysis import analyse
     from explorer.report.document import run_document
     from explorer.report.page import write_run_page
@@ -54,18 +68,16 @@ def evaluate(
     with exit_codes():
         new_names = renamings(renamed)
         register_coco(data)  # says what is wrong with the data before weights are fetched
-        with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(
-                model,
-                weights=weights,
-                overrides=overrides or (),
-                device=device,
-                exact=exact,
-                dtype=fast_dtype(dtype),
-                progress=advance,
-            )
-        if detector.weights is None:
-            typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
+        detector = load(
+            model,
+            weights=weights,
+            config_file=config_file,
+            overrides=overrides or (),
+            device=device,
+            exact=exact,
+            dtype=fast_dtype(dtype),
+            allow_partial=allow_partial,
+        )
         with progress("evaluating") as advance:
             run = evaluate_on(
                 detector,
@@ -84,7 +96,7 @@ def evaluate(
             write_file(out / "report.json", run_document(analysis), indent=2)
             write_run_page(analysis, out / "report.html")
         if json_file:
-            write_json(plain({"model": detector.name, "data": data} | metrics_as_dict(metrics)), json_file)
+            write_json(plain(detector.origin | {"data": data} | metrics_as_dict(metrics)), json_file)
     if json_file != "-":
         console = Console()
         console.print(f"[bold]{detector.name}[/] on {data}, {metrics.images} images, in percent", highlight=False)

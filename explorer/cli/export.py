@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, exit_codes, load
 
 if TYPE_CHECKING:
     from explorer.engine.fast.export import Format
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    model: Model,
     out: Annotated[Path, typer.Option("--out", help="Folder for the export.")],
     format: Annotated[str, typer.Option("--format", help="onnx, openvino or torchscript.")] = "onnx",  # noqa: A002
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
     photo: Annotated[
         Path | None, typer.Option("--photo", help="What to compare the file with the model on; else an aerial scene.")
     ] = None,
@@ -31,15 +33,13 @@ def export(
     from explorer.data.images import read_image
     from explorer.engine.artifacts import plain
     from explorer.engine.fast.export import export as run
-    from explorer.engine.loading import load_detector
     from explorer.engine.speed.modes import scene
 
     with exit_codes():
         image = read_image(photo) if photo else scene((480, 640))
-        with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(model, weights=weights, device="cpu", exact=True, progress=advance)
-        if detector.weights is None:
-            typer.echo(f"{detector.name} has no weights: this is a random model.", err=True)
+        detector = load(
+            model, weights=weights, config_file=config_file, device="cpu", exact=True, allow_partial=allow_partial
+        )
         record = run(detector, image, out, cast("Format", format))
         if json_file:
             write_json(plain(record), json_file)

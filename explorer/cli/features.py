@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import config_changes, exit_codes, progress
+from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, config_changes, exit_codes, load
 
 
 def features(
-    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    model: Model,
     image: Annotated[Path, typer.Argument(help="A JPEG, PNG or WebP file.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
@@ -22,7 +22,9 @@ def features(
         typer.Option("--layers", help="A name or glob: p2, stage4, 'backbone.bottom_up.stage4.*'. [default: p*]"),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and features.html.")] = Path("features"),
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights.")] = False,
     explain: Annotated[
         int, typer.Option("--explain", min=0, help="For so many detections, show which places speak for them.")
@@ -34,20 +36,22 @@ def features(
 
     from explorer.data.images import read_image
     from explorer.engine.artifacts import plain
-    from explorer.engine.loading import load_or_random
     from explorer.report.features import DEFAULT_LAYERS, feature_report
 
     with exit_codes():
         photo = read_image(image)
-        with progress("fetching weights", "bytes") as advance:
-            detector, note = load_or_random(
-                model, weights=weights, overrides=overrides or (), random=random, progress=advance
-            )
-        if note:
-            typer.echo(note, err=True)
+        detector = load(
+            model,
+            random=random,
+            weights=weights,
+            config_file=config_file,
+            overrides=overrides or (),
+            allow_partial=allow_partial,
+        )
         report = feature_report(detector, photo, layers or DEFAULT_LAYERS, out, explained=explain)
         if json_file:
-            write_json(plain({"random_weights": detector.weights is None} | report.document()), json_file)
+            document = detector.origin | {"random_weights": detector.weights is None} | report.document()
+            write_json(plain(document), json_file)
     if json_file != "-":
         console = Console()
         console.print(report.grid().on_terminal())

@@ -7,25 +7,36 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import config_changes, exit_codes, progress
+from explorer.cli.running import (
+    AllowPartial,
+    ConfigFile,
+    Device,
+    Model,
+    Weights,
+    config_changes,
+    exit_codes,
+    load,
+    progress,
+)
 
 
 def improve(
-    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    model: Model,
     data: Annotated[str, typer.Argument(metavar="DATA", help="PATH[:SPLIT] of a folder in COCO format.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Measure what helps without training: larger input, more proposals, slices, flips, with their cost in time."""
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
-    from explorer.engine.loading import load_detector
     from explorer.errors.improve import improve as run
     from explorer.report.document import help_document
     from explorer.report.tables import help_grid
@@ -36,18 +47,21 @@ def improve(
         truth = read_truth(data)
         if limit:
             truth = truth.of_images(truth.image_ids[:limit].tolist())
-        with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(
-                model, weights=weights, overrides=overrides or (), device=device, exact=True, progress=advance
-            )
-        if detector.weights is None:
-            typer.echo(f"{detector.name} has no weights: these are figures of a random model.", err=True)
+        detector = load(
+            model,
+            weights=weights,
+            config_file=config_file,
+            overrides=overrides or (),
+            device=device,
+            exact=True,
+            allow_partial=allow_partial,
+        )
         if note := shared_classes(detector.class_names, truth.class_names).note:
             typer.echo(note, err=True)
         with progress("measuring") as advance:
             ways = run(detector, truth, progress=advance)
         if json_file:
-            write_json(plain({"model": detector.name, "data": data} | help_document(ways)), json_file)
+            write_json(plain(detector.origin | {"data": data} | help_document(ways)), json_file)
     if json_file != "-":
         console = Console()
         images = len(truth.image_ids)

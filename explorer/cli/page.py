@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.running import exit_codes
+from explorer.cli.running import MODELS, exit_codes
 
 
 def _name_and_password(text: str | None) -> str | None:
@@ -22,7 +22,12 @@ def page(
     port: Annotated[
         int | None, typer.Option(envvar="GRADIO_SERVER_PORT", help="The first free one from 7860 on if not given.")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="A config file or zoo name to offer too.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help=f"To offer first, {MODELS}; may be given several times.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="A checkpoint instead of the own one of the single --model.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="PATH[:SPLIT]", help="A COCO folder for the tab Errors; else aerial scenes.")
     ] = None,
@@ -48,10 +53,13 @@ def page(
 
     name, _, password = (auth or "").partition(":")
     with exit_codes():
+        if weights is not None and len(model or ()) != 1:
+            raise ValueError(f"--weights {weights} goes with one --model, and {len(model or ())} are given.")
         serve(
             host,
             port,
             model or (),
+            weights=weights,
             data=data,
             memory_mb=max_model_memory,
             auth=(name, password) if auth else None,

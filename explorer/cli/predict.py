@@ -8,16 +8,30 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import Dtype, Exact, exit_codes, fast_dtype, progress
+from explorer.cli.running import (
+    AllowPartial,
+    ConfigFile,
+    Device,
+    Dtype,
+    Exact,
+    Model,
+    Weights,
+    exit_codes,
+    fast_dtype,
+    load,
+    progress,
+)
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    model: Model,
     images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for predictions.json and the pictures.")],
     threshold: Annotated[float, typer.Option("--threshold", help="Leave out objects that score lower.")] = 0.5,
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
+    device: Device = "auto",
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
     exact: Exact = False,
     dtype: Dtype = "float32",
@@ -26,24 +40,21 @@ def predict(
     """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
     from explorer.engine.artifacts import plain
     from explorer.engine.fast.hardware import FEW_IMAGES
-    from explorer.engine.loading import load_detector
     from explorer.engine.predict import find_images
     from explorer.engine.predict import predict as run
 
     with exit_codes():
         files = find_images(images)
-        with progress("fetching weights", "bytes") as advance:
-            detector = load_detector(
-                model,
-                weights=weights,
-                device=device,
-                exact=exact,
-                dtype=fast_dtype(dtype),
-                engine="auto" if len(files) > FEW_IMAGES else "torch",
-                progress=advance,
-            )
-        if detector.weights is None:
-            typer.echo(f"{detector.name} has no weights: these are detections of a random model.", err=True)
+        detector = load(
+            model,
+            weights=weights,
+            config_file=config_file,
+            device=device,
+            exact=exact,
+            dtype=fast_dtype(dtype),
+            engine="auto" if len(files) > FEW_IMAGES else "torch",
+            allow_partial=allow_partial,
+        )
         with progress("detecting") as advance:
             report = run(
                 detector,

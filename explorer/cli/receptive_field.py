@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, write_json
-from explorer.cli.running import config_changes, exit_codes, progress
+from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, config_changes, exit_codes, load, progress
 
 
 def receptive_field(
-    model: Annotated[str, typer.Argument(help="A zoo name or a config file.")],
+    model: Model,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
@@ -20,7 +20,9 @@ def receptive_field(
         str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="Objects to hold against the fields.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the figures.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")] = None,
+    weights: Weights = None,
+    config_file: ConfigFile = None,
+    allow_partial: AllowPartial = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights: theoretical fields are the same.")] = False,
     inputs: Annotated[
         int, typer.Option("--inputs", min=0, help="Measure effective fields on so much noise; 0 leaves them out.")
@@ -33,21 +35,22 @@ def receptive_field(
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
-    from explorer.engine.loading import load_or_random
     from explorer.report.fields import field_grid, field_report, write_field_figures
     from explorer.scoring.runs import read_truth
 
     with exit_codes():
         truth = read_truth(data) if data else None
-        with progress("fetching weights", "bytes") as advance:
-            detector, note = load_or_random(
-                model, weights=weights, overrides=overrides or (), random=random, progress=advance
-            )
-        if note:
-            typer.echo(note, err=True)
+        detector = load(
+            model,
+            random=random,
+            weights=weights,
+            config_file=config_file,
+            overrides=overrides or (),
+            allow_partial=allow_partial,
+        )
         with progress("measuring") as advance:
             report = field_report(detector, truth, inputs=inputs, size=(size, size), gates=gates, progress=advance)
-        document = {"model": detector.name, "random_weights": detector.weights is None} | report.document()
+        document = detector.origin | {"random_weights": detector.weights is None} | report.document()
         pages = write_field_figures(report, out) if out else []
         if json_file:
             write_json(plain(document), json_file)

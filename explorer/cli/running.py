@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from explorer.engine.detector import Detector
     from explorer.engine.fast.hardware import DtypeName
 
+MODELS = "a zoo name, a config file, the folder of a training run, or a checkpoint file"
+Model = Annotated[str, typer.Argument(help=f"{MODELS.capitalize()}.")]
+Weights = Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config-file", metavar="FILE", help="Of a checkpoint file, instead of the config.yaml beside it."),
+]
+AllowPartial = Annotated[
+    bool, typer.Option("--allow-partial", help="Take what fits of weights that do not fit wholly; the rest is random.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
 ]
@@ -59,6 +71,23 @@ def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[C
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(verb, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def load(model: str, **options: Any) -> Detector:
+    """Loads MODEL, with a bar while its weights come, and says on standard error what is to be known of them.
+
+    Args:
+        model: see `explorer.engine.loading.load_detector`.
+        options: likewise; with `random`, those of `load_or_random`.
+    """
+    from explorer.engine.loading import load_detector, load_or_random
+
+    with progress(f"fetching {model}", "bytes") as advance:
+        loading = load_or_random if "random" in options else load_detector
+        detector = loading(model, progress=advance, **options)
+    for remark in detector.remarks:
+        typer.echo(remark, err=True)
+    return detector
 
 
 def fast_dtype(name: str) -> DtypeName:

@@ -20,8 +20,9 @@ COCO_STUFF = {str(c["name"]): int(c["id"]) for c in COCO_CATEGORIES if not c["is
 def thing_names(facts: ConfigFacts) -> tuple[str, ...]:
     """Returns the names of the classes that a model detects, by index.
 
-    They come from `EXPLORER.CLASS_NAMES`, else from a registered data set in `DATASETS.TEST` or `.TRAIN`
-    that has as many classes, else they are COCO's for a model of 80 classes, else "class 0", "class 1", ….
+    They come from `EXPLORER.CLASS_NAMES` (in a LazyConfig `explorer.class_names`), where training writes those of its
+    data, else from a registered data set in `DATASETS.TRAIN` or `.TEST` that has as many classes, else they are COCO's
+    for a model of 80 classes, else "class 0", "class 1", ….
 
     Raises:
         ValueError: if `EXPLORER.CLASS_NAMES` has another length than the model has classes.

@@ -64,7 +64,7 @@ class ConfigFacts:
         stuff_classes: number of semantic classes with "things" as the first, 0 unless the model is panoptic.
         class_names: names that the config gives, else empty.
         stuff_class_names: names of the semantic classes that the config gives, else empty.
-        datasets: the data sets of the config, those for testing first.
+        datasets: the data sets of the config, those for training first.
         workers: processes that read images.
     """
 
@@ -91,21 +91,21 @@ def _yaml_facts(cfg: CfgNode) -> ConfigFacts:
         stuff_classes=model.SEM_SEG_HEAD.NUM_CLASSES if model.META_ARCHITECTURE == "PanopticFPN" else 0,
         class_names=tuple(names.get("CLASS_NAMES", ())),
         stuff_class_names=tuple(names.get("STUFF_CLASS_NAMES", ())),
-        datasets=(*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN),
+        datasets=(*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST),
         workers=cfg.DATALOADER.NUM_WORKERS,
     )
 
 
 def _lazy_facts(cfg: DictConfig) -> ConfigFacts:
-    model, test = cfg.model, cfg.dataloader.test
+    model, test, names = cfg.model, cfg.dataloader.test, cfg.get("explorer", {})
     resize = test.mapper.augmentations[0]
     return ConfigFacts(
         ModelInput(resize.short_edge_length, resize.max_size, test.mapper.image_format),
         classes=(model.roi_heads if "roi_heads" in model else model).num_classes,
         stuff_classes=model.sem_seg_head.num_classes if "sem_seg_head" in model else 0,
-        class_names=(),
-        stuff_class_names=(),
-        datasets=(*_names(test.dataset.names), *_names(cfg.dataloader.train.dataset.names)),
+        class_names=tuple(names.get("class_names", ())),
+        stuff_class_names=tuple(names.get("stuff_class_names", ())),
+        datasets=(*_names(cfg.dataloader.train.dataset.names), *_names(test.dataset.names)),
         workers=test.num_workers,
     )
 

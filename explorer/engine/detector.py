@@ -21,7 +21,7 @@ import explorer.backbones  # noqa: F401 - registers the builders that configs na
 from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
-from explorer.types import Detections, Panoptic, Timing
+from explorer.types import PARTIAL, RANDOM, Detections, Panoptic, Timing
 from explorer.zoo.checkpoints import load_weights
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Detector:
         class_names: names by class index.
         stuff_class_names: names by semantic index; index 0 is detectron2's "things". Empty unless panoptic.
         weights: the file its weights come from; None for random weights.
+        caveat: what its figures and boxes must not be shown without: "random weights", "partial weights" or nothing.
+        remarks: what a person should be told of its weights, in sentences.
         fast: runs the model in less time, which is what `detect` does then; None for the model itself.
         source: what it was loaded by: a zoo name, a path; empty where it was built otherwise.
         overrides: the `KEY VALUE` pairs that changed its config.
@@ -61,6 +63,8 @@ class Detector:
     class_names: tuple[str, ...]
     stuff_class_names: tuple[str, ...] = ()
     weights: Path | None = None
+    caveat: str = ""
+    remarks: tuple[str, ...] = ()
     fast: FastModel | None = None
     source: str = ""
     overrides: tuple[str, ...] = ()
@@ -69,6 +73,12 @@ class Detector:
     def runner(self) -> nn.Module:
         """What to run on detectron2's inputs: the fast way where there is one, else the model."""
         return self.model if self.fast is None else self.fast
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Says which model this is and where its weights are from, for files that hold its results."""
+        said = {"model": self.name, "weights": self.weights and str(self.weights)}
+        return said | ({"note": self.caveat} if self.caveat else {})
 
     @property
     def inference(self) -> dict[str, Any]:
@@ -116,16 +126,28 @@ class Detector:
         return Prediction(detections, panoptic, Timing(clock.stages_s))
 
 
-def make_detector(cfg: Config, name: str, *, weights: Path | None = None, device: str = "auto") -> Detector:
+def make_detector(
+    cfg: Config, name: str, *, weights: Path | None = None, device: str = "auto", allow_partial: bool = False
+) -> Detector:
     """Builds the model of a config; without `weights` its weights are random, whatever the config names.
+
+    Args:
+        cfg: a yaml config or a LazyConfig.
+        name: what to call the detector.
+        weights: a checkpoint.
+        device: see `pick_device`.
+        allow_partial: take what fits of a checkpoint that does not fit wholly; the rest stays random.
 
     Raises:
         ValueError: if the device is unknown, the model finds no objects, or the weights do not fit.
     """
     network = build(cfg, pick_device(device))
+    caveat, remarks = RANDOM, tuple[str, ...]()
     if weights is not None:
-        load_weights(network, weights)
-    return detector_of(cfg, network.eval(), name, weights)
+        report = load_weights(network, weights, allow_partial=allow_partial)
+        caveat = PARTIAL if report.missing or report.mismatched else ""
+        remarks = () if report.complete else (report.counts,)
+    return replace(detector_of(cfg, network.eval(), name, weights), caveat=caveat, remarks=remarks)
 
 
 def detector_of(cfg: Config, model: nn.Module, name: str, weights: Path | None = None) -> Detector:
@@ -135,7 +157,8 @@ def detector_of(cfg: Config, model: nn.Module, name: str, weights: Path | None =
         ValueError: the config gives another number of class names than classes.
     """
     facts = config_facts(cfg)
-    return Detector(model, cfg, name, facts.model_input, thing_names(facts), stuff_names(facts), weights)
+    names = thing_names(facts), stuff_names(facts)
+    return Detector(model, cfg, name, facts.model_input, *names, weights)
 
 
 def build(cfg: Config, device: str) -> nn.Module:

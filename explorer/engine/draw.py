@@ -39,7 +39,7 @@ def class_color(index: int) -> RGB:
     return PALETTE[index % len(PALETTE)]
 
 
-def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool = True) -> Pixels:
+def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool = True, caption: str = "") -> Pixels:
     """Draws boxes, masks and labels.
 
     A frame lies around its object, not on it, so that an object of a few pixels stays visible. A label that would
@@ -49,6 +49,7 @@ def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool =
         image_bgr: `(height, width, 3)`, left as it is.
         detections: in the frame of the image.
         labels: write class and score in percent.
+        caption: what a person must know who sees nothing but the picture; it stands in its corner.
 
     Returns:
         A new image `(height, width, 3)`, BGR.
@@ -64,6 +65,7 @@ def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool =
     boxes = [_Box(*box) for box in np.rint(detections.boxes_xyxy).astype(int).tolist()]
     for index in order:
         pen.frame(boxes[index], colors[index])
+    pen.caption(caption)
     if labels:
         for index, box in enumerate(boxes):
             name = detections.class_names[int(detections.classes[index])]
@@ -72,7 +74,7 @@ def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool =
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
 
 
-def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic) -> Pixels:
+def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic, *, caption: str = "") -> Pixels:
     """Tints every segment, parts them by lines and names the larger ones.
 
     A category has the same colour throughout the picture; pixels without a segment stay as they are.
@@ -80,6 +82,7 @@ def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic) -> Pixels:
     Args:
         image_bgr: `(height, width, 3)`, left as it is.
         panoptic: in the frame of the image.
+        caption: see `draw_detections`.
 
     Returns:
         A new image `(height, width, 3)`, BGR.
@@ -94,6 +97,7 @@ def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic) -> Pixels:
         _tint(canvas, mask, color, SEGMENT_OPACITY)
     picture = Image.fromarray(canvas)
     pen = _Pen.for_image(picture)
+    pen.caption(caption)
     for name, mask, color in sorted(segments, key=lambda segment: -int(segment[1].sum())):
         if mask.mean() >= SMALLEST_LABELLED_SEGMENT:
             pen.label_at(name, _deepest_point(mask), color)
@@ -164,6 +168,11 @@ class _Pen:
         place = _Box(x, y, x + width, y + height)
         if not any(place.meets(other) for other in self.taken):
             self._write(text, place, color)
+
+    def caption(self, text: str) -> None:
+        """Writes into the upper left corner."""
+        if text:
+            self.label_at(text, (0, 0), LIGHT)
 
     def _size(self, text: str) -> tuple[int, int]:
         _, top, _, bottom = self.font.getbbox("Äg" + text)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -15,8 +16,10 @@ from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName
 from explorer.engine.fast.model import FastModel
 from explorer.zoo.downloads import DownloadError
-from explorer.zoo.resolve import configured, resolve
+from explorer.zoo.resolve import configured, lasting_name, resolve
 from explorer.zoo.transfer import Progress
+
+logger = logging.getLogger(__name__)
 
 _SCORE_THRESHOLD = "test_score_thresh"
 """What detectron2 calls it wherever scores are thresholded: RetinaNet, FCOS, the box heads of R-CNNs."""
@@ -28,19 +31,26 @@ def load_detector(
     model: str | Path,
     *,
     weights: str | Path | None = None,
+    config_file: str | Path | None = None,
     overrides: Sequence[str] = (),
     device: str = "auto",
     lowest_score: float | None = None,
     exact: bool = False,
     dtype: DtypeName = "float32",
     engine: EngineName | Literal["auto"] = "auto",
+    allow_partial: bool = False,
     progress: Progress | None = None,
 ) -> Detector:
     """Builds a detector and loads its weights, which are downloaded if need be.
 
+    A detector whose config names no weights has random ones, and "(random weights)" in its name.
+
     Args:
-        model: a zoo name, a config file, a shipped config's name, or the folder of an export.
-        weights: a checkpoint instead of the one that the config names (`MODEL.WEIGHTS`) or else the zoo has.
+        model: a zoo name, a config file, a shipped config's name, the folder of a training run (its best checkpoint,
+            else its final one, else its last; `remarks` say which) or of an evaluation, a checkpoint file, or the
+            folder of an export.
+        weights: a checkpoint instead of the model's own; `MODEL.WEIGHTS` among the overrides does the same.
+        config_file: the config of a checkpoint file, instead of the `config.yaml` beside it.
         overrides: `KEY VALUE` pairs for the config, `key=value` for a LazyConfig.
         device: `auto` takes a GPU where there is one; otherwise a torch device such as `cpu` or `cuda:1`.
         lowest_score: report objects from this score up, instead of from the config's own threshold.
@@ -48,50 +58,47 @@ def load_detector(
             differ in the sixth digit (see `explorer.engine.fast`).
         dtype: what the fast way computes in; `auto` is bfloat16 where the hardware has it.
         engine: what the fast way runs on; `torch` is ready at once, `auto` the fastest over many images.
+        allow_partial: take what fits of weights that do not fit wholly, such as a backbone's alone; the rest is random,
+            and the detector has "(partial weights)" in its name.
         progress: called with bytes done and bytes in total while weights come.
 
     Raises:
-        ValueError: if the model, a key, the device or the number format is unknown, or the weights do not fit.
+        ValueError: if the model, a key, the device or the number format is unknown, the weights do not fit, or a
+            training run has no checkpoint.
         DownloadError: if the weights cannot be had.
     """
     if is_export(model):
-        if weights or overrides or exact:
+        if weights or config_file or overrides or exact:
             raise ValueError(f"{model} is an export: it has its own weights and config, and no exact way to run it.")
         exported = load_export(Path(model))
         if lowest_score is not None:
             report_from(exported.model, lowest_score)
         return exported
-    resolved = resolve(model, weights=weights, overrides=overrides, progress=progress)
-    detector = make_detector(resolved.cfg, resolved.name, weights=resolved.weights, device=device)
-    detector = replace(detector, source=str(model), overrides=tuple(overrides))
+    found = resolve(model, weights=weights, config_file=config_file, overrides=overrides, progress=progress)
+    detector = make_detector(found.cfg, found.name, weights=found.weights, device=device, allow_partial=allow_partial)
+    detector = _named(detector, found.remark if found.weights else "its config names none")
+    detector = replace(detector, source=lasting_name(config_file or model), overrides=tuple(overrides))
+    for remark in detector.remarks:
+        logger.info(remark)
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
-    if exact:
-        return detector
-    return fast(detector, dtype, engine)
+    return detector if exact else fast(detector, dtype, engine)
 
 
 def load_or_random(
-    model: str | Path,
-    *,
-    weights: str | Path | None = None,
-    overrides: Sequence[str] = (),
-    device: str = "cpu",
-    random: bool = False,
-    progress: Progress | None = None,
-) -> tuple[Detector, str]:
-    """Loads a detector; with random weights where wanted, or where the zoo's own cannot be had.
+    model: str | Path, *, random: bool = False, overrides: Sequence[str] = (), device: str = "cpu", **options: Any
+) -> Detector:
+    """Loads a detector to look into; with random weights where wanted, or where the zoo's own cannot be had.
 
     Args:
         model: see `load_detector`.
-        weights: likewise.
-        overrides: likewise.
-        device: likewise.
         random: do not look for weights.
-        progress: see `load_detector`.
+        overrides: see `load_detector`.
+        device: likewise.
+        options: likewise: `weights`, `config_file`, `allow_partial`, `progress`.
 
     Returns:
-        The detector, and a sentence on why its weights are random; empty where they are not.
+        The detector, without a fast way; its `remarks` say why its weights are random, if they are.
 
     Raises:
         ValueError: the model, a key or the device is unknown, or weights do not fit.
@@ -99,21 +106,21 @@ def load_or_random(
     """
     if not random:
         try:
-            detector = load_detector(
-                model, weights=weights, overrides=overrides, device=device, exact=True, progress=progress
-            )
+            return load_detector(model, overrides=overrides, device=device, exact=True, **options)
         except DownloadError:
-            if weights is not None:
+            if options.get("weights") is not None:
                 raise
-            why = "its weights cannot be had here"
-        else:
-            if detector.weights is not None:
-                return detector, ""
-            return detector, f"{detector.name} has random weights: its config names none."
-    else:
-        why = "as asked for"
-    cfg, name = configured(model, overrides)
-    return make_detector(cfg, name, device=device), f"{name} has random weights: {why}."
+    cfg, name = configured(model, overrides, options.get("config_file"))
+    why = "as asked for" if random else "its own cannot be had here"
+    return _named(make_detector(cfg, name, device=device), why)
+
+
+def _named(detector: Detector, remark: str) -> Detector:
+    """Gives a detector a name that nobody reads without what is to be known of its weights."""
+    if detector.weights is None:
+        remark = f"{detector.name} has {detector.caveat}: {remark}."
+    name = f"{detector.name} ({detector.caveat})" if detector.caveat else detector.name
+    return replace(detector, name=name, remarks=tuple(filter(None, (remark, *detector.remarks))))
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def predict(
     if not 0 <= threshold <= 1:
         raise ValueError(f"The score threshold is {threshold}; it must lie between 0 and 1.")
     report = Report(out / RESULTS_FILE)
-    collection = _Collection(detector.class_names, out, _Names(images))
+    collection = _Collection(detector.class_names, out, _Names(images), detector.caveat)
     for index, path in enumerate(images, start=1):
         try:
             image = read_image(path)
@@ -113,8 +113,7 @@ def predict(
         if progress:
             progress(path, index, len(images))
     info = {
-        "model": detector.name,
-        "weights": detector.weights,
+        **detector.origin,
         "threshold": threshold,
         "inference": detector.inference,
         **provenance(),
@@ -148,10 +147,10 @@ class _Names:
 class _Collection:
     """The results so far, in COCO's words, and the pictures that go with them."""
 
-    def __init__(self, class_names: Sequence[str], out: Path, names: _Names) -> None:
+    def __init__(self, class_names: Sequence[str], out: Path, names: _Names, caption: str) -> None:
         self._category_ids = category_ids(class_names)
         self._categories = [{"id": self._category_ids[i], "name": name} for i, name in enumerate(class_names)]
-        self._out, self._names = out, names
+        self._out, self._names, self._caption = out, names, caption
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._panoptic: list[dict[str, Any]] = []
@@ -173,7 +172,10 @@ class _Collection:
 
     def draw(self, path: Path, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None) -> Path:
         """Writes one image's picture and returns its path."""
-        drawn = draw_detections(image, detections) if panoptic is None else draw_panoptic(image, panoptic)
+        if panoptic is None:
+            drawn = draw_detections(image, detections, caption=self._caption)
+        else:
+            drawn = draw_panoptic(image, panoptic, caption=self._caption)
         target = self._names.claim(self._out / "pictures", path.stem, ".jpg")
         with replacing(target) as scratch:
             Image.fromarray(drawn[:, :, ::-1]).save(scratch, quality=92, subsampling=0)  # keeps thin lines sharp

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from explorer.autopsy.examine import AUTOPSY_FILE, Autopsy, read_autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
@@ -95,39 +94,6 @@ def analyses_of(comparison: Comparison, autopsies: Sequence[Autopsy | None] = ()
         taxonomy = classify_errors(matches.run, matches.task)
         analyses.append(RunAnalysis(matches, resamples, point, taxonomy, mend_by_size(taxonomy), autopsy))
     return tuple(analyses)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to build the model of a run again: what `load_detector` takes."""
-
-    model: str
-    weights: str | None
-    overrides: tuple[str, ...]
-
-
-def model_of(run: Run, model: str | None = None, weights: str | None = None) -> Recipe:
-    """Says how to build the model that a run was made with.
-
-    Args:
-        run: read from a folder, unless a model is named.
-        model: a zoo name or config, instead of the run's.
-        weights: a checkpoint, instead of the run's.
-
-    Raises:
-        ValueError: the run's weights are not where they were.
-    """
-    known = run.facts.get("weights") or {}
-    if weights is None and model is None and known and not Path(known["path"]).is_file():
-        raise ValueError(
-            f"{run.name} was run with {known['path']}, which is not there any more: name the model and its weights "
-            "(--model, --weights)"
-        )
-    return Recipe(
-        model or str(run.facts.get("config") or run.facts.get("model")),
-        weights or (None if model else known.get("path")),
-        tuple(run.facts.get("overrides", ())),
-    )
 
 
 def autopsy_beside(run: Run) -> Autopsy | None:

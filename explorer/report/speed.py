@@ -56,8 +56,13 @@ def _milliseconds(row: Row, stage: str) -> str:
     return f"{1000 * row.stages_s[stage]:.1f}" if stage in row.stages_s else "–"
 
 
-def pareto(found: Found) -> go.Figure:
+def pareto(found: Found, zoo_names: Mapping[str, str]) -> go.Figure:
     """Draws released AP against the time measured here, each released model in its fastest mode.
+
+    Args:
+        found: the benchmark.
+        zoo_names: what its models are called in the zoo, by what they are called in it: with random weights, which take
+            the same time, they have other names.
 
     Raises:
         ValueError: no model of the benchmark has a released AP, or backbones alone were timed.
@@ -69,6 +74,7 @@ def pareto(found: Found) -> go.Figure:
         for name in dict.fromkeys(row.model for row in found.rows if row.median_s is not None)
     }
     height, width = found.size
+    seconds = {zoo_names.get(name, name): own for name, own in seconds.items()}
     return _against_released_ap(seconds, f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px")
 
 

@@ -81,7 +81,7 @@ def find_run(path: str | Path, data: str | None = None, name: str | None = None)
     file = folder / RESULTS_FILE if folder else path
     if not file.exists():
         raise ValueError(f"{folder} holds no {RESULTS_FILE}: give a folder that `explorer evaluate --out` wrote")
-    facts = _facts(folder) if folder else {}
+    facts = read_facts(folder) if folder else {}
     truth = _truth(path, data or facts.get("data"))
     if folder or (path.name == RESULTS_FILE and path.with_name(IMAGES_FILE).is_file()):
         truth = _evaluated(truth, file.parent, {"data": data} | facts)
@@ -142,7 +142,12 @@ def truth_from_coco(content: Mapping[str, Any], images_folder: str | Path = "") 
     )
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Reads a run's `run.json`; empty where there is none.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
     path = folder / FACTS_FILE
     if not path.exists():
         return {}

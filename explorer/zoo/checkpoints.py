@@ -43,6 +43,15 @@ class LoadReport:
     mismatched: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
     @property
+    def counts(self) -> str:
+        """How much of the model the checkpoint filled, in one line."""
+        total = len(self.loaded) + len(self.missing) + len(self.mismatched)
+        return (
+            f"{self.source}: {len(self.loaded)} of the model's {total} tensors fit, {len(self.missing)} are missing, "
+            f"{len(self.mismatched)} of another shape, {len(self.unexpected)} left over."
+        )
+
+    @property
     def complete(self) -> bool:
         """Every tensor of the model was there, with its shape, and none was left over."""
         return not (self.missing or self.unexpected or self.mismatched)
@@ -103,7 +112,8 @@ def load_weights(
         },
     )
     if not report.loaded or not (report.complete or allow_partial):
-        raise CheckpointError(f"The checkpoint does not fit the model; nothing was loaded.\n{report}")
+        way_out = "\nTo use what fits all the same: --allow-partial (allow_partial=True)." if report.loaded else ""
+        raise CheckpointError(f"The checkpoint does not fit the model; nothing was loaded.\n{report}{way_out}")
     ready = {name: tensor.to(ours[name].device, ours[name].dtype) for name, tensor in fitting.items()}
     with torch.no_grad():
         for name, tensor in ready.items():

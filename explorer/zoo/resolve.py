@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from explorer.zoo import registry
 from explorer.zoo.downloads import adopt, fetch
 from explorer.zoo.registry import ZooEntry
+from explorer.zoo.trained import Recipe, Trained, find_recipe, find_trained
 from explorer.zoo.transfer import Progress
 
 if TYPE_CHECKING:
@@ -26,22 +27,27 @@ class Resolved:
 
     Attributes:
         cfg: the configuration, not frozen, with what the weights need (pixel mean, channel order) and the overrides;
-            a LazyConfig where MODEL is a `.py` file.
+            a LazyConfig where MODEL is a `.py` file, or was trained from one.
         weights: the file on this machine, or None: a configuration without weights.
-        name: the zoo's name, or the configuration's stem.
+        name: the zoo's name, the run's folder, or the configuration's stem.
         entry: the zoo's entry, if MODEL names one.
+        config: the file that the configuration was read from.
+        remark: which checkpoint of a training run was taken, and why; empty for anything else.
     """
 
     cfg: CfgNode | DictConfig
     weights: Path | None
     name: str
     entry: ZooEntry | None
+    config: Path
+    remark: str = ""
 
 
 def resolve(
     model: str | Path,
     *,
     weights: str | Path | None = None,
+    config_file: str | Path | None = None,
     overrides: Sequence[str] = (),
     offline: bool = False,
     progress: Progress | None = None,
@@ -49,59 +55,124 @@ def resolve(
     """Finds the configuration and the weights of MODEL, downloading the weights if they are not on this machine.
 
     Args:
-        model: a name of the zoo, a configuration file, or a shipped configuration's name. A `.py` file is a LazyConfig:
-            detectron2 runs it as the Python code that it is.
-        weights: what `find_weights` takes, instead of those that the configuration names (`MODEL.WEIGHTS`, in a
-            LazyConfig `train.init_checkpoint`) or else the zoo has for `model`.
+        model: a name of the zoo; a configuration file, or a shipped configuration's name; the folder of a training run
+            or the `config.yaml` in it, which mean the run's best checkpoint, else its final one, else its last; a
+            checkpoint file; or the folder of an evaluation, which means the model that was evaluated. A `.py` file is
+            a LazyConfig: detectron2 runs it as the Python code that it is.
+        weights: what `find_weights` takes, instead of those that MODEL has of its own. So do `MODEL.WEIGHTS` or, in a
+            LazyConfig, `train.init_checkpoint` among the overrides.
+        config_file: the configuration of a checkpoint, instead of the `config.yaml` beside it.
         overrides: `KEY VALUE` pairs, or `key=value` for a LazyConfig; they come last, after what the weights need.
         offline: never open a connection.
         progress: called with bytes done and bytes in total while weights come.
 
     Raises:
-        ValueError: no such model, configuration or weights; the message names the nearest ones.
+        ValueError: no such model, configuration or weights, where the message names the nearest ones; a checkpoint
+            without a configuration, or a training run without a checkpoint.
         DownloadError: the weights cannot be had.
     """
     from explorer.config import lazy_overrides
 
-    source, entry = _source(model)
-    lazy = Path(source).suffix == ".py"
-    cfg = _read(source, overrides)
+    if recipe := _recipe(model, config_file):
+        changes = [*recipe.overrides, *overrides]
+        return resolve(
+            recipe.model, weights=weights or recipe.weights, overrides=changes, offline=offline, progress=progress
+        )
+    source = _source(model, config_file)
+    trained, entry = source.trained, source.entry
+    lazy = _is_lazy(source.config)
+    words = [*_own_weights(trained, lazy=lazy), *overrides]
+    cfg = _read(source.config, words)
     named = str(weights or named_weights(cfg))
+    if trained and not named:
+        raise ValueError(trained.remark)
     path: Path | None
     if entry is not None and not named:
         path, needed = fetch_weights(entry, offline=offline, progress=progress), entry.overrides
     else:
         path, needed = find_weights(named, offline=offline, progress=progress)
     if needed:
-        cfg = _read(source, [*(lazy_overrides(cfg, needed) if lazy else needed), *overrides])
-    return Resolved(cfg, path, entry.name if entry else Path(source).stem, entry)
+        cfg = _read(source.config, [*(lazy_overrides(cfg, needed) if lazy else needed), *words])
+    its_own = trained is not None and path == trained.weights
+    return Resolved(cfg, path, source.name, entry, source.config, trained.remark if trained and its_own else "")
 
 
-def configured(model: str | Path, overrides: Sequence[str] = ()) -> tuple[CfgNode | DictConfig, str]:
+def configured(
+    model: str | Path, overrides: Sequence[str] = (), config_file: str | Path | None = None
+) -> tuple[CfgNode | DictConfig, str]:
     """Finds the configuration of MODEL alone, and its name; no weights are looked for.
 
     Raises:
         ValueError: no such model or configuration.
     """
-    source, entry = _source(model)
-    return _read(source, overrides), entry.name if entry else Path(source).stem
+    if recipe := _recipe(model, config_file):
+        return configured(recipe.model, [*recipe.overrides, *overrides])
+    source = _source(model, config_file)
+    return _read(source.config, overrides), source.name
 
 
-def _source(model: str | Path) -> tuple[str | Path, ZooEntry | None]:
+def lasting_name(model: str | Path) -> str:
+    """Spells a MODEL argument so that it means the same in another working directory."""
+    is_file = str(model) not in {entry.name for entry in registry.entries()} and Path(model).expanduser().exists()
+    return str(Path(model).expanduser().absolute()) if is_file else str(model)
+
+
+@dataclass(frozen=True)
+class _Source:
+    config: Path
+    name: str
+    entry: ZooEntry | None = None
+    trained: Trained | None = None
+
+
+def _recipe(model: str | Path, config_file: str | Path | None) -> Recipe | None:
+    if config_file or find_trained(model):  # a run's folder may hold an evaluation, too
+        return None
+    recipe = find_recipe(model)
+    if recipe and Path(recipe.model).resolve() == Path(model).expanduser().resolve():
+        raise ValueError(f"The evaluation in {model} names its own folder as the model, which holds no training run.")
+    return recipe
+
+
+def _source(model: str | Path, config_file: str | Path | None) -> _Source:
+    from explorer.config import CONFIGS
+
     entry = {known.name: known for known in registry.entries()}.get(str(model))
     if entry is not None and entry.config is None:
         raise ValueError(
             f"{entry.name} is an ImageNet backbone, not a detector. Give a configuration as MODEL "
             f"and the backbone as its weights: --weights {entry.name}."
         )
-    return entry.config if entry is not None and entry.config else _config_source(model), entry
+    if entry is not None and entry.config and config_file is None:
+        return _Source(CONFIGS / entry.config, entry.name, entry)
+    if trained := find_trained(model, config_file):
+        return _Source(trained.config, trained.name, trained=trained)
+    config = _config_source(model)
+    return _Source(config, config.stem)
 
 
-def _read(source: str | Path, overrides: Sequence[str]) -> CfgNode | DictConfig:
+def _own_weights(trained: Trained | None, *, lazy: bool) -> list[str]:
+    """Says in a config's words that its weights are those of the run, not those that training started from."""
+    if trained is None:
+        return []
+    weights = "" if trained.weights is None else str(trained.weights)
+    quoted = weights.replace("\\", "\\\\").replace("'", "\\'")
+    return [f"train.init_checkpoint='{quoted}'"] if lazy else ["MODEL.WEIGHTS", weights]
+
+
+def _is_lazy(config: Path) -> bool:
+    from explorer.zoo.lazy_runs import is_dump
+
+    return config.suffix == ".py" or is_dump(config)
+
+
+def _read(config: Path, overrides: Sequence[str]) -> CfgNode | DictConfig:
     from explorer.config import load_config, load_lazy_config
+    from explorer.zoo.lazy_runs import load_dump
 
-    read = load_lazy_config if Path(source).suffix == ".py" else load_config
-    return read(source, overrides)
+    if config.suffix == ".py":
+        return load_lazy_config(config, overrides)
+    return load_dump(config, overrides) if _is_lazy(config) else load_config(config, overrides)
 
 
 def named_weights(cfg: CfgNode | DictConfig) -> str:
@@ -179,5 +250,6 @@ def _config_source(model: str | Path) -> Path:
         stems = [Path(name).stem for name in config_names()]
         hint = registry.nearest(str(model), models) or registry.nearest(str(model), stems)
         raise ValueError(
-            f"{str(model)!r} is no model of the zoo and no configuration file. {hint} See `explorer zoo list`."
+            f"{str(model)!r} is no model of the zoo, no configuration file, no checkpoint and no folder of a training "
+            f"run (config.yaml and checkpoints). {hint} See `explorer zoo list`."
         ) from None

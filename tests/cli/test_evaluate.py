@@ -22,11 +22,11 @@ def call(small_config: Path, shared: Path) -> list[str]:
 def test_figures_are_shown_and_written(call: list[str], tmp_path: Path) -> None:
     done = run(app, [*call, "--out", str(tmp_path / "run"), "INPUT.MAX_SIZE_TEST", "100"])
     assert done.exit_code == 0, done.output
-    assert "small on" in done.stdout
+    assert "small (random weights) on" in done.stdout
     assert "2 images" in done.stdout
     for word in ("AP50", "APs", "boxes", "masks"):
         assert word in done.stdout
-    assert "small has no weights" in done.stderr
+    assert "small has random weights: its config names none" in done.stderr
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
         "coco_instances_results.json",
         "image_ids.json",

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 
-DEFAULTS = {"data": None, "memory_mb": 2000, "auth": None, "share": False, "mcp": False}
+DEFAULTS = {"weights": None, "data": None, "memory_mb": 2000, "auth": None, "share": False, "mcp": False}
 ARGUMENTS = ["--host", "0.0.0.0", "--port", "7999", "--model", "a.yaml", "--model", "b.yaml", "--auth", "me:a:b"]
 
 

@@ -18,7 +18,7 @@ from explorer.autopsy.dissection import Finding
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.compare import Comparison, compare
-from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_beside, model_of, named_apart
+from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_beside, named_apart
 from explorer.report.document import annotations_with, comparison_document, fate_columns, found_by_columns, run_document
 from explorer.report.misses import telling_misses
 from explorer.report.page import write_comparison_page, write_run_page
@@ -186,19 +186,6 @@ def test_an_autopsy_of_other_objects_is_refused(runs: tuple[Run, Run], autopsied
     assert autopsy_beside(replace(runs[0], folder=tmp_path)) is None
     autopsied.write(tmp_path / "autopsy.json")
     assert autopsy_beside(replace(runs[0], folder=tmp_path)) is not None
-
-
-def test_the_model_of_a_run_is_what_it_was_made_with(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    weights = tmp_path / "model.pth"
-    run = replace(
-        runs[0], facts={"model": "m", "config": "m.yaml", "weights": {"path": str(weights)}, "overrides": ["A", "1"]}
-    )
-    with pytest.raises(ValueError, match="not there any more: name the model and its weights"):
-        model_of(run)
-    weights.touch()
-    assert vars(model_of(run)) == {"model": "m.yaml", "weights": str(weights), "overrides": ("A", "1")}
-    assert vars(model_of(run, "other"))["weights"] is None
-    assert model_of(run, weights="w.pth").weights == "w.pth"
 
 
 def test_runs_of_one_name_are_told_apart(runs: tuple[Run, Run], tmp_path: Path) -> None:

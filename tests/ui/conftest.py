@@ -32,11 +32,15 @@ class FakeDetector:
     Attributes:
         found: rows of score, class index and box.
         megabytes: what its weights take.
+        name: what it is called.
+        caveat: what is to be known of its weights.
         images: the photos that it was asked about.
     """
 
     found: list[tuple[float, int, tuple[int, int, int, int]]]
     megabytes: float = 1
+    name: str = ""
+    caveat: str = ""
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -71,11 +75,13 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Zoo:
         "B": FakeDetector([(0.7, 1, (42, 40, 92, 90)), (0.55, 1, (0, 0, 120, 100))]),
         "C": FakeDetector([]),
     }
+    for name, fake in fakes.items():
+        fake.name = name
     loaded: list[tuple[str, float]] = []
 
-    def load(name: str, *, lowest_score: float, engine: str, progress: object) -> FakeDetector:
-        loaded.append((name, lowest_score))
-        return fakes[name]
+    def load(model: str, *, lowest_score: float, engine: str, progress: object) -> FakeDetector:
+        loaded.append((model, lowest_score))
+        return fakes[model]
 
     monkeypatch.setattr("explorer.engine.loading.load_detector", load)
     return Zoo(Models(memory_mb=2.5, extra=["A", "B", "C"]), fakes, loaded)

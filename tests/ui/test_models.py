@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from explorer.ui.actions.models import LOWEST_SCORE, chosen, model_choices
+from explorer.ui.actions.models import LOWEST_SCORE, ModelChoice, chosen, model_choices
 from explorer.ui.actions.progress import part_of
 
 
@@ -33,11 +33,11 @@ def test_a_browser_can_name_no_file(zoo: Any, name: str) -> None:
 
 
 def test_every_detector_of_the_zoo_is_listed_with_size_and_licence() -> None:
-    choices = model_choices(["mine.yaml"])
+    choices = model_choices([ModelChoice("mine.yaml", "mine.yaml · given at start", True)])
     assert [choice.ready for choice in choices[:3]] == [True] * 3
-    assert choices[0].name.startswith("demo/")
-    assert "bundled" in choices[0].label
-    assert any(choice.name == "mine.yaml" for choice in choices)
+    assert choices[0].name == "mine.yaml"
+    assert choices[1].name.startswith("demo/")
+    assert "bundled" in choices[1].label
     labels = {choice.name: choice.label for choice in choices}
     assert labels["faster_rcnn_V_39_FPN_3x"] == "faster_rcnn_V_39_FPN_3x · downloads about 172 MB · CC BY-NC 4.0"
     assert not [name for name in labels if name.startswith("timm/")]

@@ -68,7 +68,7 @@ def test_an_imagenet_backbone_is_no_model():
 
 @pytest.mark.parametrize("model", ["faster_rcnn_V39", "nothing/like_it.yaml"])
 def test_unknown_models_offer_near_names(model):
-    with pytest.raises(ValueError, match="is no model of the zoo and no configuration file") as failure:
+    with pytest.raises(ValueError, match="is no model of the zoo, no configuration file") as failure:
         find(model)
     assert ("faster_rcnn_V_39_FPN_3x" in str(failure.value)) == (model == "faster_rcnn_V39")
 

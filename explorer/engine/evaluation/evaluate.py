@@ -214,7 +214,7 @@ def _facts(detector: Detector, data: str) -> dict[str, Any]:
     """Says where a run comes from, as it stands in `run.json`."""
     weights = detector.weights
     return {
-        "model": detector.name,
+        **detector.origin,
         "config": detector.source or detector.name,
         "weights": weights and {"path": str(weights), "sha256": sha256_of(weights)},
         "data": data,

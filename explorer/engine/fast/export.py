@@ -25,11 +25,11 @@ from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
 from explorer.engine.fast.trunk import Trunk
 from explorer.zoo.downloads import sha256_of
+from explorer.zoo.trained import CONFIG, EXPORT, EXPORTED_WEIGHTS
 
 Format = Literal["onnx", "openvino", "torchscript"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 FILES: dict[Format, str] = {"onnx": "trunk.onnx", "openvino": "trunk.xml", "torchscript": "trunk.pt"}
-RECORD = "export.json"
 _OPSET = 17
 
 
@@ -68,15 +68,17 @@ def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, form
     if not error <= TOLERANCE[torch.float32]:
         file.unlink()
         raise ExportError(f"{file.name} differs from the model by {error:.1e} on the photo: it is not kept.")
-    with replacing(out / "weights.safetensors") as scratch:
+    with replacing(out / EXPORTED_WEIGHTS) as scratch:
         save_file({name: tensor.contiguous() for name, tensor in known.state_dict().items()}, scratch)
-    with replacing(out / "config.yaml") as scratch:
+    with replacing(out / CONFIG) as scratch:
         cfg = detector.cfg.clone()
         cfg.defrost()
         cfg.MODEL.WEIGHTS = ""
+        cfg.EXPLORER.CLASS_NAMES = list(detector.class_names)
+        cfg.EXPLORER.STUFF_CLASS_NAMES = list(detector.stuff_class_names)
         scratch.write_text(cfg.dump(), encoding="utf-8")
     record = {
-        "model": detector.name,
+        **detector.origin,
         "format": format,
         "outputs": [*trunk.levels, *(f"dense head {i}" for i in range(trunk.outputs * len(trunk.levels_seen)))]
         + ["semantic head"] * trunk.semantic,
@@ -86,13 +88,13 @@ def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, form
         "sha256": {path.name: sha256_of(path) for path in _files(out, format)},
         **provenance(),
     }
-    write_json(out / RECORD, record, indent=2)
+    write_json(out / EXPORT, record, indent=2)
     return record
 
 
 def is_export(folder: str | Path) -> bool:
     """Says whether a MODEL argument is an export's folder."""
-    return (Path(folder) / RECORD).is_file()
+    return (Path(folder) / EXPORT).is_file()
 
 
 def load_export(folder: Path) -> Detector:
@@ -106,11 +108,11 @@ def load_export(folder: Path) -> Detector:
     from explorer.config import load_config
 
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
         format, sums = record["format"], record["sha256"]  # noqa: A001
         names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is no export: its {RECORD} cannot be read ({error}).") from error
+        raise ValueError(f"{folder} is no export: its {EXPORT} cannot be read ({error}).") from error
     if format not in FORMATS or format == "torchscript":
         raise ValueError(
             f"{folder} holds {format}, which is not read here: TorchScript is code. Export to onnx or openvino."
@@ -120,12 +122,13 @@ def load_export(folder: Path) -> Detector:
             raise ValueError(f"{path} is not the file that was exported: export again.")
     file = folder / FILES[format]
     plain = make_detector(
-        load_config(folder / "config.yaml"), str(record["model"]), weights=folder / "weights.safetensors", device="cpu"
+        load_config(folder / CONFIG), str(record["model"]), weights=folder / EXPORTED_WEIGHTS, device="cpu"
     )
     engine: Literal["openvino", "torch"] = "openvino" if format == "openvino" else "torch"
     network = _read(file, format)
     quick = FastModel(plain.model, "float32", engine, network)
-    return replace(plain, class_names=names[0], stuff_class_names=names[1], fast=quick)
+    caveat = str(record.get("note", ""))
+    return replace(plain, class_names=names[0], stuff_class_names=names[1], caveat=caveat, fast=quick)
 
 
 def write_onnx(trunk: Trunk, file: Path) -> None:
@@ -171,7 +174,7 @@ _WRITERS = {"onnx": write_onnx, "openvino": _write_openvino, "torchscript": _wri
 def _files(folder: Path, format: Format) -> list[Path]:  # noqa: A002
     trunk = folder / FILES[format]
     weights = [trunk.with_suffix(".bin")] if format == "openvino" else []
-    return [trunk, *weights, folder / "config.yaml", folder / "weights.safetensors"]
+    return [trunk, *weights, folder / CONFIG, folder / EXPORTED_WEIGHTS]
 
 
 def _read(file: Path, format: Format) -> Network:  # noqa: A002

@@ -62,7 +62,7 @@ def run_alone(call: str) -> None:
     """What that process does: three runs, then the peak on standard output."""
     asked: dict[str, Any] = json.loads(call)
     torch.set_num_threads(asked["threads"])
-    detector, _ = load_or_random(asked["model"], random=True)
+    detector = load_or_random(asked["model"], random=True)
     inputs = [as_input(scene(tuple(asked["size"])), detector)] * asked["batch"]
     try:
         runner = make_runner(detector, asked["mode"], inputs, cast("Stage", asked["stage"]))

@@ -18,12 +18,12 @@ import torch
 from torch import nn
 
 from explorer.engine.artifacts import replacing
+from explorer.zoo.trained import BEST, FINAL, POINTER, last_checkpoint
 
 logger = logging.getLogger(__name__)
 
-POINTER = "last_checkpoint"
-BEST = "model_best.pth"
-EARLIER_BEST = "model_best_of_earlier_run.pth"
+EARLIER = {name: name.replace(".pth", "_of_earlier_run.pth") for name in (BEST, FINAL)}
+"""What the weights that stand for a run are called once another run has begun in its folder."""
 METRICS = "metrics.json"
 """Where a run logs its scalars, one JSON object per line."""
 _SCRATCH = (".model_*-*.pth", f".{POINTER}-*", ".metrics-*.json")
@@ -58,10 +58,16 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Returns the checkpoint from which the run in `folder` would resume, or None where it left none."""
-    pointer = folder / POINTER
-    return folder / pointer.read_text("utf-8").strip() if pointer.is_file() else None
+def set_aside(folder: Path) -> None:
+    """Makes room for a new run: an earlier one is not resumed by mistake, nor are its weights taken for the new one's.
+
+    Called before the new run's config is written, so that the config and the checkpoints in a folder always belong
+    together.
+    """
+    (folder / POINTER).unlink(missing_ok=True)
+    for name, earlier in EARLIER.items():
+        with suppress(FileNotFoundError):
+            (folder / name).replace(folder / earlier)
 
 
 class Checkpoints:
@@ -87,13 +93,6 @@ class Checkpoints:
     def last(self) -> Path | None:
         """The checkpoint to resume from, or None before the first."""
         return last_checkpoint(self.folder)
-
-    def forget(self) -> None:
-        """Makes room for a new run: an earlier one cannot be resumed by mistake, and its best weights are set aside."""
-        if self._writes:
-            (self.folder / POINTER).unlink(missing_ok=True)
-            with suppress(FileNotFoundError):
-                (self.folder / BEST).replace(self.folder / EARLIER_BEST)
 
     def save(self, name: str) -> None:
         """Writes all that the run needs to go on to `name`.pth and makes that the file to resume from."""

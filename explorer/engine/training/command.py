@@ -7,8 +7,8 @@ import json
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -26,16 +26,17 @@ import explorer.backbones  # noqa: F401 - registers the backbones that configs n
 from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
-from explorer.engine.artifacts import plain, write_json
+from explorer.engine.artifacts import plain, replacing, write_json
 from explorer.engine.config_facts import Config, config_facts
 from explorer.engine.training import launch
-from explorer.engine.training.checkpointing import last_checkpoint
+from explorer.engine.training.checkpointing import set_aside
 from explorer.engine.training.hooks import OnStep, Results
 from explorer.engine.training.recipe import as_names, evaluate_all, lazy_recipe, yaml_recipe
 from explorer.engine.training.trainer import Trainer
 from explorer.engine.training.weights import evaluate_with, start_from, started_with
 from explorer.scoring.classes import shared_classes
-from explorer.zoo.resolve import find_weights, named_weights
+from explorer.zoo.resolve import find_weights, named_weights, resolve
+from explorer.zoo.trained import CONFIG, last_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -129,22 +130,41 @@ def setup(args: Namespace) -> Config:
     path = config_path(args.config_file)
     args.config_file = str(path)
     cfg = _setup_lazy(path, args) if path.suffix == ".py" else _setup_yaml(path, args)
-    default_setup(cfg, args)
+    with _one_run(output_dir(cfg), args):
+        default_setup(cfg, args)
     setup_logger(str(output_dir(cfg)), distributed_rank=comm.get_rank(), name="explorer")
     if args.num_gpus and not torch.cuda.is_available():
         logger.warning("No CUDA device was found: this runs on the CPU")
     return cfg
 
 
+@contextmanager
+def _one_run(folder: Path, args: Namespace) -> Iterator[None]:
+    """Around what writes a config into the folder: it stays that of the run whose checkpoints lie there."""
+    config = folder / CONFIG
+    kept = config.read_bytes() if args.eval_only and config.is_file() else None
+    if comm.is_main_process() and not args.eval_only and not (args.resume and last_checkpoint(folder)):
+        set_aside(folder)
+    yield
+    if comm.is_main_process() and kept is not None:
+        with replacing(config) as scratch:
+            scratch.write_bytes(kept)
+
+
 def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
     cfg = load_config(path, args.opts)
     started = started_with(output_dir(cfg), LAZY_KEYS) if args.resume else None
+    weights: Path | str | None
+    needed: Sequence[str] = ()
     if started:
-        weights: Path | str | None = started[0]
-        needed: Sequence[str] = [word for key, value in started[1].items() for word in (key, str(value))]
+        weights, needed = started[0], [word for key, value in started[1].items() for word in (key, str(value))]
+    elif args.eval_only:  # of the config that a training saved, what it trained
+        found = resolve(path, overrides=args.opts)
+        weights, cfg = found.weights, found.cfg
     else:
         weights, needed = find_weights(named_weights(cfg))
-    cfg = load_config(path, [*needed, *args.opts])
+    if needed:
+        cfg = load_config(path, [*needed, *args.opts])
     cfg.MODEL.WEIGHTS = str(weights or "")
     cfg.MODEL.DEVICE = _device(cfg.MODEL.DEVICE, args.num_gpus)
     cfg.DATASETS.TEST = tuple(register_coco(name) for name in cfg.DATASETS.TEST)
@@ -156,7 +176,10 @@ def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
 
 
 def _fit(cfg: CfgNode, overrides: Sequence[str], *, train: bool) -> None:
-    """Gives the model the classes of its data, unless the user said how many it has to have."""
+    """Gives the model the classes of its data, unless it is evaluated and has its own, or the user said how many.
+
+    Names of a trained model's classes stay those of its training data, in the order of its outputs.
+    """
     key = "DATASETS.TRAIN" if train else "DATASETS.TEST"
     names = cfg.DATASETS.TRAIN if train else cfg.DATASETS.TEST
     if not names:
@@ -190,6 +213,10 @@ def _setup_lazy(path: Path, args: Namespace) -> DictConfig:
         dataset = cfg.dataloader[part].dataset
         dataset.names = [register_coco(name) for name in as_names(dataset.names)]
         _check_lazy_classes(cfg, dataset.names)
+    if not args.eval_only:
+        metadata = MetadataCatalog.get(cfg.dataloader.train.dataset.names[0])
+        stuff = list(metadata.get("stuff_classes", ())) if config_facts(cfg).stuff_classes else []
+        cfg.explorer = {"class_names": list(metadata.thing_classes), "stuff_class_names": stuff}
     return cfg
 
 

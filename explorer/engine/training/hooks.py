@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from explorer.data.images import ImageError
-from explorer.engine.training.checkpointing import BEST, METRICS, Checkpoints, read_metrics, read_state, trim_metrics
+from explorer.engine.training.checkpointing import METRICS, Checkpoints, read_metrics, read_state, trim_metrics
+from explorer.zoo.trained import BEST, FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class CheckpointEvery(HookBase):
     def after_step(self) -> None:
         done = self.trainer.iter + 1
         if done == self.trainer.max_iter:
-            self._checkpoints.save("model_final")
+            self._checkpoints.save(FINAL.removesuffix(".pth"))
         elif self._period > 0 and done % self._period == 0:
             self._checkpoints.save(f"model_{self.trainer.iter:07d}")
 

@@ -139,12 +139,7 @@ class Trainer(TrainerBase):
         self.start_iter = self.recipe.stream.start = self.iter + 1
 
     def run(self) -> Results:
-        """Trains to the end and returns the figures of the last validation.
-
-        A run that starts at the beginning forgets an earlier run's place in the same folder.
-        """
-        if self.start_iter == 0:
-            self.checkpoints.forget()
+        """Trains to the end and returns the figures of the last validation."""
         try:
             self.train(self.start_iter, self.recipe.iterations)
         finally:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import nn
 
-from explorer.engine.training.checkpointing import last_checkpoint
 from explorer.zoo.checkpoints import load_weights
+from explorer.zoo.lazy_runs import read_dump
+from explorer.zoo.trained import CONFIG, last_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -27,21 +27,14 @@ def started_with(folder: Path, keys: Iterable[str]) -> tuple[str, dict[str, Any]
         The name of the weights and the values of those `keys` that the config has a value of its own for; None where
         there is no run to resume, or not its config.
     """
-    path = folder / "config.yaml"
+    path = folder / CONFIG
     if last_checkpoint(folder) is None or not path.is_file():
         return None
-    saved = yaml.load(path.read_text("utf-8"), _DataLoader)  # noqa: S506 - a SafeLoader
+    saved = read_dump(path)
     named = _value(saved, "MODEL.WEIGHTS") or _value(saved, "train.init_checkpoint") or ""
     values = {key: _value(saved, key) for key in keys}
     own = {key: value for key, value in values.items() if value is not None and not str(value).startswith("${")}
     return str(named), own
-
-
-class _DataLoader(yaml.SafeLoader):
-    """Reads the Python objects that a LazyConfig's dump may hold as None."""
-
-
-_DataLoader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
 
 
 def _value(tree: Any, key: str) -> Any:

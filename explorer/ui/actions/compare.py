@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.types import LARGE_AREA_PX, SMALL_AREA_PX, Detections
+from explorer.types import LARGE_AREA_PX, PARTIAL, RANDOM, SMALL_AREA_PX, Detections
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo, read_photo
 from explorer.ui.actions.progress import Progress, part_of
@@ -66,7 +66,8 @@ class Comparison:
 
     Attributes:
         photo: the photo's file.
-        predictions: by model name, in the order asked for, with every object from `LOWEST_SCORE` up.
+        predictions: by detector's name, which says what is to be known of its weights, in the order asked for, with
+            every object from `LOWEST_SCORE` up.
     """
 
     photo: Path
@@ -122,7 +123,8 @@ class Comparison:
         """Draws one model's objects on the photo, `(height, width, 3)` uint8, RGB."""
         from explorer.engine.draw import draw_detections
 
-        drawn = draw_detections(self.image_bgr, filters.keep(self.predictions[name].detections))
+        caption = next((caveat for caveat in (RANDOM, PARTIAL) if name.endswith(f"({caveat})")), "")
+        drawn = draw_detections(self.image_bgr, filters.keep(self.predictions[name].detections), caption=caption)
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def counts(self, filters: Filters) -> list[dict[str, str | int]]:
@@ -231,5 +233,5 @@ def compare(
     predictions = {}
     for place, name in enumerate(wanted):
         detector = models.get(name, part_of(progress, place, len(wanted), name))
-        predictions[name] = detector.detect(image_bgr)
+        predictions[detector.name] = detector.detect(image_bgr)
     return Comparison(Path(str(photo)), predictions)

@@ -137,7 +137,7 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
         truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
-        run, found = _run(models.get(name, count), name, truth, count)
+        run, found = _run(models.get(name, count), truth, count)
         runs.append(run)
         autopsies.append(found)
     if progress:
@@ -152,7 +152,7 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
     return Examination(analyses, comparison, misses)
 
 
-def _run(detector: Detector, name: str, truth: Truth, count: Counter) -> tuple[Run, Autopsy | None]:
+def _run(detector: Detector, truth: Truth, count: Counter) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
     from explorer.autopsy.anatomy import check_stages
     from explorer.autopsy.examine import autopsy, read_checked
@@ -167,9 +167,9 @@ def _run(detector: Detector, name: str, truth: Truth, count: Counter) -> tuple[R
         for image in range(len(truth.image_ids)):
             detections.append(detector.detect(read_checked(truth, image)).detections)
             count(image + 1, len(truth.image_ids))
-        return run_from_detections(truth, detections, name, classes=classes), None
+        return run_from_detections(truth, detections, detector.name, classes=classes), None
     found = autopsy(detector, truth, progress=count, on_detections=detections.append)
-    return run_from_detections(truth, detections, name, classes=classes), found
+    return run_from_detections(truth, detections, detector.name, classes=classes), found
 
 
 def explain_miss(models: Models, examination: Examination, name: str, number: int) -> Explanation:

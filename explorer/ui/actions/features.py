@@ -87,7 +87,7 @@ def show_layers(
     for place, name in enumerate(wanted):
         detector = models.get(name, part_of(progress, place, len(wanted), name))
         found = known.of(detector, image_bgr, layers) if known else _maps(detector, image_bgr, layers)
-        maps |= {f"{name} · {layer}": own for layer, own in found.items()}
+        maps |= {f"{detector.name} · {layer}": own for layer, own in found.items()}
     if not maps:
         raise ValueError(f"None of the models has {', '.join(layers)}: choose stages or levels such as p2.")
     if len(maps) > MOST_MAPS:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from explorer.types import PARTIAL, RANDOM
 from explorer.ui.actions.progress import Counter
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -30,17 +32,65 @@ class ModelChoice:
     ready: bool
 
 
-def model_choices(extra: Sequence[str] = ()) -> list[ModelChoice]:
-    """Lists models: bundled ones, `extra` config files or names, those on this machine, those that would be downloaded.
+def model_choices(own: Sequence[ModelChoice] = ()) -> list[ModelChoice]:
+    """Lists models: `own` first, then bundled ones, those on this machine, those that would be downloaded.
 
     Entries that are no detectors, such as ImageNet weights, are left out.
     """
-    detectors = [entry for entry in entries() if entry.config]
+    names = {choice.name for choice in own}
+    detectors = [entry for entry in entries() if entry.config and entry.name not in names]
     known = [ModelChoice(entry.name, label_of(entry), entry.status != "download") for entry in detectors]
-    own = [ModelChoice(name, f"{name} · given at start", True) for name in extra]
     bundled = [choice for choice, entry in zip(known, detectors, strict=True) if entry.status == "bundled"]
     cached = [choice for choice, entry in zip(known, detectors, strict=True) if entry.status == "cached"]
-    return [*bundled, *own, *cached, *(choice for choice in known if not choice.ready)]
+    return [*own, *bundled, *cached, *(choice for choice in known if not choice.ready)]
+
+
+def own_choice(model: str, weights: str | None = None) -> ModelChoice:
+    """Looks up a model that is given beside the zoo's; its label says which weights it has.
+
+    Args:
+        model: what `load_detector` takes.
+        weights: a checkpoint instead of its own.
+
+    Raises:
+        ValueError: there is no such model, or it has no checkpoint.
+    """
+    from explorer.zoo.downloads import DownloadError
+    from explorer.zoo.resolve import resolve
+
+    try:
+        found = resolve(model, weights=weights, offline=True)
+    except DownloadError:
+        return ModelChoice(model, f"{model} · given at start, downloads", False)
+    return ModelChoice(model, f"{model} · given at start, {found.weights.name if found.weights else RANDOM}", True)
+
+
+def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:
+    """Returns checkpoint and config of a model that a browser handed over.
+
+    Both are read as data. The config stands alone: it may name no file and no address for others to be read from.
+
+    Raises:
+        ValueError: these are not one checkpoint and one config, or the config asks for more.
+    """
+    from explorer.zoo.lazy_runs import read_dump
+
+    paths = [Path(file) for file in files or ()]
+    configs = [path for path in paths if path.suffix.lower() in {".yaml", ".yml"}]
+    checkpoints = [path for path in paths if path not in configs]
+    if len(configs) != 1 or len(checkpoints) != 1:
+        raise ValueError(
+            "Upload two files: a checkpoint (such as model_best.pth) and the config.yaml that training saved beside it."
+        )
+    tree = read_dump(configs[0])
+    if not isinstance(tree, dict):
+        raise ValueError(f"{configs[0].name} is no config: upload the config.yaml that training saved.")
+    if "_BASE_" in tree:
+        raise ValueError(
+            f"{configs[0].name} builds on another file ({tree['_BASE_']}), which is not opened here: upload the "
+            "config.yaml that training saved, which stands alone."
+        )
+    return checkpoints[0], configs[0]
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -70,32 +120,51 @@ def label_of(entry: ZooEntry) -> str:
 class Models:
     """Detectors by name, loaded when first asked for; the least recently used go when they take too much memory."""
 
-    def __init__(self, memory_mb: float = MEMORY_MB, extra: Sequence[str] = ()) -> None:
+    def __init__(
+        self, memory_mb: float = MEMORY_MB, extra: Sequence[str] = (), weights: str | Path | None = None
+    ) -> None:
         """Takes what may be loaded.
 
         Args:
             memory_mb: what the weights of all loaded models may take; one model is always kept.
-            extra: config files or names that may be loaded beside the zoo's.
+            extra: models that may be loaded beside the zoo's, as `load_detector` takes them.
+            weights: a checkpoint for those, instead of their own.
         """
         self._memory_mb = memory_mb
-        self._known = {entry.name for entry in entries() if entry.config} | set(extra)
+        self._known: dict[str, dict[str, Any]] = {entry.name: {} for entry in entries() if entry.config}
+        self._known |= {model: {"weights": weights} if weights else {} for model in extra}
         self._loaded: OrderedDict[str, Detector] = OrderedDict()
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
 
+    def add(self, name: str, checkpoint: Path, config: Path) -> None:
+        """Lets a model be loaded that was handed over."""
+        self._known[name] = {"model": checkpoint, "config_file": config}
+
+    def remove(self, name: str) -> None:
+        """Forgets a model that was handed over."""
+        with self._lock:
+            self._known.pop(name, None)
+            self._loaded.pop(name, None)
+            self._loading.pop(name, None)
+
     def get(self, name: str, progress: Counter | None = None) -> Detector:
         """Returns a detector that reports objects from `LOWEST_SCORE` up.
 
-        Only names of the zoo and those given at start are taken: a browser can name no file.
+        Only names of the zoo, those given at start and those of models that were handed over are taken: a browser can
+        name no file.
 
         Args:
-            name: of the model.
+            name: of the model, or of the detector that was returned for it: that is the model's, followed by what is to
+                be known of its weights.
             progress: called with bytes done and bytes in all while its weights are downloaded.
 
         Raises:
             ValueError: the model is unknown or its weights cannot be used.
             DownloadError: its weights cannot be had.
         """
+        if name not in self._known:
+            name = name.removesuffix(f" ({RANDOM})").removesuffix(f" ({PARTIAL})")
         if name not in self._known:
             raise ValueError(f"There is no model {name!r} in the list; the list is what can be used here.")
         with self._lock:
@@ -106,8 +175,11 @@ class Models:
     def _load(self, name: str, progress: Counter | None) -> Detector:
         from explorer.engine.loading import load_detector
 
+        options = {"model": name} | self._known[name]
         # not OpenVINO, whose models would stay in memory when they are evicted here
-        return load_detector(name, lowest_score=LOWEST_SCORE, engine="torch", progress=progress)
+        detector = load_detector(**options, lowest_score=LOWEST_SCORE, engine="torch", progress=progress)
+        title = f"{name} ({detector.caveat})" if detector.caveat else name
+        return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
 
     def _keep(self, name: str, detector: Detector) -> Detector:
         with self._lock:

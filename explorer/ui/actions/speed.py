@@ -74,8 +74,8 @@ def measure(
     from explorer.engine.speed.interleaved import interleaved
 
     wanted = chosen(names)
-    detectors = {name: models.get(name, part_of(progress, 0, 1, name)) for name in wanted}
-    calls = {name: (lambda detector=detector: detector.detect(image_bgr)) for name, detector in detectors.items()}
+    detectors = [models.get(name, part_of(progress, 0, 1, name)) for name in wanted]
+    calls = {detector.name: (lambda detector=detector: detector.detect(image_bgr)) for detector in detectors}
     return interleaved(calls, rounds=rounds, progress=part_of(progress, 0, 1, "measuring"))
 
 

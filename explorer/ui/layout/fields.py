@@ -94,7 +94,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                 progress=tell,
             )
             pictures.append(gr.Plot(value=zoomable(figure), visible=True))
-            own = objects.get(name)
+            own = objects.get(detector.name)
             beneath = fields_and_objects(desk.fields, detector, own, gates=working, progress=tell) if seen else None
             sides.append(gr.Plot(value=beneath, visible=seen))
         unused = [gr.Plot(value=None, visible=False)] * (MOST_MODELS - len(known))

@@ -1,40 +1,51 @@
-"""What a browser may hand over: uploaded photos of bounded size, and no address or path that is opened for it."""
+"""What a browser may hand over: uploaded files of bounded size, and no address or path that is opened for it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.data_classes import ImageData
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-MAX_UPLOAD = "30mb"
+MAX_PHOTO_BYTES = 30_000_000
+MAX_MODEL_BYTES = 2_000_000_000
+"""Of a checkpoint, where models may be handed over."""
+Upload = TypeVar("Upload", gr.Image, gr.File)
 _FETCHING_ROUTE = re.compile(r"/(file|proxy)=\s*\w+:/", re.IGNORECASE)
 _ADDRESS = re.compile(r"\s*\w+://")
 
 
-def only_uploads(picture: gr.Image) -> gr.Image:
+def only_photos(picture: gr.Image) -> gr.Image:
     """Makes a picture stay the file that was uploaded: the reader of `explorer.data.images` alone opens it.
 
-    Left to itself, Gradio decodes what it gets with every decoder that Pillow has, and downloads what it is given the
-    address of. (A subclass would do, but Gradio writes a stub file beside the module of every subclass.)
+    Left to itself, Gradio decodes what it gets with every decoder that Pillow has. (A subclass would do, but Gradio
+    writes a stub file beside the module of every subclass.)
     """
-    take = picture.async_move_resource_to_block_cache
+
+    def path_of(payload: ImageData | None) -> str | None:
+        if payload and payload.path and Path(payload.path).stat().st_size > MAX_PHOTO_BYTES:
+            raise gr.Error(f"The photo has more than {MAX_PHOTO_BYTES / 1e6:.0f} MB.", print_exception=False)
+        return payload.path if payload else None
+
+    picture.preprocess = path_of  # type: ignore[method-assign]
+    return only_uploads(picture)
+
+
+def only_uploads(component: Upload) -> Upload:
+    """Makes a component take uploads alone; left to itself, Gradio downloads what it is given the address of."""
+    take = component.async_move_resource_to_block_cache
 
     async def take_upload(place: str | Path | None) -> str | None:
         if _ADDRESS.match(str(place)):
-            raise gr.Error("Addresses are not opened here: upload the photo.", print_exception=False)
+            raise gr.Error("Addresses are not opened here: upload the file.", print_exception=False)
         return await take(place)
 
-    def path_of(payload: ImageData | None) -> str | None:
-        return payload.path if payload else None
-
-    picture.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]
-    picture.preprocess = path_of  # type: ignore[method-assign]
-    return picture
+    component.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]
+    return component
 
 
 class NoAddresses:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import Any
 
 import gradio as gr
@@ -16,14 +17,15 @@ import numpy.typing as npt
 from starlette.middleware import Middleware
 
 from explorer.ui.actions.compare import Filters, compare
-from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, Models, model_choices
+from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, ModelChoice, Models, model_choices, own_choice
 from explorer.ui.examples import examples
 from explorer.ui.layout.about import about_tab, train_tab
 from explorer.ui.layout.compare import MEASURE, compare_tab
 from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
-from explorer.ui.layout.intake import MAX_UPLOAD, NoAddresses, only_uploads
+from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, only_photos
+from explorer.ui.layout.own_model import own_model
 from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.layout.speed import speed_tab
 
@@ -55,6 +57,7 @@ def serve(
     port: int | None = None,
     extra_models: Sequence[str] = (),
     *,
+    weights: str | None = None,
     data: str | None = None,
     memory_mb: float = MEMORY_MB,
     auth: tuple[str, str] | None = None,
@@ -66,7 +69,8 @@ def serve(
     Args:
         host: address to listen on; `0.0.0.0` lets other machines in.
         port: None takes `GRADIO_SERVER_PORT`, else the first free one from 7860 on.
-        extra_models: config files or zoo names to offer beside the zoo's.
+        extra_models: models to offer before the zoo's, as `load_detector` takes them.
+        weights: a checkpoint for those, instead of their own.
         data: annotated images for the tab of errors, `PATH[:SPLIT]`; None takes procedural aerial scenes.
         memory_mb: what the weights of loaded models may take.
         auth: name and password that visitors must give.
@@ -74,12 +78,13 @@ def serve(
         mcp: offer the page's functions to language models, too.
 
     Raises:
-        ValueError: `mcp` is asked for and its package is not installed.
+        ValueError: a model cannot be found, or `mcp` is asked for and its package is not installed.
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs a package that is not installed: pip install "gradio[mcp]"')
     _share_arenas()
-    page = build(extra_models, data=data, memory_mb=memory_mb)
+    alone = is_alone(host, auth=auth is not None, share=share)
+    page = build(extra_models, weights=weights, data=data, memory_mb=memory_mb, uploads=alone)
     page.queue(default_concurrency_limit=2, max_size=MOST_WAITING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, and uploads are deleted
     page.launch(
@@ -88,7 +93,7 @@ def serve(
         theme=THEME,
         css=CSS,
         footer_links=["api"],
-        max_file_size=MAX_UPLOAD,
+        max_file_size=MAX_MODEL_BYTES if alone else MAX_PHOTO_BYTES,
         state_session_capacity=MOST_SESSIONS,
         max_threads=THREADS,
         app_kwargs={"middleware": [Middleware(NoAddresses)]},
@@ -104,23 +109,46 @@ def _share_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
-def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_mb: float = MEMORY_MB) -> gr.Blocks:
+def is_alone(host: str, *, auth: bool, share: bool) -> bool:
+    """Whether nobody but who started it is meant to use the page; a password, too, says that others will come."""
+    try:
+        loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    return loopback and not auth and not share
+
+
+def build(
+    extra_models: Sequence[str] = (),
+    *,
+    weights: str | None = None,
+    data: str | None = None,
+    memory_mb: float = MEMORY_MB,
+    uploads: bool = False,
+) -> gr.Blocks:
     """Builds the page.
 
     Args:
-        extra_models: config files or zoo names to offer beside the zoo's.
+        extra_models: models to offer before the zoo's, as `load_detector` takes them.
+        weights: a checkpoint for those, instead of their own.
         data: annotated images for the tab of errors; None takes procedural aerial scenes.
         memory_mb: what the weights of loaded models may take.
+        uploads: whether a browser may hand over models.
+
+    Raises:
+        ValueError: a model cannot be found.
     """
-    desk = Desk(Models(memory_mb / 2, extra_models), Models(memory_mb / 2, extra_models), data=data)
-    choices = model_choices(extra_models)
+    own = [own_choice(model, weights) for model in extra_models]
+    short, long = (Models(memory_mb / 2, extra_models, weights) for _ in range(2))
+    desk = Desk(short, long, data=data)
+    choices = model_choices(own)
     ready = [choice.name for choice in choices if choice.ready]
     page: gr.Blocks
     with gr.Blocks(title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S) as page:
         gr.Markdown(_INTRO)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                photo = only_uploads(
+                photo = only_photos(
                     gr.Image(
                         label="Photo",
                         type="filepath",
@@ -139,12 +167,14 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
                 )
                 models = gr.Dropdown(
                     [(choice.label, choice.name) for choice in choices],
-                    value=ready[:2],
+                    value=[choice.name for choice in own][:MOST_MODELS] or ready[:2],
                     multiselect=True,
                     max_choices=MOST_MODELS,
                     label=f"Models, up to {MOST_MODELS}",
                     info="weights that are not here are downloaded when the model is used; mind their licence",
                 )
+                if uploads:
+                    own_model(desk, models, choices)
                 with gr.Row():
                     run = gr.Button("Compare", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
@@ -178,11 +208,11 @@ def build(extra_models: Sequence[str] = (), *, data: str | None = None, memory_m
             compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT
         )
         page.unload(desk.forget)
-        _endpoints(desk, photo, models)
+        _endpoints(desk, photo, models, choices)
     return page
 
 
-def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> None:
+def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown, choices: Sequence[ModelChoice]) -> None:
     """What programs may call: `detect` with a photo, models and a score, `models` for their names."""
     least = gr.Slider(0.05, 1.0, 0.5, label="lowest_score", visible=False)
     found = gr.JSON(label="detections", visible=False)
@@ -195,7 +225,7 @@ def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> None:
 
     def list_models() -> list[str]:
         """Lists the models that can be asked without a download."""
-        return [choice.name for choice in model_choices() if choice.ready]
+        return [choice.name for choice in choices if choice.ready]
 
     button = gr.Button(visible=False)
     button.click(detect, [photo, models, least], found, api_name="detect", **SHORT)

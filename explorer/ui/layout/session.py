@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from explorer.ui.actions.fields import Fields
-from explorer.ui.actions.models import Models
+from explorer.ui.actions.models import Models, uploaded_pair
 from explorer.ui.actions.progress import Progress, Stopped
 from explorer.zoo.downloads import DownloadError
 
@@ -47,6 +48,8 @@ class Desk:
     )
     _stopped: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _owned: dict[str, list[str]] = field(default_factory=dict)
+    _uploads: Iterator[int] = field(default_factory=lambda: count(1))
 
     def folder_of(self, request: gr.Request) -> Path:
         """Returns a session's own folder."""
@@ -63,7 +66,31 @@ class Desk:
         """Removes what was kept for a session that is over."""
         with self._lock:
             self._stopped.discard(str(request.session_hash))
+        for name in self._owned.pop(str(request.session_hash), ()):
+            self._drop(name)
         shutil.rmtree(Path(self.folder.name) / str(request.session_hash), ignore_errors=True)
+
+    def take_model(self, files: Sequence[str] | None, request: gr.Request) -> str:
+        """Makes an uploaded model one that can be used until the session is over, and returns its name.
+
+        Raises:
+            ValueError: it cannot be loaded.
+        """
+        checkpoint, config = uploaded_pair(files)
+        name = f"upload {next(self._uploads)}: {checkpoint.name}"
+        for models in (self.models, self.models_for_long):
+            models.add(name, checkpoint, config)
+        try:
+            self.models.get(name)
+        except ValueError:
+            self._drop(name)
+            raise
+        self._owned.setdefault(str(request.session_hash), []).append(name)
+        return name
+
+    def _drop(self, name: str) -> None:
+        for models in (self.models, self.models_for_long):
+            models.remove(name)
 
     def telling(self, bar: gr.Progress, request: gr.Request) -> Progress:
         """Returns a callback that moves a progress bar and ends the action when the session wants that."""

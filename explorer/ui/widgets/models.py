@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
-from explorer.ui.actions.models import chosen, model_choices
+from explorer.ui.actions.models import chosen, model_choices, own_choice
 from explorer.ui.widgets.panel import Panel
 from explorer.ui.widgets.tables import html_table
 from explorer.zoo.registry import get
@@ -16,7 +16,7 @@ _HEAD = ("model", "backbone", "parameters", "box AP on COCO as released", "licen
 
 
 class ModelPicker(Panel):
-    """A list of the models that can be used, bundled ones first; Ctrl or Shift and the arrow keys choose several.
+    """A list of models to use, own and bundled ones first; Ctrl or Shift and the arrow keys choose several.
 
     Attributes:
         list: its `value` are the names chosen.
@@ -27,9 +27,9 @@ class ModelPicker(Panel):
 
         Args:
             names: chosen at first; the first model where empty.
-            extra: config files or names to offer beside the zoo's.
+            extra: models to offer before the zoo's, as `load_detector` takes them.
         """
-        choices = model_choices(extra)
+        choices = model_choices([own_choice(model) for model in extra])
         self.list = widgets.SelectMultiple(
             options=[(choice.label, choice.name) for choice in choices],
             value=tuple(names) or (choices[0].name,),

@@ -13,8 +13,9 @@ import torch
 from explorer.data.images import read_image
 from explorer.engine.detector import Detector
 from explorer.engine.fast import export as export_module
-from explorer.engine.fast.export import FORMATS, RECORD, ExportError, check_onnx, export, is_export, load_export
+from explorer.engine.fast.export import FORMATS, ExportError, check_onnx, export, is_export, load_export
 from explorer.engine.loading import load_detector
+from explorer.zoo.trained import EXPORT
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -42,7 +43,7 @@ def test_an_export_is_a_model(demo: Detector, photo: np.ndarray, coco_tiny: Path
     record = export(demo, photo, tmp_path / "out", kind)  # type: ignore[arg-type]
     assert record["max_rel_error"] < 1e-4
     assert record["outputs"][:5] == ["p2", "p3", "p4", "p5", "p6"]
-    assert json.loads((tmp_path / "out" / RECORD).read_text())["sha256"] == record["sha256"]
+    assert json.loads((tmp_path / "out" / EXPORT).read_text())["sha256"] == record["sha256"]
     assert is_export(tmp_path / "out")
     read = load_detector(tmp_path / "out", device="cpu")
     assert read.class_names == demo.class_names
@@ -67,7 +68,7 @@ def test_what_was_changed_is_not_read(demo: Detector, photo: np.ndarray, tmp_pat
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     with pytest.raises(ValueError, match="not the file that was exported"):
         load_export(tmp_path)
-    (tmp_path / RECORD).write_text("{")
+    (tmp_path / EXPORT).write_text("{")
     with pytest.raises(ValueError, match="is no export"):
         load_export(tmp_path)
 

@@ -18,11 +18,9 @@ import pytest
 import torch
 
 from explorer.engine.training.checkpointing import (
-    BEST,
-    EARLIER_BEST,
+    EARLIER,
     METRICS,
     Checkpoints,
-    last_checkpoint,
     read_metrics,
     read_state,
     trim_metrics,
@@ -30,6 +28,7 @@ from explorer.engine.training.checkpointing import (
 from explorer.engine.training.command import job, main, setup
 from explorer.engine.training.recipe import Recipe, yaml_recipe
 from explorer.engine.training.trainer import Trainer
+from explorer.zoo.trained import BEST, FINAL, last_checkpoint
 
 FASTER = "faster_rcnn_V_39_FPN_3x"
 Arguments = Callable[..., Namespace]
@@ -72,7 +71,7 @@ def interrupt_after(trainer: Trainer, steps: int) -> None:
 
 @pytest.fixture
 def recipe_of(no_log_files: None, short_training: Arguments) -> Callable[..., Recipe]:
-    return lambda config, *keys, out="run": yaml_recipe(setup(short_training(config, *keys, out=out)))
+    return lambda config, *keys, **options: yaml_recipe(setup(short_training(config, *keys, **options)))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(
     whole = Trainer(recipe_of(config, *keys, out="whole"))
     whole.run()
     interrupt_after(Trainer(recipe_of(config, *keys, out="parts")), steps=3)
-    second = Trainer(recipe_of(config, *keys, out="parts"))
+    second = Trainer(recipe_of(config, *keys, out="parts", resume=True))
     second.recipe.stream.seed = 999  # as a run without SEED draws it; the checkpoint knows better
     second.resume()
     assert second.start_iter == 2
@@ -105,7 +104,7 @@ def test_resuming_does_carry_over_what_it_claims_to(recipe_of: Callable[..., Rec
     ends = []
     for out, forget in (("kept", False), ("lost", True)):
         interrupt_after(Trainer(recipe_of(FASTER, "SOLVER.MAX_ITER", "4", out=out)), steps=3)
-        trainer = Trainer(recipe_of(FASTER, "SOLVER.MAX_ITER", "4", out=out))
+        trainer = Trainer(recipe_of(FASTER, "SOLVER.MAX_ITER", "4", out=out, resume=True))
         trainer.resume()
         if forget:
             trainer.optimizer.state.clear()
@@ -295,7 +294,9 @@ def test_a_new_run_in_an_old_folder_forgets_the_old_one(recipe_of: Callable[...,
     interrupt_after(trainer, steps=1)
     assert trainer.checkpoints.last is None
     assert not (trainer.recipe.output_dir / BEST).exists()
-    assert read_state(trainer.recipe.output_dir / EARLIER_BEST)["figure"] == "bbox/AP"
+    assert read_state(trainer.recipe.output_dir / EARLIER[BEST])["figure"] == "bbox/AP"
+    assert not (trainer.recipe.output_dir / FINAL).exists()
+    assert (trainer.recipe.output_dir / EARLIER[FINAL]).is_file()
     assert [row["iteration"] for row in read_metrics(trainer.recipe.output_dir / METRICS)] == [0]
 
 
@@ -328,7 +329,7 @@ def test_the_best_weights_are_kept_through_a_resume(recipe_of: Callable[..., Rec
         "figure": "bbox/AP",
         "value": 30.0,
     }
-    second = Trainer(replace(recipe_of(FASTER, *keys), evaluate=figures_in_turn([25.0, 30.5])))
+    second = Trainer(replace(recipe_of(FASTER, *keys, resume=True), evaluate=figures_in_turn([25.0, 30.5])))
     second.resume()
     second.run()
     assert read_state(best)["iteration"] == 5
@@ -344,7 +345,7 @@ def test_a_validation_that_a_kill_cut_short_is_made_up_for(recipe_of: Callable[.
     first = Trainer(replace(recipe_of(FASTER, *keys), evaluate=cut))
     with pytest.raises(InterruptedRunError):
         first.run()
-    second = Trainer(replace(recipe_of(FASTER, *keys), evaluate=figures_in_turn([10.0, 20.0])))
+    second = Trainer(replace(recipe_of(FASTER, *keys, resume=True), evaluate=figures_in_turn([10.0, 20.0])))
     second.resume()
     second.run()
     rows = read_metrics(second.recipe.output_dir / METRICS)
