@@ -16,6 +16,7 @@ from explorer.browser.views import only_found_by, small_misses
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
 from explorer.scoring.sizes import COCO_BINS
+from explorer.text import in_markdown
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -106,11 +107,11 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     used_from = state.runs[run].score
     if used_from is not None and explanation.finding.score < used_from:
         sentences.append(f"As used, from score {used_from:.2f} up, it is not shown.")
-    story = "\n".join(f"- {sentence}" for sentence in sentences)
+    story = "\n".join(f"- {in_markdown(sentence)}" for sentence in sentences)
     return {
         "figure": plain_arrays(figure["data"]),
         "layout": plain_arrays(figure["layout"]),
-        "story": f"**{label.label}**, {label['size_bin']}, in {explanation.model}\n\n{story}",
+        "story": f"**{in_markdown(label.label)}**, {label['size_bin']}, in {in_markdown(explanation.model)}\n\n{story}",
     }
 
 

@@ -18,6 +18,7 @@ from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.outcomes import found_by
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import COCO_BINS
+from explorer.text import in_markdown
 
 RESAMPLES = 200
 CLASSES_SHOWN = 15
@@ -123,7 +124,7 @@ def _words(names: list[str], resamples: list[Resamples], who: Any) -> str:
             mark = "**" if difference.settled[0, place] else ""
             parts.append(f"{size.name} {mark}{value:+.1f}{mark} ({low:+.1f} to {high:+.1f})")
     both, only_a, only_b, neither = np.bincount(who[who > NOBODY], minlength=4).tolist()
-    a, b = names
+    a, b = map(in_markdown, names)
     return (
         f"AP of {b} minus {a}, points: {'; '.join(parts)}. Bold where the interval excludes 0.\n\n"
         f"Objects: {both} found by both, {only_a} only by {a}, {only_b} only by {b}, {neither} by neither."

@@ -11,6 +11,7 @@ from explorer.browser import actions
 from explorer.browser.diff import Diff, diff_of
 from explorer.browser.views import PANEL, errors_of, missed, only_found_by
 from explorer.errors.taxonomy import ERRORS
+from explorer.text import in_markdown
 
 STORE = "vovnet_explorer"
 
@@ -112,7 +113,7 @@ class BackboneDiff(foo.Panel):
         try:
             diff = kept_diff(ctx, a, b)
         except ValueError as error:
-            ctx.panel.set_state("failed", f"These runs cannot be compared: {error}")
+            ctx.panel.set_state("failed", f"These runs cannot be compared: {in_markdown(error)}")
             return
         ctx.panel.set_state("words", diff["words"])
         ctx.panel.set_state("sizes", diff["sizes"])

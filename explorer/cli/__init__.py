@@ -29,10 +29,10 @@ from explorer.cli import (
     train,
     zoo,
 )
-from explorer.cli.running import NEGATIVE_VALUES
+from explorer.cli.running import NEGATIVE_VALUES, Commands
 from explorer.ui.noise import silence
 
-app = typer.Typer(name="explorer", no_args_is_help=True, add_completion=False)
+app = typer.Typer(name="explorer", cls=Commands, no_args_is_help=True, add_completion=False)
 
 
 def _print_version(wanted: bool) -> None:

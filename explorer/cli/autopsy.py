@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import MODELS, AllowPartial, ConfigFile, Device, Weights, exit_codes, load, progress
 
 _NO_MODEL = (
@@ -78,8 +78,8 @@ def autopsy(
         if json_file:
             write_json(document, json_file)
     if found is None:
-        typer.echo(_NO_MODEL, err=True)
+        say(_NO_MODEL, err=True)
     if json_file != "-":
-        console = Console()
-        console.print((autopsy_grid(found) if found else fate_grid(analysis.taxonomy)).on_terminal())
-        console.print(f"\n[dim]-> {page}[/]", highlight=False, soft_wrap=True)
+        Console().print((autopsy_grid(found) if found else fate_grid(analysis.taxonomy)).on_terminal())
+        say()
+        say((f"-> {page}", "dim"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import MODELS, Device, exit_codes, load, progress
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def benchmark(
             console.print(stage_grid(found).on_terminal())
         for row in found.rows:
             if row.note:
-                console.print(f"[dim]{row.model}, {row.mode}: not measured, {row.note}[/]", highlight=False)
+                say((f"{row.model}, {row.mode}: not measured, {row.note}", "dim"))
 
 
 def _named_apart(loaded: Mapping[str, Detector]) -> list[Detector]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import MODELS, Device, exit_codes, progress
 
 
@@ -65,7 +65,7 @@ def browse(
             save_views(built.dataset)
         if corrected:
             changes = write_corrected(built.dataset, data, corrected)
-            typer.echo(f"{changes.summary} -> {corrected}", err=True)
+            say(f"{changes.summary} -> {corrected}", err=True)
         install_plugin(Path(fiftyone.config.plugins_dir))
         content = _content(built)
         if json_file:
@@ -73,7 +73,7 @@ def browse(
         if json_file != "-":
             _show(content)
         if app and not corrected:
-            serve(built.dataset, port=port, browser=browser, on_start=lambda url: typer.echo(f"-> {url}", err=True))
+            serve(built.dataset, port=port, browser=browser, on_start=lambda url: say(f"-> {url}", err=True))
 
 
 def _content(built: Any) -> dict[str, Any]:
@@ -93,13 +93,12 @@ def _show(content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     done = f"written: {', '.join(content['written'])}" if content["written"] else "nothing new to write"
-    console.print(f"[bold]{content['dataset']}[/], {content['images']} images; {done}", highlight=False)
+    say((content["dataset"], "bold"), f", {content['images']} images; {done}")
     if content["runs"]:
         table = Table("field", "found from score", "AP", "AP50", "APs", "APm", "APl")
         for field, run in content["runs"].items():
             figures = (run["figures"].get(figure) for figure in ("AP", "AP50", "APs", "APm", "APl"))
             shown = ("-" if value is None else f"{value:.1f}" for value in figures)
             table.add_row(field, f"{run['score']:.2f}", *shown)
-        console.print(table)
+        Console().print(table)

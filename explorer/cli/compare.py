@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import exit_codes, progress
 
 if TYPE_CHECKING:
@@ -97,11 +97,12 @@ def compare(
             console.print(difference_grid(comparison, pair).on_terminal())
             console.print()
             points = " and ".join(f"{comparison.points[place].score:.2f}" for place in (pair.a, pair.b))
-            console.print(f"A is {comparison.names[pair.a]}, B is {comparison.names[pair.b]}; from scores {points}.")
+            say(f"A is {comparison.names[pair.a]}, B is {comparison.names[pair.b]}; from scores {points}.")
             console.print(object_grid(pair, fine=False).on_terminal())
         for note in sorted(notes):
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"\n[dim]-> {page}[/]", highlight=False, soft_wrap=True)
+            say(note)
+        say()
+        say((f"-> {page}", "dim"))
 
 
 def _over_seeds(
@@ -144,5 +145,5 @@ def _over_seeds(
         for grid in (seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)):
             console.print(grid.on_terminal())
             console.print()
-        console.print("[dim]Means over seeds; 95 % intervals over images and seeds.[/]")
-        console.print(f"[dim]-> {out / 'report.json'}[/]", highlight=False, soft_wrap=True)
+        say(("Means over seeds; 95 % intervals over images and seeds.", "dim"))
+        say((f"-> {out / 'report.json'}", "dim"))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import exit_codes, progress
+from explorer.text import legible, on_terminal
 
 if TYPE_CHECKING:
     from explorer.data.check import SplitReport
@@ -63,30 +64,28 @@ def aerial(
         )
     if json != "-":
         sizes = ", ".join(f"{count} {name}" for name, count in summary.by_size.items())
-        typer.echo(f"{summary.images} scenes with {summary.objects} objects ({sizes}). Use them as {out}:{split}")
+        say(f"{summary.images} scenes with {summary.objects} objects ({sizes}). Use them as {out}:{split}")
     if json:
         write_json({**asdict(summary), "out": str(out), "source": f"{out}:{split}"}, json)
 
 
 def _show(console: Any, split: SplitReport, examples: int) -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    verdict = "[green]ready to train[/]" if split.ok else "[red]training would stop[/]"
-    console.print(
-        f"[bold]{escape(split.source)}[/]: {split.images} images, {split.annotations} annotations, {verdict}",
-        soft_wrap=True,
-    )
+    verdict = ("ready to train", "green") if split.ok else ("training would stop", "red")
+    counted = f": {split.images} images, {split.annotations} annotations, "
+    console.print(on_terminal((split.source, "bold"), counted, verdict), soft_wrap=True)
     if not split.problems:
         return
     table = Table("kind", "severity", "training", "count", "examples")
     colours = {"error": "red", "warning": "yellow", "info": "dim"}
     for kind, group in groupby(split.problems, key=lambda problem: problem.kind):
         problems = list(group)
-        shown = [escape(str(problem)) for problem in problems[:examples]]
+        shown = [legible(problem) for problem in problems[:examples]]
         if examples and len(problems) > examples:
             shown.append("…")
         first = problems[0]
-        severity = f"[{colours[first.severity]}]{first.severity}[/]"
-        table.add_row(kind, severity, first.action, str(len(problems)), "\n".join(shown))
+        severity = on_terminal((first.severity, colours[first.severity]))
+        table.add_row(kind, severity, first.action, str(len(problems)), Text("\n".join(shown)))
     console.print(table)

@@ -8,13 +8,14 @@ import typer
 
 from explorer.cli.output import JsonFile, write_json
 from explorer.cli.running import exit_codes
+from explorer.text import on_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from explorer.doctor import Report
 
-_MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
 def doctor(json_file: JsonFile = None) -> None:
@@ -41,18 +42,18 @@ def doctor(json_file: JsonFile = None) -> None:
 
 
 def _table(report: Report) -> Table:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column()
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for check in report.checks:
-        lines = [escape(check.found)]
+        lines = [on_terminal(check.found)]
         if check.problem:
-            lines.append(f"[yellow]{escape(check.problem)}[/]")
+            lines.append(on_terminal((check.problem, "yellow")))
         if check.remedy:
-            lines.append(f"→ [cyan]{escape(check.remedy)}[/]")
-        table.add_row(_MARKS[check.status], check.name, "\n".join(lines))
+            lines.append(on_terminal("→ ", (check.remedy, "cyan")))
+        table.add_row(on_terminal(_MARKS[check.status]), check.name, Text("\n").join(lines))
     return table

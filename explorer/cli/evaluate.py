@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.classes import MaxDetections, names_in, renamings
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import (
     AllowPartial,
     ConfigFile,
@@ -99,11 +99,11 @@ def evaluate(
             write_json(plain(detector.origin | {"data": data} | metrics_as_dict(metrics)), json_file)
     if json_file != "-":
         console = Console()
-        console.print(f"[bold]{detector.name}[/] on {data}, {metrics.images} images, in percent", highlight=False)
+        say((detector.name, "bold"), f" on {data}, {metrics.images} images, in percent")
         for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
             if table:
                 console.print(table)
         for note in metrics.details["notes"]:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+            say(note)
         if out:
-            console.print(f"[dim]-> {out}[/]", highlight=False, soft_wrap=True)
+            say((f"-> {out}", "dim"))

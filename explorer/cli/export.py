@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, exit_codes, load
 
 if TYPE_CHECKING:
@@ -44,4 +44,4 @@ def export(
         if json_file:
             write_json(plain(record), json_file)
     if json_file != "-":
-        typer.echo(f"{detector.name} as {format}, equal to the model within {record['max_rel_error']:.0e} -> {out}")
+        say(f"{detector.name} as {format}, equal to the model within {record['max_rel_error']:.0e} -> {out}")

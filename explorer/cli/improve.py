@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import (
     AllowPartial,
     ConfigFile,
@@ -57,19 +57,13 @@ def improve(
             allow_partial=allow_partial,
         )
         if note := shared_classes(detector.class_names, truth.class_names).note:
-            typer.echo(note, err=True)
+            say(note, err=True)
         with progress("measuring") as advance:
             ways = run(detector, truth, progress=advance)
         if json_file:
             write_json(plain(detector.origin | {"data": data} | help_document(ways)), json_file)
     if json_file != "-":
-        console = Console()
-        images = len(truth.image_ids)
-        console.print(
-            f"[bold]{detector.name}[/] on {data}, {images} images, in percentage points",
-            highlight=False,
-            soft_wrap=True,
-        )
-        console.print(help_grid(ways).on_terminal())
+        say((detector.name, "bold"), f" on {data}, {len(truth.image_ids)} images, in percentage points")
+        Console().print(help_grid(ways).on_terminal())
         for way in ways[1:]:
-            console.print(f"[dim]{way.name}: {way.says}[/]", highlight=False)
+            say((f"{way.name}: {way.says}", "dim"))

@@ -1,4 +1,4 @@
-"""What every command does with its result for machines: the `--json` option."""
+"""Where commands put what they have to say: lines on the terminal, and the `--json` option for machines."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ from typing import Annotated, Any
 
 import typer
 
+from explorer.text import in_json, on_terminal
+
 JsonFile = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - is standard output.")
 ]
 
 
+def say(*parts: str | tuple[str, str], err: bool = False) -> None:
+    """Prints a line, which a terminal wraps and nothing else does; text from files in it is shown as it is.
+
+    Args:
+        parts: each a text, or a text and rich's style for it, such as `("V-39", "bold")`.
+        err: to standard error.
+    """
+    from rich.console import Console
+
+    Console(stderr=err).print(on_terminal(*parts), soft_wrap=True)
+
+
 def write_json(content: Any, destination: str) -> None:
     """Writes `content` as indented JSON to a file, or to standard output for `-`."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = in_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
     if destination == "-":
         sys.stdout.write(text)
     else:

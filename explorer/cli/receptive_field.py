@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, config_changes, exit_codes, load, progress
 
 
@@ -55,12 +55,11 @@ def receptive_field(
         if json_file:
             write_json(plain(document), json_file)
     if json_file != "-":
-        console = Console()
-        console.print(field_grid(report.levels).on_terminal())
+        Console().print(field_grid(report.levels).on_terminal())
         notes = {level.partial for level in report.levels if level.partial}
         for line in sorted(notes):
-            console.print(line)
+            say(line)
         if whole := report.levels[-1].whole:
-            console.print(f"[dim]Left out: {whole} layers that look at the whole map (gates, group normalisation).[/]")
+            say((f"Left out: {whole} layers that look at the whole map (gates, group normalisation).", "dim"))
         for page in pages:
-            console.print(f"[dim]-> {page}[/]", highlight=False, soft_wrap=True)
+            say((f"-> {page}", "dim"))

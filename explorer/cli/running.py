@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
+from typer.core import TyperGroup
+
+from explorer.text import legible, legible_lines
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -46,6 +49,28 @@ def config_changes(words: list[str] | None) -> list[str] | None:
     return words
 
 
+class Commands(TyperGroup):
+    """All commands. Their own errors quote the call, into which a shell's `*` may have put file names."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        with _legible_errors():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _legible_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _legible_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if says := getattr(error, "format_message", None):  # one of Click's, which Typer has a copy of
+            vars(error)["format_message"] = lambda: legible_lines(says())
+        raise
+
+
 @contextmanager
 def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[Callable[[int, int | None], None]]:
     """Yields a function of (done, total) that moves a bar on standard error, which shows only on a terminal.
@@ -67,9 +92,9 @@ def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[C
 
     console = Console(stderr=True)
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
-    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(verb, total=None)
+        task = bar.add_task(legible(verb), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -86,7 +111,7 @@ def load(model: str, **options: Any) -> Detector:
         loading = load_or_random if "random" in options else load_detector
         detector = loading(model, progress=advance, **options)
     for remark in detector.remarks:
-        typer.echo(remark, err=True)
+        typer.echo(legible_lines(remark), err=True)
     return detector
 
 
@@ -101,8 +126,8 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(legible_lines(error), err=True)
         raise typer.Exit(2) from error
-    except (OSError, RuntimeError) as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
+    except (OSError, RuntimeError, FloatingPointError) as error:
+        typer.echo(legible_lines(f"{type(error).__name__}: {error}"), err=True)
         raise typer.Exit(1) from error

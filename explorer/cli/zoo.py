@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import progress
+from explorer.text import legible_lines, on_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,7 +65,7 @@ def show(name: Name, json_file: JsonFile = None) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in _facts(entry):
-        table.add_row(label, text)
+        table.add_row(label, on_terminal(text))
     Console().print(table, highlight=False)
 
 
@@ -96,7 +97,8 @@ def fetch(
     if json_file:
         write_json({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
     if json_file != "-":
-        typer.echo(f"{path}\n{size_mb:,.1f} MB, sha256 {digest}, licence {entry.licence}")
+        say(str(path))
+        say(f"{size_mb:,.1f} MB, sha256 {digest}, licence {entry.licence}")
 
 
 def _get(name: str) -> ZooEntry:
@@ -109,7 +111,7 @@ def _get(name: str) -> ZooEntry:
 
 
 def _fail(message: str, *, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(legible_lines(message), err=True)
     raise typer.Exit(code)
 
 
@@ -124,9 +126,9 @@ def _table(found: tuple[ZooEntry, ...]) -> Table:
     table.add_column("licence", no_wrap=True)
     table.add_column("weights", no_wrap=True)
     for task, rows in groupby(found, key=lambda entry: entry.task):
-        table.add_row(f"[bold]{task}[/bold]")
+        table.add_row(on_terminal((task, "bold")))
         for entry in rows:
-            table.add_row(*_cells(entry))
+            table.add_row(*map(on_terminal, _cells(entry)))
         table.add_section()
     return table
 

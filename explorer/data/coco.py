@@ -5,7 +5,6 @@ A registered name is the data set's absolute `PATH:SPLIT`, so that a name found 
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -22,10 +21,11 @@ from explorer.data.layout import Split, find_split, list_splits
 from explorer.data.masks import usable
 from explorer.data.panoptic import IGNORE
 from explorer.data.problems import Problem
+from explorer.text import logger_of
 
 __all__ = ["annotation_files", "class_names", "image_root", "list_splits", "num_classes", "register_coco"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 def register_coco(source: str) -> str:

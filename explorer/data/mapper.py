@@ -7,7 +7,6 @@ set, derives Panoptic FPN's labels from panoptic PNGs, and skips an image whose 
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from pycocotools import mask as mask_api
 
 from explorer.data.images import ImageError, read_image
 from explorer.data.panoptic import IGNORE, read_labels, semantic_map
+from explorer.text import logger_of
 
 FORMATS = ("BGR", "RGB")
 TOO_MANY_SKIPPED = 10
@@ -30,7 +30,7 @@ TOO_MANY_SKIPPED = 10
 
 _SEMANTIC_MODELS = ("PanopticFPN", "SemanticSegmentor")
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class CropAroundObject(T.RandomCrop):

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from explorer import __version__
+from explorer.text import in_json
 
 PACKAGES = {
     "torch": ("torch",),
@@ -37,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part. The folder is made where missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    scratch = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}{path.suffix}")  # a name has 255 bytes
     try:
         yield scratch
         _flush(scratch)
@@ -52,7 +53,7 @@ def write_json(path: Path, value: object, *, indent: int | None = None) -> None:
 
     A number that is not finite becomes `null`, because JSON has no NaN.
     """
-    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    text = in_json(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)) + "\n"
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
 

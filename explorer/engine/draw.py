@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_api
 
+from explorer.text import legible
 from explorer.types import Detections, Panoptic
 
 Pixels = npt.NDArray[np.uint8]
@@ -30,6 +31,8 @@ MASK_OPACITY = 0.40
 SEGMENT_OPACITY = 0.50
 DARK: RGB = (20, 20, 20)
 LIGHT: RGB = (255, 255, 255)
+LABEL_LENGTH = 40
+"""Longest name in a label, in characters."""
 SMALLEST_LABELLED_SEGMENT = 0.01
 """Share of the image below which a panoptic segment gets no label."""
 
@@ -68,7 +71,7 @@ def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool =
     pen.caption(caption)
     if labels:
         for index, box in enumerate(boxes):
-            name = detections.class_names[int(detections.classes[index])]
+            name = legible(detections.class_names[int(detections.classes[index])], LABEL_LENGTH)
             others = (other for place, other in enumerate(boxes) if place != index)
             pen.label(f"{name} {100 * detections.scores[index]:.0f}", box, colors[index], others)
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
@@ -100,7 +103,7 @@ def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic, *, caption: str = "") -
     pen.caption(caption)
     for name, mask, color in sorted(segments, key=lambda segment: -int(segment[1].sum())):
         if mask.mean() >= SMALLEST_LABELLED_SEGMENT:
-            pen.label_at(name, _deepest_point(mask), color)
+            pen.label_at(legible(name, LABEL_LENGTH), _deepest_point(mask), color)
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
 
 

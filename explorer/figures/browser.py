@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
+from explorer.text import NAME_LENGTH, in_plotly
 
 _INK = "#a0a0a0"  # reads on FiftyOne's dark and on its light background
 _FAINT = "rgba(128,128,128,0.25)"
@@ -24,7 +25,7 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
             go.Bar(
                 x=list(own),
                 y=list(own.values()),
-                name=name,
+                name=in_plotly(name),
                 marker={"color": f"rgb{class_color(place)}"},
                 text=list(own.values()),
                 hovertemplate="%{x}: %{y}<extra>%{fullData.name}</extra>",
@@ -32,6 +33,8 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
             for place, (name, own) in enumerate(bars.items())
         ]
     )
+    words = list(next(iter(bars.values()), ()))  # what a click on a bar gives
+    figure.update_xaxes(tickvals=words, ticktext=[in_plotly(word, NAME_LENGTH) for word in words])
     figure.update_yaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
     figure.update_layout(**on_panel(title), barmode="group")
     return figure

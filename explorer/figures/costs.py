@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from explorer.engine.draw import class_color
 from explorer.engine.speed.backbone_stages import StageCost
 from explorer.figures.style import FAINT, LAYOUT
+from explorer.text import NAME_LENGTH, in_plotly
 
 _DECADES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
 _PATTERNS = ("", "/", "\\", "x", ".", "-", "+")
@@ -58,7 +59,7 @@ def cost_shares(
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
-                hovertemplate=f"{cost.name}, %{{y}}: %{{x:.1f}} %<extra></extra>",
+                hovertemplate=f"{in_plotly(cost.name)}, %{{y}}: %{{x:.1f}} %<extra></extra>",
             )
             figure.add_trace(bar, row=row, col=1)
     figure.update_xaxes(range=[0, 100], showgrid=False, ticksuffix=" %")
@@ -95,6 +96,7 @@ def rates(
         raise ValueError("there is nothing to draw; give at least one model's costs")
     figure = make_subplots(1, 2, subplot_titles=["whole models", "each stage"], horizontal_spacing=0.12)
     for place, (name, own) in enumerate(costs.items()):
+        shown = in_plotly(name, NAME_LENGTH)
         rounds = 1000 * np.sum(list(seconds[name].values()), axis=0)
         middle = float(np.median(rounds))
         mark = {"color": f"rgb{class_color(place)}", "size": 13, "symbol": place}
@@ -103,20 +105,20 @@ def rates(
             y=[middle],
             error_y={"array": [rounds.max() - middle], "arrayminus": [middle - rounds.min()], "thickness": 1.5},
             mode="markers",
-            name=name,
-            legendgroup=name,
+            name=shown,
+            legendgroup=shown,
             marker=mark,
-            hovertemplate=f"{name}: %{{x:.2f}} GMAC, %{{y:.0f}} ms<extra></extra>",
+            hovertemplate=f"{shown}: %{{x:.2f}} GMAC, %{{y:.0f}} ms<extra></extra>",
         )
         stages = go.Scatter(
             x=[cost.macs_per_byte for cost in own],
             y=[cost.gmac / float(np.median(seconds[name][cost.name])) for cost in own],
-            text=[cost.name for cost in own],
+            text=[in_plotly(cost.name) for cost in own],
             mode="markers",
-            legendgroup=name,
+            legendgroup=shown,
             showlegend=False,
             marker=mark | {"size": 10},
-            hovertemplate=f"{name}, %{{text}}: %{{x:.1f}} MAC per byte, %{{y:.0f}} GMAC/s<extra></extra>",
+            hovertemplate=f"{shown}, %{{text}}: %{{x:.1f}} MAC per byte, %{{y:.0f}} GMAC/s<extra></extra>",
         )
         figure.add_trace(whole, row=1, col=1)
         figure.add_trace(stages, row=1, col=2)
@@ -143,5 +145,6 @@ def _depth(stage: str) -> str:
 
 def _title(name: str, costs: Sequence[StageCost], times: Mapping[str, npt.NDArray[np.float64]] | None) -> str:
     whole = [sum(cost.params for cost in costs) / 1e6, sum(cost.gmac for cost in costs)]
-    words = f"{name}: {whole[0]:.1f} M parameters, {whole[1]:.2f} GMAC, {sum(c.traffic_mb for c in costs):.0f} MB"
+    shown, traffic_mb = in_plotly(name, NAME_LENGTH), sum(cost.traffic_mb for cost in costs)
+    words = f"{shown}: {whole[0]:.1f} M parameters, {whole[1]:.2f} GMAC, {traffic_mb:.0f} MB"
     return words + (f", {1000 * sum(float(np.median(own)) for own in times.values()):.0f} ms" if times else "")

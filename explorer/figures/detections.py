@@ -13,7 +13,7 @@ from pycocotools import mask as mask_api
 
 from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
-from explorer.figures.words import plain
+from explorer.text import NAME_LENGTH, in_plotly
 from explorer.types import Detections
 
 
@@ -53,7 +53,7 @@ def side_by_side(
     figure = make_subplots(
         cols=columns,
         rows=rows,
-        subplot_titles=[plain(name) for name in detections],
+        subplot_titles=[in_plotly(name, NAME_LENGTH) for name in detections],
         horizontal_spacing=0.01,
         vertical_spacing=0.06 / rows,
     )
@@ -89,7 +89,7 @@ def _boxes(found: Detections, class_index: int) -> go.Scatter:
     x: list[float | None] = []
     y: list[float | None] = []
     labels: list[str] = []
-    name = plain(found.class_names[class_index])
+    name = in_plotly(found.class_names[class_index], NAME_LENGTH)
     for (x1, y1, x2, y2), score in zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True):
         x += [x1, x2, x2, x1, x1, None]
         y += [y1, y1, y2, y2, y1, None]
@@ -119,7 +119,7 @@ def _masks(found: Detections, class_index: int) -> list[go.Scatter]:
             points = np.concatenate([outline[:, 0], outline[:1, 0]]) + 0.5  # middles of the outermost pixels
             x += [*points[:, 0].tolist(), None]
             y += [*points[:, 1].tolist(), None]
-    name = plain(found.class_names[class_index])
+    name = in_plotly(found.class_names[class_index], NAME_LENGTH)
     color = f"rgb{class_color(class_index)}"
     trace = go.Scatter(x=x, y=y, mode="lines", line={"color": color, "width": 1.5, "dash": "dot"}, hoverinfo="skip")
     return [trace.update(name=name, legendgroup=name, showlegend=False)]

@@ -18,10 +18,10 @@ from explorer.errors.compare import Comparison
 from explorer.errors.oracles import SizeGains
 from explorer.errors.taxonomy import ERRORS, ErrorType
 from explorer.figures.style import FAINT, INK, LAYOUT
-from explorer.figures.words import plain
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import find
 from explorer.scoring.sizes import COCO_BINS
+from explorer.text import NAME_LENGTH, in_plotly
 
 _LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 40, "b": 60},
@@ -82,7 +82,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
                 },
                 mode="markers",
                 marker={"color": color, "size": 9, "symbol": _SYMBOLS[number % len(_SYMBOLS)]},
-                name=plain(run.figures.run),
+                name=in_plotly(run.figures.run, NAME_LENGTH),
                 customdata=np.stack([low, high], axis=1),
                 hovertemplate="%{y:.1f} (%{customdata[0]:.1f} to %{customdata[1]:.1f})",
             )
@@ -122,7 +122,7 @@ def error_types(runs: Mapping[str, Sequence[SizeGains]], *, columns: int = 4) ->
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=[plain(name) for name in runs],
+        subplot_titles=[in_plotly(name, NAME_LENGTH) for name in runs],
         shared_yaxes="all",
         horizontal_spacing=0.03,
         vertical_spacing=0.25 / rows,
@@ -218,7 +218,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
     side = np.sqrt(truth.areas_px[kept])
     jitter = np.random.default_rng(0).uniform(-0.02, 0, (2, len(kept)))
     x, y = (np.where(score == 0, spread, score) for score, spread in zip(scores, jitter, strict=True))
-    names = [plain(comparison.names[place]) for place in (given.a, given.b)]
+    names = [in_plotly(comparison.names[place], NAME_LENGTH) for place in (given.a, given.b)]
     figure = go.Figure(
         go.Scattergl(
             x=x,
@@ -236,7 +236,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
                 },
             },
             customdata=np.stack([side, truth.ids[kept]], axis=1),
-            text=[plain(truth.class_names[row]) for row in truth.classes[kept]],
+            text=[in_plotly(truth.class_names[row], NAME_LENGTH) for row in truth.classes[kept]],
             hovertemplate="%{text}, √area %{customdata[0]:.0f} px, annotation %{customdata[1]}<br>"
             f"{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",
         )

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from explorer.autopsy.explain import Explanation, Kind
 from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
+from explorer.text import in_plotly
 
 _STYLE: Mapping[Kind, tuple[int, str, float]] = {
     "object": (2, "solid", 3.5),
@@ -42,7 +43,7 @@ def explained(explanation: Explanation) -> go.Figure:
                 name=box.kind,
                 legendgroup=box.kind,
                 showlegend=box.kind not in named,
-                text=[box.words] * 5,
+                text=[in_plotly(box.words)] * 5,
                 hoverinfo="text",
             )
         )

@@ -8,13 +8,13 @@ downloads nothing. Pictures that are images to begin with, such as feature maps,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 
 from explorer.engine.artifacts import replacing
+from explorer.text import in_html
 
 WIDTH_PX = 800
 """Width at which every figure has to be readable, and that of a PNG before `scale`."""
@@ -83,13 +83,13 @@ def write_page(title: str, figures: Mapping[str, go.Figure], path: Path) -> Path
     if path.suffix.lower() != ".html":
         raise ValueError(f"{path}: a page of figures is written as .html.")
     parts = [
-        f"<h2>{escape(heading)}</h2>\n"
+        f"<h2>{in_html(heading)}</h2>\n"
         + _white(figure).to_html(
             include_plotlyjs=not number, full_html=False, config=_BROWSER, div_id=f"figure{number}"
         )
         for number, (heading, figure) in enumerate(figures.items())
     ]
-    page = _PAGE.format(title=escape(title), body="\n".join(parts))
+    page = _PAGE.format(title=in_html(title), body="\n".join(parts))
     with replacing(path) as scratch:
         scratch.write_text(page, encoding="utf-8")
     return path

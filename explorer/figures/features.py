@@ -18,7 +18,7 @@ from explorer.features.usage import LayerUsage
 from explorer.figures.photo import backdrop
 from explorer.figures.pictures import COLORS, check_photo
 from explorer.figures.style import INK
-from explorer.figures.words import plain
+from explorer.text import NAME_LENGTH, in_plotly
 from explorer.types import FeatureMap, Frame, MapView
 
 _TILE_CELLS = 240  # a tile of the grid is no wider on a page; finer cells only make the page heavier
@@ -67,7 +67,7 @@ def linked_maps(
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=[plain(name) for name in names],
+        subplot_titles=[in_plotly(name, NAME_LENGTH) for name in names],
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.012,
@@ -120,8 +120,8 @@ def feature_grid(feature: FeatureMap, ranked: Sequence[RankedChannel], *, by: st
         trace = _trace(channel(feature, one.channel), 1, None, most_cells=_TILE_CELLS)
         figure.add_trace(trace, row=index // columns + 1, col=index % columns + 1)
     note = (
-        f"{feature.layer}: {len(ranked)} of {len(feature.values)} channels, those with the most {by} first. Over each: "
-        f"its number and its {by}. Each has its own range of values, dark is low and bright is high."
+        f"{in_plotly(feature.layer)}: {len(ranked)} of {len(feature.values)} channels, those with the most {by} first. "
+        f"Over each: its number and its {by}. Each has its own range of values, dark is low and bright is high."
     )
     _lay_out(figure, feature.frame, rows, columns, [note], _WIDTH_PX)
     return figure
@@ -143,7 +143,11 @@ def usage_matrix(usages: Mapping[str, Sequence[LayerUsage]]) -> go.Figure:
         raise ValueError("There is no model to draw; give at least one.")
     widths = [max(len(block.inputs) for block in blocks) for blocks in usages.values()]
     figure = make_subplots(
-        1, len(usages), subplot_titles=list(usages), column_widths=widths, horizontal_spacing=0.14 / len(usages)
+        1,
+        len(usages),
+        subplot_titles=[in_plotly(name, NAME_LENGTH) for name in usages],
+        column_widths=widths,
+        horizontal_spacing=0.14 / len(usages),
     )
     highest = max(max(block.per_channel) for blocks in usages.values() for block in blocks)
     for column, blocks in enumerate(usages.values(), start=1):

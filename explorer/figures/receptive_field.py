@@ -14,6 +14,7 @@ from explorer.figures.photo import backdrop
 from explorer.figures.style import FAINT, INK, LAYOUT
 from explorer.receptive_field.effective import EffectiveField
 from explorer.receptive_field.theoretical import ReceptiveField
+from explorer.text import NAME_LENGTH, in_plotly
 
 _LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
@@ -60,11 +61,11 @@ def fields_over_photo(
         )
         color, dash = _rgb(number), _DASHES[number % len(_DASHES)]
         if box := field.box(row, column):
-            figure.add_trace(_outline(box, f"{layer}, theoretical {field.size_px[0]} px", color, dash))
+            figure.add_trace(_outline(box, f"{in_plotly(layer)}, theoretical {field.size_px[0]} px", color, dash))
         if effective and layer in effective:
             half = effective[layer].side_px() / 2
             square = (x - half, y - half, x + half, y + half)
-            figure.add_trace(_outline(square, f"{layer}, effective {2 * half:.0f} px", color, dash, 3))
+            figure.add_trace(_outline(square, f"{in_plotly(layer)}, effective {2 * half:.0f} px", color, dash, 3))
     mark = {"color": "#fff", "size": 8, "line": {"color": "#000", "width": 2}}
     figure.add_trace(go.Scatter(x=[x], y=[y], mode="markers", marker=mark, showlegend=False, hoverinfo="skip"))
     figure.add_layout_image(**backdrop(image_bgr), xref="x", yref="y")
@@ -73,7 +74,14 @@ def fields_over_photo(
     rows = -(-len(figure.data) // 2)  # of the legend, below
     figure.update_layout(
         _LAYOUT,
-        title={"text": title, "x": 0.5, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 10}},
+        title={
+            "text": in_plotly(title, NAME_LENGTH),
+            "x": 0.5,
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 10},
+        },
         height=int(width_px * height / width) + 50 + 24 * rows,
         margin={"l": 10, "r": 10, "t": 40 if title else 10, "b": 10},
         legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
@@ -123,7 +131,10 @@ def effective_heat(field: EffectiveField, theoretical: ReceptiveField | None = N
     figure.update_xaxes(range=[0, width], constrain="domain", showgrid=False, title="px")
     figure.update_yaxes(range=[height, 0], scaleanchor="x", constrain="domain", showgrid=False, title="px")
     figure.update_layout(
-        _LAYOUT, height=640, title={"text": field.layer, "x": 0.5}, margin={"l": 60, "r": 20, "t": 90, "b": 50}
+        _LAYOUT,
+        height=640,
+        title={"text": in_plotly(field.layer), "x": 0.5},
+        margin={"l": 60, "r": 20, "t": 90, "b": 50},
     )
     return figure
 
@@ -171,7 +182,12 @@ def fields_against_objects(
     anchors = [(place, side) for place, level in enumerate(levels) for side in anchors_px.get(level, ())]
     figure.add_trace(_marks(anchors, "anchors", _rgb(2), "line-ew-open", 22))
     ticks = list(range(2, 13))
-    figure.update_xaxes(tickvals=list(range(len(levels))), ticktext=levels, showgrid=False, zeroline=False)
+    figure.update_xaxes(
+        tickvals=list(range(len(levels))),
+        ticktext=[in_plotly(level) for level in levels],
+        showgrid=False,
+        zeroline=False,
+    )
     figure.update_yaxes(
         tickvals=ticks, ticktext=[2**tick for tick in ticks], title="side, px of the input", gridcolor=FAINT
     )

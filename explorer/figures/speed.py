@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
 from explorer.figures.style import FAINT, INK, LAYOUT
+from explorer.text import NAME_LENGTH, in_plotly, legible
 
 _FAMILIES = (
     ("VoVNet", ("V",), 4, "circle"),
@@ -70,7 +71,7 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
                 go.Scatter(
                     x=[1000 * point.seconds for point in own],
                     y=ap,
-                    text=[point.name for point in own],
+                    text=[in_plotly(point.name, NAME_LENGTH) for point in own],
                     mode="markers+text",
                     textposition=[_side(point, best, slowest) for point in own],
                     marker={"color": f"rgb{class_color(color)}", "symbol": symbol, "size": 11},
@@ -84,7 +85,9 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
                     hovertemplate="%{text}: AP %{y:.1f}, %{x:.0f} ms<extra></extra>",
                 )
             )
-    figure.update_xaxes(title=f"ms per image on {machine}", range=[0, 1150 * slowest], gridcolor=FAINT, zeroline=False)
+    figure.update_xaxes(
+        title=f"ms per image on {in_plotly(machine)}", range=[0, 1150 * slowest], gridcolor=FAINT, zeroline=False
+    )
     figure.update_yaxes(title=accuracy, gridcolor=FAINT, zeroline=False)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     figure.update_layout(LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})
@@ -114,8 +117,8 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
         seconds: `(rounds,)` by model, of the same rounds.
     """
     figure = go.Figure()
-    names = list(seconds)
-    for place, (name, own) in enumerate(seconds.items()):
+    names = [legible(name) for name in seconds]
+    for place, (name, own) in enumerate(zip(names, seconds.values(), strict=True)):
         color = f"rgb{class_color(place + 4)}"
         figure.add_trace(
             go.Scatter(
@@ -140,7 +143,14 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
         )
     figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=FAINT)
     ends = [-0.6, len(names) - 0.3]
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=ends, gridcolor=FAINT)
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=names[::-1],
+        tickvals=names,
+        ticktext=[in_plotly(name, NAME_LENGTH) for name in names],
+        range=ends,
+        gridcolor=FAINT,
+    )
     height = 120 + 70 * len(names)
     figure.update_layout(LAYOUT, height=height, showlegend=False, margin={"l": 170, "r": 20, "t": 20, "b": 50})
     return figure

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
 from explorer.figures.style import FAINT, INK
+from explorer.text import NAME_LENGTH, in_plotly
 
 _LOSSES = {
     "total_loss": "all",
@@ -33,7 +34,8 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], *, parts:
     if not runs:
         raise ValueError("there is no run to draw; give at least one")
     figure = go.Figure()
-    for number, (name, rows) in enumerate(runs.items()):
+    for number, (run, rows) in enumerate(runs.items()):
+        name = in_plotly(run, NAME_LENGTH)
         for place, (key, words) in enumerate(_LOSSES.items()):
             if place and not parts:
                 break

@@ -1,21 +1,16 @@
-"""Words in figures: names that come from files, and what stands where a figure will be."""
+"""What stands where a figure will be."""
 
 from __future__ import annotations
 
-from html import escape
-
 import plotly.graph_objects as go
 
-
-def plain(name: str) -> str:
-    """A name from a file, such that Plotly shows it as it is: its labels know links and bold, hover texts `%{…}`."""
-    return escape(name, quote=False).replace("{", "&#123;")
+from explorer.text import in_plotly
 
 
 def waiting(words: str, height_px: int = 300) -> go.Figure:
     """A figure without data that says how to get some, so that no empty plot stands on a page."""
     figure = go.Figure()
-    figure.add_annotation(text=plain(words), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    figure.add_annotation(text=in_plotly(words), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
     figure.update_xaxes(visible=False, fixedrange=True)
     figure.update_yaxes(visible=False, fixedrange=True)
     figure.update_layout(

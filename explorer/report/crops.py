@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from html import escape
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from explorer.data.images import ImageError, read_image
 from explorer.report.misses import Miss
 from explorer.scoring.columns import Truth
+from explorer.text import NAME_LENGTH, in_html
 
 SHOWN_PX = 216
 """Side of a crop on the page."""
@@ -28,10 +28,10 @@ def miss_figure(truth: Truth, miss: Miss) -> str:
     path = truth.file_names[truth.images[miss.row]]
     name = truth.class_names[truth.classes[miss.row]]
     width, height = truth.boxes_xywh[miss.row, 2:].tolist()
-    says = [f"<b>{escape(name)}</b> {width:.0f} × {height:.0f} px: {escape(miss.reason)}"]
+    says = [f"<b>{in_html(name, NAME_LENGTH)}</b> {width:.0f} × {height:.0f} px: {in_html(miss.reason)}"]
     if miss.nearest:
         near = miss.nearest
-        says.append(f"nearest: {escape(near.class_name)} {near.score:.2f}, IoU {near.iou:.2f}")
+        says.append(f"nearest: {in_html(near.class_name, NAME_LENGTH)} {near.score:.2f}, IoU {near.iou:.2f}")
     if miss.rival_score > 0:
         says.append(f"the other run finds it, {miss.rival_score:.2f}")
     says.append(f"image {image_id}, annotation {int(truth.ids[miss.row])}")
@@ -39,7 +39,7 @@ def miss_figure(truth: Truth, miss: Miss) -> str:
     try:
         picture = _picture(read_image(path), truth.boxes_xywh[miss.row], miss, alternative)
     except ImageError as error:
-        picture = f'<p class="absent">{escape(str(error))}</p>'
+        picture = f'<p class="absent">{in_html(error)}</p>'
     return f"<figure>{picture}<figcaption>{'<br>'.join(says)}</figcaption></figure>"
 
 
@@ -56,7 +56,7 @@ def _picture(image_bgr: npt.NDArray[np.uint8], box_xywh: npt.NDArray[np.float64]
     low = SHOWN_PX - 10
     shapes.append(f'<path class="bar" d="M10 {low}h{bar * scale:.1f}"/><text x="10" y="{low - 6}">{bar} px</text>')
     return (
-        f'<svg viewBox="0 0 {SHOWN_PX} {SHOWN_PX}" role="img" aria-label="{escape(alternative)}">'
+        f'<svg viewBox="0 0 {SHOWN_PX} {SHOWN_PX}" role="img" aria-label="{in_html(alternative)}">'
         f'<image width="{SHOWN_PX}" height="{SHOWN_PX}" href="{_crop(image_bgr, left, top, side)}"/>'
         f"{''.join(shapes)}</svg>"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -15,6 +14,7 @@ from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
 from explorer.report.tables import Grid, autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
+from explorer.text import NAME_LENGTH, in_html
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #777; --line: #ddd; --page: #fff }
@@ -61,20 +61,20 @@ class _Body:
         self._figures = 0
 
     def section(self, title: str, text: str = "") -> None:
-        self._parts.append(f"<h2>{escape(title)}</h2>" + (f"<p>{text}</p>" if text else ""))
+        self._parts.append(f"<h2>{in_html(title)}</h2>" + (f"<p>{text}</p>" if text else ""))
 
     def figure(self, figure: go.Figure, alternative: str) -> None:
         html = figure.to_html(
             include_plotlyjs=self._figures == 0, full_html=False, config=_CONFIG, div_id=f"figure{self._figures}"
         )
-        self._parts.append(f'<div role="img" aria-label="{escape(alternative)}">{html}</div>')
+        self._parts.append(f'<div role="img" aria-label="{in_html(alternative)}">{html}</div>')
         self._figures += 1
 
     def grid(self, grid: Grid) -> None:
-        lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in grid.head) + "</tr>"]
+        lines = ["<tr>" + "".join(f"<th>{in_html(cell, NAME_LENGTH)}</th>" for cell in grid.head) + "</tr>"]
         for place, row in enumerate(grid.rows):
             kind = ' class="sure"' if place in grid.sure else ""
-            lines.append("<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell in row) + "</tr>")
+            lines.append("<tr>" + "".join(f"<td{kind}>{in_html(cell, NAME_LENGTH)}</td>" for cell in row) + "</tr>")
         self._parts.append(f'<div class="wide"><table>{"".join(lines)}</table></div>')
 
     def misses(self, analysis: RunAnalysis, misses: Sequence[Miss]) -> None:
@@ -86,7 +86,7 @@ class _Body:
         self._parts.append(f'<div class="misses">{figures}</div>' if misses else "<p>Nothing is missed.</p>")
 
     def write(self, title: str, below: str, path: Path) -> Path:
-        page = _PAGE.format(title=escape(title), below=escape(below), style=_STYLE, body="\n".join(self._parts))
+        page = _PAGE.format(title=in_html(title), below=in_html(below), style=_STYLE, body="\n".join(self._parts))
         with replacing(path) as scratch:
             scratch.write_text(page, encoding="utf-8")
         return path
@@ -100,7 +100,7 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     _autopsies(body, [analysis])
     body.section(
         "Telling misses",
-        f"Objects that {escape(name)} does not find with IoU 0.5 at score {analysis.point.score:.2f} or more, "
+        f"Objects that {in_html(name)} does not find with IoU 0.5 at score {analysis.point.score:.2f} or more, "
         f"where {analysis.point.precision_percent:.0f} % of what it shows is right: of each reason in turn, near "
         "misses first.",
     )
@@ -121,10 +121,10 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
         )
         body.grid(difference_grid(comparison, pair, _names(analyses)))
         points = (comparison.points[place] for place in (pair.a, pair.b))
-        thresholds = " and ".join(f"{escape(point.run)} {point.score:.2f}" for point in points)
+        thresholds = " and ".join(f"{in_html(point.run)} {point.score:.2f}" for point in points)
         body.section(
             "Who finds which objects",
-            f"A is {escape(a)}, B is {escape(b)}. An object is found with IoU {comparison.iou:g} at each run's score "
+            f"A is {in_html(a)}, B is {in_html(b)}. An object is found with IoU {comparison.iou:g} at each run's score "
             f"threshold: {thresholds}. McNemar's test takes the objects of one image for independent; the interval and "
             "the first p do not.",
         )
@@ -139,7 +139,7 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
         rival = analyses[1 - place]
         body.section(
             f"Telling misses of {analysis.run.name}",
-            f"Those that {escape(rival.run.name)} finds come first, then near misses, of each reason in turn.",
+            f"Those that {in_html(rival.run.name)} finds come first, then near misses, of each reason in turn.",
         )
         body.misses(analysis, telling_misses(analysis, rival, most=12))
     return body.write(" against ".join(comparison.names), _about(analyses[0]), path)

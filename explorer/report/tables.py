@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape as html
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from explorer.autopsy.examine import Autopsy
@@ -24,13 +22,14 @@ from explorer.report.words import interval_words, p_words, seed_settle_words, se
 from explorer.scoring.metrics import Figures
 from explorer.scoring.ordering import Floats
 from explorer.scoring.sizes import COCO_BINS
+from explorer.text import NAME_LENGTH, in_html, legible, on_terminal
 
 _SIZES = len(COCO_BINS)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table's words.
+    """A table's words, which may come from files: each way of showing them escapes them for its output.
 
     Attributes:
         head: one per column.
@@ -42,25 +41,32 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     sure: tuple[int, ...] = ()
 
+    def legible(self) -> Grid:
+        """Returns the same words with every character visible, for tables that read no markup, as Gradio's."""
+        shown = [tuple(legible(word, NAME_LENGTH) for word in row) for row in (self.head, *self.rows)]
+        return replace(self, head=shown[0], rows=tuple(shown[1:]))
+
     def on_terminal(self) -> Table:
         """Lays the words out with rich; what is sure is bold. The first column may wrap, between words."""
         table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-        words = max((len(word) for row in self.rows for word in row[0].split()), default=0)
-        for place, column in enumerate(self.head):
+        head, *rows = ([on_terminal(word, most=NAME_LENGTH) for word in row] for row in (self.head, *self.rows))
+        words = max((len(word) for row in rows for word in row[0].plain.split()), default=0)
+        for place, column in enumerate(head):
             table.add_column(
-                escape(column), justify="right" if place else "left", no_wrap=place > 0, min_width=0 if place else words
+                column, justify="right" if place else "left", no_wrap=place > 0, min_width=0 if place else words
             )
-        for place, row in enumerate(self.rows):
-            table.add_row(*map(escape, row), style="bold" if place in self.sure else None)
+        for place, row in enumerate(rows):
+            table.add_row(*row, style="bold" if place in self.sure else None)
         return table
 
     def _repr_html_(self) -> str:
         """The same as a table of HTML, for notebooks."""
-        head = "".join(f'<th scope="col">{html(word)}</th>' for word in self.head)
+        head = "".join(f'<th scope="col">{in_html(word, NAME_LENGTH)}</th>' for word in self.head)
         lines = []
         for place, row in enumerate(self.rows):
-            words = [f"<b>{html(word)}</b>" if place in self.sure else html(word) for word in row]
-            lines.append("<tr>" + "".join(f"<td>{word}</td>" for word in words) + "</tr>")
+            words = [in_html(word, NAME_LENGTH) for word in row]
+            shown = [f"<b>{word}</b>" for word in words] if place in self.sure else words
+            lines.append("<tr>" + "".join(f"<td>{word}</td>" for word in shown) + "</tr>")
         return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 

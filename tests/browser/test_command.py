@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.text import legible
+from tests.fixtures.hostile import CLASSES, HIDDEN, MODEL, Hostile
 
 ROOT = Path(__file__).resolve().parents[2]
 Browse = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -78,3 +80,26 @@ def test_wrong_calls_say_what_is_wrong(command: Callable[..., Any], scene: Any) 
     assert busy.exit_code == 1
     assert "is taken" in busy.output
     assert "--port" in busy.output
+
+
+@pytest.mark.mongo
+@pytest.mark.filterwarnings("ignore")
+def test_names_that_are_markup_are_shown_as_they_are(
+    command: Callable[..., Any], fiftyone: Any, hostile: Hostile, tmp_path: Path
+) -> None:
+    from explorer.browser.actions import runs_in
+    from explorer.browser.diff import diff_of
+
+    runs = [tmp_path / f"{letter}{MODEL}" for letter in "ab"]
+    for out in runs:
+        words = ["evaluate", str(hostile.model), "--data", hostile.data, "--out", str(out), "--exact"]
+        assert CliRunner().invoke(app, [*words, "--device", "cpu"]).exit_code == 0
+    done = command(hostile.data, *runs, "--name", MODEL, "--no-app")
+    assert done.exit_code == 0, done.output
+    assert not HIDDEN.findall(done.output)
+    assert legible(MODEL) in done.output
+    dataset = fiftyone.load_dataset(MODEL)
+    assert set(dataset.distinct("ground_truth.detections.label")) <= set(CLASSES)
+    figures = diff_of(dataset, *runs_in(dataset))["figures"]
+    assert not HIDDEN.findall(json.dumps(figures["found_by_class"]["layout"], ensure_ascii=False))
+    assert command(tmp_path / f"gone{MODEL}", "--no-app").exit_code == 2

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from explorer.text import NAME_LENGTH, on_terminal
 from explorer.types import Metrics
 
 COLUMNS = {
@@ -64,7 +65,9 @@ def class_table(per_class: Mapping[str, Mapping[str, float]], shown: int = 10) -
     for task in tasks:
         table.add_column(TITLES[task][1], justify="right")
     for name in ranked[:shown]:
-        table.add_row(name, *(number(per_class[task].get(name, math.nan)) for task in tasks))
+        table.add_row(
+            on_terminal(name, most=NAME_LENGTH), *(number(per_class[task].get(name, math.nan)) for task in tasks)
+        )
     return table
 
 

@@ -20,8 +20,9 @@ from explorer.engine.fast.heads import fast_box_head, fast_mask_head
 from explorer.engine.fast.networks import Network, NotFastError, prepare
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
+from explorer.text import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.25}
 """How far maps may be from the plain model's, relative to their largest value, before the next engine is taken.
 

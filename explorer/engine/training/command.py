@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -35,10 +34,11 @@ from explorer.engine.training.recipe import as_names, evaluate_all, lazy_recipe,
 from explorer.engine.training.trainer import Trainer
 from explorer.engine.training.weights import evaluate_with, start_from, started_with
 from explorer.scoring.classes import shared_classes
+from explorer.text import in_json, logger_of
 from explorer.zoo.resolve import find_weights, named_weights, resolve
 from explorer.zoo.trained import CONFIG, last_checkpoint
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> Namespace:
@@ -62,6 +62,7 @@ def train(
 
     Raises:
         ValueError: something in the config or the data is wrong; the message says what to do.
+        FloatingPointError: training diverged; the message says when, at which learning rate, and what to try.
     """
     args = parse_arguments([])
     args.config_file, args.opts, args.resume, args.on_step = str(config), list(overrides), resume, on_step
@@ -106,7 +107,7 @@ def job(args: Namespace) -> Results:
         return {}
     report = {"config": args.config_file, "output_dir": str(output_dir(cfg)), "results": results}
     if destination == "-":
-        sys.stdout.write(json.dumps(plain(report), indent=2, allow_nan=False) + "\n")
+        sys.stdout.write(in_json(json.dumps(plain(report), indent=2, allow_nan=False)) + "\n")
     elif destination:
         write_json(Path(destination), report, indent=2)
     if isinstance(cfg, CfgNode):

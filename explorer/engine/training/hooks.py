@@ -20,9 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from explorer.data.images import ImageError
 from explorer.engine.training.checkpointing import METRICS, Checkpoints, read_metrics, read_state, trim_metrics
+from explorer.text import logger_of
 from explorer.zoo.trained import BEST, FINAL
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 Results = Mapping[str, Any]
 """Nested evaluation figures in percent: task (or data set, then task) -> COCO name -> value."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,10 @@ from explorer.engine.loading import load_detector
 from explorer.engine.training.hooks import Results
 from explorer.engine.training.imitation import Imitation, take_heads
 from explorer.engine.training.stream import Mapper, Sample, TrainingStream, index_sampler
+from explorer.text import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
+logger_of("detectron2.data.build")  # it lists the data's classes
 
 HeldOut = Callable[[], Iterator[list[Sample]]]
 LOSS_IMAGES = 64

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import nn
 
+from explorer.text import logger_of
 from explorer.zoo.checkpoints import load_weights
 from explorer.zoo.lazy_runs import read_dump
 from explorer.zoo.trained import CONFIG, last_checkpoint
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 def started_with(folder: Path, keys: Iterable[str]) -> tuple[str, dict[str, Any]] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.text import in_json, legible
 from explorer.types import LARGE_AREA_PX, PARTIAL, RANDOM, SMALL_AREA_PX, Detections
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo, read_photo
@@ -38,7 +39,7 @@ class Filters:
     Attributes:
         lowest_score: from this score up.
         sizes: of these COCO sizes.
-        classes: of these classes; all where there are none.
+        classes: of these classes, as `Comparison.class_names` calls them; all where there are none.
     """
 
     lowest_score: float = 0.5
@@ -55,8 +56,9 @@ class Filters:
             wanted |= of_size[size]
         wanted &= found.scores >= self.lowest_score
         if self.classes:
-            names = found.class_names
-            wanted &= np.isin(found.classes, [names.index(name) for name in self.classes if name in names])
+            chosen = set(map(legible, self.classes))
+            indices = [index for index, name in enumerate(found.class_names) if legible(name) in chosen]
+            wanted &= np.isin(found.classes, indices)
         return found.keep(wanted)
 
 
@@ -90,9 +92,9 @@ class Comparison:
 
     @property
     def class_names(self) -> list[str]:
-        """The classes of all objects found, at whatever score."""
+        """The classes of all objects found, at whatever score, as people can read them."""
         names = (
-            prediction.detections.class_names[index]
+            legible(prediction.detections.class_names[index])
             for prediction in self.predictions.values()
             for index in np.unique(prediction.detections.classes)
         )
@@ -135,7 +137,7 @@ class Comparison:
             stages = {f"{stage}, ms": round(1000 * seconds) for stage, seconds in timing.stages_s.items()}
             counted = {"objects": len(found), **found.count_by_size()}
             total = {"all, ms": round(1000 * timing.total_s)}
-            rows.append({"": self.letters[name], "model": name, **counted, **stages, **total})
+            rows.append({"": self.letters[name], "model": legible(name), **counted, **stages, **total})
         return rows
 
     def sightings(self, filters: Filters) -> tuple[Sighting, ...]:
@@ -160,7 +162,7 @@ class Comparison:
                 for name, letter in self.letters.items()
             }
             size = f"{x2 - x1:.0f} × {y2 - y1:.0f}"
-            rows.append({"#": number, "found by": who, "class": one.class_name, "size, px": size, **scores})
+            rows.append({"#": number, "found by": who, "class": legible(one.class_name), "size, px": size, **scores})
         return rows
 
     def view_of(self, filters: Filters, number: int) -> Box:
@@ -208,7 +210,7 @@ class Comparison:
         import cv2
 
         table, picture = folder / "detections.json", folder / "detections.png"
-        table.write_text(json.dumps(self.coco(filters), indent=1) + "\n")
+        table.write_text(in_json(json.dumps(self.coco(filters), indent=1)) + "\n")
         drawn = np.concatenate([self.picture(name, filters)[:, :, ::-1] for name in self.predictions], axis=1)
         cv2.imwrite(str(picture), drawn)
         return table, picture
@@ -222,7 +224,7 @@ def compare(
     Args:
         models: where detectors are kept.
         names: one to four model names; a name given twice is run once.
-        photo: a JPEG, PNG or WebP file.
+        photo: an image file, as `explorer.data.images` reads them.
         progress: called with the share that is done and what is being done.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from explorer.text import legible
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.progress import Counter, Progress, part_of
 from explorer.zoo.downloads import cache_dir
@@ -81,7 +82,8 @@ class Examination:
         corners = [round(scale * value) for value in (x - left, y - top, x - left + width, y - top + height)]
         thick = max(1, side * scale // 160)
         cv2.rectangle(crop, (corners[0], corners[1]), (corners[2], corners[3]), (0, 158, 115), thick)
-        return crop, f"{truth.class_names[truth.classes[miss.row]]} {width:.0f} × {height:.0f} px: {miss.reason}"
+        class_name = legible(truth.class_names[truth.classes[miss.row]])
+        return crop, f"{class_name} {width:.0f} × {height:.0f} px: {miss.reason}"
 
     def threshold(self, name: str) -> float:
         """From which score up a model's detections count here: where half of what it shows is right."""

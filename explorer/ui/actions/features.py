@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from explorer.text import in_markdown
 from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters
 from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models, chosen
@@ -161,7 +162,8 @@ def what_speaks_for(
         cam = detection_cam(detector.model, detector.model_input(comparison.image_bgr), one.box_xyxy, index)
         views[f"{comparison.letters[name]} · {name} · {cam.level}"] = cam.view
         sentences.append(
-            f"- **{name}** classifies this box from **{cam.level}**: {one.class_name} {cam.probability:.2f}."
+            f"- **{in_markdown(name)}** classifies this box from **{in_markdown(cam.level)}**: "
+            f"{in_markdown(one.class_name)} {cam.probability:.2f}."
         )
     figure = linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy], width_px=width_px)
     return figure, "\n".join(sentences)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM
 from explorer.ui.actions.progress import Counter
 from explorer.zoo.registry import ZooEntry, entries
@@ -61,8 +62,9 @@ def own_choice(model: str, weights: str | None = None) -> ModelChoice:
     try:
         found = resolve(model, weights=weights, offline=True)
     except DownloadError:
-        return ModelChoice(model, f"{model} · given at start, downloads", False)
-    return ModelChoice(model, f"{model} · given at start, {found.weights.name if found.weights else RANDOM}", True)
+        return ModelChoice(model, f"{legible(model)} · given at start, downloads", False)
+    weights_name = legible(found.weights.name) if found.weights else RANDOM
+    return ModelChoice(model, f"{legible(model)} · given at start, {weights_name}", True)
 
 
 def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from explorer.text import legible
+
 Progress = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and what is being done. It may raise `Stopped`."""
 Counter = Callable[[int, int], None]
@@ -25,14 +27,15 @@ def part_of(progress: Progress | None, place: int, parts: int, words: str) -> Co
         parts: how many there are.
         words: what the part does.
     """
+    shown = legible(words)
 
     def count(done: int, total: int) -> None:
         if progress:
             share = min(done / total, 1) if total else 0
             large = total >= _MEGABYTE
             numbers = f"{done / _MEGABYTE:.0f} of {total / _MEGABYTE:.0f} MB" if large else f"{done} of {total}"
-            progress((place + share) / parts, f"{words}: {numbers}")
+            progress((place + share) / parts, f"{shown}: {numbers}")
 
     if progress:
-        progress(place / parts, words)
+        progress(place / parts, shown)
     return count

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from explorer.text import legible
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo
 from explorer.ui.actions.progress import Progress, part_of
@@ -87,5 +88,5 @@ def as_rows(seconds: dict[str, npt.NDArray[np.float64]]) -> list[list[str]]:
         ratios = own / first
         ends = f"{ratios.min():.2f} to {ratios.max():.2f}"
         milliseconds = [f"{1000 * value:.0f}" for value in (np.median(own), own.min(), own.max())]
-        rows.append([name, *milliseconds, f"{np.median(ratios):.2f} ({ends})"])
+        rows.append([legible(name), *milliseconds, f"{np.median(ratios):.2f} ({ends})"])
     return rows

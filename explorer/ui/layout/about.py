@@ -6,6 +6,8 @@ from dataclasses import astuple
 
 import gradio as gr
 
+from explorer.text import legible
+
 _TRAIN = """Training takes hours, so it runs in a terminal and not on this page. A data set is a path: a COCO folder.
 
 ```
@@ -41,4 +43,4 @@ def _report() -> list[list[str]]:
 
     marks = {"ok": "✓", "warning": "!", "error": "✗"}
     rows = (astuple(check) for check in examine().checks)
-    return [[marks[status], name, found, problem, remedy] for name, status, found, problem, remedy in rows]
+    return [[marks[status], name, *map(legible, words)] for name, status, *words in rows]

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
+from explorer.text import in_markdown, legible
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
@@ -27,7 +28,7 @@ _NARROW_PX = 600
 def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     """Lays out the tab."""
     examination = gr.State(None, time_to_live=3600)
-    gr.Markdown(_SAYS.format(data=f"`{desk.data}`" if desk.data else _AERIAL))
+    gr.Markdown(_SAYS.format(data=in_markdown(desk.data) if desk.data else _AERIAL))
     with gr.Row(equal_height=True):
         images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
         run = gr.Button("Examine", variant="primary", min_width=120)
@@ -62,7 +63,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
 
         tell = desk.telling(bar, request)
         found = examine(desk.models_for_long, names, annotated_images(desk.data, int(most), tell), tell)
-        (title, by_size), *pairs = found.tables()
+        (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
         return (
             found,
@@ -75,7 +76,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
             ),
             ap_by_size([analysis.resamples for analysis in found.analyses]),
             gr.Plot(value=error_types(gains, columns=1 if wide < _NARROW_PX else 4), visible=True),
-            gr.Dropdown(choices=found.names, value=found.names[0]),
+            gr.Dropdown(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
         )
 
     def look_into(found: Examination | None, model: str | None, wide: float) -> Any:
@@ -99,7 +100,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         story = explain_miss(desk.models, found, model, int(event.index))
         _, title = found.crop(model, int(event.index))
         counted = _COUNTED.format(score=found.threshold(model))
-        said = [f"**{title}**", "", counted, "", *(f"- {sentence}" for sentence in story.sentences)]
+        said = [f"**{in_markdown(title)}**", "", counted, "", *(f"- {in_markdown(one)}" for one in story.sentences)]
         return zoomable(drawn(story)), "\n".join(said)
 
     looked = [flow, gallery, drawing, story]

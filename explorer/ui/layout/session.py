@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from explorer.text import in_html
 from explorer.ui.actions.fields import Fields
 from explorer.ui.actions.models import Models, uploaded_pair
 from explorer.ui.actions.progress import Progress, Stopped
@@ -117,8 +118,9 @@ def explained(action: Action) -> Action:
         try:
             return action(*arguments, **named)
         except Stopped as reason:
-            raise gr.Error(str(reason), title="Stopped", print_exception=False, duration=3) from reason
+            raise gr.Error(in_html(reason), title="Stopped", print_exception=False, duration=3) from reason
         except (ValueError, DownloadError) as reason:
-            raise gr.Error(str(reason), title="That did not work", print_exception=False) from reason
+            said = "<br>".join(map(in_html, str(reason).split("\n")))
+            raise gr.Error(said, title="That did not work", print_exception=False) from reason
 
     return act  # type: ignore[return-value]

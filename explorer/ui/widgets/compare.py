@@ -40,7 +40,7 @@ class SideBySide(Panel):
         Args:
             models: where detectors are kept.
             names: one to four.
-            photo: a JPEG, PNG or WebP file.
+            photo: an image file, as `explorer.data.images` reads them.
             lowest_score: shown at first.
         """
         self.comparison: Comparison | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from explorer.text import in_html, legible
 from explorer.ui.actions.errors import Examination, explain_miss
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
@@ -34,7 +34,9 @@ class ErrorBrowser(Panel):
             examination: what was found and missed.
         """
         self._models, self._examination = models, examination
-        self.model = widgets.Dropdown(options=examination.names, description="Model")
+        self.model = widgets.Dropdown(
+            options=[(legible(name), name) for name in examination.names], description="Model"
+        )
         self.misses = widgets.Select(rows=_ROWS, description="Misses", layout=widgets.Layout(width="640px"))
         self._words = widgets.HTML()
         self.view = FigureView()
@@ -52,7 +54,7 @@ class ErrorBrowser(Panel):
             return
         with self.at_work("following the object through the model"):
             story = explain_miss(self._models, self._examination, self.model.value, self.misses.value)
-            self._words.value = "".join(f"<p>{escape(sentence)}</p>" for sentence in story.sentences)
+            self._words.value = "".join(f"<p>{in_html(sentence)}</p>" for sentence in story.sentences)
             self.view.show(explained(story))
 
     def still(self) -> go.Figure | None:
@@ -64,7 +66,7 @@ class ErrorBrowser(Panel):
         for number, miss in enumerate(self._examination.misses[self.model.value]):
             width, height = truth.boxes_xywh[miss.row, 2:].tolist()
             name = truth.class_names[truth.classes[miss.row]]
-            options.append((f"{name} {width:.0f} × {height:.0f} px: {miss.reason}", number))
+            options.append((legible(f"{name} {width:.0f} × {height:.0f} px: {miss.reason}"), number))
         self.misses.options = options
         self.misses.value = 0 if options else None
         self.draw()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from html import escape
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from explorer.text import in_html
 from explorer.ui.actions.progress import Progress, Stopped
 from explorer.zoo.downloads import DownloadError
 
@@ -67,7 +67,7 @@ class Panel(widgets.VBox):
         """Says something above the figure."""
         role = "alert" if kind == "error" else "status"
         color = _COLORS[kind]
-        self.says.value = f'<span role="{role}" style="color: {color}">{escape(words)}</span>' if words else ""
+        self.says.value = f'<span role="{role}" style="color: {color}">{in_html(words)}</span>' if words else ""
 
     @contextmanager
     def at_work(self, words: str) -> Iterator[Progress]:
