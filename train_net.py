@@ -11,11 +11,12 @@ from __future__ import annotations
 import sys
 
 from explorer.engine.training.command import main, parse_arguments
+from explorer.text import legible_lines
 from explorer.zoo.downloads import DownloadError
 
 if __name__ == "__main__":
     try:
         main(parse_arguments())
-    except (ValueError, DownloadError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1 if isinstance(error, DownloadError) else 2)
+    except (ValueError, DownloadError, FloatingPointError) as error:
+        sys.stderr.write(f"{legible_lines(error)}\n")
+        sys.exit(2 if isinstance(error, ValueError) else 1)

@@ -9,7 +9,6 @@ killed, the checkpoint that `last_checkpoint` names is complete.
 from __future__ import annotations
 
 import json
-import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +17,10 @@ import torch
 from torch import nn
 
 from explorer.engine.artifacts import replacing
+from explorer.text import logger_of
 from explorer.zoo.trained import BEST, FINAL, POINTER, last_checkpoint
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 EARLIER = {name: name.replace(".pth", "_of_earlier_run.pth") for name in (BEST, FINAL)}
 """What the weights that stand for a run are called once another run has begun in its folder."""
@@ -95,12 +95,19 @@ class Checkpoints:
         return last_checkpoint(self.folder)
 
     def save(self, name: str) -> None:
-        """Writes all that the run needs to go on to `name`.pth and makes that the file to resume from."""
+        """Writes all that the run needs to go on to `name`.pth and makes that the file to resume from.
+
+        Raises:
+            FloatingPointError: weights are infinite or NaN, from which no run could go on; nothing is written.
+        """
+        weights = self._model.state_dict()
+        if broken := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+            raise FloatingPointError(f"{broken[0]} and {len(broken) - 1} more weights are infinite or NaN")
         if not self._writes:
             return
         path = self.folder / f"{name}.pth"
         with replacing(path) as scratch:
-            torch.save({"model": self._model.state_dict(), "trainer": self._trainer.state_dict()}, scratch)
+            torch.save({"model": weights, "trainer": self._trainer.state_dict()}, scratch)
         with replacing(self.folder / POINTER) as scratch:
             scratch.write_text(path.name, "utf-8")
         logger.info("Saved %s", path)

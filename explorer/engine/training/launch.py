@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from detectron2.engine import launch as spawn
 from detectron2.utils import comm
+from torch.multiprocessing.spawn import ProcessException
+
+from explorer.zoo.downloads import DownloadError
 
 Job = Callable[[Namespace], object]
+_MISTAKES = (ValueError, FloatingPointError, DownloadError)
+"""What ends a run without being a fault of the program; the message says all."""
 
 
 def start(job: Job, args: Namespace) -> None:
@@ -23,7 +30,8 @@ def start(job: Job, args: Namespace) -> None:
     they run on the CPU. Processes talk through NCCL on GPUs and through Gloo on CPUs.
 
     Raises:
-        ValueError: several machines were asked for, but no process on each.
+        ValueError: several machines were asked for, but no process on each; or the job of a process raised it.
+        FloatingPointError: a job's training diverged.
     """
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _torchrun_group(on_gpu=torch.cuda.is_available() and args.num_gpus > 0):
@@ -37,7 +45,23 @@ def start(job: Job, args: Namespace) -> None:
         available = torch.cuda.device_count()
         if available and args.num_gpus > available:
             raise ValueError(f"--num-gpus {args.num_gpus}, but this machine has {available}")
-        spawn(job, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, (args,))
+        mistakes = multiprocessing.get_context("spawn").SimpleQueue()
+        try:
+            spawn(_telling, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, (job, args, mistakes))
+        except ProcessException:
+            if mistakes.empty():
+                raise
+            raise mistakes.get() from None
+
+
+def _telling(job: Job, args: Namespace, mistakes: Any) -> None:
+    """Runs a job, and tells the process that started this one of an error that is no fault of the program."""
+    try:
+        job(args)
+    except _MISTAKES as error:
+        kind = next(kind for kind in _MISTAKES if isinstance(error, kind))
+        mistakes.put(kind(str(error)))
+        raise
 
 
 @contextmanager

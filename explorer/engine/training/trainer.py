@@ -7,9 +7,11 @@ does not disturb training, and a CPU run that was killed and resumed ends with t
 
 from __future__ import annotations
 
+import logging
+import math
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from typing import Any
 
@@ -33,10 +35,24 @@ from explorer.engine.training.hooks import (
 from explorer.engine.training.losses import loss_memory, validation_loss
 from explorer.engine.training.recipe import Recipe
 from explorer.engine.training.stream import TrainingStream, local_seed, seed_all
+from explorer.text import logger_of
+
+logger = logger_of(__name__)
 
 
-class MixedPrecisionStep(AMPTrainer):
-    """One optimisation step under autocast, on CPU as well as on GPU; float16 losses are scaled."""
+class FiniteStep(SimpleTrainer):
+    """One optimisation step, which every process of the run refuses if a loss of any is infinite or NaN."""
+
+    def _write_metrics(self, loss_dict: Mapping[str, torch.Tensor], *arguments: Any, **named: Any) -> None:
+        own = {name: float(loss.detach()) for name, loss in loss_dict.items()}
+        everyones = [item for losses in comm.all_gather(own) for item in losses.items()]
+        if broken := {f"{name} is {loss}" for name, loss in everyones if not math.isfinite(loss)}:
+            raise FloatingPointError(", ".join(sorted(broken)))
+        super()._write_metrics(loss_dict, *arguments, **named)
+
+
+class MixedPrecisionStep(FiniteStep, AMPTrainer):
+    """The same under autocast, on CPU as well as on GPU; float16 losses are scaled."""
 
     def __init__(
         self, model: nn.Module, stream: TrainingStream, optimizer: torch.optim.Optimizer, dtype: torch.dtype
@@ -94,7 +110,7 @@ class Trainer(TrainerBase):
         devices = {"device_ids": None} if self._on_cpu else {}
         model = create_ddp_model(recipe.model, broadcast_buffers=False, **devices)
         if recipe.precision is None:
-            self._step = SimpleTrainer(model, recipe.stream, recipe.optimizer)
+            self._step = FiniteStep(model, recipe.stream, recipe.optimizer)
         else:
             self._step = MixedPrecisionStep(model, recipe.stream, recipe.optimizer, recipe.precision)
         self.checkpoints = Checkpoints(recipe.output_dir, recipe.model, self, writes=comm.is_main_process())
@@ -158,8 +174,29 @@ class Trainer(TrainerBase):
         seed_all(self.recipe.stream.seed, comm.get_rank(), self.iter)
         # fvcore's focal loss is TorchScript, which rounds otherwise once it has watched a few calls and optimised
         # itself: a resumed run, where it is new, would drift from one that was not stopped.
-        with torch.jit.optimized_execution(not self._on_cpu):  # type: ignore[attr-defined]
+        with torch.jit.optimized_execution(not self._on_cpu), self._explained():  # type: ignore[attr-defined]
             self._step.run_step()
+
+    def after_step(self) -> None:
+        with self._explained():
+            super().after_step()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Says of numbers that became infinite or NaN when, at which learning rate, and what to try."""
+        try:
+            yield
+        except FloatingPointError as error:
+            group = hooks.LRScheduler.get_best_param_group_id(self.optimizer)
+            rate, base = self.optimizer.param_groups[group]["lr"], self.scheduler.base_lrs[group]
+            last = self.checkpoints.last
+            third = "float32 (SOLVER.AMP.ENABLED False)" if self.recipe.precision else "`explorer data check`"
+            raise FloatingPointError(
+                f"Training diverged in iteration {self.iter + 1} at learning rate {rate:.3g}: {error}. Try a lower "
+                f"learning rate (SOLVER.BASE_LR {base / 10:.2g}), clipped gradients (SOLVER.CLIP_GRADIENTS.ENABLED "
+                f"True), or {third}. "
+                + (f"--resume goes on from {last}." if last else "There is no checkpoint yet to --resume from.")
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = super().state_dict()
@@ -167,7 +204,28 @@ class Trainer(TrainerBase):
         return state | {"step": self._step.state_dict(), "seed": self.recipe.stream.seed, "loss_memory": memory}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        wanted = list(self.scheduler.base_lrs)
         super().load_state_dict(state_dict)
         self._step.load_state_dict(state_dict["step"])
+        self._change_rates(wanted)
         self.recipe.stream.seed = state_dict["seed"]
         vars(self.recipe.model).update(state_dict["loss_memory"])
+
+    def _change_rates(self, wanted: list[float]) -> None:
+        """Gives a resumed run the learning rates of its config, where these are others than it was started with."""
+        before = list(self.scheduler.base_lrs)
+        if before != wanted:
+            logger.info("The learning rate is now %g, it was %g", max(wanted), max(before))
+            self.scheduler.base_lrs = wanted
+            for group, new, old in zip(self.optimizer.param_groups, wanted, before, strict=True):
+                group["lr"] *= new / old
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """Has detectron2 log in one line what a command says in one line."""
+    if record.exc_info and isinstance(record.exc_info[1], (ValueError, FloatingPointError)):
+        record.msg, record.args, record.exc_info = f"Training stopped: {record.exc_info[1]}", (), None
+    return True
+
+
+logger_of("detectron2.engine.train_loop").addFilter(_without_trace)

@@ -113,3 +113,19 @@ def test_the_command_evaluates_a_coco_folder(body: tuple[str, ...], shared: Path
     assert header.split() == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"]
     assert re.fullmatch(r"boxes( +\d+\.\d\d){9}", boxes.rstrip())
     assert (tmp_path / "inference" / RESULTS_FILE).is_file()
+
+
+DIVERGING = ("SOLVER.BASE_LR", "1e30", "SOLVER.CHECKPOINT_PERIOD", "1", "TEST.EVAL_PERIOD", "0", "MODEL.DEVICE", "cpu")
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_training_that_diverges_ends_with_one_line_in_every_way_of_starting_it(
+    processes: int, short_training: Arguments, tmp_path: Path
+) -> None:
+    keys = short_training(FASTER, *DIVERGING).opts
+    gpus = ("--num-gpus", "0") if processes == 1 else ("--num-gpus", "2", "--dist-url", "auto")
+    done = command(sys.executable, "train_net.py", *gpus, "--config-file", FASTER, *keys)
+    assert done.returncode == 1, done.stderr[-2000:]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Training diverged")]
+    assert re.match(r"Training diverged in iteration \d+ at learning rate 1e\+30: \S.*\. Try a lower learning", line)
+    assert "Traceback" not in done.stderr + done.stdout
