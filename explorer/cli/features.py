@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, config_changes, exit_codes, load
 
 
 def features(
     model: Model,
-    image: Annotated[Path, typer.Argument(help="A JPEG, PNG or WebP file.")],
+    image: Annotated[Path, typer.Argument(help="An image file: JPEG, PNG, WebP, BMP, TIFF.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
@@ -53,10 +53,7 @@ def features(
             document = detector.origin | {"random_weights": detector.weights is None} | report.document()
             write_json(plain(document), json_file)
     if json_file != "-":
-        console = Console()
-        console.print(report.grid().on_terminal())
+        Console().print(report.grid().on_terminal())
         for name, cam in report.cams:
-            console.print(f"{name} is classified from {cam.level}")
-        console.print(
-            f"[dim]-> {report.files[-1]}, {len(report.files) - 1} pictures[/]", highlight=False, soft_wrap=True
-        )
+            say(f"{name} is classified from {cam.level}")
+        say((f"-> {report.files[-1]}, {len(report.files) - 1} pictures", "dim"))

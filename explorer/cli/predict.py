@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import (
     AllowPartial,
     ConfigFile,
@@ -25,13 +25,14 @@ from explorer.cli.running import (
 
 def predict(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files (JPEG, PNG, WebP, BMP, TIFF), or folders of them.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for predictions.json and the pictures.")],
     threshold: Annotated[float, typer.Option("--threshold", help="Leave out objects that score lower.")] = 0.5,
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     device: Device = "auto",
+    recursive: Annotated[bool, typer.Option("--recursive", help="Take folders within folders too.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
     exact: Exact = False,
     dtype: Dtype = "float32",
@@ -40,11 +41,13 @@ def predict(
     """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
     from explorer.engine.artifacts import plain
     from explorer.engine.fast.hardware import FEW_IMAGES
-    from explorer.engine.predict import find_images
+    from explorer.engine.image_files import find_images
+    from explorer.engine.predict import RESULTS_FILE
     from explorer.engine.predict import predict as run
 
     with exit_codes():
-        files = find_images(images)
+        own = [out / name for name in (RESULTS_FILE, "pictures", "panoptic")]
+        files = find_images(images, recursive=recursive, results=own)
         detector = load(
             model,
             weights=weights,
@@ -52,24 +55,28 @@ def predict(
             device=device,
             exact=exact,
             dtype=fast_dtype(dtype),
-            engine="auto" if len(files) > FEW_IMAGES else "torch",
+            engine="auto" if len(files.taken) > FEW_IMAGES else "torch",
             allow_partial=allow_partial,
         )
         with progress("detecting") as advance:
             report = run(
                 detector,
-                files,
+                files.taken,
                 out,
                 threshold=threshold,
                 pictures=pictures,
+                skipped=files.skipped,
                 progress=lambda _, done, total: advance(done, total),
             )
         if json_file:
             write_json(plain(report.document), json_file)
     for error in report.failures.values():
-        typer.echo(error, err=True)
+        say(error, err=True)
+    if files.skipped:
+        say(files.summary, err=True)
     if json_file != "-":
         for file, count in report.objects.items():
-            typer.echo(f"{file}: {count} object{'s' * (count != 1)}")
-        typer.echo(f"{len(report.objects)} of {len(files)} images -> {report.results}")
+            note = f" ({report.notes[file]})" if file in report.notes else ""
+            say(f"{file}: {count} object{'s' * (count != 1)}{note}")
+        say(f"{len(report.objects)} of {len(files.taken)} images -> {report.results}")
     raise typer.Exit(1 if report.failures else 0)

@@ -38,7 +38,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "duplicate-category-id": Kind("error", "stop", "Two categories share an id."),
         "unknown-category": Kind("error", "stop", "An annotation's category is not in the list of categories."),
         "missing-image": Kind("error", "stop", "An image or label file is not there."),
-        "unreadable-image": Kind("error", "stop", "A file is no JPEG, PNG or WebP image."),
+        "unreadable-image": Kind("error", "stop", "A file is no JPEG, PNG, WebP, BMP or TIFF image that can be read."),
         "wrong-size": Kind(
             "error",
             "stop",

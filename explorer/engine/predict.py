@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from explorer.data.images import SUFFIXES, ImageError, read_image
+from explorer.data.images import ImageError, read_image, reading_note
 from explorer.data.panoptic import write_panoptic_png
 from explorer.engine.artifacts import provenance, replacing, write_json
 from explorer.engine.class_names import category_ids
@@ -21,6 +22,7 @@ from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic
 
 RESULTS_FILE = "predictions.json"
+_LONGEST_STEM = 240  # bytes; with a number and a suffix a name has 255 at most
 Progress = Callable[[Path, int, int], None]
 """Called after each image with its path, the number done and the number in all."""
 
@@ -34,6 +36,7 @@ class Report:
         objects: number of objects found, by image.
         pictures: the drawn picture, by image.
         failures: why an image could not be read, by image.
+        notes: what was left out or changed of an image that was read, by image.
         document: what the results file holds.
     """
 
@@ -41,29 +44,8 @@ class Report:
     objects: dict[Path, int] = field(default_factory=dict)
     pictures: dict[Path, Path] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
+    notes: dict[Path, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
-
-
-def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """Lists image files: files as they are, existing or not, and of folders the images directly inside, sorted.
-
-    A file that is named twice is listed once.
-
-    Raises:
-        ValueError: if a folder holds no JPEG, PNG or WebP file, or nothing is named at all.
-    """
-    found: dict[Path, Path] = {}
-    for source in map(Path, sources):
-        files = [source]
-        if source.is_dir():
-            files = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-            if not files:
-                raise ValueError(f"Folder {source} holds no images: looked for {', '.join(SUFFIXES)}.")
-        for path in files:
-            found.setdefault(path.resolve(), path)
-    if not found:
-        raise ValueError("No images were given: name image files or folders of images.")
-    return list(found.values())
 
 
 def predict(
@@ -73,22 +55,25 @@ def predict(
     *,
     threshold: float = 0.5,
     pictures: bool = True,
+    skipped: Mapping[Path, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Runs a detector over image files; one that cannot be read is reported and the rest goes on.
 
-    `predictions.json` is a COCO file by itself: `images` (with running ids and file names as given), `categories`
-    (COCO's ids for COCO's classes, else 1, 2, 3, …), `annotations` (each with `score`, so that the list is also COCO's
-    results format), `failed`, and `info` on how it was made. Panoptic models add `panoptic`, COCO's panoptic format
+    `predictions.json` is a COCO file by itself: `images` (with running ids, file names as given, the `picture` drawn,
+    and a `note` where not all of a file was read), `categories` (COCO's ids for COCO's classes, else 1, 2, 3, …),
+    `annotations` (each with `score`, so that the list is also COCO's results format), `failed`, `skipped`, and `info`
+    on how it was made. Panoptic models add `panoptic`, COCO's panoptic format
     with categories by name and PNGs in `panoptic/`. Pictures go to `pictures/`, numbered where names meet; an image
     that was read is never overwritten.
 
     Args:
         detector: what to run.
-        images: files, as `find_images` lists them.
+        images: files, as `explorer.engine.image_files.find_images` lists them.
         out: folder for all results.
         threshold: leave out objects with a lower score.
         pictures: draw the detections.
+        skipped: files that were not taken and why, for the record.
         progress: called after each image.
 
     Raises:
@@ -106,10 +91,13 @@ def predict(
         else:
             prediction = detector.detect(image)
             detections = prediction.detections.keep(prediction.detections.scores >= threshold)
-            collection.add(path, detections, prediction.panoptic)
+            entry = collection.add(path, detections, prediction.panoptic)
             report.objects[path] = len(detections)
+            if note := reading_note(path):
+                report.notes[path] = entry["note"] = note
             if pictures:
-                report.pictures[path] = collection.draw(path, image, detections, prediction.panoptic)
+                picture = collection.draw(path, image, detections, prediction.panoptic)
+                report.pictures[path], entry["picture"] = picture, picture.relative_to(out).as_posix()
         if progress:
             progress(path, index, len(images))
     info = {
@@ -119,7 +107,8 @@ def predict(
         **provenance(),
     }
     failed = [{"file_name": str(path), "error": error} for path, error in report.failures.items()]
-    report.document.update(info=info, **collection.document(), failed=failed)
+    passed = [{"file_name": str(path), "reason": reason} for path, reason in (skipped or {}).items()]
+    report.document.update(info=info, **collection.document(), failed=failed, skipped=passed)
     write_json(report.results, report.document)
     return report
 
@@ -132,6 +121,8 @@ class _Names:
 
     def claim(self, folder: Path, stem: str, suffix: str) -> Path:
         """Returns `folder/stem.suffix`, with `-2`, `-3`, … after the stem if that is taken."""
+        while len(os.fsencode(stem)) > _LONGEST_STEM:
+            stem = stem[:-1]
         number, path = 1, folder / f"{stem}{suffix}"
         while self._key(path) in self._taken:
             number += 1
@@ -155,11 +146,12 @@ class _Collection:
         self._annotations: list[dict[str, Any]] = []
         self._panoptic: list[dict[str, Any]] = []
 
-    def add(self, path: Path, detections: Detections, panoptic: Panoptic | None) -> None:
-        """Takes in one image's results, and writes its panoptic PNG."""
+    def add(self, path: Path, detections: Detections, panoptic: Panoptic | None) -> dict[str, Any]:
+        """Takes in one image's results, writes its panoptic PNG, and returns the entry, to which more may be added."""
         image_id = len(self._images) + 1
         height, width = detections.image_size
-        self._images.append({"id": image_id, "file_name": str(path), "height": height, "width": width})
+        image = {"id": image_id, "file_name": str(path), "height": height, "width": width}
+        self._images.append(image)
         for result in coco_annotations(detections, image_id, self._category_ids):
             self._annotations.append({"id": len(self._annotations) + 1, **result})
         if panoptic is not None:
@@ -169,6 +161,7 @@ class _Collection:
             segments = [dict(segment) for segment in panoptic.segments]
             file_name = target.relative_to(self._out).as_posix()
             self._panoptic.append({"image_id": image_id, "file_name": file_name, "segments_info": segments})
+        return image
 
     def draw(self, path: Path, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None) -> Path:
         """Writes one image's picture and returns its path."""

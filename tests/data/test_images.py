@@ -43,7 +43,7 @@ def test_same_pixels_as_detectron2(shared: Path) -> None:
         assert np.array_equal(read_image(path), reference(str(path), "BGR")), path.name
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "TIFF"])
 def test_lossless_formats_give_the_pixels_in_bgr(kind: str) -> None:
     pixels = read_image(encode(Image.fromarray(RGB), kind, **({"lossless": True} if kind == "WEBP" else {})))
     assert np.array_equal(pixels, RGB[:, :, ::-1])
@@ -147,16 +147,15 @@ def test_photos_of_several_pictures_give_the_first() -> None:
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"%PDF-1.4",
         encode(Image.fromarray(RGB), "GIF"),
-        encode(Image.fromarray(RGB), "BMP"),
-        encode(Image.fromarray(RGB), "TIFF"),
+        encode(Image.fromarray(RGB), "TGA"),
     ],
-    ids=["empty", "svg", "pdf", "gif", "bmp", "tiff"],
+    ids=["empty", "svg", "pdf", "gif", "tga"],
 )
 def test_other_content_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     for read in (read_image, read_size):
-        with pytest.raises(ImageError, match=r"photo\.jpg: .*Convert it to JPEG, PNG or WebP"):
+        with pytest.raises(ImageError, match=r"photo\.jpg: .*Convert it to JPEG or PNG"):
             read(path)
         with pytest.raises(ImageError, match=r"the image: "):
             read(content)
@@ -172,7 +171,7 @@ def test_missing_files_folders_and_impossible_names(tmp_path: Path) -> None:
             read_image(tmp_path / name)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
 def test_a_cut_off_file_is_named(kind: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = tmp_path / "cut"
@@ -195,9 +194,9 @@ def test_the_pixel_cap_is_judged_before_decoding() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells of odd metadata, and goes on
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
-    kind=st.sampled_from(["PNG", "JPEG", "WEBP"]),
+    kind=st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "TIFF"]),
     keep=st.floats(0, 1),
     changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=8),
 )

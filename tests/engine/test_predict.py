@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 
 from explorer.data.panoptic import read_labels
 from explorer.engine.detector import Detector
-from explorer.engine.predict import RESULTS_FILE, find_images, predict
+from explorer.engine.predict import RESULTS_FILE, predict
 from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections
 
@@ -31,6 +31,9 @@ def save_all_formats(folder: Path) -> list[Path]:
     PHOTO.save(folder / "photo.jpg")
     PHOTO.save(folder / "photo.png")
     PHOTO.save(folder / "photo.webp")
+    PHOTO.save(folder / "photo.bmp")
+    PHOTO.save(folder / "photo.jfif", "JPEG")
+    PHOTO.save(folder / "pages.TIF", save_all=True, append_images=[PHOTO])
     PHOTO.convert("L").save(folder / "grey.JPEG")
     PHOTO.quantize(16).save(folder / "palette.png")
     PHOTO.convert("RGBA").save(folder / "alpha.png")
@@ -46,6 +49,10 @@ def test_every_format_is_read(tiny_mask_rcnn: Detector, tmp_path: Path) -> None:
     report = predict(tiny_mask_rcnn, files, tmp_path / "out", threshold=0)
     assert not report.failures
     assert list(report.objects) == files
+    assert {path.name: note for path, note in report.notes.items()} == {
+        "deep.png": "16 bits scaled to 8",
+        "pages.TIF": "the first of several pages",
+    }
     sizes = {Path(i["file_name"]).name: (i["height"], i["width"]) for i in report.document["images"]}
     assert {sizes.pop("turned.jpg"), sizes.pop("turned.webp")} == {(64, 48)}
     assert set(sizes.values()) == {(48, 64)}
@@ -155,21 +162,6 @@ def test_panoptic_models_write_segments(tiny_panoptic_fpn: Detector, tmp_path: P
     assert {segment["id"] for segment in entry["segments_info"]} == set(np.unique(ids).tolist()) - {0}
     assert {"id", "category", "is_thing"} <= set(entry["segments_info"][0])
     assert report.pictures[tmp_path / "a.png"].is_file()
-
-
-def test_folders_stand_for_their_images(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "notes.txt", "deeper/c.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    names = [path.name for path in find_images([tmp_path, tmp_path / "a.jpg", "missing.jpg"])]
-    assert names == ["a.jpg", "b.PNG", "missing.jpg"]
-
-
-def test_no_images_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no images"):
-        find_images([tmp_path])
-    with pytest.raises(ValueError, match="No images"):
-        find_images([])
 
 
 def test_the_results_file_is_named_in_the_report(tiny_mask_rcnn: Detector, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ ANSWERED: dict[str, tuple[Callable[[], bytes], tuple[int, int]]] = {
     "line.png": (lambda: saved(Image.new("RGB", (1, 5000)), "PNG"), (5000, 1)),
 }
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "words.png": (lambda: b"no picture", "no JPEG, PNG or WebP"),
+    "words.png": (lambda: b"no picture", "no JPEG, PNG, WebP, BMP or TIFF"),
     "cut.jpg": (lambda: saved(PHOTO, "JPEG")[:2000], "damaged or cut off"),
     "empty.png": (lambda: b"", "empty"),
     "drawing.svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "no JPEG"),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from starlette.middleware import Middleware
 
+from explorer.data.images import ImageError
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, ModelChoice, Models, model_choices, own_choice
+from explorer.ui.actions.photos import read_photo
 from explorer.ui.examples import examples
 from explorer.ui.layout.about import about_tab, train_tab
 from explorer.ui.layout.compare import MEASURE, compare_tab
@@ -198,6 +201,7 @@ def build(
                 with gr.Tab("About") as about:
                     about_tab(about)
 
+        photo.upload(_as_browsers_show, photo, photo, show_progress="hidden", api_visibility="private")
         inputs, outputs = list(compared.inputs), list(compared.outputs)
         on_pictures = compared.outputs[2]
         run.click(compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT)
@@ -230,6 +234,16 @@ def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown, choices: Sequen
     button = gr.Button(visible=False)
     button.click(detect, [photo, models, least], found, api_name="detect", **SHORT)
     button.click(list_models, None, names, api_name="models")
+
+
+def _as_browsers_show(image: str | None) -> Any:
+    """A TIFF's pixels, since browsers show no TIFF; every other upload stays the file that it is."""
+    if image is None or Path(image).suffix.lower() not in (".tif", ".tiff"):
+        return gr.skip()
+    try:
+        return np.ascontiguousarray(read_photo(image)[..., ::-1])
+    except ImageError:  # said where it is used
+        return gr.skip()
 
 
 @cache
