@@ -40,10 +40,10 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
 
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
     `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
-    `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, or a config with
-    weights) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
+    `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, a run's folder or any
+    other model) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
     number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not
-    trained on COCO.
+    trained on COCO; training writes those of its data there.
     """
     model = cfg.MODEL
     model.VOVNET = CfgNode()

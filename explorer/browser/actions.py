@@ -147,6 +147,8 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
     if field == GROUND_TRUTH:
         raise ValueError(f"{GROUND_TRUTH} holds the annotations: choose another field for the detections")
     detector = load_detector(model)
+    if detector.caveat:
+        field = field_name(f"{field} {detector.caveat}")
     total = len(view)
     if not view._dataset.has_field(field):
         view._dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)

@@ -156,7 +156,13 @@ class RunModel(foo.Operator):
         choices = types.AutocompleteView(allow_user_input=True)
         for name in actions.model_names():
             choices.add_choice(name, label=name)
-        inputs.str("model", label="Model", description="A zoo name or a config file", required=True, view=choices)
+        inputs.str(
+            "model",
+            label="Model",
+            description="A zoo name, a config file, a training run or a checkpoint",
+            required=True,
+            view=choices,
+        )
         inputs.str("field", label="Field", description="For its detections; after the model if empty")
         return types.Property(inputs, view=types.View(label="Run a model"))
 

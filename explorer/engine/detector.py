@@ -1,4 +1,4 @@
-"""A detector ready for use: any zoo name or config in, detections in the frame of the original image out."""
+"""A detector ready for use: photographs in, detections in the frame of the original image out."""
 
 from __future__ import annotations
 

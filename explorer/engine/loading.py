@@ -77,9 +77,10 @@ def load_detector(
     found = resolve(model, weights=weights, config_file=config_file, overrides=overrides, progress=progress)
     detector = make_detector(found.cfg, found.name, weights=found.weights, device=device, allow_partial=allow_partial)
     detector = _named(detector, found.remark if found.weights else "its config names none")
-    detector = replace(detector, source=lasting_name(config_file or model), overrides=tuple(overrides))
+    source, changes = lasting_name(config_file or model, overrides)
+    detector = replace(detector, source=source, overrides=tuple(changes))
     for remark in detector.remarks:
-        logger.info(remark)
+        logger.info("%s", remark)
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
     return detector if exact else fast(detector, dtype, engine)

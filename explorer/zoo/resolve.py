@@ -73,11 +73,10 @@ def resolve(
     """
     from explorer.config import lazy_overrides
 
-    if recipe := _recipe(model, config_file):
+    override = any(word == "MODEL.WEIGHTS" or word.startswith("train.init_checkpoint=") for word in overrides)
+    if recipe := _recipe(model, config_file, str(weights or "") if weights or override else None):
         changes = [*recipe.overrides, *overrides]
-        return resolve(
-            recipe.model, weights=weights or recipe.weights, overrides=changes, offline=offline, progress=progress
-        )
+        return resolve(recipe.model, weights=recipe.weights, overrides=changes, offline=offline, progress=progress)
     source = _source(model, config_file)
     trained, entry = source.trained, source.entry
     lazy = _is_lazy(source.config)
@@ -105,16 +104,18 @@ def configured(
     Raises:
         ValueError: no such model or configuration.
     """
-    if recipe := _recipe(model, config_file):
+    if recipe := _recipe(model, config_file, ""):
         return configured(recipe.model, [*recipe.overrides, *overrides])
     source = _source(model, config_file)
     return _read(source.config, overrides), source.name
 
 
-def lasting_name(model: str | Path) -> str:
-    """Spells a MODEL argument so that it means the same in another working directory."""
+def lasting_name(model: str | Path, overrides: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """Spells a MODEL argument and its overrides so that they mean the same later, and in another working directory."""
+    if recipe := _recipe(model, None, ""):  # another evaluation may take this one's place
+        return recipe.model, [*recipe.overrides, *overrides]
     is_file = str(model) not in {entry.name for entry in registry.entries()} and Path(model).expanduser().exists()
-    return str(Path(model).expanduser().absolute()) if is_file else str(model)
+    return str(Path(model).expanduser().absolute()) if is_file else str(model), list(overrides)
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,10 @@ class _Source:
     trained: Trained | None = None
 
 
-def _recipe(model: str | Path, config_file: str | Path | None) -> Recipe | None:
+def _recipe(model: str | Path, config_file: str | Path | None, weights: str | None) -> Recipe | None:
     if config_file or find_trained(model):  # a run's folder may hold an evaluation, too
         return None
-    recipe = find_recipe(model)
+    recipe = find_recipe(model, weights)
     if recipe and Path(recipe.model).resolve() == Path(model).expanduser().resolve():
         raise ValueError(f"The evaluation in {model} names its own folder as the model, which holds no training run.")
     return recipe

@@ -85,8 +85,12 @@ def last_checkpoint(folder: Path) -> Path | None:
     return folder / pointer.read_text("utf-8").strip() if pointer.is_file() else None
 
 
-def find_recipe(model: str | Path) -> Recipe | None:
+def find_recipe(model: str | Path, weights: str | None = None) -> Recipe | None:
     """Reads which model the folder of `explorer evaluate --out` is of; None where `model` is no such folder.
+
+    Args:
+        model: what the user named.
+        weights: a checkpoint instead of that model's, or empty where none is wanted.
 
     Raises:
         ValueError: see `recorded`; or its record cannot be read.
@@ -100,7 +104,7 @@ def find_recipe(model: str | Path) -> Recipe | None:
         raise ValueError(f"{record} cannot be read as JSON: {error}") from error
     if not isinstance(facts, dict) or not (facts.get("config") or facts.get("model")):
         raise ValueError(f"{record} does not say which model was run; it is none that `explorer evaluate --out` wrote.")
-    return recorded(facts, str(model))
+    return recorded(facts, str(model), weights=weights)
 
 
 def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weights: str | None = None) -> Recipe:
@@ -110,7 +114,7 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
         facts: the run's `run.json`.
         run: what to call the run in messages.
         model: what the user names instead of the run's own.
-        weights: a checkpoint instead of the run's own.
+        weights: a checkpoint instead of the run's own, or empty where none is wanted.
 
     Raises:
         ValueError: the run's weights were random, have changed or are gone, or its config is code.
@@ -124,7 +128,7 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
             f"{run} was made with {named}, a LazyConfig, which is code and is run only where you name it: name the "
             "model and its weights (--model, --weights)"
         )
-    return Recipe(named, weights or _recorded_weights(facts, run), overrides)
+    return Recipe(named, _recorded_weights(facts, run) if weights is None else weights, overrides)
 
 
 def _recorded_weights(facts: Mapping[str, Any], run: str) -> str | None:

@@ -83,7 +83,7 @@ def test_a_model_runs_on_a_view(dataset: Any, monkeypatch: pytest.MonkeyPatch) -
         detections = Detections(boxes, np.array([0.75], np.float32), np.array([1]), ("car", "plane"), image.shape[:2])
         return SimpleNamespace(detections=detections)
 
-    monkeypatch.setattr("explorer.engine.loading.load_detector", lambda _: SimpleNamespace(detect=found))
+    monkeypatch.setattr("explorer.engine.loading.load_detector", lambda _: SimpleNamespace(detect=found, caveat=""))
     view = dataset.limit(3)
     assert list(detect(view, "demo/a-model")) == [(1, 3), (2, 3), (3, 3)]
     dataset.reload()

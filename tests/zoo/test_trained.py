@@ -137,6 +137,9 @@ def test_an_evaluation_whose_model_is_not_to_be_had_is_refused(evaluation: Path,
     (run / FINAL).unlink()
     with pytest.raises(ValueError, match="not there any more"):
         resolve(evaluation)
+    assert resolve(evaluation, weights=run / BEST).weights == run / BEST
+    assert resolve(evaluation, overrides=["MODEL.WEIGHTS", str(run / BEST)]).weights == run / BEST
+    assert configured(evaluation)[1] == "mine"
     change(evaluation, weights=None)
     with pytest.raises(ValueError, match="random weights, and what was random of them is gone"):
         resolve(evaluation)
@@ -172,12 +175,13 @@ def test_the_model_of_an_evaluation_is_what_it_was_made_with(tmp_path: Path) -> 
     assert recorded({"config": str(config_path("fcos_V_39_FPN_3x"))}, "m").weights is None
 
 
-def test_a_name_that_lasts(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_lasts(evaluation: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(run.parent)
     (run.parent / "demo/V-19-slim-dw").mkdir(parents=True)
-    assert lasting_name("mine") == str(run)
-    assert lasting_name("demo/V-19-slim-dw") == "demo/V-19-slim-dw"
-    assert lasting_name(FASTER) == FASTER
+    assert lasting_name("mine", ["A", "1"]) == (str(run), ["A", "1"])
+    assert lasting_name("demo/V-19-slim-dw") == ("demo/V-19-slim-dw", [])
+    assert lasting_name(FASTER) == (FASTER, [])
+    assert lasting_name(evaluation, ["A", "1"]) == (str(run), ["INPUT.MIN_SIZE_TEST", "64", "A", "1"])
 
 
 @pytest.fixture

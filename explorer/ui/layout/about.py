@@ -8,18 +8,21 @@ import gradio as gr
 
 from explorer.text import legible
 
-_TRAIN = """Training takes hours, so it runs in a terminal and not on this page. A data set is a path: a COCO folder.
+_TRAIN = """Training takes minutes to hours, so it runs in a terminal and not on this page. A data set is a path, the
+folder of one in COCO's format.
 
 ```
-explorer data make aerial aerial --images 2000 --seed 11 --split train
-explorer data make aerial aerial --images 200 --seed 12 --split val
-python train_net.py --config-file configs/aerial/faster_rcnn_V_19_slim_dw.yaml OUTPUT_DIR output/mine
-python app.py --model output/mine/config.yaml --data aerial:val
+python train_net.py --config-file aerial/faster_rcnn_V_19_slim_dw --num-gpus 0 MODEL.WEIGHTS demo/V-19-slim-dw \\
+    DATASETS.TRAIN '("my_data:train",)' DATASETS.TEST '("my_data:val",)' SOLVER.MAX_ITER 300 TEST.EVAL_PERIOD 100 \\
+    OUTPUT_DIR output/mine
+explorer evaluate output/mine --data my_data:val
+python app.py --model output/mine --data my_data:val
 ```
 
-Your own data: `DATASETS.TRAIN '("my_data:train",)' DATASETS.TEST '("my_data:val",)'`; check it first with
-`explorer data check my_data`. Another backbone is one key away: `MODEL.VOVNET.CONV_BODY V-39-eSE`. What is cut off goes
-on with `--resume`.
+The run's folder stands for the trained model: its best checkpoint in validation, else the final one, else the last.
+Check your data first with `explorer data check my_data`; `explorer data make aerial my_data --images 200 --split train`
+makes some, likewise `--split val`. Another backbone is one key away: `MODEL.VOVNET.CONV_BODY V-39-eSE`. What is cut
+off goes on with `--resume`.
 """
 _ABOUT = """**VoVNet Explorer** compares detection backbones, shows what they see, and finds out what they miss.
 Apache-2.0. The same report: `explorer doctor`."""
