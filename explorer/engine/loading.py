@@ -73,7 +73,7 @@ def load_detector(
         exported = load_export(Path(model))
         if lowest_score is not None:
             report_from(exported.model, lowest_score)
-        return exported
+        return replace(exported, source=str(Path(model).expanduser().absolute()))
     found = resolve(model, weights=weights, config_file=config_file, overrides=overrides, progress=progress)
     detector = make_detector(found.cfg, found.name, weights=found.weights, device=device, allow_partial=allow_partial)
     detector = _named(detector, found.remark if found.weights else "its config names none")

@@ -37,7 +37,7 @@ def test_rows_hold_what_was_measured(small_config: Path) -> None:
     assert absent["median_s"] is None
     assert "no compiler" in absent["note"]
     assert (found["size"], found["baseline"], found["rounds"], found["threads"] > 0) == ([64, 96], "eager", 2, True)
-    assert found["sizes"]["small"]["gmac"] > 0
+    assert found["sizes"]["small (random weights)"]["gmac"] > 0
     assert found["ceiling_tflops"]["float32"]["torch.matmul"] > 0
     assert {"device", "cpu_flags", "commit"} <= found["hardware"].keys()
 
@@ -69,10 +69,10 @@ def test_wrong_calls_are_told(small_config: Path, words: list[str], told: str) -
     assert told in done.output
 
 
-def test_a_file_for_other_engines_is_a_model(small_config: Path, tmp_path: Path) -> None:
+def test_a_file_for_other_engines_is_a_model(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     out = tmp_path / "out"
-    done = run(app, ["export", str(small_config), "--out", str(out), "--format", "openvino"])
+    done = run(app, ["export", "demo/V-19-slim-dw", "--out", str(out), "--format", "openvino"])
     assert done.exit_code == 0, done.output
     assert "equal to the model within" in done.stdout
     from PIL import Image
@@ -83,4 +83,4 @@ def test_a_file_for_other_engines_is_a_model(small_config: Path, tmp_path: Path)
     )
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "found/predictions.json").read_text())["info"]["inference"]["engine"] == "openvino"
-    assert run(app, ["export", str(small_config), "--out", str(out), "--format", "tflite"]).exit_code == 2
+    assert run(app, ["export", "demo/V-19-slim-dw", "--out", str(out), "--format", "tflite"]).exit_code == 2

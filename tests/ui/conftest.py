@@ -140,7 +140,7 @@ def fresh_server(serve_page: ServePage, tmp_path: Path) -> Iterator[Served]:
         yield server
 
 
-ServePage = Callable[[Path], AbstractContextManager[Served]]
+ServePage = Callable[..., AbstractContextManager[Served]]
 
 
 @pytest.fixture(scope="session")
@@ -148,10 +148,10 @@ def serve_page(serving: Callable[..., Any], free_port: Callable[[], int]) -> Ser
     """Runs `python app.py` with caches in a folder."""
 
     @contextmanager
-    def serve(folder: Path) -> Iterator[Served]:
+    def serve(folder: Path, host: str = "127.0.0.1") -> Iterator[Served]:
         port, start = free_port(), time.perf_counter()
         env = {"GRADIO_TEMP_DIR": str(folder / "uploads"), "EXPLORER_CACHE": str(folder / "cache")}
-        env["GRADIO_SERVER_PORT"] = str(port)
+        env |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": host}
         log, url = folder / "log", f"http://127.0.0.1:{port}/"
         with serving([sys.executable, "app.py"], url, log, env) as process:
             yield Served(url, process, log, time.perf_counter() - start)

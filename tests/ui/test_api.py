@@ -159,13 +159,19 @@ def upload(served: Any, name: str, content: bytes) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
-def test_a_file_of_50_mb_is_refused(client: Any, served: Any, tmp_path: Path) -> None:
-    try:
-        status, _ = upload(served, "big.jpg", bytes(50_000_000))
-    except urllib.error.URLError as error:
-        status = 413 if isinstance(error.reason, ConnectionError) else 0  # it hung up before it had all
-    assert status == 413
-    assert not [path for path in served.uploads.rglob("*") if path.is_file() and path.stat().st_size > 30 * 2**20]
+def test_a_file_of_50_mb_is_refused_where_others_reach_the_page(serve_page: Any, tmp_path: Path) -> None:
+    with serve_page(tmp_path, host="0.0.0.0") as served:
+        try:
+            status, _ = upload(served, "big.jpg", bytes(50_000_000))
+        except urllib.error.URLError as error:
+            status = 413 if isinstance(error.reason, ConnectionError) else 0  # it hung up before it had all
+        assert status == 413
+        assert not [path for path in served.uploads.rglob("*") if path.is_file() and path.stat().st_size > 30 * 2**20]
+
+
+def test_a_photo_of_50_mb_is_refused(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(gradio_client.exceptions.AppError, match="more than 30 MB"):
+        detect(client, _written(tmp_path, "big.jpg", bytes(50_000_000)))
     assert detect(client, _written(tmp_path, "next.png", saved(PHOTO, "PNG")))["image"]["width"] == 160
 
 

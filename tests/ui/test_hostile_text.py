@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from explorer.text import in_markdown, in_plotly, legible
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.errors import Examination, annotated_images, examine, explain_miss
 from explorer.ui.actions.features import what_speaks_for
-from explorer.ui.actions.models import LOWEST_SCORE, Models, model_choices
+from explorer.ui.actions.models import LOWEST_SCORE, ModelChoice, Models, model_choices
 from explorer.ui.actions.progress import part_of
 from explorer.ui.actions.speed import as_rows
 from explorer.ui.layout.session import explained
@@ -38,9 +39,8 @@ ALL = Filters(lowest_score=0.0)
 @pytest.fixture(scope="module")
 def models(hostile: Hostile) -> Models:
     known = Models(extra=[str(hostile.model)])
-    known._loaded[str(hostile.model)] = load_detector(
-        str(hostile.model), lowest_score=LOWEST_SCORE, device="cpu", exact=True
-    )
+    detector = load_detector(str(hostile.model), lowest_score=LOWEST_SCORE, device="cpu", exact=True)
+    known._loaded[str(hostile.model)] = replace(detector, name=str(hostile.model))
     return known
 
 
@@ -125,7 +125,9 @@ def test_every_other_figure_and_table_shows_names_as_they_are(examination: Exami
     assert bars.layout.xaxis.ticktext == tuple(in_plotly(own) for own in CLASSES)
     assert not HIDDEN.findall(html_table([name], [[name]]) + as_rows({name: matches.run.found.scores + 1})[0][0])
     assert "<img" not in html_table([name], [[name]])
-    assert not HIDDEN.findall("".join(choice.label for choice in model_choices([name])))
+    assert not HIDDEN.findall(
+        "".join(choice.label for choice in model_choices([ModelChoice(name, legible(name), True)]))
+    )
     told: list[str] = []
     part_of(lambda _, words: told.append(words), 0, 1, name)(1, 2)
     assert not HIDDEN.findall("".join(told))
