@@ -74,8 +74,8 @@ def on_terminal(*parts: str | tuple[str, str], most: int | None = None) -> Text:
 
 
 def in_html(text: object, most: int | None = None) -> str:
-    """Returns text for HTML, between tags or in a quoted attribute; Gradio's toasts are HTML too."""
-    return html.escape(legible(text, most))
+    """Returns text for HTML, between tags or in an attribute in double quotes; Gradio's toasts are HTML too."""
+    return html.escape(legible(text, most), quote=False).replace('"', "&quot;")
 
 
 def in_plotly(text: object, most: int | None = None) -> str:

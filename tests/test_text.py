@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import unicodedata
 from html.parser import HTMLParser
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+import explorer
 from explorer.text import (
     in_html,
     in_json,
@@ -26,6 +29,7 @@ from explorer.text import (
 )
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=30)
+BLANK = "\u115f\u1160\u17b4\u17b5\u3164\uffa0"  # letters and marks that show nothing
 HOSTILE = "car [red]x[/] <img src=x onerror=alert(1)> &amp; **b** `c` $d$ %{y} \x1b[31m\r\n\u202egpj\u200b\udcff"
 
 
@@ -36,7 +40,7 @@ def test_nothing_invisible_is_left_and_the_rest_is_as_it_was(text: str) -> None:
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u200b\ufeff")
     shown.encode()
-    plain = [c for c in text if c.isprintable()]
+    plain = [c for c in text if c.isprintable() and c not in BLANK]
     assert [c for c in plain if c in shown] == plain
     if text.isascii() and text.isprintable():
         assert shown == text
@@ -124,3 +128,10 @@ def test_logs_are_legible(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "explorer.tests.of.text"):
         logger.info("%s, %d:\n%s", "\x1b[31mx", 3, "\x1b[36m| table |\x1b[0m")
     assert [record.getMessage() for record in caplog.records] == ["\\x1b[31mx, 3:\n  | table |"]
+
+
+def test_no_other_module_escapes_by_itself() -> None:
+    own = re.compile(r"from html import|import html$|rich\.markup|print\(f[\"']|typer\.echo\(f", re.MULTILINE)
+    package = Path(explorer.__file__).parent
+    found = [path for path in package.rglob("*.py") if path.name != "text.py" and own.search(path.read_text("utf-8"))]
+    assert found == []

@@ -113,6 +113,9 @@ ANSWERED: dict[str, tuple[Callable[[], bytes], tuple[int, int]]] = {
     "16bit.png": (lambda: saved(Image.fromarray(DEPTHS), "PNG"), (120, 160)),
     "alpha.png": (lambda: saved(PHOTO.convert("RGBA"), "PNG"), (120, 160)),
     "pixel.png": (lambda: saved(Image.new("RGB", (1, 1)), "PNG"), (1, 1)),
+    "photo.bmp": (lambda: saved(PHOTO, "BMP"), (120, 160)),
+    "photo.tif": (lambda: saved(PHOTO, "TIFF"), (120, 160)),
+    "16bit.tiff": (lambda: saved(Image.fromarray(DEPTHS), "TIFF"), (120, 160)),
     "line.png": (lambda: saved(Image.new("RGB", (1, 5000)), "PNG"), (5000, 1)),
 }
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {

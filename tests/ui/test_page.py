@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -112,6 +113,15 @@ def test_a_photograph_of_ones_own_and_its_files(visit: Open, photograph: Path) -
     height, width = cv2.imread(str(photograph)).shape[:2]
     assert cv2.imread(str(told.value.path())).shape == (height, 2 * width, 3)
     page.shot("compare-photo")
+
+
+def test_a_tiff_is_shown_although_browsers_know_none(visit: Open, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "photo.tif"), pixels)
+    page = visit()
+    page.upload(tmp_path / "photo.tif")
+    assert page.plot()["images"][0] == [90, 120]
+    page.page.wait_for_function("[...document.images].some(own => own.naturalWidth == 120 && own.naturalHeight == 90)")
 
 
 def test_one_picture_with_a_slider_between_two(visit: Open) -> None:

@@ -26,6 +26,7 @@ from explorer.engine.training.losses import validation_loss
 from explorer.engine.training.recipe import yaml_recipe
 from explorer.engine.training.trainer import Trainer
 from explorer.scoring.results_file import RESULTS_FILE
+from tests.fixtures.hostile import HIDDEN, Hostile
 
 pytestmark = pytest.mark.usefixtures("no_log_files")
 FASTER = "faster_rcnn_V_39_FPN_3x"
@@ -352,3 +353,14 @@ def test_several_machines_need_a_process_on_each() -> None:
     args = parse_arguments(["--num-gpus", "0", "--num-machines", "2"])
     with pytest.raises(ValueError, match="--num-gpus 1"):
         launch.start(lambda _: None, args)
+
+
+def test_what_is_logged_of_a_data_set_is_legible(
+    hostile: Hostile, short_training: Arguments, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = ("DATASETS.TRAIN", repr((hostile.data,)), "DATASETS.TEST", repr((hostile.data,)))
+    with caplog.at_level("INFO"):
+        yaml_recipe(setup(short_training(FASTER, *data)))
+    said = [record.getMessage() for record in caplog.records]
+    assert any("Distribution of instances" in words and "car [park" in words for words in said)
+    assert not HIDDEN.findall("".join(said))

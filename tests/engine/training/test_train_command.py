@@ -111,7 +111,7 @@ def test_the_command_evaluates_a_coco_folder(body: tuple[str, ...], shared: Path
     heading, header, boxes = done.stdout.rpartition("coco-tiny:val2017, ")[2].splitlines()[:3]
     assert heading == "50 images, in percent:"
     assert header.split() == ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"]
-    assert re.fullmatch(r"boxes( +\d+\.\d\d){9}", boxes.rstrip())
+    assert re.fullmatch(r"boxes( +\d+\.\d\d){9}", boxes.strip())
     assert (tmp_path / "inference" / RESULTS_FILE).is_file()
 
 
