@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from explorer.receptive_field.effective import effective_fields
     from explorer.receptive_field.theoretical import theoretical_fields
     from explorer.scoring.matching import match
+    from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
     from explorer.types import Detections, Metrics, Panoptic, Timing
 
@@ -30,6 +31,7 @@ __all__ = [
     "Detections",
     "Detector",
     "FeatureRecorder",
+    "FoundRule",
     "Metrics",
     "Panoptic",
     "Timing",
@@ -54,6 +56,7 @@ _HOMES = {
     "Detections": "explorer.types",
     "Detector": "explorer.engine.detector",
     "FeatureRecorder": "explorer.features.hooks",
+    "FoundRule": "explorer.scoring.outcomes",
     "Metrics": "explorer.types",
     "Panoptic": "explorer.types",
     "Timing": "explorer.types",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +11,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+SIZES = ("small", "medium", "large")
+"""COCO's names of sizes."""
 SMALL_AREA_PX = 32**2
 """Objects with an area below this many square pixels are COCO's "small"."""
 LARGE_AREA_PX = 96**2
 """Objects with an area of at least this many square pixels are COCO's "large"."""
 RANDOM, PARTIAL = "random weights", "partial weights"
 """What a model's name is followed by, in brackets, whose weights were not loaded, or not wholly."""
+
+
+def size_names(areas_px: npt.ArrayLike) -> list[str]:
+    """Names the size of each area `(N,)`, in square pixels of the original image: one of `SIZES`.
+
+    Every object has one name. AP by size is another matter: COCO counts an area of exactly 32² in small and in medium
+    (`explorer.scoring.sizes`).
+    """
+    places = np.searchsorted([SMALL_AREA_PX, LARGE_AREA_PX], np.asarray(areas_px, np.float64), side="right")
+    return [SIZES[place] for place in places.tolist()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +75,8 @@ class Detections:
 
     def count_by_size(self) -> dict[str, int]:
         """Counts objects by COCO size of their box: `{"small": …, "medium": …, "large": …}`."""
-        areas = self.areas_px
-        small, large = int((areas < SMALL_AREA_PX).sum()), int((areas >= LARGE_AREA_PX).sum())
-        return {"small": small, "medium": len(self) - small - large, "large": large}
+        counted = Counter(size_names(self.areas_px))
+        return {size: counted[size] for size in SIZES}
 
 
 @dataclass(frozen=True, eq=False)

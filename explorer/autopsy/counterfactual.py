@@ -2,13 +2,13 @@
 
 | lost at | what is relaxed |
 | --- | --- |
-| no anchor fits, no proposal with IoU ≥ 0.5 | the object's own box joins the proposals |
+| no anchor fits, no proposal on the object | the object's own box joins the proposals |
 | below the pre-NMS top-k, the post-NMS top-k, the detections-per-image limit | raised until its best candidate is in |
 | too small a box for the RPN | no least size |
 | suppressed in RPN NMS, in final NMS | its best candidate is spared |
 | box head says background, says another class | the head is sure that its best candidate is of its class |
 | box regressed away | its best candidate keeps the proposal's box |
-| below score threshold | lowered until its best candidate exceeds it |
+| below the model's own threshold | lowered until its best candidate exceeds it |
 | taken by another object | the other object is not there |
 
 Objects often have more than one fault. One that is *recovered* gets past the stage that had lost it; one that is
@@ -107,7 +107,7 @@ class _Case:
         """Takes another object out of the image."""
         old = self.dissection.objects
         kept = np.arange(len(old)) != other
-        objects = Objects(old.boxes_xyxy[kept], old.classes[kept], old.crowds[kept])
+        objects = Objects(old.boxes_xywh[kept], old.classes[kept], old.crowds[kept])
         dissection = Dissection(self.dissection.trace, objects, sorted_by=self.dissection)
         return replace(self, dissection=dissection, row=self.row - (other < self.row))
 

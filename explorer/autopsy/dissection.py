@@ -6,6 +6,7 @@ What the verdicts mean stands in `explorer.autopsy.verdicts`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import numpy.typing as npt
 
 from explorer.autopsy.stages import StageTrace
 from explorer.autopsy.verdicts import Verdict
-from explorer.scoring.nearby import BoxIndex, Floats, Ints, ious_with, match_greedily
-
-FOUND_IOU = 0.5
-"""The overlap from which a box is on an object, and a detection finds it."""
+from explorer.scoring.columns import Run, Truth, in_order
+from explorer.scoring.matching import match
+from explorer.scoring.nearby import BoxIndex, Floats, Ints, ious_with
+from explorer.scoring.outcomes import FOUND
+from explorer.scoring.sizes import ALL
 
 _RPN_STAGES = (Verdict.PRE_NMS_TOPK, Verdict.TOO_SMALL, Verdict.RPN_NMS, Verdict.POST_NMS_TOPK)
 _DETECTION_STAGES = (Verdict.FINAL_NMS, Verdict.DETECTIONS_LIMIT, Verdict.TAKEN)
@@ -27,14 +29,19 @@ class Objects:
     """What is in one image, one row per object, in the frame of the original image.
 
     Attributes:
-        boxes_xyxy: `(G, 4)` float64.
+        boxes_xywh: `(G, 4)` float64, to the last bit those that are evaluated.
         classes: `(G,)` class index of the model.
         crowds: `(G,)` bool.
     """
 
-    boxes_xyxy: Floats
+    boxes_xywh: Floats
     classes: Ints
     crowds: npt.NDArray[np.bool_]
+
+    @cached_property
+    def boxes_xyxy(self) -> Floats:
+        """The same as corners."""
+        return np.concatenate([self.boxes_xywh[:, :2], self.boxes_xywh[:, :2] + self.boxes_xywh[:, 2:]], axis=1)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -45,7 +52,7 @@ class Finding:
     """What the autopsy finds on one object. Boxes are in the frame of the original image; NaN and -1 say "none".
 
     Attributes:
-        verdict: where the object was lost, or that it was found.
+        verdict: where the object was lost, or that it was found; in a `Dissection`, at whatever score.
         fpn_level: position in `Pyramid.names` of the level that the box head pools an object of this size from.
         anchor_iou: the best of all anchors.
         anchor_objectness: the RPN's highest probability among anchors that fit.
@@ -59,8 +66,8 @@ class Finding:
             background.
         said_score: with which probability.
         final_iou: the best of the detections of its class.
-        detection: row in the image's detections of the one that found it.
-        score: that detection's score.
+        detection: row in the image's detections of the one that has it.
+        score: that detection's score; in an `Autopsy`, that of the run's detection.
         taker: row in the image's objects of the one that took its best detection.
         suppressor_xyxy: the box that suppressed the candidate that got furthest.
         suppressor_score: its score; its objectness in the RPN.
@@ -105,20 +112,24 @@ class Dissection:
     Attributes:
         trace: the detector's stages.
         objects: what is in the image.
+        iou: the overlap from which a box is on an object, and a detection finds it.
         anchors: the anchors in the frame of the original image, to look up.
         rpn_boxes: what the RPN makes of them, likewise.
-        matches: the object that each detection found, -1 for none.
+        matches: the object that each detection has, -1 for none and for crowds.
     """
 
-    def __init__(self, trace: StageTrace, objects: Objects, *, sorted_by: Dissection | None = None) -> None:
+    def __init__(
+        self, trace: StageTrace, objects: Objects, *, iou: float = FOUND.iou, sorted_by: Dissection | None = None
+    ) -> None:
         """Matches detections with objects and sorts the boxes.
 
         Args:
             trace: the detector's stages.
             objects: what is in the image.
+            iou: the overlap from which a box is on an object.
             sorted_by: one of another trace of the same view, which has sorted anchors and RPN boxes already.
         """
-        self.trace, self.objects = trace, objects
+        self.trace, self.objects, self.iou = trace, objects, iou
         self.anchors: BoxIndex = sorted_by.anchors if sorted_by else BoxIndex(_scaled(trace, trace.rpn.anchors_xyxy))
         self.rpn_boxes: BoxIndex = (
             sorted_by.rpn_boxes if sorted_by else BoxIndex(trace.to_original(trace.rpn.boxes_xyxy))
@@ -127,7 +138,7 @@ class Dissection:
         self._class_boxes: dict[int, npt.NDArray[np.float32]] = {}
         self._rpn_reach = _rpn_reach(trace)
         self._candidate_reach = _candidate_reach(trace)
-        self.matches = self._match()
+        self.matches = _match(trace, objects, iou)
         self._levels = trace.pyramid.levels_of(trace.to_input(objects.boxes_xyxy))
 
     def finding(self, row: int) -> Finding:
@@ -158,17 +169,6 @@ class Dissection:
             self._class_boxes[class_index] = self.trace.to_original(self.trace.head.boxes_of(class_index))
         return self._class_boxes[class_index]
 
-    def _match(self) -> Ints:
-        """COCO's matching of detections with objects, class by class."""
-        found, objects = self.trace.detections, self.objects
-        matches = np.full(len(found), -1)
-        for class_index in np.unique(found.classes):
-            rows = np.flatnonzero((objects.classes == class_index) & ~objects.crowds)
-            own = np.flatnonzero(found.classes == class_index)
-            local = match_greedily(found.boxes_xyxy[own].astype(np.float64), objects.boxes_xyxy[rows], FOUND_IOU)
-            matches[own[local >= 0]] = rows[local[local >= 0]]
-        return matches
-
     def _death(self, row: int) -> _Death:
         death = self._death_in_head(row) or self._death_in_rpn(row)
         return _Death(Verdict.FOUND, death.anchor, death.proposal) if row in self.matches else death
@@ -177,9 +177,9 @@ class Dissection:
         """Where the last of the object's candidates died in the box head or after; None if it had none there."""
         head, class_index = self.trace.head, int(self.objects.classes[row])
         box = self.objects.boxes_xyxy[row]
-        on_object = ious_with(box, self.class_boxes(class_index)) >= FOUND_IOU
+        on_object = ious_with(box, self.class_boxes(class_index)) >= self.iou
         over = head.finite & (head.scores[:, class_index] > np.float32(self.trace.limits.score_threshold))
-        candidates = np.flatnonzero((ious_with(box, self._proposals) >= FOUND_IOU) | (over & on_object))
+        candidates = np.flatnonzero((ious_with(box, self._proposals) >= self.iou) | (over & on_object))
         if not len(candidates):
             return None
         on_object, over = on_object[candidates], over[candidates]
@@ -196,7 +196,7 @@ class Dissection:
     def _death_in_rpn(self, row: int) -> _Death:
         """Where the last of the object's candidates died in the RPN."""
         box, rpn, fitting_iou = self.objects.boxes_xyxy[row], self.trace.rpn, self.trace.pyramid.fitting_iou
-        on_object, _ = self.rpn_boxes.near(box, FOUND_IOU)
+        on_object, _ = self.rpn_boxes.near(box, self.iou)
         fitting, _ = self.anchors.near(box, fitting_iou)
         reach = self._rpn_reach[on_object]
         candidates = on_object[np.isin(on_object, fitting) | (reach > 0)]
@@ -214,7 +214,7 @@ class Dissection:
 
     def _rpn_facts(self, row: int) -> dict[str, Any]:
         box = self.objects.boxes_xyxy[row]
-        on_object, _ = self.rpn_boxes.near(box, FOUND_IOU)
+        on_object, _ = self.rpn_boxes.near(box, self.iou)
         objectness, rank = self._best_objectness(on_object)
         return {"rpn_iou": self.rpn_boxes.best_iou(box), "rpn_objectness": objectness, "rpn_rank": rank}
 
@@ -228,7 +228,7 @@ class Dissection:
     def _head_facts(self, row: int, death: _Death) -> dict[str, Any]:
         head, class_index = self.trace.head, int(self.objects.classes[row])
         ious = ious_with(self.objects.boxes_xyxy[row], self._proposals)
-        scores = head.scores[(ious >= FOUND_IOU) & head.finite, class_index]
+        scores = head.scores[(ious >= self.iou) & head.finite, class_index]
         facts: dict[str, Any] = {
             "proposal_iou": float(ious.max(initial=0)),
             "class_score": float(scores.max()) if len(scores) else float("nan"),
@@ -246,7 +246,7 @@ class Dissection:
         if row in self.matches:
             detection = int(np.flatnonzero(self.matches == row)[0])
             return facts | {"detection": detection, "score": float(found.scores[detection])}
-        on_object = own[ious >= FOUND_IOU]
+        on_object = own[ious >= self.iou]
         return facts | ({"taker": int(self.matches[on_object[0]])} if len(on_object) else {})
 
     def _suppressor(self, death: _Death, class_index: int) -> dict[str, Any]:
@@ -262,6 +262,31 @@ class Dissection:
         else:
             return {}
         return {"suppressor_xyxy": tuple(trace.to_original(box).tolist()), "suppressor_score": score}
+
+
+def _match(trace: StageTrace, objects: Objects, iou: float) -> Ints:
+    """Returns the object that each detection has by COCO's matching, `(D,)`, -1 for none and for crowds."""
+    found, here = trace.detections, np.zeros(len(objects), dtype=np.int64)
+    corners = found.boxes_xyxy.astype(np.float64)
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    columns = in_order(np.zeros(len(found), dtype=np.int64), found.classes, boxes, found.scores.astype(np.float64))
+    truth = Truth(
+        image_ids=np.zeros(1, dtype=np.int64),
+        file_names=("",),
+        image_sizes=np.array([trace.image_size]),
+        category_ids=np.arange(len(found.class_names)),
+        class_names=found.class_names,
+        ids=np.arange(len(objects)),
+        images=here,
+        classes=objects.classes,
+        boxes_xywh=objects.boxes_xywh,
+        areas_px=objects.boxes_xywh[:, 2:].prod(axis=1),
+        crowds=objects.crowds,
+    )
+    every = (max(1, len(found)),)  # what lies beyond a limit of the evaluation is the run's to say
+    matches = match(Run("", truth, columns, {}), thresholds=(iou,), bins=(ALL,), max_detections=every)
+    taken = matches.objects_taken(iou)
+    return np.where(np.append(objects.crowds, False)[taken], -1, taken)
 
 
 def objectness(trace: StageTrace, anchor: int) -> float:

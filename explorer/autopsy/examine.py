@@ -1,6 +1,7 @@
 """Autopsies over a data set: for every object, where in a two-stage detector it was lost, or that it was found.
 
-The verdicts are defined in `explorer.autopsy.verdicts`. Images are read, followed and forgotten one at a time.
+The verdicts are defined in `explorer.autopsy.verdicts`. Images are read, followed and forgotten one at a time. What is
+found is said by the matches of a run (`explorer.scoring.outcomes`), as in every other view of that run.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.dissection import FOUND_IOU, Dissection, Finding, Objects
-from explorer.autopsy.verdicts import Verdict
+from explorer.autopsy.dissection import Dissection, Finding, Objects
+from explorer.autopsy.verdicts import Verdict, judged
 from explorer.scoring.columns import Truth
-from explorer.scoring.sizes import COCO_BINS, SizeBin
+from explorer.scoring.convert import run_from_detections
+from explorer.scoring.matching import Matches, match
+from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, object_scores
+from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -28,7 +32,7 @@ AUTOPSY_FILE = "autopsy.json"
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
 
-_VERSION = 1
+_VERSION = 2
 _TRUTH_COLUMNS: dict[str, Any] = {"image_ids": np.int64, "ids": np.int64, "classes": np.int64, "areas_px": np.float64}
 
 
@@ -56,8 +60,8 @@ class Autopsy:
 
     Attributes:
         model: the detector's name.
-        score_threshold: what scores must exceed to count.
-        iou: the overlap from which a box is on an object.
+        score_threshold: the model's own, which class scores must exceed to become detections.
+        point: what counts as found: the IoU from which a box is on an object, and the score from which it is found.
         class_names: by class row.
         level_names: the feature maps, by `Finding.fpn_level`.
         image_ids: `(G,)` int64, COCO's id of the image of each object.
@@ -71,7 +75,7 @@ class Autopsy:
 
     model: str
     score_threshold: float
-    iou: float
+    point: OperatingPoint
     class_names: tuple[str, ...]
     level_names: tuple[str, ...]
     image_ids: npt.NDArray[np.int64]
@@ -96,18 +100,46 @@ class Autopsy:
             return np.array([value or (np.nan,) * 4 for value in values], dtype=np.float64).reshape(-1, 4)
         return np.array(values)
 
+    def judged_by(self, matches: Matches, point: OperatingPoint) -> Autopsy:
+        """Lets the detections of a run of this model say what is found; any score can follow another.
+
+        Args:
+            matches: of the run's boxes.
+            point: what counts as found.
+
+        Raises:
+            ValueError: the run is on other objects, or boxes are on objects from another IoU on.
+        """
+        if self.ids.tolist() != matches.run.truth.ids.tolist():
+            raise ValueError(
+                f"the autopsy is of {len(self)} objects, {matches.run.name} was run on {len(matches.run.truth)}: "
+                "make it again with `explorer autopsy`"
+            )
+        if self.point.iou != point.iou:
+            raise ValueError(
+                f"the autopsy has boxes on objects from IoU {self.point.iou:g}, {point.iou:g} is asked for: "
+                f"make it again with `explorer autopsy --iou {point.iou:g}`"
+            )
+        scores = object_scores(matches, point.iou)
+        verdicts = map(Verdict, judged(self.verdicts, scores, point.score).tolist())
+        findings = tuple(
+            replace(finding, verdict=verdict, score=score)
+            for finding, verdict, score in zip(self.findings, verdicts, scores.tolist(), strict=True)
+        )
+        return replace(self, point=point, findings=findings)
+
     def by_size(self, bins: Sequence[SizeBin] = COCO_BINS) -> tuple[SizeGroup, ...]:
         """Counts verdicts by object size: all, small, medium and large, unless `bins` says otherwise."""
         groups = []
         for size in bins:
-            counts = np.bincount(self.verdicts[size.holds(self.areas_px)], minlength=len(Verdict))
+            counts = np.bincount(self.verdicts[size.names(self.areas_px)], minlength=len(Verdict))
             groups.append(SizeGroup(size, {verdict: int(counts[verdict]) for verdict in Verdict}))
         return tuple(groups)
 
     def write(self, path: Path) -> None:
         """Writes everything as one JSON file, which `read_autopsy` reads; by custom `autopsy.json` in a run's folder.
 
-        It is an object with what the model was asked, the verdicts' names, `by_size` for COCO's sizes, and `objects`:
+        It is an object with what counts as found, the verdicts' names, `by_size` for COCO's sizes, and `objects`:
         columns of equal length, of numbers, null for "none".
         """
         from explorer.engine.artifacts import write_json
@@ -122,7 +154,7 @@ class Autopsy:
             "version": _VERSION,
             "model": self.model,
             "score_threshold": self.score_threshold,
-            "iou": self.iou,
+            "found": vars(self.point),
             "class_names": self.class_names,
             "level_names": self.level_names,
             "verdicts": [{"name": verdict.name.lower(), "label": verdict.label} for verdict in Verdict],
@@ -151,7 +183,7 @@ def read_autopsy(path: str | Path) -> Autopsy:
         return Autopsy(
             document["model"],
             document["score_threshold"],
-            document["iou"],
+            _point(document["found"]),
             tuple(document["class_names"]),
             tuple(document["level_names"]),
             **{name: np.array(objects[name], dtype=kind) for name, kind in _TRUTH_COLUMNS.items()},
@@ -166,7 +198,8 @@ def autopsy(
     detector: Detector,
     truth: Truth,
     *,
-    score_threshold: float | None = None,
+    found: FoundRule = FOUND,
+    matches: Matches | None = None,
     progress: Progress | None = None,
     on_detections: Callable[[Detections], None] | None = None,
 ) -> Autopsy:
@@ -175,34 +208,43 @@ def autopsy(
     Args:
         detector: a Faster, Mask or Panoptic R-CNN.
         truth: what is there, and the image files.
-        score_threshold: a detection's score must exceed this to count; the model's own threshold where None.
+        found: what counts as found.
+        matches: of the boxes of a run of this detector on `truth`, which say what is found; None for what the detector
+            reports as it is followed.
         progress: called after each image.
         on_detections: called with what the model reports on each image, without masks, so that one forward pass gives
-            both; images without objects are followed too then.
+            both.
 
     Raises:
-        ValueError: the detector has other stages, or other classes than the data.
+        ValueError: the detector has other stages, or other classes than the data, or the matches are of other objects,
+            not at the rule's IoU, or do not reach its precision.
         ImageError: an image cannot be read, or has another size than its annotations say.
     """
     from explorer.autopsy.trace import Tracer
 
-    tracer = Tracer(detector, score_threshold=score_threshold)
+    point = found.of(matches) if matches else None  # says at once what is wrong
+    tracer = Tracer(detector)
     class_indices = class_indices_of(detector, truth)
     row_of_class = _class_rows(class_indices, len(detector.class_names))
     findings: list[Finding] = []
+    detections: list[Detections] = []
     for image, rows in enumerate(_rows_by_image(truth)):
-        if on_detections or rows.stop > rows.start:
+        if matches is None or on_detections or rows.stop > rows.start:
             trace = tracer(read_checked(truth, image))
-            dissection = Dissection(trace, objects_in(truth, image, class_indices))
+            dissection = Dissection(trace, objects_in(truth, image, class_indices), iou=found.iou)
             findings += [_in_table(finding, rows.start, row_of_class) for finding in dissection.findings()]
+            detections.append(trace.detections)
             if on_detections:
                 on_detections(trace.detections)
         if progress:
             progress(image + 1, len(truth.image_ids))
-    return Autopsy(
+    if matches is None:
+        matches = match(run_from_detections(truth, detections, detector.name), thresholds=(found.iou,), bins=(ALL,))
+    point = point or found.of(matches)
+    followed = Autopsy(
         detector.name,
         tracer.limits.score_threshold,
-        FOUND_IOU,
+        point,
         truth.class_names,
         tracer.pyramid.names,
         truth.image_ids[truth.images],
@@ -212,6 +254,7 @@ def autopsy(
         truth.boxes_xywh,
         tuple(findings),
     )
+    return followed.judged_by(matches, point)
 
 
 def class_indices_of(detector: Detector, truth: Truth) -> npt.NDArray[np.int64]:
@@ -238,9 +281,7 @@ def _class_rows(class_indices: npt.NDArray[np.int64], classes: int) -> npt.NDArr
 def objects_in(truth: Truth, image: int, class_indices: npt.NDArray[np.int64]) -> Objects:
     """Returns what is in one image; rows are those of `truth` from the image's first object on."""
     rows = _rows_of(truth, image)
-    boxes = truth.boxes_xywh[rows]
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    return Objects(corners, class_indices[truth.classes[rows]], truth.crowds[rows])
+    return Objects(truth.boxes_xywh[rows], class_indices[truth.classes[rows]], truth.crowds[rows])
 
 
 def read_checked(truth: Truth, image: int) -> npt.NDArray[np.uint8]:
@@ -269,6 +310,11 @@ def _in_table(finding: Finding, first: int, row_of_class: npt.NDArray[np.int64])
     taker = finding.taker + first if finding.taker >= 0 else -1
     said = int(row_of_class[finding.said_class]) if finding.said_class >= 0 else -1
     return replace(finding, taker=taker, said_class=said)
+
+
+def _point(known: Mapping[str, Any]) -> OperatingPoint:
+    given: dict[str, Any] = {name: np.nan if value is None else value for name, value in known.items()}
+    return OperatingPoint(**given)
 
 
 def _findings(objects: Mapping[str, Sequence[Any]]) -> Iterator[Finding]:

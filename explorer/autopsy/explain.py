@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.dissection import FOUND_IOU, Dissection, Finding, objectness
+from explorer.autopsy.dissection import Dissection, Finding, objectness
 from explorer.autopsy.examine import class_indices_of, objects_in, read_checked
 from explorer.autopsy.verdicts import Verdict
 from explorer.scoring.columns import Truth
 from explorer.scoring.nearby import ious_with
+from explorer.scoring.outcomes import FOUND
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -57,14 +58,15 @@ class Explanation:
     sentences: tuple[str, ...]
 
 
-def explain(detector: Detector, truth: Truth, row: int, *, score_threshold: float | None = None) -> Explanation:
+def explain(detector: Detector, truth: Truth, row: int, *, iou: float = FOUND.iou, score: float = 0.0) -> Explanation:
     """Follows one object through a two-stage detector and keeps the boxes that decided about it.
 
     Args:
         detector: a Faster, Mask or Panoptic R-CNN.
         truth: what is there, and the image files.
         row: the object's, in `truth`.
-        score_threshold: a detection's score must exceed this to count; the model's own threshold where None.
+        iou: the overlap from which a box is on an object.
+        score: from which score of its detection on the object is found; any, unless given.
 
     Raises:
         ValueError: the detector has other stages, or other classes than the data, or there is no such object.
@@ -76,14 +78,16 @@ def explain(detector: Detector, truth: Truth, row: int, *, score_threshold: floa
         raise ValueError(f"there is no object {row}; the data has {len(truth)}, from 0")
     image = int(truth.images[row])
     image_bgr = read_checked(truth, image)
-    trace = Tracer(detector, score_threshold=score_threshold)(image_bgr)
-    dissection = Dissection(trace, objects_in(truth, image, class_indices_of(detector, truth)))
+    dissection = Dissection(
+        Tracer(detector)(image_bgr), objects_in(truth, image, class_indices_of(detector, truth)), iou=iou
+    )
     own = row - int(np.searchsorted(truth.images, image))
     finding = dissection.finding(own)
+    if finding.verdict == Verdict.FOUND and not finding.score >= score:
+        finding = replace(finding, verdict=Verdict.LOW_SCORE)
     boxes = tuple(_boxes(dissection, own, finding, truth.class_names[truth.classes[row]], detector.class_names))
-    return Explanation(
-        detector.name, image_bgr, finding, boxes, tuple(_sentences(dissection, finding, detector.class_names))
-    )
+    sentences = (*_sentences(dissection, finding, detector.class_names), _conclusion(finding, iou, score))
+    return Explanation(detector.name, image_bgr, finding, boxes, sentences)
 
 
 def _boxes(
@@ -137,8 +141,7 @@ def _corners(box: npt.NDArray[np.floating]) -> tuple[float, float, float, float]
 def _sentences(dissection: Dissection, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
     """The object's way through the detector, up to where it ends."""
     trace, limits = dissection.trace, dissection.trace.limits
-    verdict = finding.verdict
-    if verdict == Verdict.CROWD:
+    if finding.verdict == Verdict.CROWD:
         yield "It is a crowd: many objects under one box, which COCO does not judge."
         return
     level = trace.pyramid.names[finding.fpn_level]
@@ -157,7 +160,12 @@ def _sentences(dissection: Dissection, finding: Finding, class_names: tuple[str,
         yield f"It takes the candidate that got furthest for {said} with {finding.said_score:.2f}."
     if finding.suppressor_xyxy:
         yield f"A box of score {finding.suppressor_score:.2f}, which is not on the object, suppressed that candidate."
-    if verdict.is_miss:
-        yield f"Verdict: {verdict.label}."
-    else:
-        yield f"Verdict: found, score {finding.score:.2f}, IoU {finding.final_iou:.2f} (at least {FOUND_IOU})."
+
+
+def _conclusion(finding: Finding, iou: float, score: float) -> str:
+    """The verdict, with what decides between found and missed where it does."""
+    verdict = f"Verdict: {finding.verdict.label}"
+    if finding.verdict not in (Verdict.FOUND, Verdict.LOW_SCORE):
+        return f"{verdict}."
+    has = f"its detection has score {finding.score:.3g} and IoU {finding.final_iou:.2f}"
+    return f"{verdict}; {has}, found is from score {score:.3g} and IoU {iou:g} up."

@@ -12,7 +12,7 @@ import numpy as np
 from explorer.browser.names import GROUND_TRUTH, RunFields, field_name
 from explorer.browser.reading import run_of
 from explorer.browser.state import read_state
-from explorer.browser.views import only_found_by, small_misses
+from explorer.browser.views import only_found_by, rules, small_misses
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
 from explorer.scoring.sizes import COCO_BINS
@@ -28,6 +28,7 @@ __all__ = [
     "figures_of",
     "model_names",
     "only_found_by",
+    "rules",
     "runs_in",
     "runs_with_models",
     "selected_object",
@@ -94,20 +95,17 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     truth = _truth(state.source, state.fingerprint)
     if not label.has_field("coco_id") or label["coco_id"] is None:
         raise ValueError("this object was drawn here: export the annotations and browse the new file to follow it")
-    detector = _detector(state.runs[run].path, state.runs[run].fingerprint)
+    own = state.runs[run]
+    detector = _detector(own.path, own.fingerprint)
     truth = truth.of_classes(shared_classes(detector.class_names, truth.class_names).names)
     rows = np.flatnonzero(truth.ids == label["coco_id"])
     if not len(rows):
         raise ValueError(f"{detector.name} has no class {label.label!r}, so it cannot be followed in it")
-    explanation = explain(detector, truth, int(rows[0]))
+    explanation = explain(detector, truth, int(rows[0]), iou=own.iou, score=own.score or 0.0)
     # FiftyOne hides the legend unless asked, and puts it to the right
     drawn = explained(explanation).update_layout(showlegend=True, legend={"x": 0, "xanchor": "left"})
     figure = drawn.to_plotly_json()
-    sentences = list(explanation.sentences)
-    used_from = state.runs[run].score
-    if used_from is not None and explanation.finding.score < used_from:
-        sentences.append(f"As used, from score {used_from:.2f} up, it is not shown.")
-    story = "\n".join(f"- {in_markdown(sentence)}" for sentence in sentences)
+    story = "\n".join(f"- {in_markdown(sentence)}" for sentence in explanation.sentences)
     return {
         "figure": plain_arrays(figure["data"]),
         "layout": plain_arrays(figure["layout"]),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.browser.judging import SIZES
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.browser.state import KEY
+from explorer.types import SIZES
 
 _TRUTH_COLOR = "#2ecc71"
 _RUN_COLORS = ("#ff8c1a", "#4da3ff", "#e667c6", "#ffd84d", "#9b7bff", "#4de0d0")

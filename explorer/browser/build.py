@@ -33,6 +33,7 @@ from explorer.browser.state import (
     write_state,
 )
 from explorer.scoring.columns import Truth
+from explorer.scoring.outcomes import FOUND, FoundRule
 
 SAMPLES_AT_A_TIME = 500
 UPDATES_AT_A_TIME = 100
@@ -62,6 +63,7 @@ def build(
     *,
     name: str | None = None,
     rebuild: bool = False,
+    found: FoundRule = FOUND,
     progress: Progress | None = None,
 ) -> Built:
     """Builds a data set in the database, or brings it up to date.
@@ -73,6 +75,7 @@ def build(
         runs: folders that `explorer evaluate --out` wrote, or files in COCO's results format.
         name: of the data set; None for one after the folder and the split.
         rebuild: whether to throw away what is there.
+        found: what counts as found by these runs.
         progress: called after every few images.
 
     Raises:
@@ -95,10 +98,10 @@ def build(
         write_state(dataset, state)
         written.append("images")
     for field, path in fields.items():
-        given = RunState(run_name(path), str(path), fingerprint_of(run_files(path)), "done")
+        given = RunState(run_name(path), str(path), fingerprint_of(run_files(path), found), "done", found.iou)
         known = state.runs.get(field)
         if known is None or (known.fingerprint, known.stage) != (given.fingerprint, "done"):
-            state, images = _update_run(dataset, state, field, given, data, progress)
+            state, images = _update_run(dataset, state, field, given, data, found, progress)
             written += [*(["images"] if images else []), field]
     return Built(dataset, tuple(fields), tuple(dict.fromkeys(written)))
 
@@ -141,19 +144,19 @@ def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
 
 
 def _update_run(
-    dataset: Any, state: State, field: str, given: RunState, data: str, progress: Progress | None
+    dataset: Any, state: State, field: str, given: RunState, data: str, found: FoundRule, progress: Progress | None
 ) -> tuple[State, int]:
     """Writes what is missing of a run, and of its images, and returns how many images were."""
     from explorer.scoring.parts import RunInParts
 
     with RunInParts(Path(given.path), data, field) as run:
-        whole = survey(run)
+        whole = survey(run, found)
         # images that are missing from a complete data set were deleted in the App
         images = 0 if state.complete else _write_images(dataset, run.whole.truth, state.source, progress)
         fields = RunFields(field)
         known = state.runs.get(field)
         declare_run(dataset, fields)
-        method = declare_evaluation(dataset, fields)
+        method = declare_evaluation(dataset, fields, found.iou)
         if known is not None and (known.fingerprint != given.fingerprint or known.stage == "clearing"):
             state = _remember(dataset, state, field, replace(given, stage="clearing"))
             _clear(dataset, fields)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
 from explorer.browser.actions import plain_arrays
-from explorer.browser.judging import IOU, SIZES, size_names
 from explorer.browser.state import read_state
 from explorer.errors.bootstrap import CONFIDENCE, Resamples, bootstrap
 from explorer.errors.paired import differences, outcomes
 from explorer.errors.taxonomy import ERRORS, ErrorType, classify_errors
+from explorer.report.words import interval_words
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY, Matches, match
-from explorer.scoring.outcomes import found_by
+from explorer.scoring.outcomes import OperatingPoint, found_by
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import COCO_BINS
 from explorer.text import in_markdown
+from explorer.types import SIZES, size_names
 
 RESAMPLES = 200
 CLASSES_SHOWN = 15
@@ -53,23 +55,21 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
     if fault := difference_of(runs[0].truth, runs[1].truth):
         raise ValueError(fault)
     matches = [match(run, bins=COCO_BINS) for run in runs]
-    scores = [state.runs[name].score or 0.0 for name in (a, b)]
-    taking = [found_by(own, score, IOU) for own, score in zip(matches, scores, strict=True)]
-    return compared(matches, taking, scores)
+    return compared(matches, [state.runs[name].rule.of(own) for name, own in zip((a, b), matches, strict=True)])
 
 
-def compared(matches: list[Matches], taking: list[Rows], scores: list[float]) -> Diff:
+def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
     """Draws two runs.
 
     Args:
         matches: of each run, for COCO's sizes.
-        taking: row of the detection that finds each object, by run.
-        scores: from which each run's detections count as errors.
+        points: what counts as found by each run; what it shows counts as right or wrong.
     """
     from explorer.figures.browser import counts, on_panel
     from explorer.figures.errors import ap_by_size
 
     truth, names = matches[0].run.truth, [own.run.name for own in matches]
+    taking = [found_by(own, point) for own, point in zip(matches, points, strict=True)]
     who = outcomes(taking[0], taking[1], truth.crowds)
     only = {f"only {name}": np.flatnonzero(who == place) for place, name in enumerate(names, start=1)}
     resamples = [bootstrap(own, RESAMPLES) for own in matches]
@@ -82,20 +82,21 @@ def compared(matches: list[Matches], taking: list[Rows], scores: list[float]) ->
         "found_by_size": counts({k: _by_size(truth, rows) for k, rows in only.items()}, "Objects that only one finds"),
         "found_by_class": counts(_by_class(truth, only), "The same, by class"),
         "errors": counts(
-            {own.run.name: _errors(own, score) for own, score in zip(matches, scores, strict=True)}, "Errors, as used"
+            {own.run.name: _errors(own, point) for own, point in zip(matches, points, strict=True)},
+            "Errors among what is shown; missed at any score",
         ),
     }
     objects = resamples[0].figures.objects.sum(axis=1)
     return {
-        "words": _words(names, resamples, who),
+        "words": _words(points, resamples, who),
         "sizes": [size.name for size, number in zip(COCO_BINS, objects, strict=True) if size.name != "all" and number],
         "figures": {name: plain_arrays(figure.to_plotly_json()) for name, figure in figures.items()},
     }
 
 
 def _by_size(truth: Truth, rows: Rows) -> dict[str, int]:
-    names = np.array(size_names(truth.areas_px[rows]), dtype=object)
-    return {size: int((names == size).sum()) for size in SIZES}
+    counted = Counter(size_names(truth.areas_px[rows]))
+    return {size: counted[size] for size in SIZES}
 
 
 def _by_class(truth: Truth, only: dict[str, Rows]) -> dict[str, dict[str, int]]:
@@ -106,26 +107,28 @@ def _by_class(truth: Truth, only: dict[str, Rows]) -> dict[str, dict[str, int]]:
     return {name: {truth.class_names[row]: int(own[row]) for row in shown} for name, own in number.items()}
 
 
-def _errors(matches: Matches, score: float) -> dict[str, int]:
-    taxonomy, shown = classify_errors(matches.run), matches.run.found.scores >= score
+def _errors(matches: Matches, point: OperatingPoint) -> dict[str, int]:
+    taxonomy, shown = classify_errors(matches.run, foreground=point.iou), matches.run.found.scores >= point.score
     numbers = {kind.label: int((taxonomy.detections_of(kind) & shown).sum()) for kind in ERRORS}
     numbers[ErrorType.MISSED.label] = int(taxonomy.objects_of(ErrorType.MISSED).sum())
     return numbers
 
 
-def _words(names: list[str], resamples: list[Resamples], who: Any) -> str:
+def _words(points: list[OperatingPoint], resamples: list[Resamples], who: Any) -> str:
     difference = differences(resamples[0], resamples[1], CONFIDENCE)
-    parts = []
+    given, parts = difference.points, []
     for place, size in enumerate(COCO_BINS):
-        value, low, high = (
-            ends[0, place] for ends in (difference.points.value, difference.points.low, difference.points.high)
-        )
+        value, low, high = (float(ends[0, place]) for ends in (given.value, given.low, given.high))
         if not np.isnan(value):
             mark = "**" if difference.settled[0, place] else ""
-            parts.append(f"{size.name} {mark}{value:+.1f}{mark} ({low:+.1f} to {high:+.1f})")
+            words = interval_words(value, low, high, signed=True)
+            behind = f"{given.objects[0, place]:,} objects in {given.images[0, place]:,} images"
+            parts.append(f"{size.name} {mark}{words}{mark} ({behind})")
     both, only_a, only_b, neither = np.bincount(who[who > NOBODY], minlength=4).tolist()
-    a, b = map(in_markdown, names)
+    a, b = points
+    names = in_markdown(a.run), in_markdown(b.run)
     return (
-        f"AP of {b} minus {a}, points: {'; '.join(parts)}. Bold where the interval excludes 0.\n\n"
-        f"Objects: {both} found by both, {only_a} only by {a}, {only_b} only by {b}, {neither} by neither."
+        f"AP of {names[1]} minus {names[0]}, points: {'; '.join(parts)}. Bold where the interval excludes 0.\n\n"
+        f"Objects: {both} found by both, {only_a} only by {names[0]}, {only_b} only by {names[1]}, "
+        f"{neither} by neither ({names[0]}: {a.words}; {names[1]}: {b.words})."
     )

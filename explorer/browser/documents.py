@@ -20,10 +20,11 @@ from bson import ObjectId
 from pycocotools import mask as mask_api
 
 from explorer.browser.ids import object_ids
-from explorer.browser.judging import SIZES, Judged, size_names
+from explorer.browser.judging import Judged
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.errors.taxonomy import ErrorType
 from explorer.scoring.columns import Rle, Truth
+from explorer.types import SIZES, size_names
 
 Document = dict[str, Any]
 _ERRORS = tuple(kind.label for kind in ErrorType)

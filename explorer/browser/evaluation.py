@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from explorer.browser.ids import object_ids
-from explorer.browser.judging import IOU, Survey
+from explorer.browser.judging import Survey
 from explorer.browser.match_log import MatchLog
 from explorer.browser.names import GROUND_TRUTH, RunFields
 
@@ -16,11 +16,14 @@ SIZE_METRIC = "@vovnet/explorer/evaluate_by_size"
 """The plugin's metric by FiftyOne's name for it."""
 
 
-def declare_evaluation(dataset: Any, fields: RunFields) -> Any:
-    """Registers an evaluation and its fields, and returns FiftyOne's object for it. It has no results yet."""
+def declare_evaluation(dataset: Any, fields: RunFields, iou: float) -> Any:
+    """Registers an evaluation and its fields, and returns FiftyOne's object for it. It has no results yet.
+
+    Its true positives have an object at whatever score, as FiftyOne has it; what is found is another field.
+    """
     from fiftyone.utils.eval.coco import COCOEvaluationConfig
 
-    config = COCOEvaluationConfig(fields.predictions, GROUND_TRUTH, iou=IOU, classwise=True, compute_mAP=True)
+    config = COCOEvaluationConfig(fields.predictions, GROUND_TRUTH, iou=iou, classwise=True, compute_mAP=True)
     method = config.build()
     method.register_run(dataset, fields.eval_key, overwrite=True, cleanup=False)
     method.register_samples(dataset, fields.eval_key)

@@ -8,44 +8,44 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from explorer.autopsy.verdicts import Verdict
+from explorer.autopsy.verdicts import judged as judged_verdicts
 from explorer.errors.taxonomy import ErrorType, Taxonomy, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.curves import Curves, average_precision_by_image
 from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.metrics import Figures
 from explorer.scoring.ordering import Floats
-from explorer.scoring.outcomes import OperatingPoint, Ranking, found_by, points_of, ranking
+from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking, object_scores, ranking
 from explorer.scoring.overlaps import Rows, overlaps
 from explorer.scoring.parts import Part, RunInParts
 from explorer.scoring.sizes import COCO_BINS
 from explorer.scoring.tally import Tally
 
-IOU = 0.5
 SURE_PRECISION = 0.9
 """A detector is sure of a detection from the score at which it is right this often."""
-SIZES = tuple(size.name for size in COCO_BINS[1:])
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A run with what COCO's rules say at IoU 0.5; -1 stands for none, NaN for no number.
+    """A run with what COCO's rules say at the IoU of its operating point; -1 stands for none, NaN for no number.
 
     Crowds, detections in crowds and those beyond a hundred of a class in an image are neither right nor wrong.
 
     Attributes:
         matches: who took whom, for COCO's sizes.
         taxonomy: the error type of each detection and object.
-        point: the score from which the model's objects count as found, at which half of what it shows is right.
+        point: what counts as found.
         objects: `(D,)` row of the object that each detection has.
         ious: `(D,)` and with how much overlap.
         right: `(D,)` int8, 1 for a true positive, 0 for a false one, -1 for neither.
         detections: `(G,)` row of the detection that has each object.
-        found: `(G,)` bool, found at the operating point.
+        found: `(G,)` bool.
         missed: `(G,)` int8, 0 for an object that has a detection at any score, 1 for one that has none, -1 for a crowd.
         suspects: `(D,)` bool: wrong by the annotations, but the model is sure of it. Many a label error is among them.
         ap: `(I,)` each image's AP as a data set of its own, in percent.
         ap_small: `(I,)` the same of its small objects.
-        verdicts: `(G,)` labels of the autopsy; None where there is none.
+        verdicts: `(G,)` labels of what the autopsy says, with the same objects found; None where there is none.
         levels: `(G,)` names of the FPN level that pools each object; None where they are not known.
     """
 
@@ -74,12 +74,12 @@ class Survey:
     """What is known of a run as a whole.
 
     Attributes:
-        point: the score from which its objects count as found.
+        point: what counts as found.
         sure_score: the score from which it is sure.
         figures: COCO's.
         curves: precision and recall of every class.
         thresholds: IoU thresholds of the curves.
-        verdicts: labels of the autopsy by object; None where there is none.
+        verdicts: numbers of the autopsy's verdicts by object; None where there is none at this IoU.
         levels: names of the FPN level by object; None where they are not known.
     """
 
@@ -88,7 +88,7 @@ class Survey:
     figures: Figures
     curves: Curves
     thresholds: Floats
-    verdicts: tuple[str, ...] | None
+    verdicts: npt.NDArray[np.int64] | None
     levels: tuple[str, ...] | None
 
 
@@ -105,69 +105,70 @@ class JudgedPart:
     judged: Judged
 
 
-def survey(run: RunInParts) -> Survey:
+def survey(run: RunInParts, found: FoundRule = FOUND) -> Survey:
     """Finds out what depends on all images of a run."""
-    verdicts, levels = _known(run.whole)
+    verdicts, levels = _known(run.whole, found.iou)
     parts = (match(part.run, bins=COCO_BINS) for part in run)
     first = next(parts)
-    with Tally(first, IOU) as tally:
+    with Tally(first, found.iou) as tally:
         for matches in parts:
             tally.add(matches)
         ranked = tally.ranking()
         figures, curves = tally.score()
-    return Survey(points_of([ranked])[0], _sure_score(ranked), figures, curves, first.thresholds, verdicts, levels)
+    return Survey(found.point(ranked), _sure_score(ranked), figures, curves, first.thresholds, verdicts, levels)
 
 
 def judge_parts(run: RunInParts, whole: Survey) -> Iterator[JudgedPart]:
     """Judges a run, some images at a time; what is on them is matched again, which is quicker than to keep it."""
     for part in run:
         own = slice(part.first_object, part.first_object + len(part.run.truth))
-        verdicts, levels = (None if column is None else column[own] for column in (whole.verdicts, whole.levels))
+        verdicts = None if whole.verdicts is None else whole.verdicts[own]
+        levels = None if whole.levels is None else whole.levels[own]
         matches = match(part.run, bins=COCO_BINS)
         yield JudgedPart(part, _judge(matches, whole.point, whole.sure_score, verdicts, levels))
 
 
-def judge(run: Run) -> Judged:
-    """Judges a run at once, without what its autopsy and its model would say."""
-    matches = match(run, bins=COCO_BINS)
-    ranked = ranking([matches], IOU)
-    return _judge(matches, points_of([ranked])[0], _sure_score(ranked), None, None)
+def judge(run: Run, found: FoundRule = FOUND) -> Judged:
+    """Judges a run at once."""
+    matches, (verdicts, levels) = match(run, bins=COCO_BINS), _known(run, found.iou)
+    ranked = ranking([matches], found.iou)
+    return _judge(matches, found.point(ranked), _sure_score(ranked), verdicts, levels)
 
 
 def _judge(
     matches: Matches,
     point: OperatingPoint,
     sure_score: float,
-    verdicts: tuple[str, ...] | None,
+    verdicts: npt.NDArray[np.int64] | None,
     levels: tuple[str, ...] | None,
 ) -> Judged:
-    run = matches.run
-    taxonomy = classify_errors(run)
-    objects = matches.objects_taken(IOU)
+    run, iou = matches.run, float(matches.thresholds[matches.threshold_index(point.iou)])
+    taxonomy, scores = classify_errors(run, foreground=iou), object_scores(matches, iou)
+    objects = matches.objects_taken(iou)
     in_crowd = np.append(run.truth.crowds, False)[objects]
     objects = np.where(in_crowd, NOBODY, objects)
     right = np.where(in_crowd, -1, objects != NOBODY).astype(np.int8)
-    detections = matches.detections_taking(IOU)
+    detections = matches.detections_taking(iou)
     wrong = np.isin(taxonomy.detection_types, (ErrorType.BACKGROUND, ErrorType.CLASSIFICATION))
     return Judged(
         matches,
         taxonomy,
         point,
         objects,
-        _ious(run, objects),
+        _ious(run, objects, iou),
         right,
         detections,
-        found_by(matches, point.score) != NOBODY,
+        scores >= point.score,
         np.where(run.truth.crowds, -1, detections == NOBODY).astype(np.int8),
         wrong & (run.found.scores >= sure_score),
         average_precision_by_image(matches),
         average_precision_by_image(matches, "small"),
-        verdicts,
+        None if verdicts is None else _labels(judged_verdicts(verdicts, scores, point.score)),
         levels,
     )
 
 
-def _known(run: Run) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+def _known(run: Run, iou: float) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...] | None]:
     """Verdict and FPN level of each object, from the run's autopsy; without one, the level from its model's config."""
     from explorer.browser.levels import levels_of
     from explorer.report.analysis import autopsy_beside
@@ -175,16 +176,12 @@ def _known(run: Run) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     autopsy = autopsy_beside(run)
     if autopsy is None:
         return None, levels_of(run)
-    return (
-        tuple(finding.verdict.label for finding in autopsy.findings),
-        tuple(autopsy.level_names[finding.fpn_level] for finding in autopsy.findings),
-    )
+    levels = tuple(autopsy.level_names[finding.fpn_level] for finding in autopsy.findings)
+    return (autopsy.verdicts if autopsy.point.iou == iou else None), levels
 
 
-def size_names(areas_px: Floats) -> list[str]:
-    """Names the size of each area; one on an edge belongs to both of COCO's sizes and is called by the smaller."""
-    places = np.select([size.holds(areas_px) for size in COCO_BINS[1:]], [0, 1, 2], 2)
-    return [SIZES[place] for place in places.tolist()]
+def _labels(verdicts: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(Verdict(verdict).label for verdict in verdicts.tolist())
 
 
 def _sure_score(ranked: Ranking) -> float:
@@ -192,10 +189,10 @@ def _sure_score(ranked: Ranking) -> float:
     return float("inf") if score is None else score  # it is never right that often
 
 
-def _ious(run: Run, objects: Rows) -> Floats:
+def _ious(run: Run, objects: Rows, iou: float) -> Floats:
     """The overlap of each detection with its object, NaN where it has none."""
     rows = np.flatnonzero(objects != NOBODY)
-    pairs = overlaps(run, least=IOU - 1e-9, rows=rows)
+    pairs = overlaps(run, least=iou - 1e-9, rows=rows)
     keys, width = pairs.detections * (len(run.truth) + 1) + pairs.objects, len(run.truth) + 1
     ious = np.full(len(run.found), np.nan)
     ious[rows] = pairs.ious[np.searchsorted(keys, rows * width + objects[rows])]

@@ -10,8 +10,8 @@ from fiftyone.operators import types
 
 from explorer.browser import actions
 from explorer.browser.evaluation import metrics_by_size
-from explorer.browser.judging import SIZES
 from explorer.browser.names import GROUND_TRUTH
+from explorer.types import SIZES
 
 ANY = "any"
 
@@ -42,7 +42,10 @@ class CompareModels(foo.Operator):
         a, b, size = ctx.params["a"], ctx.params["b"], ctx.params.get("size", ANY)
         counts = actions.who_finds(ctx.dataset, a, b, None if size == ANY else size)
         ctx.ops.set_view(actions.only_found_by(ctx.dataset, a, b, None if size == ANY else size))
-        return {"counts": [{"who": who, "objects": number} for who, number in counts.items()]}
+        return {
+            "counts": [{"who": who, "objects": number} for who, number in counts.items()],
+            "found": f"An object is found by {actions.rules(ctx.dataset, a, b)}.",
+        }
 
     def resolve_output(self, ctx: Any) -> Any:
         """Shows the counts."""
@@ -51,6 +54,7 @@ class CompareModels(foo.Operator):
         table.add_column("who", label="found by")
         table.add_column("objects", label="objects")
         outputs.list("counts", types.Object(), view=table)
+        outputs.str("found", view=types.MarkdownView())
         return types.Property(outputs)
 
 

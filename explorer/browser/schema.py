@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from explorer.browser.judging import SIZES
 from explorer.browser.names import GROUND_TRUTH, RunFields
+from explorer.types import SIZES
 
 Declaration = Mapping[str, Any]
 

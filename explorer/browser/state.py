@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from explorer.browser.names import field_name
+from explorer.scoring.outcomes import FOUND, FoundRule
 
 KEY = "vovnet_explorer"
-VERSION = 1
+VERSION = 2
 """Of what is written; a higher one writes every data set anew."""
 Stage = Literal["clearing", "writing", "done"]
 
@@ -26,7 +27,8 @@ class RunState:
         path: of the run's folder or file.
         fingerprint: of its files.
         stage: how far it is written.
-        score: the score from which its objects count as found.
+        iou: from which its detections find objects.
+        score: and from which score; None while it is being written.
         figures: COCO's, in percent; None where there is no object.
     """
 
@@ -34,8 +36,14 @@ class RunState:
     path: str
     fingerprint: str
     stage: Stage
+    iou: float = FOUND.iou
     score: float | None = None
     figures: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> FoundRule:
+        """What counts as found."""
+        return FoundRule(self.iou, self.score)
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ def write_state(dataset: Any, state: State) -> None:
     dataset.save()
 
 
-def fingerprint_of(files: Iterable[Path]) -> str:
-    """Returns a hash of what is in the files; those that are not there count as empty."""
-    digest = hashlib.sha256()
+def fingerprint_of(files: Iterable[Path], rule: FoundRule | None = None) -> str:
+    """Returns a hash of what is in the files, and of a rule; files that are not there count as empty."""
+    digest = hashlib.sha256(repr(rule).encode() if rule else b"")
     for path in files:
         digest.update(path.name.encode() + b"\0")
         if path.is_file():

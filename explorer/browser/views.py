@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from explorer.autopsy.verdicts import Verdict
 from explorer.browser.appearance import arrange
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.browser.state import KEY
 from explorer.errors.taxonomy import ERRORS, ErrorType
+from explorer.scoring.outcomes import found_words
 
 WORST = 50
 PANEL = "backbone_diff"
@@ -44,12 +46,13 @@ def views_of(dataset: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
     """Yields names, views and what they show."""
     names = _runs(dataset)
     if names:
-        yield AS_USED, (as_used(dataset), "Each run's detections from the score at which half of them are right.")
+        yield AS_USED, (as_used(dataset), f"Each run's detections from its own score up: {rules(dataset, *names)}.")
     for name in names:
         yield from _of_run(dataset, RunFields(name))
     for a, b in itertools.permutations(names, 2):
         view = only_found_by(dataset, a, b)
-        yield f"{a} finds, {b} misses", (view, f"Objects that {a} finds and {b} does not.")
+        says = f"Objects that {a} finds and {b} does not; found: {rules(dataset, a, b)}."
+        yield f"{a} finds, {b} misses", (view, says)
 
 
 def as_used(view: Any) -> Any:
@@ -101,7 +104,9 @@ def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, s
     from fiftyone import ViewField as F
 
     name = fields.predictions
-    yield f"{name}: small misses", (small_misses(dataset, name), f"Small objects that {name} does not find.")
+    rule = rules(dataset, name)
+    says = f"Small objects that {name} does not find; found: {rule}."
+    yield f"{name}: small misses", (small_misses(dataset, name), says)
     for kind in ERRORS:
         words = _ERROR_WORDS[kind]
         yield f"{name}: {words}", (errors_of(dataset, name, kind), f"Errors of {name}: {words}.")
@@ -111,15 +116,21 @@ def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, s
     yield f"{name}: worst on small objects", (worst, f"Images where {name}'s AP of small objects is lowest.")
     verdicts = dataset.distinct(f"{GROUND_TRUTH}.detections.{fields.object_verdict}")
     for verdict in verdicts:
-        if verdict not in {"found", "crowd, not judged"}:
+        if verdict not in {Verdict.FOUND.label, Verdict.CROWD.label}:
             view = as_used(dataset.filter_labels(GROUND_TRUTH, F(fields.object_verdict) == verdict))
-            yield f"{name}: lost, {verdict}", (view, f"Objects that {name} lost: {verdict}.")
+            yield f"{name}: lost, {verdict}", (view, f"Objects that {name} lost: {verdict}; found: {rule}.")
 
 
 def _runs(dataset: Any) -> dict[str, float]:
     """The score from which each run's objects count as found, by its field."""
     runs = dataset.info[KEY]["runs"]
     return {name: run["score"] for name, run in runs.items() if run["score"] is not None and dataset.has_field(name)}
+
+
+def rules(dataset: Any, *names: str) -> str:
+    """Says what counts as found by runs."""
+    runs = dataset.info[KEY]["runs"]
+    return "; ".join(f"{name}: {found_words(runs[name]['iou'], runs[name]['score'])}" for name in names)
 
 
 def _save_workspace(dataset: Any) -> None:

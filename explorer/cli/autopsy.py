@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, AllowPartial, ConfigFile, Device, Weights, exit_codes, load, progress
+from explorer.cli.running import (
+    MODELS,
+    AllowPartial,
+    ConfigFile,
+    Device,
+    Iou,
+    Precision,
+    Score,
+    Weights,
+    exit_codes,
+    load,
+    progress,
+)
 
 _NO_MODEL = (
     "A results file says what was detected, not what happened before: this is each object's fate as far as detections "
@@ -26,9 +38,9 @@ def autopsy(
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the results, instead of the run's.")] = None,
-    score: Annotated[
-        float | None, typer.Option("--score", help="Scores must exceed this, instead of the model's own threshold.")
-    ] = None,
+    iou: Iou = 0.5,
+    score: Score = None,
+    precision: Precision = None,
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
@@ -37,6 +49,8 @@ def autopsy(
     Writes autopsy.json, objects.json (COCO annotations with their verdicts), report.json and report.html. Needs a
     Faster, Mask or Panoptic R-CNN; of other detectors' results it says what detections alone can tell.
     """
+    from dataclasses import replace
+
     from rich.console import Console
 
     from explorer.autopsy.examine import AUTOPSY_FILE
@@ -46,14 +60,18 @@ def autopsy(
     from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
-    from explorer.report.tables import autopsy_grid, fate_grid
+    from explorer.report.tables import fate_grid
+    from explorer.report.words import found_sentence
+    from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
     from explorer.zoo.trained import recorded
 
     with exit_codes():
+        rule = FoundRule(iou, score, precision)
         given = load_run(run, data)
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
-        found = None
+        with progress("resampling") as advance:
+            analysis = analyse(given, found=rule, progress=advance)
         if model is not None or given.folder is not None:
             recipe = recorded(given.facts, given.name, model, weights)
             detector = load(
@@ -67,19 +85,19 @@ def autopsy(
             )
             detector = detector.with_renamed(given.facts.get("renamed", {}))
             with progress("following objects") as advance:
-                found = examine(detector, given.truth, score_threshold=score, progress=advance)
+                found = examine(detector, given.truth, found=rule, matches=analysis.matches, progress=advance)
             found.write(folder / AUTOPSY_FILE)
-        with progress("resampling") as advance:
-            analysis = analyse(given, autopsy=found, progress=advance)
+            analysis = replace(analysis, autopsy=found)
         document = plain(run_document(analysis))
         write_file(folder / "report.json", document)
         write_file(folder / "objects.json", annotations_with(given.truth, fate_columns(analysis)))
         page = write_run_page(analysis, folder / "report.html")
         if json_file:
             write_json(document, json_file)
-    if found is None:
+    if analysis.autopsy is None:
         say(_NO_MODEL, err=True)
     if json_file != "-":
-        Console().print((autopsy_grid(found) if found else fate_grid(analysis.taxonomy)).on_terminal())
+        Console().print(fate_grid(analysis).on_terminal())
         say()
+        say(found_sentence(analysis.point))
         say((f"-> {page}", "dim"))

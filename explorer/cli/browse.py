@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, Device, exit_codes, progress
+from explorer.cli.running import MODELS, Device, Iou, Precision, Score, exit_codes, progress
 
 
 def browse(
@@ -35,6 +35,9 @@ def browse(
         Path | None,
         typer.Option("--export", metavar="FILE", help="Write the annotations as corrected in the App, and end."),
     ] = None,
+    iou: Iou = 0.5,
+    score: Score = None,
+    precision: Precision = None,
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
@@ -43,8 +46,10 @@ def browse(
     Ends with Ctrl+C. FIFTYONE_DATABASE_URI names a MongoDB of your own.
     """
     from explorer.browser.database import connect
+    from explorer.scoring.outcomes import FoundRule
 
     with exit_codes():
+        rule = FoundRule(iou, score, precision)
         fiftyone = connect()
 
         from explorer.browser.build import build
@@ -59,7 +64,12 @@ def browse(
             folders = as_runs(runs or (), data, device=device, progress=advance)
         with progress("writing") as advance:
             built = build(
-                data, folders, name=name, rebuild=rebuild, progress=lambda _, done, total: advance(done, total)
+                data,
+                folders,
+                name=name,
+                rebuild=rebuild,
+                found=rule,
+                progress=lambda _, done, total: advance(done, total),
             )
         if built.written or not built.dataset.list_saved_views():
             save_views(built.dataset)
@@ -93,12 +103,14 @@ def _show(content: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from explorer.scoring.outcomes import found_words
+
     done = f"written: {', '.join(content['written'])}" if content["written"] else "nothing new to write"
     say((content["dataset"], "bold"), f", {content['images']} images; {done}")
     if content["runs"]:
-        table = Table("field", "found from score", "AP", "AP50", "APs", "APm", "APl")
+        table = Table("field", "found", "AP", "AP50", "APs", "APm", "APl")
         for field, run in content["runs"].items():
             figures = (run["figures"].get(figure) for figure in ("AP", "AP50", "APs", "APm", "APl"))
             shown = ("-" if value is None else f"{value:.1f}" for value in figures)
-            table.add_row(field, f"{run['score']:.2f}", *shown)
+            table.add_row(field, found_words(run["iou"], run["score"]), *shown)
         Console().print(table)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import Iou, Precision, Score, exit_codes, progress
 
 if TYPE_CHECKING:
     from explorer.scoring.overlaps import Task
@@ -29,15 +29,9 @@ def compare(
         "comparison"
     ),
     masks: Annotated[bool, typer.Option("--masks", help="Compare masks instead of boxes.")] = False,
-    iou: Annotated[
-        float, typer.Option("--iou", help="Overlap from which an object is found: 0.5, 0.55, … 0.95.")
-    ] = 0.5,
-    score: Annotated[
-        float | None, typer.Option("--score", help="One score threshold for all, instead of equal precision.")
-    ] = None,
-    precision: Annotated[
-        float | None, typer.Option("--precision", help="The precision at which objects are counted. [default: 0.5]")
-    ] = None,
+    iou: Iou = 0.5,
+    score: Score = None,
+    precision: Precision = None,
     max_detections: Annotated[
         int | None,
         typer.Option("--max-detections", min=1, help="COCO's limit per class and image for AP; else the runs' own."),
@@ -60,8 +54,10 @@ def compare(
     from explorer.report.document import annotations_with, comparison_document, found_by_columns
     from explorer.report.page import write_comparison_page
     from explorer.report.tables import difference_grid, object_grid, size_grid
+    from explorer.report.words import found_sentence
     from explorer.scoring.matching import limits_up_to, match
     from explorer.scoring.metrics import limit_note
+    from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
 
     with exit_codes():
@@ -69,8 +65,9 @@ def compare(
             raise ValueError("a comparison needs two runs or more; make them with `explorer evaluate --out`")
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
         task: Task = "segm" if masks else "bbox"
+        rule = FoundRule(iou, score, precision)
         if any(len(recipe) > 1 for recipe in recipes):
-            if score is not None or precision is not None or iou != 0.5:
+            if rule != FoundRule():
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
             _over_seeds(recipes, data, task, out, max_detections, resamples, seed, json_file)
             return
@@ -78,9 +75,7 @@ def compare(
         limits = limits_up_to(max_detections or max(given.max_detections for given in loaded))
         matches = [match(given, task, max_detections=limits) for given in loaded]
         with progress("resampling") as advance:
-            comparison = compare_runs(
-                matches, iou=iou, score=score, precision=precision, resamples=resamples, seed=seed, progress=advance
-            )
+            comparison = compare_runs(matches, found=rule, resamples=resamples, seed=seed, progress=advance)
         analyses = analyses_of(comparison, [autopsy_beside(given) for given in loaded])
         document = comparison_document(comparison, analyses)
         write_file(out / "report.json", document, indent=2)
@@ -96,9 +91,9 @@ def compare(
             console.print()
             console.print(difference_grid(comparison, pair).on_terminal())
             console.print()
-            points = " and ".join(f"{comparison.points[place].score:.2f}" for place in (pair.a, pair.b))
-            say(f"A is {comparison.names[pair.a]}, B is {comparison.names[pair.b]}; from scores {points}.")
-            console.print(object_grid(pair, fine=False).on_terminal())
+            for letter, place in (("A", pair.a), ("B", pair.b)):
+                say(f"{letter} is {comparison.names[place]}. {found_sentence(comparison.points[place])}")
+            console.print(object_grid(comparison, pair, fine=False).on_terminal())
         for note in sorted(notes):
             say(note)
         say()

@@ -33,6 +33,15 @@ Dtype = Annotated[
     str, typer.Option("--dtype", help="What the fast way computes in: float32, bfloat16, or auto for what is fastest.")
 ]
 
+Iou = Annotated[float, typer.Option("--iou", help="IoU from which a detection finds an object: 0.5, 0.55, … 0.95.")]
+Score = Annotated[
+    float | None,
+    typer.Option("--score", help="Score from which it does. [default: where half of what a run shows is right]"),
+]
+Precision = Annotated[
+    float | None, typer.Option("--precision", help="Instead of a score: how much of what a run shows is right.")
+]
+
 NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""
 

@@ -7,6 +7,9 @@ An image that is drawn twice brings each of its scores twice, and COCO's precisi
 resampled AP lies a little above the figure, for few objects by more than the interval is wide. That shift is the
 resampling's, not the figure's: intervals are the resamples' percentiles moved so that their mean is the figure.
 
+A few images drawn again and again are much alike, and their interval is narrow for no good reason: where fewer than
+`FEWEST_IMAGES` images have objects of a size, there is a figure and no interval.
+
 Source: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6, 10, 13 and 16.
 """
 
@@ -22,9 +25,13 @@ from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import Figures, figures_of, mean_over_classes, score
 from explorer.scoring.ordering import Floats, Weights
+from explorer.scoring.overlaps import Rows
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+FEWEST_IMAGES = 10
+"""With objects that count; below, there are too few for an interval."""
+TOO_FEW = "too few images"
 
 Progress = Callable[[int, int], None]
 """Called with the number of resamples done and the number in all."""
@@ -36,10 +43,12 @@ class Interval:
 
     Attributes:
         value: on the images as they are.
-        low: lower end; NaN where there is no object.
+        low: lower end; NaN where there is no object, or where there are too few images.
         high: upper end.
         standard_error: standard deviation over resamples.
         confidence: the interval's, 0 to 1.
+        images: how many images have the objects.
+        objects: how many objects there are.
     """
 
     value: Floats
@@ -47,6 +56,19 @@ class Interval:
     high: Floats
     standard_error: Floats
     confidence: float
+    images: Rows
+    objects: Rows
+
+    @property
+    def too_few(self) -> npt.NDArray[np.bool_]:
+        """Where there is a figure, but too few images for an interval."""
+        few: npt.NDArray[np.bool_] = ~np.isnan(self.value) & (self.images < FEWEST_IMAGES)
+        return few
+
+    def where_enough(self) -> Interval:
+        """The same without ends where there are too few images."""
+        low, high = (np.where(self.too_few, np.nan, ends) for ends in (self.low, self.high))
+        return replace(self, low=low, high=high)
 
     @property
     def excludes_zero(self) -> npt.NDArray[np.bool_]:
@@ -76,11 +98,15 @@ class Resamples:
 
     def intervals(self, confidence: float = CONFIDENCE) -> Interval:
         """Returns each figure's interval over all classes, arrays `(F, A)`."""
-        return _percentages(interval(self.figures.overall, self.overall, confidence))
+        figures = self.figures
+        behind = figures.images_with, figures.objects.sum(axis=1)
+        return _percentages(interval(figures.overall, self.overall, confidence, *behind))
 
     def intervals_by_class(self, confidence: float = CONFIDENCE) -> Interval:
         """Returns each figure's interval by class, arrays `(F, A, C)`."""
-        return _percentages(interval(self.figures.by_class, self.by_class, confidence))
+        figures = self.figures
+        behind = figures.images_with_class, figures.objects
+        return _percentages(interval(figures.by_class, self.by_class, confidence, *behind))
 
 
 def bootstrap(
@@ -124,8 +150,17 @@ def draw(images: int, resamples: int, seed: int) -> Weights:
     return drawn
 
 
-def interval(value: npt.ArrayLike, resampled: Floats, confidence: float = CONFIDENCE) -> Interval:
-    """Makes a figure's interval from its resamples, which are the last axis of `resampled`; NaN there is left out.
+def interval(
+    value: npt.ArrayLike, resampled: Floats, confidence: float, images: npt.ArrayLike, objects: npt.ArrayLike
+) -> Interval:
+    """Makes a figure's interval from its resamples.
+
+    Args:
+        value: of any shape.
+        resampled: with the resamples on one more axis, the last; NaN there is left out.
+        confidence: 0 to 1.
+        images: how many images have the objects; it is broadcast to the figure's shape.
+        objects: how many objects there are; likewise.
 
     Raises:
         ValueError: the confidence is not between 0 and 1.
@@ -138,7 +173,9 @@ def interval(value: npt.ArrayLike, resampled: Floats, confidence: float = CONFID
     low, high = _quantiles(centred, (tail, 1 - tail))
     number = (~np.isnan(resampled)).sum(axis=-1)
     spread = np.sqrt(_mean((centred - value[..., None]) ** 2) * number / np.maximum(number - 1, 1))
-    return Interval(value, low, high, np.where(number > 1, spread, np.nan), confidence)
+    behind = (np.broadcast_to(number_of, value.shape).astype(np.int64) for number_of in (images, objects))
+    error = np.where(number > 1, spread, np.nan)
+    return Interval(value, low, high, error, confidence, *behind).where_enough()
 
 
 def p_values(value: npt.ArrayLike, resampled: Floats) -> Floats:

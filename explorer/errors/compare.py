@@ -14,7 +14,7 @@ from explorer.errors.paired import Differences, Group, Tally, differences, outco
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import Matches
 from explorer.scoring.ordering import Weights
-from explorer.scoring.outcomes import OperatingPoint, equal_precision, found_by, operating_point
+from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, found_by
 from explorer.scoring.overlaps import Rows
 
 Progress = Callable[[int, int], None]
@@ -48,15 +48,15 @@ class Comparison:
 
     Attributes:
         matches: one per run, with its detections and the objects.
-        iou: from which overlap an object counts as found.
-        points: each run's score threshold and what it gives.
+        rule: what counts as found.
+        points: the rule applied to each run: its score threshold and what it gives.
         found_by: `(R, G)` int64: row of the detection of each run that finds each object, -1 for none and for crowds.
         resamples: each run's figures, and the same on the same resampled images.
         pairs: each run against each later one.
     """
 
     matches: tuple[Matches, ...]
-    iou: float
+    rule: FoundRule
     points: tuple[OperatingPoint, ...]
     found_by: Rows
     resamples: tuple[Resamples, ...]
@@ -76,9 +76,7 @@ class Comparison:
 def compare(
     matches: Sequence[Matches],
     *,
-    iou: float = 0.5,
-    score: float | Sequence[float] | None = None,
-    precision: float | None = None,
+    found: FoundRule = FOUND,
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,
@@ -88,10 +86,8 @@ def compare(
 
     Args:
         matches: one per run, all with the same settings.
-        iou: from which overlap an object counts as found.
-        score: the score threshold from which an object counts as found, for all runs or one for each; None to
-            choose each run's such that all are right equally often.
-        precision: how often, 0 to 1; None for a half, or what all runs can reach if that is less.
+        found: what counts as found. A run's score threshold depends on the run alone, so that its objects count
+            here as in its own report.
         resamples: number of resamples of the images.
         seed: of the draws.
         confidence: of the intervals, 0 to 1.
@@ -99,11 +95,11 @@ def compare(
 
     Raises:
         ValueError: the runs have different images, objects or classes or were matched differently, there are fewer
-            than two, both `score` and `precision` are given, or a run does not reach the precision.
+            than two, they were not matched at the rule's IoU, or one does not reach its precision.
     """
     refuse_unlike(matches)
-    points = _points(matches, iou, score, precision)
-    taking = np.stack([found_by(m, point.score, iou) for m, point in zip(matches, points, strict=True)])
+    points = tuple(found.of(own) for own in matches)
+    taking = np.stack([found_by(own, point) for own, point in zip(matches, points, strict=True)])
     resampled = tuple(
         bootstrap(m, resamples, seed, part_of(progress, place, len(matches))) for place, m in enumerate(matches)
     )
@@ -112,7 +108,7 @@ def compare(
         _pair(matches, taking, resampled, (a, b), weights, confidence)
         for a, b in itertools.combinations(range(len(matches)), 2)
     )
-    return Comparison(tuple(matches), iou, points, taking, resampled, pairs)
+    return Comparison(tuple(matches), found, points, taking, resampled, pairs)
 
 
 def refuse_unlike(matches: Sequence[Matches]) -> None:
@@ -149,19 +145,6 @@ def difference_of(a: Truth, b: Truth) -> str | None:
     return None if same else f"their annotations differ ({len(a)} and {len(b)} objects); read both with the same data"
 
 
-def _points(
-    matches: Sequence[Matches], iou: float, score: float | Sequence[float] | None, precision: float | None
-) -> tuple[OperatingPoint, ...]:
-    if score is None:
-        return equal_precision(matches, precision, iou)
-    if precision is not None:
-        raise ValueError("both a score and a precision are given; give one of them")
-    scores = [score] * len(matches) if isinstance(score, (int, float)) else list(score)
-    if len(scores) != len(matches):
-        raise ValueError(f"{len(scores)} score thresholds are given for {len(matches)} runs; give one, or one for each")
-    return tuple(operating_point(m, s, iou) for m, s in zip(matches, scores, strict=True))
-
-
 def _pair(
     matches: Sequence[Matches],
     taking: Rows,
@@ -173,7 +156,7 @@ def _pair(
     a, b = which
     truth = matches[a].run.truth
     who = outcomes(taking[a], taking[b], truth.crowds)
-    by_size = {size.name: np.flatnonzero(size.holds(truth.areas_px)) for size in matches[a].bins}
+    by_size = {size.name: np.flatnonzero(size.names(truth.areas_px)) for size in matches[a].bins}
     groups: dict[Group, Rows] = {(size, None): rows for size, rows in by_size.items()}
     for row, class_name in enumerate(truth.class_names):
         groups |= {(size, class_name): rows[truth.classes[rows] == row] for size, rows in by_size.items()}

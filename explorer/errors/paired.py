@@ -34,10 +34,11 @@ class Differences:
 
     Attributes:
         points: differences and their intervals, from the same resamples for both.
-        p_values: how often a difference as large would come up by the choice of images, were there none.
+        p_values: how often a difference as large would come up by the choice of images, were there none; NaN where
+            there are too few images to say.
         images_needed: how many images in all would show a difference of this size in four of five tries. This
             assumes that the difference is the one measured, and that the standard error falls with the root of
-            the number of images. Infinite where there is no difference.
+            the number of images. Infinite where there is no difference, NaN where there are too few images to say.
         images: how many there are.
     """
 
@@ -69,8 +70,10 @@ class Tally:
         only_a: number found by A alone.
         only_b: number found by B alone.
         neither: number found by none.
+        images: number of images that have the objects.
         recall_difference_points: B's recall minus A's, in percentage points; NaN without objects.
-        low_points: lower end of its interval, from resampled images, so that objects of one image count as related.
+        low_points: lower end of its interval, from resampled images, so that objects of one image count as related;
+            NaN where there are too few images.
         high_points: upper end.
         image_p_value: the p-value that belongs to that interval.
         mcnemar_p_value: McNemar's exact test. It takes objects for independent; those of one image are not, so it
@@ -83,6 +86,7 @@ class Tally:
     only_a: int
     only_b: int
     neither: int
+    images: int
     recall_difference_points: float
     low_points: float
     high_points: float
@@ -106,14 +110,17 @@ def differences(a: Resamples, b: Resamples, confidence: float, *, by_class: bool
     assert a.seed == b.seed, "resampled differently"
     if by_class:
         value, resampled = b.figures.by_class - a.figures.by_class, b.by_class - a.by_class
+        images, objects = a.figures.images_with_class, a.figures.objects
     else:
         value, resampled = b.figures.overall - a.figures.overall, b.overall - a.overall
-    points = interval(value, resampled, confidence)
+        images, objects = a.figures.images_with, a.figures.objects.sum(axis=1)
+    points = interval(value, resampled, confidence, images, objects)
     wanted = ndtri((1 + confidence) / 2) + ndtri(POWER)
     size = np.abs(points.value)
     ratio = np.divide(wanted * points.standard_error, size, out=np.full_like(size, np.inf), where=size > 1e-9)
-    needed = np.where(np.isnan(points.value), np.nan, a.figures.images * ratio**2)
-    return Differences(points, p_values(value, resampled), needed, a.figures.images)
+    needed = np.where(np.isnan(points.low), np.nan, a.figures.images * ratio**2)
+    p = np.where(points.too_few, np.nan, p_values(value, resampled))
+    return Differences(points, p, needed, a.figures.images)
 
 
 def outcomes(found_by_a: Rows, found_by_b: Rows, crowds: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
@@ -143,15 +150,21 @@ def tallies(
     objects = sparse.csr_matrix((np.ones(len(rows)), where), shape=shape)
     once, copies = np.ones(shape[1]), weights.astype(np.float64)
     value, resampled = _share(gains @ once, objects @ once), _share(gains @ copies, objects @ copies)
-    points, p = interval(value, resampled, confidence), p_values(value, resampled)
+    images = objects.getnnz(axis=1)  # entries of one image were summed
+    points = interval(value, resampled, confidence, images, [len(rows) for rows in members])
+    p = np.where(points.too_few, np.nan, p_values(value, resampled))
     columns = np.stack([points.value, points.low, points.high, p], axis=1).tolist()
-    return {key: _tally(key, number, figures) for key, number, figures in zip(groups, counts, columns, strict=True)}
+    return {
+        key: _tally(key, number, own_images, figures)
+        for key, number, own_images, figures in zip(groups, counts, points.images.tolist(), columns, strict=True)
+    }
 
 
-def _tally(group: Group, counts: Sequence[int], figures: Sequence[float]) -> Tally:
+def _tally(group: Group, counts: Sequence[int], images: int, figures: Sequence[float]) -> Tally:
     both, only_a, only_b, neither = counts
     difference, low, high, p_value = figures
-    return Tally(*group, both, only_a, only_b, neither, difference, low, high, p_value, mcnemar(only_a, only_b))
+    p = mcnemar(only_a, only_b)
+    return Tally(*group, both, only_a, only_b, neither, images, difference, low, high, p_value, p)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -60,7 +60,8 @@ class SeedDifferences:
 
     Attributes:
         points: differences and their intervals.
-        p_values: how often a difference as large would come up by images and seeds, were there none; two-sided.
+        p_values: how often a difference as large would come up by images and seeds, were there none; two-sided. NaN
+            where there are too few images to say.
         seed_shares: how much of the variance is the seeds', 0 to 1; the rest is the images'. Says which of the two to
             have more of. NaN where neither varies.
     """
@@ -160,15 +161,18 @@ def _judge(a: Resamples, b: Resamples) -> None:
 
 
 def _over_both(value: Floats, resampled: Floats, means: Sequence[SeedMeans], confidence: float) -> SeedDifferences:
-    by_images = interval(value, resampled, confidence).standard_error ** 2
-    parts = [(by_images, means[0].images.figures.images - 1), *((one.variance, len(one.each) - 1) for one in means)]
+    figures = means[0].figures
+    images = interval(value, resampled, confidence, figures.images_with, figures.objects.sum(axis=1))
+    by_images = images.standard_error**2
+    parts = [(by_images, figures.images - 1), *((one.variance, len(one.each) - 1) for one in means)]
     variance = np.sum([part for part, _ in parts], axis=0)
     freedom = _ratio(variance**2, np.sum([part**2 / max(own, 1) for part, own in parts], axis=0), 1)
     error = np.sqrt(variance)
     reach = student.ppf((1 + confidence) / 2, freedom) * error
     p = 2 * student.sf(_ratio(np.abs(value), error, np.inf), freedom)
-    points = Interval(value, value - reach, value + reach, error, confidence)
-    return SeedDifferences(points, np.where(value == 0, 1, p), 1 - _ratio(by_images, variance, np.nan))
+    points = Interval(value, value - reach, value + reach, error, confidence, images.images, images.objects)
+    p = np.where(points.too_few, np.nan, np.where(value == 0, 1, p))
+    return SeedDifferences(points.where_enough(), p, 1 - _ratio(by_images, variance, np.nan))
 
 
 def _ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:

@@ -98,11 +98,11 @@ class Taxonomy:
 
     def detections_of(self, *types: ErrorType, size: SizeBin = ALL) -> Bools:
         """Returns which detections `(D,)` are of these types and of this size."""
-        return np.isin(self.detection_types, types) & size.holds(self.detection_areas_px)
+        return np.isin(self.detection_types, types) & size.names(self.detection_areas_px)
 
     def objects_of(self, *types: ErrorType, size: SizeBin = ALL) -> Bools:
         """Returns which objects `(G,)` are of these types and of this size."""
-        return np.isin(self.object_types, types) & size.holds(self.run.truth.areas_px)
+        return np.isin(self.object_types, types) & size.names(self.run.truth.areas_px)
 
     def counts(self, size: SizeBin = ALL) -> dict[ErrorType, Rows]:
         """Counts the errors of each type by class `(C,)`: the detection's class, the object's for what is missed."""

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
-from explorer.figures.style import FAINT, INK, LAYOUT
+from explorer.figures.style import FAINT, INK, LAYOUT, rgb
 from explorer.receptive_field.effective import EffectiveField
 from explorer.receptive_field.theoretical import ReceptiveField
 from explorer.text import NAME_LENGTH, in_plotly
@@ -59,7 +58,7 @@ def fields_over_photo(
         row, column = (
             int(at * units / length) for at, units, length in ((y, field.grid[0], height), (x, field.grid[1], width))
         )
-        color, dash = _rgb(number), _DASHES[number % len(_DASHES)]
+        color, dash = rgb(number), _DASHES[number % len(_DASHES)]
         if box := field.box(row, column):
             figure.add_trace(_outline(box, f"{in_plotly(layer)}, theoretical {field.size_px[0]} px", color, dash))
         if effective and layer in effective:
@@ -174,13 +173,13 @@ def fields_against_objects(
                 )
             )
     for name, sides_px, color, symbol in (
-        ("theoretical field", theoretical_px, _rgb(5), "square-open"),
-        ("effective field", effective_px, _rgb(4), "square"),
+        ("theoretical field", theoretical_px, rgb(5), "square-open"),
+        ("effective field", effective_px, rgb(4), "square"),
     ):
         known = [(place, sides_px[level]) for place, level in enumerate(levels) if sides_px.get(level)]
         figure.add_trace(_marks(known, name, color, symbol, 13))
     anchors = [(place, side) for place, level in enumerate(levels) for side in anchors_px.get(level, ())]
-    figure.add_trace(_marks(anchors, "anchors", _rgb(2), "line-ew-open", 22))
+    figure.add_trace(_marks(anchors, "anchors", rgb(2), "line-ew-open", 22))
     ticks = list(range(2, 13))
     figure.update_xaxes(
         tickvals=list(range(len(levels))),
@@ -217,8 +216,3 @@ def _outline(box_xyxy: Sequence[float], name: str, color: str, dash: str, width:
         name=name,
         hoverinfo="name",
     )
-
-
-def _rgb(index: int) -> str:
-    red, green, blue = class_color(index)
-    return f"rgb({red},{green},{blue})"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from explorer.engine.draw import class_color
+
 INK = "#808080"
 """Of words and lines: reads on white and on black."""
 FAINT = "rgba(128,128,128,0.25)"
@@ -15,3 +17,9 @@ LAYOUT: dict[str, Any] = {
     "hoverlabel": {"font_size": 13},
 }
 """For `figure.update_layout`."""
+
+
+def rgb(index: int, opacity: float = 1) -> str:
+    """The colour of a class, or of anything else that is told apart by a number, in Plotly's words."""
+    red, green, blue = class_color(index)
+    return f"rgba({red},{green},{blue},{opacity:g})"

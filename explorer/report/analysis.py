@@ -13,7 +13,7 @@ from explorer.errors.oracles import SizeGains, mend_by_size
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.outcomes import OperatingPoint, equal_precision
+from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.scoring.overlaps import Task
 
 Progress = Callable[[int, int], None]
@@ -27,10 +27,11 @@ class RunAnalysis:
     Attributes:
         matches: who took whom, for COCO's size bins and the finer ones.
         resamples: figures by size, and the same on resampled images.
-        point: the score threshold at which half of what is shown is right, or as near as the run gets.
-        taxonomy: the error type of each detection and object.
-        gains: what mending each type would add, for COCO's sizes.
-        autopsy: where each object was lost; None where the model is not at hand.
+        point: what counts as found: by default, from the score at which half of what is shown is right.
+        taxonomy: the error type of each detection and object, at the point's IoU.
+        gains: what mending each type would add to AP50, for COCO's sizes.
+        autopsy: where each object was lost, with the same objects found; None where the model is not at hand, or where
+            boxes at this IoU were not followed.
     """
 
     matches: Matches
@@ -49,6 +50,7 @@ def analyse(
     run: Run,
     task: Task = "bbox",
     *,
+    found: FoundRule = FOUND,
     autopsy: Autopsy | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -59,41 +61,44 @@ def analyse(
     Args:
         run: the detections beside the annotations.
         task: boxes or masks.
-        autopsy: of the same run, if there is one.
+        found: what counts as found.
+        autopsy: of the same run's boxes, if there is one.
         resamples: number of resamples of the images, for intervals.
         seed: of the draws.
         progress: called after every few resamples.
 
     Raises:
-        ValueError: there are no images, masks are asked for that are not there, or the autopsy is of other objects.
+        ValueError: there are no images, masks are asked for that are not there, nothing is matched at the rule's IoU,
+            its precision is not reached, or the autopsy is of other objects or at another IoU.
     """
-    if autopsy is not None and autopsy.ids.tolist() != run.truth.ids.tolist():
-        raise ValueError(
-            f"the autopsy is of {len(autopsy)} objects, {run.name} was run on {len(run.truth)}: "
-            "make it again with `explorer autopsy`"
-        )
     matches = match(run, task)
-    taxonomy = classify_errors(run, task)
-    return RunAnalysis(
-        matches,
-        bootstrap(matches, resamples, seed, progress),
-        equal_precision([matches])[0],
-        taxonomy,
-        mend_by_size(taxonomy),
-        autopsy,
-    )
+    point = found.of(matches)
+    judged = autopsy.judged_by(matches, point) if autopsy else None
+    return _analysis(matches, bootstrap(matches, resamples, seed, progress), point, judged)
 
 
 def analyses_of(comparison: Comparison, autopsies: Sequence[Autopsy | None] = ()) -> tuple[RunAnalysis, ...]:
-    """Analyses the runs of a comparison, with its matches, resamples and score thresholds."""
+    """Analyses the runs of a comparison, with its matches, resamples and operating points.
+
+    An autopsy follows boxes at one IoU: where masks are compared or another IoU is asked for, it is left out.
+    """
     given = autopsies or [None] * len(comparison.matches)
     analyses = []
     for matches, resamples, point, autopsy in zip(
         comparison.matches, comparison.resamples, comparison.points, given, strict=True
     ):
-        taxonomy = classify_errors(matches.run, matches.task)
-        analyses.append(RunAnalysis(matches, resamples, point, taxonomy, mend_by_size(taxonomy), autopsy))
+        fits = autopsy is not None and matches.task == "bbox" and autopsy.point.iou == point.iou
+        judged = autopsy.judged_by(matches, point) if autopsy and fits else None
+        analyses.append(_analysis(matches, resamples, point, judged))
     return tuple(analyses)
+
+
+def _analysis(matches: Matches, resamples: Resamples, point: OperatingPoint, autopsy: Autopsy | None) -> RunAnalysis:
+    run, task, limit = matches.run, matches.task, matches.max_detections[-1]
+    level = float(matches.thresholds[matches.threshold_index(point.iou)])  # 0.9 is 0.8999999999999999 in COCO
+    taxonomy = classify_errors(run, task, foreground=level, max_dets=limit)
+    usual = taxonomy if point.iou == FOUND.iou else classify_errors(run, task, max_dets=limit)
+    return RunAnalysis(matches, resamples, point, taxonomy, mend_by_size(usual), autopsy)
 
 
 def autopsy_beside(run: Run) -> Autopsy | None:

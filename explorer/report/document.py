@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.bootstrap import Interval
+from explorer.errors.bootstrap import TOO_FEW, Interval
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
 from explorer.errors.oracles import Gains
-from explorer.errors.paired import OUTCOMES
+from explorer.errors.paired import OUTCOMES, Tally
 from explorer.errors.seeds import SeedComparison
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
+from explorer.report.fates import fates_of
 from explorer.scoring.columns import Truth
+from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
+from explorer.scoring.outcomes import found_by
 from explorer.scoring.sizes import COCO_BINS
 
 Json = dict[str, Any]
@@ -27,7 +31,7 @@ def run_document(analysis: RunAnalysis) -> Json:
     """Returns one run's report: figures in percent by size bin with intervals, by class, error counts and gains."""
     figures, given = analysis.resamples.figures, analysis.resamples.intervals()
     sizes = [size.name for size in figures.bins]
-    counts = {size.name: analysis.taxonomy.counts(size) for size in COCO_BINS}
+    counts, fates = {size.name: analysis.taxonomy.counts(size) for size in COCO_BINS}, fates_of(analysis)
     document: Json = {
         "name": analysis.run.name,
         "task": analysis.matches.task,
@@ -43,6 +47,7 @@ def run_document(analysis: RunAnalysis) -> Json:
             for column, name in enumerate(figures.class_names)
         },
         "operating_point": vars(analysis.point),
+        "fates": {size.name: fates.counts(size) for size in COCO_BINS},
         "errors": {
             size: {kind.label: int(number.sum()) for kind, number in own.items()} for size, own in counts.items()
         },
@@ -62,7 +67,7 @@ def run_document(analysis: RunAnalysis) -> Json:
 def comparison_document(comparison: Comparison, analyses: tuple[RunAnalysis, ...]) -> Json:
     """Returns a comparison's report: each run's, and of each pair differences by size and objects by who finds them."""
     return {
-        "iou": comparison.iou,
+        "iou": comparison.rule.iou,
         "runs": [run_document(analysis) for analysis in analyses],
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
     }
@@ -172,9 +177,10 @@ def found_by_columns(comparison: Comparison) -> dict[str, list[Any]]:
 
 
 def fate_columns(analysis: RunAnalysis) -> dict[str, list[Any]]:
-    """Returns, for `annotations_with`, each object's error type and, where there is an autopsy, its verdict."""
+    """Returns, for `annotations_with`, whether each object is found, its error type and, by an autopsy, its verdict."""
     columns: dict[str, list[Any]] = {
-        "error_type": [ErrorType(kind).label for kind in analysis.taxonomy.object_types.tolist()]
+        "found": (found_by(analysis.matches, analysis.point) != NOBODY).tolist(),
+        "error_type": [ErrorType(kind).label for kind in analysis.taxonomy.object_types.tolist()],
     }
     if analysis.autopsy is not None:
         columns["verdict"] = [finding.verdict.name.lower() for finding in analysis.autopsy.findings]
@@ -189,17 +195,17 @@ def _pair(comparison: Comparison, pair: Pair) -> Json:
         "a": comparison.names[pair.a],
         "b": comparison.names[pair.b],
         "differences_b_minus_a": _with(comparison.resamples[0].figures, given.points, more),
-        "objects": [vars(tally) for tally in pair.tallies.values()],
+        "objects": [_tally(tally) for tally in pair.tallies.values()],
         "outcomes": list(OUTCOMES),
     }
 
 
 def _with(figures: Figures, points: Interval, columns: Mapping[str, npt.NDArray[Any]]) -> Json:
-    """By figure and size: differences with their intervals, and what else is known of them."""
+    """By figure and size: differences with their intervals, and what else is known of them; null for what is not."""
     sizes = [size.name for size in figures.bins]
     return {
         name: {
-            size: entry | {column: values[row, place].item() for column, values in columns.items()}
+            size: entry | {column: _known(values[row, place].item()) for column, values in columns.items()}
             for place, (size, entry) in enumerate(_by_size(points, row, sizes).items())
         }
         for row, name in enumerate(figures.names)
@@ -207,10 +213,26 @@ def _with(figures: Figures, points: Interval, columns: Mapping[str, npt.NDArray[
 
 
 def _by_size(given: Interval, row: int, sizes: list[str]) -> dict[str, Json]:
-    ends = zip(given.value[row].tolist(), given.low[row].tolist(), given.high[row].tolist(), strict=True)
+    columns = {name: getattr(given, name)[row].tolist() for name in ("value", "low", "high", "objects", "images")}
     return {
-        size: {"value": value, "low": low, "high": high} for size, (value, low, high) in zip(sizes, ends, strict=True)
+        size: _interval({name: column[place] for name, column in columns.items()}, bool(given.too_few[row, place]))
+        for place, size in enumerate(sizes)
     }
+
+
+def _interval(entry: Json, too_few: bool) -> Json:
+    """Null for what is not known, and why there is a figure and no interval."""
+    known = {name: _known(value) for name, value in entry.items()}
+    return known | ({"no_interval": TOO_FEW} if too_few else {})
+
+
+def _tally(tally: Tally) -> Json:
+    too_few = bool(tally.objects) and math.isnan(tally.low_points)
+    return _interval(vars(tally) | {"objects": tally.objects}, too_few)
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _gains(gains: Gains) -> Json:

@@ -8,21 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
+from explorer.report.fates import fates_of
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.outcomes import found_by
 from explorer.scoring.overlaps import overlaps
 
 MOST = 24
 MOST_PER_IMAGE = 2
-
-_TYPE_REASONS = {
-    ErrorType.CORRECT: "scored below the threshold",
-    ErrorType.CLASSIFICATION: "taken for another class",
-    ErrorType.LOCALISATION: "box too far off",
-    ErrorType.MISSED: "no detection near enough",
-}
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Miss:
 
     Attributes:
         row: in `Truth`.
-        reason: where it died, or its error type where no autopsy says.
+        reason: what became of it, as `fates_of` says.
         nearest: the detection that overlaps it most, of any class and score; None where none touches it.
         rival_score: with which score another run finds it; NaN for none.
     """
@@ -70,16 +63,14 @@ def telling_misses(analysis: RunAnalysis, rival: RunAnalysis | None = None, most
         rival: of another run on the same images.
         most: how many.
     """
-    run, iou = analysis.run, 0.5
-    found = found_by(analysis.matches, analysis.point.score, iou)
-    missed = np.flatnonzero((found == NOBODY) & ~run.truth.crowds)
-    reasons = reasons_of(analysis)
+    run, fates = analysis.run, fates_of(analysis)
+    missed = np.flatnonzero((found_by(analysis.matches, analysis.point) == NOBODY) & ~run.truth.crowds)
     best, best_iou = _nearest(analysis)
     rival_scores = _rival_scores(rival, len(run.truth))
     order = np.lexsort((run.truth.areas_px[missed], -best_iou[missed], -rival_scores[missed]))
     queues: dict[str, list[int]] = {}
     for row in missed[order].tolist():
-        queues.setdefault(reasons[row], []).append(row)
+        queues.setdefault(fates.of(row), []).append(row)
     chosen: list[int] = []
     in_image: Counter[int] = Counter()
     while len(chosen) < most and any(queues.values()):
@@ -94,20 +85,12 @@ def telling_misses(analysis: RunAnalysis, rival: RunAnalysis | None = None, most
     return tuple(
         Miss(
             row,
-            reasons[row],
+            fates.of(row),
             _described(analysis, int(best[row]), float(best_iou[row])),
             float(rival_scores[row]) if rival_scores[row] > 0 else float("nan"),
         )
         for row in chosen[:most]
     )
-
-
-def reasons_of(analysis: RunAnalysis) -> list[str]:
-    """Says of each object `(G,)` why it is missed, if it is: by the autopsy, else by the error type."""
-    if analysis.autopsy is None:
-        return [_TYPE_REASONS.get(ErrorType(kind), "") for kind in analysis.taxonomy.object_types]
-    found = _TYPE_REASONS[ErrorType.CORRECT]
-    return [found if not f.verdict.is_miss else f.verdict.label for f in analysis.autopsy.findings]
 
 
 def _nearest(analysis: RunAnalysis) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -123,7 +106,7 @@ def _nearest(analysis: RunAnalysis) -> tuple[npt.NDArray[np.int64], npt.NDArray[
 def _rival_scores(rival: RunAnalysis | None, objects: int) -> npt.NDArray[np.float64]:
     if rival is None:
         return np.zeros(objects)
-    detections = found_by(rival.matches, rival.point.score)
+    detections = found_by(rival.matches, rival.point)
     return np.where(detections == NOBODY, 0, np.append(rival.run.found.scores, 0)[detections])
 
 

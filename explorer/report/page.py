@@ -8,12 +8,15 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from explorer.engine.artifacts import replacing
+from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
-from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, objects_scatter
+from explorer.figures.autopsy import autopsy_sankey
+from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
-from explorer.report.tables import Grid, autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
+from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid
+from explorer.report.words import found_sentence
 from explorer.text import NAME_LENGTH, in_html
 
 _STYLE = """
@@ -100,9 +103,7 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     _autopsies(body, [analysis])
     body.section(
         "Telling misses",
-        f"Objects that {in_html(name)} does not find with IoU 0.5 at score {analysis.point.score:.2f} or more, "
-        f"where {analysis.point.precision_percent:.0f} % of what it shows is right: of each reason in turn, near "
-        "misses first.",
+        f"Objects that {in_html(name)} does not find, of each reason in turn, near misses first. {_found(analysis)}",
     )
     body.misses(analysis, telling_misses(analysis))
     return body.write(f"{name}: what it finds and what it misses", _about(analysis), path)
@@ -120,18 +121,18 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
             "resamples of the images. Bold: the interval excludes 0.",
         )
         body.grid(difference_grid(comparison, pair, _names(analyses)))
-        points = (comparison.points[place] for place in (pair.a, pair.b))
-        thresholds = " and ".join(f"{in_html(point.run)} {point.score:.2f}" for point in points)
+        sides = zip("AB", (analyses[pair.a], analyses[pair.b]), strict=True)
+        rules = " ".join(f"{letter} is {in_html(own.run.name)}. {_found(own)}" for letter, own in sides)
         body.section(
             "Who finds which objects",
-            f"A is {in_html(a)}, B is {in_html(b)}. An object is found with IoU {comparison.iou:g} at each run's score "
-            f"threshold: {thresholds}. McNemar's test takes the objects of one image for independent; the interval and "
-            "the first p do not.",
+            f"{rules} McNemar's test takes the objects of one image for independent; the interval and the first p do "
+            "not.",
         )
-        body.grid(object_grid(pair))
+        body.grid(object_grid(comparison, pair))
         body.figure(
             objects_scatter(comparison, number),
-            f"Each object by the score that {a} and {b} give it, coloured by size; dashed: the score thresholds.",
+            f"Each object by the score that {a} and {b} give it, coloured by size; dashed: the scores from which it is "
+            "found.",
         )
     _errors(body, analyses)
     _autopsies(body, analyses)
@@ -139,14 +140,19 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
         rival = analyses[1 - place]
         body.section(
             f"Telling misses of {analysis.run.name}",
-            f"Those that {in_html(rival.run.name)} finds come first, then near misses, of each reason in turn.",
+            f"Objects that {in_html(rival.run.name)} finds ({in_html(rival.point.words)}) come first, then near "
+            f"misses, of each reason in turn. {_found(analysis)}",
         )
         body.misses(analysis, telling_misses(analysis, rival, most=12))
     return body.write(" against ".join(comparison.names), _about(analyses[0]), path)
 
 
 def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
-    body.section("Figures by size", "By COCO's rules: objects of other sizes are ignored. Areas are in pixels.")
+    body.section(
+        "Figures by size",
+        "By COCO's rules: objects of other sizes are ignored. Areas are in pixels. A figure has an interval from "
+        f"{FEWEST_IMAGES} images on that have such objects; resamples of fewer are too much alike.",
+    )
     body.grid(size_grid(analyses, _names(analyses)))
     resamples = [analysis.resamples for analysis in analyses]
     body.figure(ap_by_size(resamples), "Average precision by object size with 95 % intervals; see the table above.")
@@ -169,24 +175,27 @@ def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
 
 def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     for analysis in analyses:
-        if analysis.autopsy is None:
+        autopsy, whose = analysis.autopsy, f" of {analysis.run.name}" if len(analyses) > 1 else ""
+        if autopsy is not None:
             body.section(
-                f"What became of the objects of {analysis.run.name}"
-                if len(analyses) > 1
-                else "What became of the objects",
-                "As far as detections tell. At which stage a detector lost an object they cannot say: that needs the "
-                "model (<code>explorer autopsy</code>, with <code>--model</code> for a results file).",
+                f"Where objects are lost{whose.replace(' of ', ' in ', 1)}",
+                "Each object's last candidate, followed through the detector: from the proposals through the box head "
+                f"to the detections, which the model reports above a score of {autopsy.score_threshold:g}. "
+                f"{_found(analysis)}",
             )
-            body.grid(fate_grid(analysis.taxonomy))
-            continue
-        body.section(
-            f"Where objects are lost in {analysis.run.name}" if len(analyses) > 1 else "Where objects are lost",
-            f"Each object's last candidate, followed through the detector with scores above "
-            f"{analysis.autopsy.score_threshold:g}: from the proposals through the box head to the detections.",
-        )
-        figure = autopsy_sankey(analysis.autopsy.by_size())
-        body.figure(figure, "Objects of each size by the stage that lost them; see the table below.")
-        body.grid(autopsy_grid(analysis.autopsy))
+            body.figure(autopsy_sankey(autopsy), "Objects of each size by what became of them; see the table below.")
+        else:
+            body.section(
+                f"What became of the objects{whose}",
+                f"As far as detections tell. {_found(analysis)} At which stage a detector lost an object they cannot "
+                "say: that needs the model (<code>explorer autopsy</code>, with <code>--model</code> for a results "
+                "file), and is said of boxes, at the IoU that they were followed with.",
+            )
+        body.grid(fate_grid(analysis))
+
+
+def _found(analysis: RunAnalysis) -> str:
+    return in_html(found_sentence(analysis.point))
 
 
 def _about(analysis: RunAnalysis) -> str:

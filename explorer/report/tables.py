@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.table import Table
 
-from explorer.autopsy.examine import Autopsy
-from explorer.autopsy.verdicts import Verdict
 from explorer.engine.speed.backbone_stages import StageCost
 from explorer.errors.bootstrap import Interval, Resamples
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
 from explorer.errors.paired import OUTCOMES, Differences
 from explorer.errors.seeds import SeedComparison, SeedDifferences, SeedMeans
-from explorer.errors.taxonomy import ErrorType, Taxonomy
 from explorer.report.analysis import RunAnalysis
+from explorer.report.fates import FOUND, LOW_SCORE, fates_of
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.metrics import Figures
 from explorer.scoring.ordering import Floats
@@ -25,6 +23,8 @@ from explorer.scoring.sizes import COCO_BINS
 from explorer.text import NAME_LENGTH, in_html, legible, on_terminal
 
 _SIZES = len(COCO_BINS)
+_BEHIND = ("objects", "images")
+"""What a figure rests on: the images are those that have such objects."""
 
 
 @dataclass(frozen=True)
@@ -89,26 +89,27 @@ def cost_grid(costs: Mapping[str, Sequence[StageCost]]) -> Grid:
 
 
 def size_grid(analyses: Sequence[RunAnalysis], names: Sequence[str] = ("AP",)) -> Grid:
-    """Figures in percent by COCO's sizes with their 95 % intervals, one column per run."""
+    """Figures in percent by COCO's sizes with their 95 % intervals, one column per run, and what they rest on."""
     return _sizes([analysis.resamples for analysis in analyses], names)
 
 
 def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -> Grid:
     """Means over seeds in percent by COCO's sizes, with intervals over images and seeds; one column per recipe."""
     grid = _sizes(comparison.means, names)
-    return replace(grid, head=("", *(f"{mean.figures.run}, {len(mean.each)} seeds" for mean in comparison.means)))
+    recipes = (f"{mean.figures.run}, {len(mean.each)} seeds" for mean in comparison.means)
+    return replace(grid, head=("", *_BEHIND, *recipes))
 
 
 def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> Grid:
     figures = measured[0].figures
-    objects = figures.objects.sum(axis=1).tolist()
     given = [one.intervals() for one in measured]
     rows: list[tuple[str, ...]] = []
     for name in names:
-        columns = [_ends(own, figures.names.index(name)) for own in given]
-        for size, number, *cells in zip(figures.bins, objects, *columns, strict=False):
-            rows.append((f"{name} {size.name} ({number:,})", *cells))
-    return Grid(("", *(one.figures.run for one in measured)), tuple(rows))
+        row = figures.names.index(name)
+        columns = [_ends(own, row) for own in given]
+        for place, (size, *cells) in enumerate(zip(figures.bins, *columns, strict=False)):
+            rows.append((f"{name} {size.name}", *_behind(given[0], row, place), *cells))
+    return Grid(("", *_BEHIND, *(one.figures.run for one in measured)), tuple(rows))
 
 
 def difference_grid(comparison: Comparison, pair: Pair, names: Sequence[str] = ("AP",)) -> Grid:
@@ -139,11 +140,13 @@ def _differences(
             settled = bool(given.points.excludes_zero[row, place])
             sure += [len(rows)] * settled
             p, need = float(given.p_values[row, place]), float(needs[row, place])
-            rows.append((f"{name} {a.bins[place].name}", words, p_words(p), words_of(need, settled)))
-    return Grid((f"{b.run} − {a.run}", "difference", "p", "what would settle it"), tuple(rows), tuple(sure))
+            behind = _behind(given.points, row, place)
+            rows.append((f"{name} {a.bins[place].name}", *behind, words, p_words(p), words_of(need, settled)))
+    head = (f"{b.run} − {a.run}", *_BEHIND, "difference", "p", "what would settle it")
+    return Grid(head, tuple(rows), tuple(sure))
 
 
-def object_grid(pair: Pair, *, fine: bool = True) -> Grid:
+def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Grid:
     """How many objects both runs find, only run A, only run B, or none, by size; `fine` adds the finer sizes."""
     sizes = {size.name for size in COCO_BINS}
     tallies = [
@@ -155,6 +158,7 @@ def object_grid(pair: Pair, *, fine: bool = True) -> Grid:
         (
             tally.size,
             f"{tally.objects:,}",
+            f"{tally.images:,}",
             *(f"{getattr(tally, outcome):,}" for outcome in OUTCOMES),
             interval_words(tally.recall_difference_points, tally.low_points, tally.high_points, signed=True),
             p_words(tally.image_p_value),
@@ -162,37 +166,29 @@ def object_grid(pair: Pair, *, fine: bool = True) -> Grid:
         )
         for tally in tallies
     )
-    head = ("found by", "objects", "both", "only A", "only B", "neither", "B − A, %", "p", "McNemar")
+    head = (found_words(comparison, pair), *_BEHIND, "both", "only A", "only B", "neither", "B − A, %", "p", "McNemar")
     return Grid(head, rows, tuple(i for i, t in enumerate(tallies) if t.low_points > 0 or t.high_points < 0))
 
 
-def autopsy_grid(autopsy: Autopsy) -> Grid:
-    """Where objects of COCO's sizes were lost, in the detector's order; shares of the objects of that size."""
-    groups = autopsy.by_size()
-    rows = tuple(
-        (verdict.label, *(_share(group.counts[verdict], group.objects) for group in groups))
-        for verdict in groups[0].counts
-        if groups[0].counts[verdict] and verdict != Verdict.CROWD
-    )
-    return Grid((autopsy.model, *(f"{group.bin.name} ({group.objects:,})" for group in groups)), rows)
+def found_words(comparison: Comparison, pair: Pair) -> str:
+    """`found: IoU ≥ 0.5, score ≥ 0.315 (A), ≥ 0.28 (B)`."""
+    a, b = comparison.points[pair.a], comparison.points[pair.b]
+    return f"found: {a.words} (A), ≥ {b.score:.3g} (B)"
 
 
-def fate_grid(taxonomy: Taxonomy) -> Grid:
-    """What became of objects of COCO's sizes, as far as detections alone can say: TIDE's types."""
-    kinds = {
-        ErrorType.CORRECT: "found",
-        ErrorType.LOCALISATION: "box too far off",
-        ErrorType.CLASSIFICATION: "taken for another class",
-        ErrorType.MISSED: "missed",
-    }
-    numbers = [[int(taxonomy.objects_of(kind, size=size).sum()) for size in COCO_BINS] for kind in kinds]
-    totals = [sum(column) for column in zip(*numbers, strict=True)]
+def fate_grid(analysis: RunAnalysis) -> Grid:
+    """What became of objects of COCO's sizes: numbers, and shares of the objects of that size."""
+    fates, point = fates_of(analysis), analysis.point
+    counts = [fates.counts(size) for size in COCO_BINS]
+    totals = [sum(own.values()) for own in counts]
+    words = {FOUND: f"{FOUND}: {point.words}", LOW_SCORE: f"{LOW_SCORE}: score < {point.score:.3g}"}
     rows = tuple(
-        (label, *(_share(number, total) for number, total in zip(own, totals, strict=True)))
-        for label, own in zip(kinds.values(), numbers, strict=True)
+        (words.get(name, name), *(_share(own[name], total) for own, total in zip(counts, totals, strict=True)))
+        for name in fates.names
+        if counts[0][name] or name == FOUND
     )
     head = (f"{size.name} ({total:,})" for size, total in zip(COCO_BINS, totals, strict=True))
-    return Grid((taxonomy.run.name, *head), rows)
+    return Grid((analysis.run.name, *head), rows)
 
 
 def help_grid(ways: Sequence[Help]) -> Grid:
@@ -208,7 +204,14 @@ def help_grid(ways: Sequence[Help]) -> Grid:
             rows.append((way.name, *(f"AP {value:.1f}" for value in values), f"{1000 * np.median(way.seconds):.0f} ms"))
         if place and way.differences.settled[0, 1]:
             sure.append(place)
-    return Grid(("", "Δ AP", "Δ AP small", "time, ratio [quartiles]"), tuple(rows), tuple(sure))
+    behind = ["\n{} objects\n{} images".format(*_behind(ways[0].differences.points, 0, place)) for place in (0, 1)]
+    head = ("", f"Δ AP{behind[0]}", f"Δ AP small{behind[1]}", "time, ratio [quartiles]")
+    return Grid(head, tuple(rows), tuple(sure))
+
+
+def _behind(given: Interval, row: int, place: int) -> tuple[str, str]:
+    """How many objects in how many images a figure rests on."""
+    return f"{given.objects[row, place]:,}", f"{given.images[row, place]:,}"
 
 
 def _ends(given: Interval, row: int, *, signed: bool = False) -> list[str]:
@@ -217,4 +220,4 @@ def _ends(given: Interval, row: int, *, signed: bool = False) -> list[str]:
 
 
 def _share(number: int, of: int) -> str:
-    return f"{100 * number / of:.1f} %" if of else "–"
+    return f"{number:,} ({100 * number / of:.1f} %)" if of else "–"

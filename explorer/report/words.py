@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 
+from explorer.errors.bootstrap import TOO_FEW
+from explorer.scoring.outcomes import OperatingPoint
+
 
 def interval_words(value: float, low: float, high: float, *, signed: bool = False) -> str:
-    """`21.3 [19.0, 23.4]`, with a sign where asked; a dash where there is nothing to measure."""
+    """`21.3 [19.0, 23.4]`, or `21.3, too few images`; signed where asked, a dash where there is nothing to measure."""
     if math.isnan(value):
         return "–"
     form = "+.1f" if signed else ".1f"
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]".replace("-", "−")
+    ends = f", {TOO_FEW}" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+    return f"{value:{form}}{ends}".replace("-", "−")
+
+
+def found_sentence(point: OperatingPoint) -> str:
+    """Says what counts as found, and how often a detector that is used so is right."""
+    right = f"from there on, {point.precision_percent:.0f} % of what {point.run} shows is right"
+    shows = right if point.detections else f"{point.run} shows nothing from there on"
+    return f"An object is found by a detection of its class with {point.words}; {shows}."
 
 
 def p_words(p: float) -> str:

@@ -12,9 +12,9 @@ from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.ordering import Floats
-from explorer.scoring.overlaps import Task
+from explorer.scoring.overlaps import Rows, Task
 from explorer.scoring.sizes import COCO_BINS, SizeBin
-from explorer.types import Metrics
+from explorer.types import SIZES, Metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class Figures:
         by_class: `(F, A, C)` float64.
         objects: `(A, C)` int64, the objects that count.
         images: number of images.
+        images_with: `(A,)` int64, images that have an object that counts.
+        images_with_class: `(A, C)` int64, the same by class.
     """
 
     run: str
@@ -41,6 +43,8 @@ class Figures:
     by_class: Floats
     objects: npt.NDArray[np.int64]
     images: int
+    images_with: npt.NDArray[np.int64]
+    images_with_class: npt.NDArray[np.int64]
 
     @property
     def overall(self) -> Floats:
@@ -66,11 +70,10 @@ class Figures:
         sizes = [size.name for size in self.bins]
         last = self.names[-1]
         wanted = [(name, name, "all") for name in self.names]
-        wanted += [(f"{kind}{size[0]}", name, size) for kind, name in (("AP", "AP"), ("AR", last)) for size in _SIZES]
+        wanted += [(f"{kind}{size[0]}", name, size) for kind, name in (("AP", "AP"), ("AR", last)) for size in SIZES]
         return {label: self.value(name, size) for label, name, size in wanted if size in sizes}
 
 
-_SIZES = ("small", "medium", "large")
 COCO_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve figures in COCO's order; s, m and l are small, medium and large."""
 
@@ -123,12 +126,9 @@ def _tasks(run: Run, notes: list[str]) -> Iterator[Task]:
 
 def score(matches: Matches) -> Figures:
     """Computes the figures of a run; small, medium and large are COCO's to the last digits."""
-    once = np.ones((len(matches.run.truth.image_ids), 1), dtype=np.uint16)
     truth = matches.run.truth
-    shape = (len(matches.bins), len(truth.class_names))
-    objects = np.zeros(shape, dtype=np.int64)
-    size, rows = np.nonzero(~matches.objects_ignored)
-    np.add.at(objects, (size, truth.classes[rows]), 1)
+    once = np.ones((len(truth.image_ids), 1), dtype=np.uint16)
+    objects, images_with, images_with_class = count_objects(matches)
     [(_, precision, recall)] = Accumulator(matches)(once)
     return Figures(
         run=matches.run.name,
@@ -139,6 +139,23 @@ def score(matches: Matches) -> Figures:
         by_class=figures_of(matches, precision, recall)[..., 0],
         objects=objects,
         images=len(truth.image_ids),
+        images_with=images_with,
+        images_with_class=images_with_class,
+    )
+
+
+def count_objects(matches: Matches) -> tuple[Rows, Rows, Rows]:
+    """Counts what figures rest on: the columns `objects`, `images_with` and `images_with_class` of `Figures`."""
+    truth = matches.run.truth
+    sizes, classes, images = len(matches.bins), len(truth.class_names), len(truth.image_ids)
+    size, rows = np.nonzero(~matches.objects_ignored)
+    group = size * classes + truth.classes[rows]
+    of_class = np.unique(group * images + truth.images[rows]) // max(images, 1)
+    of_any = np.unique(size * images + truth.images[rows]) // max(images, 1)
+    return (
+        np.bincount(group, minlength=sizes * classes).reshape(sizes, classes),
+        np.bincount(of_any, minlength=sizes),
+        np.bincount(of_class, minlength=sizes * classes).reshape(sizes, classes),
     )
 
 

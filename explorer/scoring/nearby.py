@@ -54,24 +54,3 @@ class BoxIndex:
             if len(ious):
                 return float(ious.max())
         return float(ious_with(box_xyxy, self._boxes).max(initial=0))
-
-
-def match_greedily(boxes_xyxy: Floats, objects_xyxy: Floats, iou: float) -> Ints:
-    """Gives each box of one class, best first, the object of that class that it overlaps most of those left.
-
-    Args:
-        boxes_xyxy: `(D, 4)` detections, by descending score.
-        objects_xyxy: `(G, 4)` objects, without crowds.
-        iou: the least overlap.
-
-    Returns:
-        The object's row `(D,)`, -1 for none. Of equal overlaps the last object is taken, as pycocotools does.
-    """
-    free = np.ones(len(objects_xyxy), dtype=np.bool_)
-    matches = np.full(len(boxes_xyxy), -1)
-    for row, box in enumerate(boxes_xyxy):
-        ious = np.where(free, ious_with(box, objects_xyxy), -1.0)[::-1]
-        if len(ious) and ious.max() >= iou:
-            matches[row] = len(ious) - 1 - ious.argmax()
-            free[matches[row]] = False
-    return matches

@@ -1,8 +1,13 @@
-"""Which objects a detector finds when it is used: at one IoU and one score threshold."""
+"""The one definition of found: a detection of the object's class, with an IoU and a score that are high enough.
+
+Which detection has which object is COCO's matching (`explorer.scoring.matching`). A `FoundRule` says what is asked of
+it; applied to a run it is an `OperatingPoint`, whose two numbers stand wherever objects are called found or missed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,22 +22,95 @@ SCORES_AT_A_TIME = 2**18
 
 
 @dataclass(frozen=True)
+class FoundRule:
+    """What makes an object found. Without arguments it is the rule of every view.
+
+    Attributes:
+        iou: the least overlap with the annotation, above 0 and at most 1.
+        score: the least score, the same for every run; None to choose each run's own, by precision.
+        precision: then a run is used from the lowest score at which this share of what it shows is right; None for a
+            half or, where it is never right that often, its best.
+
+    Raises:
+        ValueError: a number is out of range, or both a score and a precision are given.
+    """
+
+    iou: float = 0.5
+    score: float | None = None
+    precision: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.iou <= 1:
+            raise ValueError(f"an IoU of {self.iou} is asked for; give one above 0 and at most 1, as in 0.5")
+        if self.score is not None and not math.isfinite(self.score):
+            raise ValueError(f"a score of {self.score} is asked for; give a number, as in 0.5")
+        if self.precision is not None and not 0 < self.precision <= 1:
+            raise ValueError(
+                f"a precision of {self.precision} is asked for; give a share above 0 and at most 1, as in 0.5"
+            )
+        if self.score is not None and self.precision is not None:
+            raise ValueError("both a score and a precision are given; give one of them")
+
+    def of(self, matches: Matches) -> OperatingPoint:
+        """Applies the rule to a run.
+
+        Raises:
+            ValueError: the run was not matched at this IoU, or does not reach the precision.
+        """
+        return self.point(ranking([matches], self.iou))
+
+    def point(self, ranked: Ranking) -> OperatingPoint:
+        """Applies the rule to a run whose detections were ranked at this IoU.
+
+        Raises:
+            ValueError: the run does not reach the precision.
+        """
+        assert ranked.iou == self.iou
+        if self.score is not None:
+            return ranked.point(self.score)
+        wanted = min(USUAL_PRECISION, ranked.best_precision) if self.precision is None else self.precision
+        score = ranked.lowest(wanted)
+        if score is None and len(ranked.scores):
+            raise ValueError(
+                f"{ranked.run} reaches a precision of {ranked.best_precision:.3g} at most, {wanted:g} is asked for; "
+                "ask for less, or fix the score threshold instead"
+            )
+        return ranked.point(score or 0.0)
+
+
+FOUND = FoundRule()
+"""The default of every command, table, figure and page."""
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
     """A detector in use: only detections with at least this score are shown. All classes together, crowds aside.
 
     Attributes:
         run: the run's name.
-        score: the threshold.
+        iou: the least overlap with which a detection finds an object.
+        score: the threshold; it belongs to what is shown.
         precision_percent: of the detections shown, those that find an object; NaN where none is shown.
         recall_percent: of the objects, those that are found; NaN where there is none.
         detections: number shown.
     """
 
     run: str
+    iou: float
     score: float
     precision_percent: float
     recall_percent: float
     detections: int
+
+    @property
+    def words(self) -> str:
+        """What "found" means here."""
+        return found_words(self.iou, self.score)
+
+
+def found_words(iou: float, score: float) -> str:
+    """`IoU ≥ 0.5, score ≥ 0.315`."""
+    return f"IoU ≥ {iou:g}, score ≥ {score:.3g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +119,14 @@ class Ranking:
 
     Attributes:
         run: the run's name.
+        iou: from which overlap a detection finds an object.
         scores: `(N,)` float64, ascending.
         right: `(H,)` float64, ascending, the scores of those that find an object.
         objects: number of objects.
     """
 
     run: str
+    iou: float
     scores: Floats
     right: Floats
     objects: int
@@ -57,6 +137,7 @@ class Ranking:
         nan = float("nan")
         return OperatingPoint(
             run=self.run,
+            iou=self.iou,
             score=score,
             precision_percent=100 * hits / number if number else nan,
             recall_percent=100 * hits / self.objects if self.objects else nan,
@@ -87,7 +168,7 @@ class Ranking:
                 yield scores, (len(self.right) - np.searchsorted(self.right, scores)) / (number - places)
 
 
-def ranking(many: Iterable[Matches], iou: float = 0.5) -> Ranking:
+def ranking(many: Iterable[Matches], iou: float) -> Ranking:
     """Ranks the detections of a run, given whole or as parts with images of their own, one at least."""
     columns, objects, name = [], 0, ""
     for matches in many:
@@ -97,57 +178,20 @@ def ranking(many: Iterable[Matches], iou: float = 0.5) -> Ranking:
     scores, right = np.concatenate([own for own, _ in columns]), np.concatenate([own[hits] for own, hits in columns])
     scores.sort()
     right.sort()
-    return Ranking(name, scores, right, objects)
+    return Ranking(name, iou, scores, right, objects)
 
 
-def operating_point(matches: Matches, score: float, iou: float = 0.5) -> OperatingPoint:
-    """Measures a detector at a score threshold."""
-    return ranking([matches], iou).point(score)
+def object_scores(matches: Matches, iou: float) -> Floats:
+    """Returns the score of the detection that has each object, `(G,)`; NaN where none has, at any score, or a crowd."""
+    return np.append(matches.run.found.scores, np.nan)[matches.detections_taking(iou)]
 
 
-def equal_precision(
-    many: Sequence[Matches], precision: float | None = None, iou: float = 0.5
-) -> tuple[OperatingPoint, ...]:
-    """Finds each detector's lowest score threshold at which it is right as often as asked.
-
-    Args:
-        many: one per detector.
-        precision: share of the detections shown that must be right, 0 to 1; None for a half or, where a detector
-            is never right that often, what all can reach.
-        iou: from which overlap a detection is right.
-
-    Raises:
-        ValueError: a detector does not reach the precision that is asked for.
-    """
-    return points_of([ranking([matches], iou) for matches in many], precision)
-
-
-def points_of(rankings: Sequence[Ranking], precision: float | None = None) -> tuple[OperatingPoint, ...]:
-    """Does what `equal_precision` does, with what is ranked already."""
-    if precision is None:
-        precision = min([USUAL_PRECISION, *(own.best_precision for own in rankings if len(own.scores))])
-    elif not 0 < precision <= 1:
-        raise ValueError(f"a precision of {precision} is asked for; give a share above 0 and at most 1, as in 0.5")
-    points = []
-    for own in rankings:
-        score = own.lowest(precision)
-        if score is None and len(own.scores):
-            raise ValueError(
-                f"{own.run} reaches a precision of {own.best_precision:.3g} at most, {precision:g} is asked for; "
-                "ask for less, or fix the score threshold instead"
-            )
-        points.append(own.point(score or 0.0))
-    return tuple(points)
-
-
-def found_by(matches: Matches, score: float, iou: float = 0.5) -> Rows:
+def found_by(matches: Matches, point: OperatingPoint) -> Rows:
     """Returns the row of the detection that finds each object, `(G,)`, -1 where none does and for crowds.
 
     Matching goes by falling score, so a threshold takes matches away and changes none.
     """
-    detections = matches.detections_taking(iou)
-    shown = np.append(matches.run.found.scores >= score, False)
-    return np.where(shown[detections], detections, NOBODY)
+    return np.where(object_scores(matches, point.iou) >= point.score, matches.detections_taking(point.iou), NOBODY)
 
 
 def _judged(matches: Matches, iou: float) -> tuple[Floats, npt.NDArray[np.bool_]]:

@@ -1,4 +1,8 @@
-"""Size bins: ranges of an object's area in pixels of the original image."""
+"""Size bins: ranges of an object's area in pixels of the original image.
+
+A figure by size is of the objects that a bin *holds*, both ends included, as in COCO. Where objects are counted, each
+has the *name* of one bin, the one that begins at its area or below: `explorer.types.size_names`, for COCO's three.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.types import LARGE_AREA_PX, SMALL_AREA_PX
+from explorer.types import LARGE_AREA_PX, SIZES, SMALL_AREA_PX
 
 COCO_INFINITY_PX = 1e5**2
 """The area that COCO takes for infinite."""
@@ -18,7 +22,7 @@ COCO_INFINITY_PX = 1e5**2
 
 @dataclass(frozen=True)
 class SizeBin:
-    """A range of areas. Both ends belong to it, as in COCO, so an area of exactly 32² px is small and medium.
+    """A range of areas.
 
     Attributes:
         name: as in tables.
@@ -31,17 +35,22 @@ class SizeBin:
     max_area_px: float
 
     def holds(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Tells which of the areas are in the bin."""
+        """Tells which of the areas COCO scores in the bin: one of exactly 32² px in small and in medium."""
         inside: npt.NDArray[np.bool_] = (areas_px >= self.min_area_px) & (areas_px <= self.max_area_px)
         return inside
 
+    def names(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Tells which of the areas have the bin's name: one of exactly 32² px is medium."""
+        below = (areas_px < self.max_area_px) | (self.max_area_px >= COCO_INFINITY_PX)
+        named: npt.NDArray[np.bool_] = (areas_px >= self.min_area_px) & below
+        return named
+
 
 ALL = SizeBin("all", 0, COCO_INFINITY_PX)
+_COCO_AREAS_PX = (0, SMALL_AREA_PX, LARGE_AREA_PX, COCO_INFINITY_PX)
 COCO_BINS = (
     ALL,
-    SizeBin("small", 0, SMALL_AREA_PX),
-    SizeBin("medium", SMALL_AREA_PX, LARGE_AREA_PX),
-    SizeBin("large", LARGE_AREA_PX, COCO_INFINITY_PX),
+    *(SizeBin(name, *ends) for name, ends in zip(SIZES, itertools.pairwise(_COCO_AREAS_PX), strict=True)),
 )
 EDGES_PX = (8, 16, 32, 64, 96, 128, 256)
 """Sides of the squares between the finer bins."""

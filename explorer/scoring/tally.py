@@ -2,7 +2,7 @@
 
 Of each detection only what these need is kept, on disk: its score and, by size and IoU threshold, whether it counts and
 whether it finds an object. It is read back class by class. The results are those of `metrics.score`,
-`curves.class_curves` and `outcomes.equal_precision`, to the last digits.
+`curves.class_curves` and `outcomes.ranking`, to the last digits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from explorer.scoring.curves import Curves, curve
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.metrics import Figures, figure_names, figures_of
+from explorer.scoring.metrics import Figures, count_objects, figure_names, figures_of
 from explorer.scoring.ordering import Floats
 from explorer.scoring.outcomes import Ranking, ranking
 from explorer.scoring.overlaps import Rows
@@ -30,7 +30,7 @@ class Tally(ExitStack):
         iou: at which detections are ranked.
     """
 
-    def __init__(self, first: Matches, iou: float = 0.5) -> None:
+    def __init__(self, first: Matches, iou: float) -> None:
         super().__init__()
         self._like, self._iou = first, iou
         sizes, levels = len(first.bins), len(first.thresholds)
@@ -38,6 +38,8 @@ class Tally(ExitStack):
         classes = len(first.run.truth.class_names)
         self._row = np.dtype([("score", "f8"), ("hits", "u2", sizes), ("counts", "u2", sizes)])
         self._objects = np.zeros((sizes, classes), dtype=np.int64)
+        self._images_with = np.zeros(sizes, dtype=np.int64)
+        self._images_with_class = np.zeros((sizes, classes), dtype=np.int64)
         self._hits = np.zeros((len(first.max_detections), sizes, classes), dtype=np.int64)
         self._images = 0
         self._edges: list[Rows] = []
@@ -48,8 +50,10 @@ class Tally(ExitStack):
     def add(self, matches: Matches) -> None:
         """Takes in the matches on some more images."""
         truth, found = matches.run.truth, matches.run.found
-        size, objects = np.nonzero(~matches.objects_ignored)
-        np.add.at(self._objects, (size, truth.classes[objects]), 1)
+        objects, images_with, images_with_class = count_objects(matches)
+        self._objects += objects
+        self._images_with += images_with
+        self._images_with_class += images_with_class
         self._images += len(truth.image_ids)
         self._rankings.append(ranking([matches], self._iou))
         rows = np.zeros(len(found), dtype=self._row)
@@ -76,6 +80,7 @@ class Tally(ExitStack):
         parts, like = self._rankings, self._like
         whole = Ranking(
             like.run.name,
+            self._iou,
             np.sort(np.concatenate([part.scores for part in parts])),
             np.sort(np.concatenate([part.right for part in parts])),
             sum(part.objects for part in parts),
@@ -118,6 +123,8 @@ class Tally(ExitStack):
             by_class=figures_of(like, average[..., None], recall[..., None])[..., 0],
             objects=self._objects,
             images=self._images,
+            images_with=self._images_with,
+            images_with_class=self._images_with_class,
         )
 
     def _of_class(self, row: int) -> npt.NDArray[Any]:

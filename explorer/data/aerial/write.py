@@ -22,7 +22,7 @@ import numpy as np
 from explorer.data.aerial.categories import THINGS, panoptic_categories, thing_categories
 from explorer.data.aerial.pen import Array
 from explorer.data.aerial.scene import DEFAULT_SIZE, check_size, render_scene
-from explorer.types import LARGE_AREA_PX, SMALL_AREA_PX
+from explorer.types import SIZES, size_names
 
 _RECIPE_VERSION = 1
 _BATCH = 8
@@ -220,8 +220,7 @@ def _summary(out: Path, split: str) -> AerialSummary:
     """Counts a finished set."""
     instances = json.loads((out / "annotations" / f"instances_{split}.json").read_text())
     objects = [a for a in instances["annotations"] if not a["iscrowd"]]
-    small = sum(a["area"] < SMALL_AREA_PX for a in objects)
-    large = sum(a["area"] >= LARGE_AREA_PX for a in objects)
+    sizes = Counter(size_names([a["area"] for a in objects]))
     categories = Counter(THINGS[a["category_id"] - 1] for a in objects)
     return AerialSummary(
         out,
@@ -229,6 +228,6 @@ def _summary(out: Path, split: str) -> AerialSummary:
         len(instances["images"]),
         len(objects),
         len(instances["annotations"]) - len(objects),
-        {"small": small, "medium": len(objects) - small - large, "large": large},
+        {size: sizes[size] for size in SIZES},
         {name: categories[name] for name in THINGS},
     )

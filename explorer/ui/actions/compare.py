@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.text import in_json, legible
-from explorer.types import LARGE_AREA_PX, PARTIAL, RANDOM, SMALL_AREA_PX, Detections
+from explorer.types import PARTIAL, RANDOM, SIZES, Detections, size_names
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo, read_photo
 from explorer.ui.actions.progress import Progress, part_of
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from explorer.engine.detector import Prediction
     from explorer.errors.agreement import Sighting
 
-SIZES = ("small", "medium", "large")
 LETTERS = "ABCD"
 WIDTH_PX = 1000
 """Of a figure on a page of usual width."""
@@ -48,12 +47,7 @@ class Filters:
 
     def keep(self, found: Detections) -> Detections:
         """Returns what is shown of one model's objects."""
-        areas = found.areas_px
-        small, large = areas < SMALL_AREA_PX, areas >= LARGE_AREA_PX
-        of_size = {"small": small, "medium": ~small & ~large, "large": large}
-        wanted = np.zeros(len(found), np.bool_)
-        for size in self.sizes:
-            wanted |= of_size[size]
+        wanted = np.array([size in self.sizes for size in size_names(found.areas_px)], np.bool_)
         wanted &= found.scores >= self.lowest_score
         if self.classes:
             chosen = set(map(legible, self.classes))
@@ -162,7 +156,7 @@ class Comparison:
                 for name, letter in self.letters.items()
             }
             size = f"{x2 - x1:.0f} × {y2 - y1:.0f}"
-            rows.append({"#": number, "found by": who, "class": legible(one.class_name), "size, px": size, **scores})
+            rows.append({"#": number, "seen by": who, "class": legible(one.class_name), "size, px": size, **scores})
         return rows
 
     def view_of(self, filters: Filters, number: int) -> Box:

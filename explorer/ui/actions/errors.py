@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.text import legible
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.progress import Counter, Progress, part_of
@@ -85,9 +86,17 @@ class Examination:
         class_name = legible(truth.class_names[truth.classes[miss.row]])
         return crop, f"{class_name} {width:.0f} × {height:.0f} px: {miss.reason}"
 
-    def threshold(self, name: str) -> float:
-        """From which score up a model's detections count here: where half of what it shows is right."""
-        return self.analyses[self.names.index(name)].point.score
+    def point(self, name: str) -> OperatingPoint:
+        """What counts as found by a model."""
+        return self.analyses[self.names.index(name)].point
+
+    def judged(self, found: FoundRule) -> Examination:
+        """The same detections judged by another score; no model runs.
+
+        Raises:
+            ValueError: the rule has another IoU, which objects would have to be followed with.
+        """
+        return _examination([own.run for own in self.analyses], [own.autopsy for own in self.analyses], found)
 
 
 def annotated_images(data: str | None, most: int, progress: Progress | None = None) -> Truth:
@@ -113,7 +122,14 @@ def annotated_images(data: str | None, most: int, progress: Progress | None = No
     return truth.of_images(truth.image_ids[:most].tolist())
 
 
-def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progress | None = None) -> Examination:
+def examine(
+    models: Models,
+    names: Sequence[str],
+    truth: Truth,
+    progress: Progress | None = None,
+    *,
+    found: FoundRule = FOUND,
+) -> Examination:
     """Runs models on annotated images and finds out what they miss and where it is lost.
 
     Args:
@@ -121,16 +137,13 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
         names: one to four.
         truth: the images and what is in them.
         progress: called with the share that is done and what is being done.
+        found: what counts as found.
 
     Raises:
         ValueError: a model has other classes than the data, or cannot be used.
         DownloadError: a model's weights cannot be had.
     """
-    from explorer.errors.compare import compare
-    from explorer.report.analysis import analyse, analyses_of
-    from explorer.report.misses import telling_misses
     from explorer.scoring.classes import shared_classes
-    from explorer.scoring.matching import match
 
     runs: list[Run] = []
     autopsies: list[Autopsy | None] = []
@@ -139,22 +152,31 @@ def examine(models: Models, names: Sequence[str], truth: Truth, progress: Progre
         truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
-        run, found = _run(models.get(name, count), truth, count)
+        run, followed = _run(models.get(name, count), truth, found, count)
         runs.append(run)
-        autopsies.append(found)
+        autopsies.append(followed)
     if progress:
         progress(1.0, "resampling")
+    return _examination(runs, autopsies, found)
+
+
+def _examination(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: FoundRule) -> Examination:
+    from explorer.errors.compare import compare
+    from explorer.report.analysis import analyse, analyses_of
+    from explorer.report.misses import telling_misses
+    from explorer.scoring.matching import match
+
     if len(runs) == 1:
-        alone = analyse(runs[0], autopsy=autopsies[0], resamples=RESAMPLES)
+        alone = analyse(runs[0], found=found, autopsy=autopsies[0], resamples=RESAMPLES)
         return Examination((alone,), None, {runs[0].name: telling_misses(alone)})
-    comparison = compare([match(run) for run in runs], resamples=RESAMPLES)
+    comparison = compare([match(run) for run in runs], found=found, resamples=RESAMPLES)
     analyses = analyses_of(comparison, autopsies)
     rivals = [analyses[1], *[analyses[0]] * (len(analyses) - 1)]
     misses = {own.run.name: telling_misses(own, rival) for own, rival in zip(analyses, rivals, strict=True)}
     return Examination(analyses, comparison, misses)
 
 
-def _run(detector: Detector, truth: Truth, count: Counter) -> tuple[Run, Autopsy | None]:
+def _run(detector: Detector, truth: Truth, found: FoundRule, count: Counter) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
     from explorer.autopsy.anatomy import check_stages
     from explorer.autopsy.examine import autopsy, read_checked
@@ -170,8 +192,8 @@ def _run(detector: Detector, truth: Truth, count: Counter) -> tuple[Run, Autopsy
             detections.append(detector.detect(read_checked(truth, image)).detections)
             count(image + 1, len(truth.image_ids))
         return run_from_detections(truth, detections, detector.name, classes=classes), None
-    found = autopsy(detector, truth, progress=count, on_detections=detections.append)
-    return run_from_detections(truth, detections, detector.name, classes=classes), found
+    followed = autopsy(detector, truth, found=found, progress=count, on_detections=detections.append)
+    return run_from_detections(truth, detections, detector.name, classes=classes), followed
 
 
 def explain_miss(models: Models, examination: Examination, name: str, number: int) -> Explanation:
@@ -185,4 +207,5 @@ def explain_miss(models: Models, examination: Examination, name: str, number: in
     misses = examination.misses.get(name, ())
     if not 0 <= number < len(misses):
         raise ValueError("There is no such miss any more; examine the models again.")
-    return explain(models.get(name), examination.truth, misses[number].row)
+    point = examination.point(name)
+    return explain(models.get(name), examination.truth, misses[number].row, iou=point.iou, score=point.score)

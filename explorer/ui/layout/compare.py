@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
-from explorer.ui.actions.compare import SIZES, WIDTH_PX, Comparison, Filters, compare
+from explorer.types import SIZES
+from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, compare
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import Desk, explained
 
@@ -21,7 +22,7 @@ MEASURE = f"""() => {{
 """Script for a browser: how wide pictures can be on its page, and how they had better stand there."""
 _NOTHING_YET = "Click an example, or drop a photo of your own."
 _COUNTS_HEAD = ["", "model", "objects", *SIZES]
-_TABLE_HEAD = ["#", "found by", "class", "size, px"]
+_TABLE_HEAD = ["#", "seen by", "class", "size, px"]
 _NOTE = "Drag to pan, scroll to zoom: all pictures move together. Point at a box to read what it is."
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
+from explorer.scoring.matching import IOU_THRESHOLDS
+from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.text import in_markdown, legible
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
 from explorer.ui.layout.plots import zoomable
@@ -19,10 +21,11 @@ _AERIAL = (
 )
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
 decided about it: the anchor, what the RPN made of it, proposals, what suppressed it, detections."""
-_COUNTED = "Detections count from a score of {score:.2f} up, where half of what the model shows is right."
 _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
 _NO_MISS_YET = "Click a miss."
 _NARROW_PX = 600
+_OWN_SCORE = "where half is right"
+"""The score threshold of a rule that gives none."""
 
 
 def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
@@ -31,6 +34,11 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     gr.Markdown(_SAYS.format(data=in_markdown(desk.data) if desk.data else _AERIAL))
     with gr.Row(equal_height=True):
         images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
+        levels = [round(level, 2) for level in IOU_THRESHOLDS]
+        iou = gr.Dropdown(levels, value=FOUND.iou, label="Found from IoU", min_width=120)
+        score = gr.Number(
+            None, label="Found from score", placeholder=_OWN_SCORE, minimum=0, maximum=1, step=0.05, min_width=160
+        )
         run = gr.Button("Examine", variant="primary", min_width=120)
         stop = gr.Button("Stop", min_width=120)
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
@@ -38,7 +46,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
     types = gr.Plot(label="What mending each type of error would add", show_label=False, visible=False)
     name = gr.Dropdown([], label="Model to look into")
+    rule = gr.Markdown()
     flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
+    fates = gr.Dataframe(label="What became of the objects", interactive=False, visible=False, wrap=True)
     gr.Markdown(_MISSES)
     gallery = gr.Gallery(
         label="Telling misses", columns=6, height=420, object_fit="contain", allow_preview=False, buttons=[]
@@ -55,6 +65,8 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     def examine_models(
         names: list[str],
         most: int,
+        least_iou: float,
+        least_score: float | None,
         wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
@@ -62,7 +74,8 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         from explorer.figures.errors import ap_by_size, error_types
 
         tell = desk.telling(bar, request)
-        found = examine(desk.models_for_long, names, annotated_images(desk.data, int(most), tell), tell)
+        wanted = FoundRule(least_iou, least_score)
+        found = examine(desk.models_for_long, names, annotated_images(desk.data, int(most), tell), tell, found=wanted)
         (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
         return (
@@ -79,17 +92,32 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
             gr.Dropdown(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
         )
 
+    @explained
+    def judge_again(found: Examination | None, least_score: float | None) -> Any:
+        if found is None:
+            return gr.skip()
+        return found.judged(FoundRule(found.analyses[0].point.iou, least_score))
+
     def look_into(found: Examination | None, model: str | None, wide: float) -> Any:
         if found is None or model not in found.names:
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        from explorer.figures.errors import autopsy_sankey
+            return [gr.skip()] * len(looked)
+        from explorer.figures.autopsy import autopsy_sankey
+        from explorer.report.tables import fate_grid
+        from explorer.report.words import found_sentence
 
         analysis = found.analyses[found.names.index(model)]
         font_px = 9 if wide < _NARROW_PX else 13
-        figure = autopsy_sankey(analysis.autopsy.by_size(), font_px=font_px) if analysis.autopsy else None
+        figure = autopsy_sankey(analysis.autopsy, font_px=font_px) if analysis.autopsy else None
+        grid = fate_grid(analysis)
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
-        flow = gr.Plot(value=figure, visible=figure is not None)
-        return flow, gr.Gallery(value=crops, selected_index=None), waiting(_NO_MISS_YET), ""
+        return (
+            found_sentence(analysis.point),
+            gr.Plot(value=figure, visible=figure is not None),
+            gr.Dataframe(value=[list(row) for row in grid.rows], headers=list(grid.head), visible=True),
+            gr.Gallery(value=crops, selected_index=None),
+            waiting(_NO_MISS_YET),
+            "",
+        )
 
     @explained
     def explain(found: Examination | None, model: str | None, event: gr.SelectData) -> Any:
@@ -99,15 +127,16 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
             return gr.skip(), gr.skip()
         story = explain_miss(desk.models, found, model, int(event.index))
         _, title = found.crop(model, int(event.index))
-        counted = _COUNTED.format(score=found.threshold(model))
-        said = [f"**{in_markdown(title)}**", "", counted, "", *(f"- {in_markdown(one)}" for one in story.sentences)]
+        said = [f"**{in_markdown(title)}**", "", *(f"- {in_markdown(sentence)}" for sentence in story.sentences)]
         return zoomable(drawn(story)), "\n".join(said)
 
-    looked = [flow, gallery, drawing, story]
+    looked = [rule, flow, fates, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]
-    inputs = [models, images, width]
+    inputs = [models, images, iou, score, width]
     asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
+    judged = gr.on([score.submit, score.blur], judge_again, [examination, score], examination, api_visibility="private")
+    judged.then(look_into, [examination, name, width], looked, api_visibility="private")
     name.input(look_into, [examination, name, width], looked, api_visibility="private")
     gallery.select(
         explain, [examination, name], [drawing, story], show_progress_on=drawing, api_visibility="private", **SHORT

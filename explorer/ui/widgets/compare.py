@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from explorer.ui.actions.compare import SIZES, Comparison, Filters, compare
+from explorer.types import SIZES
+from explorer.ui.actions.compare import Comparison, Filters, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
@@ -85,6 +86,6 @@ class SideBySide(Panel):
 
     def _list_objects(self) -> None:
         rows = self.comparison.who_sees_what(self.filters) if self.comparison else []
-        named = [(f"{row['class']} {row['size, px']} px · {row['found by']}", int(row["#"])) for row in rows]
+        named = [(f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"])) for row in rows]
         self.objects.options = [(_WHOLE, -1), *named]
         self.objects.value = -1

@@ -48,13 +48,15 @@ class ErrorBrowser(Panel):
     def draw(self) -> None:
         """Follows the miss that is chosen; a control that changes calls it."""
         from explorer.figures.explain import explained
+        from explorer.report.words import found_sentence
 
         if self.misses.value is None:
-            self._words.value = "No object is missed."
+            self._words.value = in_html(f"No object is missed: {self._examination.point(self.model.value).words}.")
             return
         with self.at_work("following the object through the model"):
             story = explain_miss(self._models, self._examination, self.model.value, self.misses.value)
-            self._words.value = "".join(f"<p>{in_html(sentence)}</p>" for sentence in story.sentences)
+            sentences = (found_sentence(self._examination.point(self.model.value)), *story.sentences)
+            self._words.value = "".join(f"<p>{in_html(sentence)}</p>" for sentence in sentences)
             self.view.show(explained(story))
 
     def still(self) -> go.Figure | None:

@@ -1,0 +1,58 @@
+"""What became of each object of a run, the same in tables, among misses and in files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.autopsy.verdicts import Verdict
+from explorer.errors.taxonomy import ErrorType
+from explorer.report.analysis import RunAnalysis
+from explorer.scoring.columns import Truth
+from explorer.scoring.outcomes import object_scores
+from explorer.scoring.sizes import SizeBin
+
+LOW_SCORE, FOUND = Verdict.LOW_SCORE.label, Verdict.FOUND.label
+_ERRORS = {
+    ErrorType.MISSED: "no detection near enough",
+    ErrorType.CLASSIFICATION: "taken for another class",
+    ErrorType.LOCALISATION: "box too far off",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Fates:
+    """The fate of every object.
+
+    Attributes:
+        truth: the objects.
+        names: from what is lost first to `FOUND`.
+        objects: `(G,)` int64, place in `names`; -1 for crowds.
+    """
+
+    truth: Truth
+    names: tuple[str, ...]
+    objects: npt.NDArray[np.int64]
+
+    def counts(self, size: SizeBin) -> dict[str, int]:
+        """Counts the objects of a size by fate."""
+        own = self.objects[size.names(self.truth.areas_px) & (self.objects >= 0)]
+        return dict(zip(self.names, np.bincount(own, minlength=len(self.names)).tolist(), strict=True))
+
+    def of(self, row: int) -> str:
+        """The fate of one object that is no crowd."""
+        return self.names[int(self.objects[row])]
+
+
+def fates_of(analysis: RunAnalysis) -> Fates:
+    """Says what became of each object: the autopsy's verdict or, without one, what detections alone tell."""
+    truth, autopsy = analysis.run.truth, analysis.autopsy
+    if autopsy is not None:
+        names = tuple(verdict.label for verdict in Verdict if verdict != Verdict.CROWD)
+        return Fates(truth, names, np.where(autopsy.verdicts == Verdict.CROWD, -1, autopsy.verdicts))
+    names = (*_ERRORS.values(), LOW_SCORE, FOUND)
+    types, scores = analysis.taxonomy.object_types, object_scores(analysis.matches, analysis.point.iou)
+    conditions = [types == kind for kind in _ERRORS] + [scores < analysis.point.score, scores >= analysis.point.score]
+    return Fates(truth, names, np.select(conditions, range(len(names)), -1))

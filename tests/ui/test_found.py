@@ -1,0 +1,189 @@
+"""One run, one meaning of found: every view counts the same objects, to the last one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from typer.testing import CliRunner
+
+from explorer.autopsy.examine import read_autopsy
+from explorer.autopsy.verdicts import Verdict
+from explorer.browser.judging import judge
+from explorer.cli import app
+from explorer.data.aerial import make_aerial
+from explorer.figures.autopsy import autopsy_sankey
+from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.runs import load_run, read_truth
+from explorer.types import SIZES, size_names
+from explorer.ui.actions.errors import examine
+from explorer.ui.actions.models import Models
+
+MODEL = "demo/V-19-slim-dw"
+RULES = [FOUND, FoundRule(0.7, 0.3)]
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Views:
+    """What every command wrote of one run, under one rule."""
+
+    rule: FoundRule
+    run: Path
+    comparison: Path
+    data: str
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("found")
+    make_aerial(folder / "aerial", images=12, seed=3, workers=1)
+    data = f"{folder / 'aerial'}:val"
+    _call("evaluate", MODEL, "--data", data, "--out", folder / "run", "--device", "cpu")
+    return folder / "run", data
+
+
+@pytest.fixture(scope="module", params=RULES, ids=["default", "IoU 0.7, score 0.3"])
+def views(request: pytest.FixtureRequest, run: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Views:
+    folder, data = run
+    rule, out = request.param, tmp_path_factory.mktemp("comparison")
+    asked = ["--iou", rule.iou, *(["--score", rule.score] if rule.score is not None else [])]
+    _call("autopsy", folder, "--device", "cpu", *asked)
+    _call("compare", folder, folder, "--out", out, "--resamples", 20, *asked)
+    return Views(rule, folder, out, data)
+
+
+def _call(*words: Any) -> None:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+
+
+def by_size(found: np.ndarray, run: Path) -> Counts:
+    """Counts objects by COCO size, given which of a run's are found."""
+    truth = load_run(run).truth
+    counted = Counter(size_names(truth.areas_px[found]))
+    return {"all": int(found.sum())} | {size: counted[size] for size in SIZES}
+
+
+@pytest.fixture(scope="module")
+def expected(views: Views) -> Counts:
+    """By pycocotools: matched at the IoU, and the detection's score is high enough."""
+    truth = COCO(str(Path(views.data.removesuffix(":val")) / "annotations/instances_val.json"))
+    results = json.loads((views.run / "coco_instances_results.json").read_text())
+    scored = truth.loadRes(results)
+    evaluation = COCOeval(truth, scored, "bbox")
+    evaluation.params.iouThrs = np.array([views.rule.iou])
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluation.evaluate()
+    document = json.loads((views.run / "report.json").read_text())
+    least = document["operating_point"]["score"]
+    found = {
+        int(annotation)
+        for image in evaluation.evalImgs
+        if image is not None
+        for annotation, detection in zip(image["gtIds"], image["gtMatches"][0], strict=True)
+        if detection and scored.anns[int(detection)]["score"] >= least and not truth.anns[annotation]["iscrowd"]
+    }
+    return by_size(np.isin(load_run(views.run).truth.ids, list(found)), views.run)
+
+
+def of_grid(page: str, what: str) -> list[list[str]]:
+    """The rows of a page's tables whose first cell begins so."""
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
+    return [list(map(unescape, row)) for row in rows if row and unescape(row[0]).startswith(what)]
+
+
+def number(cell: str) -> int:
+    return int(cell.split(" ")[0].replace(",", ""))
+
+
+def test_the_reports_of_a_run_count_them(views: Views, expected: Counts) -> None:
+    document = json.loads((views.run / "report.json").read_text())
+    assert {size: fates["found"] for size, fates in document["fates"].items()} == expected
+    assert {size: verdicts["found"] for size, verdicts in document["autopsy"].items()} == expected
+    objects = json.loads((views.run / "objects.json").read_text())["annotations"]
+    assert by_size(np.array([own["found"] for own in objects]), views.run) == expected
+    assert [own["found"] for own in objects] == [own["verdict"] == "found" for own in objects]
+    page = (views.run / "report.html").read_text()
+    [row] = of_grid(page, "found: ")
+    assert dict(zip(expected, map(number, row[1:]), strict=True)) == expected
+    least = document["operating_point"]["score"]
+    assert row[0] == f"found: IoU ≥ {views.rule.iou:g}, score ≥ {least:.3g}"
+    assert page.count(f"IoU ≥ {views.rule.iou:g}, score ≥ {least:.3g}") >= 4  # sections, table, figure
+
+
+def test_the_autopsy_counts_them_and_the_chart_equals_its_table(views: Views, expected: Counts) -> None:
+    autopsy = read_autopsy(views.run)
+    groups = autopsy.by_size()
+    assert {group.bin.name: group.counts[Verdict.FOUND] for group in groups} == expected
+    (sankey,) = autopsy_sankey(autopsy).data
+    drawn = dict(label.rsplit(": ", 1) for label in sankey.node.label)
+    into = Counter[str]()
+    for target, value in zip(sankey.link.target, sankey.link.value, strict=True):
+        into[sankey.node.label[target]] += value
+    assert all(into[f"{label}: {count}"] == int(count) for label, count in drawn.items() if label not in SIZES)
+    assert int(drawn[f"found, {autopsy.point.words}"]) == expected["all"]
+    assert int(drawn[f"score below {autopsy.point.score:.3g}"]) == groups[0].counts[Verdict.LOW_SCORE] > 0
+    document = json.loads((views.run / "report.json").read_text())
+    low = document["fates"]["all"]["scored below the threshold"]
+    page = (views.run / "report.html").read_text()
+    assert low == groups[0].counts[Verdict.LOW_SCORE] == number(of_grid(page, "scored below")[0][1])
+
+
+def test_a_comparison_counts_them(views: Views, expected: Counts) -> None:
+    document = json.loads((views.comparison / "report.json").read_text())
+    for own in document["runs"]:
+        assert {size: fates["found"] for size, fates in own["fates"].items()} == expected
+    (pair,) = document["pairs"]
+    both = {own["size"]: own["both"] for own in pair["objects"] if own["class_name"] is None}
+    assert {size: both[size] for size in expected} == expected
+    finders = json.loads((views.comparison / "objects.json").read_text())["annotations"]
+    assert by_size(np.array([len(own["found_by"]) == 2 for own in finders]), views.run) == expected
+    page = (views.comparison / "report.html").read_text()
+    for row in of_grid(page, "found: "):
+        assert dict(zip(expected, map(number, row[1:]), strict=True)) == expected
+    rows = {row[0]: number(row[3]) for row in of_grid(page, "") if len(row) == 10}
+    assert {size: rows[size] for size in expected} == expected
+
+
+def test_fiftyone_counts_them(views: Views, expected: Counts) -> None:
+    run = load_run(views.run)
+    judged = judge(run, views.rule)
+    assert by_size(judged.found, views.run) == expected
+    assert judged.verdicts is not None
+    assert by_size(np.array([verdict == "found" for verdict in judged.verdicts]), views.run) == expected
+
+
+def test_the_page_counts_them(views: Views) -> None:
+    """The page runs the model itself, so that its expectations are of its own detections."""
+    truth = read_truth(views.data)
+    examination = examine(Models(), [MODEL], truth, found=views.rule)
+    (analysis,) = examination.analyses
+    assert analysis.autopsy is not None
+    found = np.array([finding.verdict == Verdict.FOUND for finding in analysis.autopsy.findings])
+    judged = judge(analysis.run, views.rule)
+    np.testing.assert_array_equal(found, judged.found)
+    again = examination.judged(FoundRule(views.rule.iou, 0.6))
+    assert again.analyses[0].autopsy is not None
+    (grid_row,) = (own for own in _fates(again) if own[0].startswith("found: "))
+    counted = by_size(judge(analysis.run, FoundRule(views.rule.iou, 0.6)).found, views.run)
+    assert [number(cell) for cell in grid_row[1:]] == list(counted.values())
+    missed = {miss.row for miss in examination.misses[MODEL]}
+    assert missed
+    assert not found[sorted(missed)].any()
+
+
+def _fates(examination: Any) -> tuple[tuple[str, ...], ...]:
+    from explorer.report.tables import fate_grid
+
+    rows: tuple[tuple[str, ...], ...] = fate_grid(examination.analyses[0]).rows
+    return rows
