@@ -23,8 +23,8 @@ from explorer.scoring.sizes import COCO_BINS
 from explorer.text import NAME_LENGTH, in_html, legible, on_terminal
 
 _SIZES = len(COCO_BINS)
-_BEHIND = ("objects", "images")
-"""What a figure rests on: the images are those that have such objects."""
+_BEHIND = "(objects in images)"
+"""What a figure rests on; the images are those that have such objects."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -
     """Means over seeds in percent by COCO's sizes, with intervals over images and seeds; one column per recipe."""
     grid = _sizes(comparison.means, names)
     recipes = (f"{mean.figures.run}, {len(mean.each)} seeds" for mean in comparison.means)
-    return replace(grid, head=("", *_BEHIND, *recipes))
+    return replace(grid, head=(_BEHIND, *recipes))
 
 
 def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> Grid:
@@ -108,8 +108,8 @@ def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> G
         row = figures.names.index(name)
         columns = [_ends(own, row) for own in given]
         for place, (size, *cells) in enumerate(zip(figures.bins, *columns, strict=False)):
-            rows.append((f"{name} {size.name}", *_behind(given[0], row, place), *cells))
-    return Grid(("", *_BEHIND, *(one.figures.run for one in measured)), tuple(rows))
+            rows.append((f"{name} {size.name} {_behind(given[0], row, place)}", *cells))
+    return Grid((_BEHIND, *(one.figures.run for one in measured)), tuple(rows))
 
 
 def difference_grid(comparison: Comparison, pair: Pair, names: Sequence[str] = ("AP",)) -> Grid:
@@ -140,9 +140,9 @@ def _differences(
             settled = bool(given.points.excludes_zero[row, place])
             sure += [len(rows)] * settled
             p, need = float(given.p_values[row, place]), float(needs[row, place])
-            behind = _behind(given.points, row, place)
-            rows.append((f"{name} {a.bins[place].name}", *behind, words, p_words(p), words_of(need, settled)))
-    head = (f"{b.run} − {a.run}", *_BEHIND, "difference", "p", "what would settle it")
+            label = f"{name} {a.bins[place].name} {_behind(given.points, row, place)}"
+            rows.append((label, words, p_words(p), words_of(need, settled)))
+    head = (f"{b.run} − {a.run} {_BEHIND}", "difference", "p", "what would settle it")
     return Grid(head, tuple(rows), tuple(sure))
 
 
@@ -156,9 +156,7 @@ def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Gri
     ]
     rows = tuple(
         (
-            tally.size,
-            f"{tally.objects:,}",
-            f"{tally.images:,}",
+            f"{tally.size} ({tally.objects:,} in {tally.images:,})",
             *(f"{getattr(tally, outcome):,}" for outcome in OUTCOMES),
             interval_words(tally.recall_difference_points, tally.low_points, tally.high_points, signed=True),
             p_words(tally.image_p_value),
@@ -166,14 +164,10 @@ def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Gri
         )
         for tally in tallies
     )
-    head = (found_words(comparison, pair), *_BEHIND, "both", "only A", "only B", "neither", "B − A, %", "p", "McNemar")
-    return Grid(head, rows, tuple(i for i, t in enumerate(tallies) if t.low_points > 0 or t.high_points < 0))
-
-
-def found_words(comparison: Comparison, pair: Pair) -> str:
-    """`found: IoU ≥ 0.5, score ≥ 0.315 (A), ≥ 0.28 (B)`."""
     a, b = comparison.points[pair.a], comparison.points[pair.b]
-    return f"found: {a.words} (A), ≥ {b.score:.3g} (B)"
+    found = f"found: {a.words} (A), ≥ {b.score:.3g} (B) {_BEHIND}"
+    head = (found, "both", "only A", "only B", "neither", "B − A, %", "p", "McNemar")
+    return Grid(head, rows, tuple(i for i, t in enumerate(tallies) if t.low_points > 0 or t.high_points < 0))
 
 
 def fate_grid(analysis: RunAnalysis) -> Grid:
@@ -204,14 +198,14 @@ def help_grid(ways: Sequence[Help]) -> Grid:
             rows.append((way.name, *(f"AP {value:.1f}" for value in values), f"{1000 * np.median(way.seconds):.0f} ms"))
         if place and way.differences.settled[0, 1]:
             sure.append(place)
-    behind = ["\n{} objects\n{} images".format(*_behind(ways[0].differences.points, 0, place)) for place in (0, 1)]
-    head = ("", f"Δ AP{behind[0]}", f"Δ AP small{behind[1]}", "time, ratio [quartiles]")
+    behind = [_behind(ways[0].differences.points, 0, place) for place in (0, 1)]
+    head = (_BEHIND, f"Δ AP {behind[0]}", f"Δ AP small {behind[1]}", "time, ratio [quartiles]")
     return Grid(head, tuple(rows), tuple(sure))
 
 
-def _behind(given: Interval, row: int, place: int) -> tuple[str, str]:
-    """How many objects in how many images a figure rests on."""
-    return f"{given.objects[row, place]:,}", f"{given.images[row, place]:,}"
+def _behind(given: Interval, row: int, place: int) -> str:
+    """`(191 in 45)`, as `_BEHIND` says."""
+    return f"({given.objects[row, place]:,} in {given.images[row, place]:,})"
 
 
 def _ends(given: Interval, row: int, *, signed: bool = False) -> list[str]:

@@ -41,12 +41,12 @@ class FoundRule:
 
     def __post_init__(self) -> None:
         if not 0 < self.iou <= 1:
-            raise ValueError(f"an IoU of {self.iou} is asked for; give one above 0 and at most 1, as in 0.5")
+            raise ValueError(f"an IoU of {self.iou:g} is asked for; give one above 0 and at most 1, as in 0.5")
         if self.score is not None and not math.isfinite(self.score):
-            raise ValueError(f"a score of {self.score} is asked for; give a number, as in 0.5")
+            raise ValueError(f"a score of {self.score:g} is asked for; give a number, as in 0.5")
         if self.precision is not None and not 0 < self.precision <= 1:
             raise ValueError(
-                f"a precision of {self.precision} is asked for; give a share above 0 and at most 1, as in 0.5"
+                f"a precision of {self.precision:g} is asked for; give a share above 0 and at most 1, as in 0.5"
             )
         if self.score is not None and self.precision is not None:
             raise ValueError("both a score and a precision are given; give one of them")

@@ -23,9 +23,10 @@ from explorer.data.aerial import make_aerial
 from explorer.data.images import ImageError, read_image
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.loading import load_detector
-from explorer.scoring.columns import Truth
+from explorer.scoring.columns import Truth, in_order
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import match
+from explorer.scoring.outcomes import FOUND, FoundRule, object_scores
 from explorer.scoring.runs import read_truth
 from explorer.zoo.resolve import resolve
 
@@ -71,8 +72,9 @@ def view(*anchors: tuple[Box, Box, float]) -> View:
 
 
 def objects(*boxes: Box, crowds: tuple[bool, ...] = ()) -> Objects:
+    corners = np.array(boxes, dtype=np.float64)
     return Objects(
-        np.array(boxes, dtype=np.float64),
+        np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
         np.zeros(len(boxes), dtype=np.int64),
         np.array(crowds or [False] * len(boxes)),
     )
@@ -120,7 +122,8 @@ def test_a_detector_that_loses_in_one_way_only_gets_that_verdict_and_recovers(ve
 
 
 def test_every_stage_has_a_case() -> None:
-    assert {*CASES, Verdict.TAKEN, Verdict.FOUND, Verdict.CROWD} == set(Verdict)
+    by_the_run = {Verdict.NOT_IN_RUN, Verdict.LOW_SCORE}  # what a trace alone does not say
+    assert {*CASES, *by_the_run, Verdict.TAKEN, Verdict.FOUND, Verdict.CROWD} == set(Verdict)
 
 
 def test_what_is_found_is_said_with_its_detection() -> None:
@@ -188,7 +191,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
 
 @pytest.fixture(scope="module", params=["demo/V-19-slim-dw", "demo/MobileNetV2"])
 def demo(request: pytest.FixtureRequest) -> Detector:
-    return load_detector(request.param, device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "240"])
+    return load_detector(request.param, device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "240"], exact=True)
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +205,58 @@ def test_every_object_has_one_verdict_and_those_found_are_cocos(
     assert len(examined) == len(truth)
     assert len(set(examined.verdicts.tolist())) > 3
     run = run_from_detections(truth, [demo.detect(read_image(name)).detections for name in truth.file_names], "plain")
-    taking = match(run, thresholds=(0.5,)).detections_taking(0.5)
-    np.testing.assert_array_equal(examined.verdicts == Verdict.FOUND, taking >= 0)
+    matches = match(run, thresholds=(0.5,))
+    point = FOUND.of(matches)
+    scores = object_scores(matches, 0.5)
+    assert replace(examined.point, run="plain") == point
+    np.testing.assert_array_equal(examined.verdicts == Verdict.FOUND, scores >= point.score)
+    np.testing.assert_array_equal(examined.verdicts == Verdict.LOW_SCORE, scores < point.score)
+    assert Verdict.NOT_IN_RUN not in examined.verdicts
+    np.testing.assert_array_equal(np.isnan(examined.column("score")), np.isnan(scores))
+
+
+def test_another_iou_follows_boxes_at_that_iou(demo: Detector, truth: Truth, examined: Autopsy) -> None:
+    stricter = autopsy(demo, truth, found=FoundRule(iou=0.8, score=0.2))
+    assert (stricter.point.iou, stricter.point.score) == (0.8, 0.2)
+    detected = stricter.column("final_iou")[stricter.verdicts == Verdict.FOUND]
+    assert (detected >= 0.8).all()
+    assert (stricter.column("score")[stricter.verdicts == Verdict.FOUND] >= 0.2).all()
+    assert (stricter.verdicts == Verdict.FOUND).sum() < (examined.verdicts >= Verdict.LOW_SCORE).sum()
+    levels = (Verdict.NO_PROPOSAL, Verdict.REGRESSED_AWAY)  # where boxes that are a little off are lost
+    assert np.isin(stricter.verdicts, levels).sum() > np.isin(examined.verdicts, levels).sum()
+
+
+def test_a_runs_detections_say_what_is_found(demo: Detector, truth: Truth, examined: Autopsy) -> None:
+    """A run that lacks some of the model's detections, and has an object that the model loses."""
+    detections = [demo.detect(read_image(name)).detections for name in truth.file_names]
+    whole = match(run_from_detections(truth, detections, "whole"))
+    everything = FoundRule(score=0.0)
+    lost = int(np.flatnonzero((examined.verdicts < Verdict.NOT_IN_RUN) & ~truth.crowds)[0])
+    gone = int(np.flatnonzero(examined.verdicts == Verdict.FOUND)[-1])
+    found = whole.run.found
+    kept = np.arange(len(found)) != whole.detections_taking(0.5)[gone]
+    columns = [
+        np.append(getattr(found, name)[kept], getattr(truth, own)[lost : lost + 1], axis=0)
+        for name, own in (("images", "images"), ("classes", "classes"), ("boxes_xywh", "boxes_xywh"))
+    ]
+    changed = in_order(*columns, np.append(found.scores[kept], 0.9))
+    other = match(replace(whole.run, found=changed))
+    judged = autopsy(demo, truth, matches=other, found=everything)
+    assert judged.findings[lost].verdict == Verdict.FOUND
+    assert judged.findings[lost].score == 0.9
+    np.testing.assert_array_equal(judged.verdicts == Verdict.FOUND, object_scores(other, 0.5) >= 0)
+    if np.isnan(object_scores(other, 0.5)[gone]):  # no second detection has it
+        assert judged.findings[gone].verdict == Verdict.NOT_IN_RUN
+    again = judged.judged_by(whole, everything.of(whole))
+    assert again.findings[gone].verdict == Verdict.FOUND
+    for score in (0.3, 0.6, 0.3):
+        again = again.judged_by(whole, FoundRule(score=score).of(whole))
+        np.testing.assert_array_equal(again.verdicts == Verdict.FOUND, object_scores(whole, 0.5) >= score)
+    with pytest.raises(ValueError, match=r"from IoU 0\.5, 0\.75 is asked for: make it again"):
+        judged.judged_by(whole, FoundRule(iou=0.75).of(whole))
+    few = truth.of_images(truth.image_ids[:2].tolist())
+    with pytest.raises(ValueError, match="make it again with `explorer autopsy`"):
+        judged.judged_by(match(run_from_detections(few, detections[:2], "few")), judged.point)
 
 
 def test_at_least_95_percent_recover_once_their_stage_is_relaxed(demo: Detector, truth: Truth) -> None:
@@ -240,16 +293,17 @@ def test_an_autopsy_is_read_as_it_was_written(examined: Autopsy, tmp_path: Path)
         again = read_autopsy(path)
         np.testing.assert_equal([*map(asdict, again.findings)], [*map(asdict, examined.findings)])
         np.testing.assert_array_equal(again.boxes_xywh, examined.boxes_xywh)
-        assert (again.model, again.class_names, again.level_names) == (
+        assert (again.model, again.class_names, again.level_names, again.point) == (
             examined.model,
             examined.class_names,
             examined.level_names,
+            examined.point,
         )
     document = json.loads((tmp_path / "autopsy.json").read_text())
     assert document["by_size"]["all"]["found"] == int((examined.verdicts == Verdict.FOUND).sum())
 
 
-@pytest.mark.parametrize("text", [None, "{", "{}", '{"version": 99}', "[]"])
+@pytest.mark.parametrize("text", [None, "{", "{}", '{"version": 99}', '{"version": 1, "iou": 0.5}', "[]"])
 def test_what_is_no_autopsy_is_refused(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "autopsy.json").write_text(text)
@@ -262,7 +316,7 @@ def test_mask_rcnn_is_examined_too(truth: Truth) -> None:
     keys = ["MODEL.ROI_HEADS.NUM_CLASSES", classes, "INPUT.MIN_SIZE_TEST", "96"]
     keys += ["EXPLORER.CLASS_NAMES", repr(list(truth.class_names))]
     cfg = resolve("configs/mask_rcnn_V_19_FPNLite_3x.yaml", overrides=keys).cfg
-    detector = make_detector(cfg, "mask", device="cpu")
+    detector = replace(make_detector(cfg, "mask", device="cpu"), class_names=truth.class_names)
     one = truth.of_images(truth.image_ids[:1].tolist())
     assert len(autopsy(detector, one)) == len(one)
 

@@ -13,7 +13,12 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from explorer.autopsy.verdicts import Verdict
+
 pytestmark = [pytest.mark.mongo, pytest.mark.filterwarnings("ignore")]
+
+
+LOST = tuple(verdict for verdict in Verdict if verdict < Verdict.NOT_IN_RUN)
 
 
 class KilledError(Exception):
@@ -37,6 +42,11 @@ def documents(dataset: Any) -> list[dict[str, Any]]:
     return [{key: value for key, value in sample.items() if key not in times} for sample in found]
 
 
+def known_by_object(run: Any, iou: float) -> tuple[Any, Any]:
+    """A stage that lost each object and a level, told apart by its id."""
+    return run.truth.ids % len(LOST), tuple(f"p {own}" for own in run.truth.ids.tolist())
+
+
 def times(dataset: Any) -> list[Any]:
     return dataset.values(["created_at", "last_modified_at"])
 
@@ -58,8 +68,7 @@ def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.Monk
     from explorer.browser.build import build
 
     # as an autopsy and a model's levels would be, one for each object
-    by_object = lambda run: tuple([f"{word} {own}" for own in run.truth.ids.tolist()] for word in ("lost", "p"))  # noqa: E731
-    monkeypatch.setattr("explorer.browser.judging._known", by_object)
+    monkeypatch.setattr("explorer.browser.judging._known", known_by_object)
     whole = build(scene.data, scene.runs, name=name).dataset
     expected, info = documents(whole), dict(whole.info["vovnet_explorer"])
     matches = whole.load_evaluation_results("worse_eval", cache=False).serialize()
@@ -72,7 +81,9 @@ def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.Monk
     assert parts.load_evaluation_results("worse_eval", cache=False).serialize() == matches
     assert str(parts.info["vovnet_explorer"]) == str(info)
     labels = [label for sample in expected for label in sample["ground_truth"]["detections"]]
-    assert all(label["better_verdict"] == f"lost {label['coco_id']}" for label in labels)
+    lost = [label for label in labels if label["better_verdict"] not in ("found", "scored below the threshold")]
+    assert all(label["better_verdict"] == Verdict(label["coco_id"] % len(LOST)).label for label in lost)
+    assert len({label["better_verdict"] for label in labels}) > 3
     assert all(label["worse_level"] == f"p {label['coco_id']}" for label in labels)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from explorer.browser.judging import judge, size_names
+from explorer.browser.judging import judge
 from explorer.errors.taxonomy import ErrorType
+from explorer.scoring.outcomes import FOUND, FoundRule
 
 
 def test_what_is_in_a_crowd_is_neither_right_nor_wrong(as_scene_run: Callable[[str], Any]) -> None:
@@ -42,5 +43,10 @@ def test_suspects_are_wrong_and_sure(as_scene_run: Callable[[str], Any]) -> None
     assert not (judged.suspects & ~shown).any()
 
 
-def test_an_area_on_an_edge_has_the_smaller_size() -> None:
-    assert size_names(np.array([1.0, 32**2, 32**2 + 1, 96**2, 1e6])) == ["small", "small", "medium", "medium", "large"]
+def test_another_rule_judges_at_its_iou_and_score(as_scene_run: Callable[[str], Any]) -> None:
+    usual, strict = (judge(as_scene_run("better"), rule) for rule in (FOUND, FoundRule(0.75, 0.5)))
+    assert (strict.point.iou, strict.point.score) == (0.75, 0.5)
+    assert (strict.ious[strict.objects >= 0] >= 0.75).all()
+    assert (strict.run.found.scores[strict.detections[strict.found]] >= 0.5).all()
+    assert strict.found.sum() < usual.found.sum()
+    assert (strict.right == 1).sum() < (usual.right == 1).sum()

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 PLUGIN = Path(__file__).resolve().parents[2] / "explorer/browser/plugin"
 RUNS = {
-    name: {"name": name, "path": "/nowhere", "fingerprint": name * 20, "stage": "done", "score": 0.5, "figures": {}}
+    name: {"name": name, "path": "/nowhere", "fingerprint": name * 20, "stage": "done"}
+    | {"iou": 0.75, "score": 0.5, "figures": {}}
     for name in ("a", "b")
 }
 
@@ -25,7 +26,7 @@ class Dataset:
     """Remembers which labels it was asked to show."""
 
     def __init__(self, runs: dict[str, Any] = RUNS, columns: list[list[Any]] | None = None) -> None:
-        state = {"source": "x:val", "fingerprint": "f", "runs": runs, "complete": True, "version": 1}
+        state = {"source": "x:val", "fingerprint": "f", "runs": runs, "complete": True, "version": 2}
         self.info = {"vovnet_explorer": state} if runs is not None else {}
         self.columns = columns
 
@@ -107,7 +108,9 @@ def test_compare_shows_who_finds_what(operators: Any) -> None:
     context = Context(Dataset(columns=columns), {"a": "a", "b": "b", "size": "small"})
     operator = operators.CompareModels()
     assert set(asked(operator, context)) == {"a", "b", "size"}
-    counts = operator.execute(context)["counts"]
+    answer = operator.execute(context)
+    counts = answer["counts"]
+    assert answer["found"] == "An object is found by a: IoU ≥ 0.75, score ≥ 0.5; b: IoU ≥ 0.75, score ≥ 0.5."
     assert {row["who"]: row["objects"] for row in counts} == {"both": 1, "only a": 1, "only b": 1, "neither": 0}
     [(name, condition), *as_used] = context.shown[0].filters
     assert name == "ground_truth"
@@ -231,13 +234,16 @@ def test_figures_of_a_panel_are_plain(as_scene_run: Callable[[str], Any]) -> Non
 
     from explorer.browser.diff import compared
     from explorer.scoring.matching import match
-    from explorer.scoring.outcomes import found_by
+    from explorer.scoring.outcomes import FoundRule, found_by
     from explorer.scoring.sizes import COCO_BINS
 
     matches = [match(as_scene_run(name), bins=COCO_BINS) for name in ("better", "worse")]
-    taking = [found_by(own, 0.3) for own in matches]
-    diff = json.loads(json.dumps(compared(matches, taking, [0.3, 0.3])))
+    points = [FoundRule(score=0.3).of(own) for own in matches]
+    taking = [found_by(own, point) for own, point in zip(matches, points, strict=True)]
+    diff = json.loads(json.dumps(compared(matches, points)))
     bars = {bar["name"]: sum(bar["y"]) for bar in diff["figures"]["found_by_size"]["data"]}
     only_first = ((taking[0] >= 0) & (taking[1] < 0) & ~matches[0].run.truth.crowds).sum()
     assert bars["only better"] == only_first > 0
     assert "AP of worse minus better" in diff["words"]
+    assert "better: IoU ≥ 0.5, score ≥ 0.3; worse: IoU ≥ 0.5, score ≥ 0.3" in diff["words"]
+    assert "too few images" in diff["words"]  # ten images, not all of them with small objects

@@ -73,7 +73,8 @@ def test_recipes_with_several_seeds_are_compared_by_their_means(runs: list[Path]
     (pair,) = document["pairs"]
     small = pair["differences_b_minus_a"]["AP"]["small"]
     assert small["value"] == pytest.approx(0, abs=1e-9)
-    assert small["low"] < 0 < small["high"]
+    assert (small["low"], small["high"], small["no_interval"]) == (None, None, "too few images")  # four images
+    assert small["objects"] > small["images"] > 0
     assert small["seed_share"] == pytest.approx(1)  # both have the same runs, so that images tell nothing
     assert json.loads(run(app, [*words, "--json", "-"]).stdout) == document
 
@@ -97,11 +98,15 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     done = run(app, ["autopsy", file, "--data", data, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "Name the model with --model" in done.stderr
-    assert "taken for another class" in done.stdout
+    assert "scored below the threshold: score <" in done.stdout
+    assert "found by a detection of its class with IoU ≥ 0.5, score ≥ 0." in done.stdout
     assert not (tmp_path / "autopsy.json").exists()
-    words = ["--model", "demo/MobileNetV2", "--device", "cpu", "--score", "0.2"]
-    assert run(app, ["autopsy", file, "--data", data, "--out", str(tmp_path), *words]).exit_code == 0
-    assert json.loads((tmp_path / "autopsy.json").read_text())["score_threshold"] == 0.2
+    words = ["--model", "demo/MobileNetV2", "--device", "cpu", "--score", "0.2", "--iou", "0.6"]
+    done = run(app, ["autopsy", file, "--data", data, "--out", str(tmp_path), *words])
+    assert done.exit_code == 0, done.output
+    document = json.loads((tmp_path / "autopsy.json").read_text())
+    assert (document["score_threshold"], document["found"]["score"], document["found"]["iou"]) == (0.05, 0.2, 0.6)
+    assert "with IoU ≥ 0.6, score ≥ 0.2" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,9 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
         (["autopsy", "nowhere"], "there is no run 'nowhere'"),
         (["compare", "{run}", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
         (["compare", "{run}", "{run}", "--masks"], "boxes without masks"),
+        (["compare", "{run}", "{run}", "--score", "0.5", "--precision", "0.5"], "both a score and a precision"),
+        (["autopsy", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
+        (["autopsy", "{run}", "--precision", "7"], "precision of 7 is asked for"),
         (["autopsy", "{run}", "--model", "retinanet_V_39_FPN_3x", "--weights", "missing.pth"], "missing.pth"),
     ],
 )

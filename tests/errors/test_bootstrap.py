@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
 from scipy.stats import norm
 
-from explorer.errors.bootstrap import bootstrap, draw, interval, p_values
+from explorer.errors.bootstrap import FEWEST_IMAGES, bootstrap, draw, interval, p_values
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
 from explorer.scoring.runs import Run
@@ -105,8 +105,20 @@ def test_intervals_hold_the_figure_and_stay_percentages(
         assert (ends.value[known] <= ends.high[known]).all()
         assert (ends.low[known] >= 0).all()
         assert (ends.high[known] <= 100).all()
+        assert (np.isnan(ends.low) == (np.isnan(ends.value) | (ends.images < FEWEST_IMAGES))).all()
+        assert ends.too_few.sum() == (np.isnan(ends.low) & ~np.isnan(ends.value)).sum()
+    truth, small = matches.run.truth, COCO_BINS[1]
+    counted = small.holds(truth.areas_px) & ~truth.crowds
+    given = resamples.intervals()
+    assert (given.objects[0, 1], given.images[0, 1]) == (counted.sum(), len(np.unique(truth.images[counted])))
+    of_class = counted & (truth.classes == 1)
+    by_class = resamples.intervals_by_class()
+    assert (by_class.objects[0, 1, 1], by_class.images[0, 1, 1]) == (
+        of_class.sum(),
+        len(np.unique(truth.images[of_class])),
+    )
     narrow, wide = resamples.intervals(0.5), resamples.intervals(0.99)
-    assert (wide.high - wide.low > narrow.high - narrow.low).all()
+    assert (wide.high - wide.low > narrow.high - narrow.low)[~np.isnan(wide.low)].all()
     np.testing.assert_array_equal(resamples.intervals().value, score(matches).overall)
 
 
@@ -114,7 +126,7 @@ def test_the_interval_of_a_mean_is_as_wide_as_theory_has_it() -> None:
     rng = np.random.default_rng(0)
     sample = rng.normal(5, 2, 400)
     weights = draw(400, 4000, 0).astype(float)
-    ends = interval(sample.mean(), (sample @ weights) / 400)
+    ends = interval(sample.mean(), (sample @ weights) / 400, 0.95, 400, 400)
     error = sample.std(ddof=1) / 20
     assert ends.standard_error == pytest.approx(error, rel=0.05)
     assert (ends.low, ends.high) == pytest.approx(
@@ -136,7 +148,7 @@ def test_the_p_value_is_that_of_the_normal_test() -> None:
     [
         (lambda: draw(0, 10, 0), "no images"),
         (lambda: draw(5, 1, 0), "at least 2"),
-        (lambda: interval(1.0, np.ones(3), 1.0), "between 0 and 1"),
+        (lambda: interval(1.0, np.ones(3), 1.0, 10, 10), "between 0 and 1"),
     ],
 )
 def test_what_cannot_be_resampled_is_refused(call: Callable[[], object], words: str) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from explorer.errors.bootstrap import bootstrap
+from explorer.errors.bootstrap import FEWEST_IMAGES, bootstrap
 from explorer.errors.compare import Comparison, compare
 from explorer.errors.paired import OUTCOMES, differences, mcnemar
+from explorer.scoring.columns import in_order
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import score
-from explorer.scoring.outcomes import equal_precision, found_by, operating_point
+from explorer.scoring.outcomes import FOUND, FoundRule, found_by, object_scores
 from explorer.scoring.runs import Run
 from explorer.scoring.sizes import COCO_BINS
 
@@ -63,7 +64,7 @@ def comparison(rivals: tuple[Matches, Matches]) -> Comparison:
 
 def test_each_object_is_found_by_one_both_or_none(scene: Callable[..., Matches]) -> None:
     a, b = scene({0: 0.9, 1: 0.8}, name="a"), scene({0: 0.7, 2: 0.6}, name="b")
-    compared = compare([a, b], score=0.5, resamples=20)
+    compared = compare([a, b], found=FoundRule(score=0.5), resamples=20)
     (pair,) = compared.pairs
     assert [OUTCOMES[who] for who in pair.who] == ["both", "only_a", "only_b", "neither"]
     tally = pair.tallies["all", None]
@@ -74,33 +75,52 @@ def test_each_object_is_found_by_one_both_or_none(scene: Callable[..., Matches])
     np.testing.assert_array_equal(compared.found_by >= 0, [[1, 1, 0, 0], [1, 0, 1, 0]])
 
 
-def test_a_threshold_for_each_run(scene: Callable[..., Matches]) -> None:
-    a, b = scene({0: 0.9, 1: 0.3}), scene({0: 0.2, 1: 0.1})
-    (pair,) = compare([a, b], score=[0.5, 0.15], resamples=5).pairs
-    assert [OUTCOMES[who] for who in pair.who] == ["both", "neither", "neither", "neither"]
+def test_a_runs_threshold_is_its_own_whatever_it_is_compared_with(scene: Callable[..., Matches]) -> None:
+    a, b = scene({0: 0.9, 1: 0.3}, wrong=(0.5, 0.4)), scene({0: 0.1}, wrong=(0.9, 0.8))
+    compared = compare([a, b], resamples=5)
+    assert compared.points == (FOUND.of(a), FOUND.of(b))
+    assert [point.precision_percent for point in compared.points] == [50, pytest.approx(100 / 3)]  # b reaches no more
 
 
 def test_an_operating_point_counts_what_is_shown(scene: Callable[..., Matches]) -> None:
     matches = scene({0: 0.9, 1: 0.5}, wrong=(0.7, 0.1))
-    point = operating_point(matches, 0.5)
+    point = FoundRule(score=0.5).of(matches)
     assert (point.detections, point.precision_percent, point.recall_percent) == (3, pytest.approx(200 / 3), 50)
-    assert (found_by(matches, 0.6) >= 0).tolist() == [True, False, False, False]
-    nothing = operating_point(matches, 0.95)
+    assert point.words == "IoU ≥ 0.5, score ≥ 0.5"
+    assert (found_by(matches, point) >= 0).tolist() == [True, True, False, False]  # a score of 0.5 is enough
+    assert (found_by(matches, FoundRule(score=0.6).of(matches)) >= 0).tolist() == [True, False, False, False]
+    np.testing.assert_array_equal(object_scores(matches, 0.5), [0.9, 0.5, np.nan, np.nan])
+    nothing = FoundRule(score=0.95).of(matches)
     assert np.isnan(nothing.precision_percent)
     assert nothing.recall_percent == 0
 
 
-def test_equal_precision_takes_the_lowest_threshold_that_has_it(scene: Callable[..., Matches]) -> None:
+def test_a_precision_takes_the_lowest_threshold_that_has_it(scene: Callable[..., Matches]) -> None:
     a, b = scene({0: 0.9, 1: 0.5}, wrong=(0.7, 0.1)), scene({0: 0.4, 1: 0.3}, wrong=(0.35, 0.2, 0.1))
-    assert [point.score for point in equal_precision([a, b], 0.5)] == [0.1, 0.2]
-    assert [point.score for point in equal_precision([a, b], 0.6)] == [0.5, 0.3]
-    assert [point.score for point in equal_precision([a, b], 1.0)] == [0.9, 0.4]
-    assert [point.score for point in equal_precision([a, scene({0: 0.5}, wrong=(0.9, 0.8))])] == [0.1, 0.5]
+    hopeless = scene({0: 0.5}, wrong=(0.9, 0.8))
+    for precision, scores in ((0.5, [0.1, 0.2]), (0.6, [0.5, 0.3]), (1.0, [0.9, 0.4])):
+        assert [FoundRule(precision=precision).of(run).score for run in (a, b)] == scores
+    assert [FOUND.of(run).score for run in (a, hopeless, scene({}))] == [0.1, 0.5, 0]
+    assert FOUND.of(scene({})).detections == 0
     with pytest.raises(ValueError, match=r"reaches a precision of 0\.333 at most, 0\.5 is asked for"):
-        equal_precision([a, scene({0: 0.5}, wrong=(0.9, 0.8))], 0.5)
-    with pytest.raises(ValueError, match="above 0 and at most 1"):
-        equal_precision([a], 50)
-    assert equal_precision([scene({})])[0].detections == 0
+        FoundRule(precision=0.5).of(hopeless)
+    with pytest.raises(ValueError, match=r"nothing was matched at IoU 0\.42"):
+        FoundRule(iou=0.42).of(a)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"precision": 50}, "precision of 50 is asked for; give a share above 0 and at most 1"),
+        ({"iou": 50}, "IoU of 50 is asked for; give one above 0 and at most 1"),
+        ({"iou": 0}, "IoU of 0 is asked for"),
+        ({"score": float("nan")}, "score of nan is asked for; give a number"),
+        ({"score": 0.5, "precision": 0.5}, "both a score and a precision are given; give one of them"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(settings: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        FoundRule(**settings)
 
 
 def test_differences_are_those_of_the_figures_and_paired(
@@ -150,9 +170,38 @@ def test_recall_differences_have_intervals_over_images(comparison: Comparison) -
         if tally.objects:
             difference = 100 * (tally.only_b - tally.only_a) / tally.objects
             assert tally.recall_difference_points == pytest.approx(difference)
-            assert tally.low_points <= difference <= tally.high_points
+            if tally.images < FEWEST_IMAGES:
+                assert np.isnan([tally.low_points, tally.high_points, tally.image_p_value]).all()
+            else:
+                assert tally.low_points <= difference <= tally.high_points
         else:
             assert np.isnan(tally.recall_difference_points)
+
+
+def test_what_rests_on_fewer_than_ten_images_has_no_interval(rivals: tuple[Matches, Matches]) -> None:
+    truth = rivals[0].run.truth
+    with_small = np.unique(truth.images[(truth.areas_px < 32**2) & ~truth.crowds])
+    for images, known in ((FEWEST_IMAGES, True), (FEWEST_IMAGES - 1, False)):
+        runs = [_on_images(matches.run, with_small[:images]) for matches in rivals]
+        (pair,) = compare([match(run, bins=COCO_BINS) for run in runs], resamples=50).pairs
+        given, small = pair.differences, [size.name for size in COCO_BINS].index("small")
+        assert (given.points.images[0, small], bool(given.points.too_few[0, small])) == (images, not known)
+        own = runs[0].truth
+        inside = (own.areas_px <= 32**2) & ~own.crowds  # a figure counts an object on the edge, a name does not
+        assert given.points.objects[0, small] == inside.sum() >= pair.tallies["small", None].objects > 0
+        for column in (given.points.low, given.points.high, given.p_values, given.images_needed, given.more_images):
+            assert np.isfinite(column[0, small]) == known
+        assert np.isfinite(given.points.value[0, small])
+        assert np.isfinite(pair.tallies["small", None].low_points) == known
+
+
+def _on_images(run: Run, rows: np.ndarray) -> Run:
+    """The part of a run on some images."""
+    kept = np.isin(run.found.images, rows)
+    columns = (getattr(run.found, name)[kept] for name in ("images", "classes", "boxes_xywh", "scores"))
+    images, *others = columns
+    truth = run.truth.of_images(run.truth.image_ids[rows].tolist())
+    return replace(run, truth=truth, found=in_order(np.searchsorted(rows, images), *others))
 
 
 def test_three_runs_make_three_pairs(rivals: tuple[Matches, Matches]) -> None:
@@ -180,8 +229,7 @@ def test_what_cannot_be_compared_is_refused(
         ([match(as_run(renamed, results), bins=COCO_BINS)], {}, "'class 1' and 'dog'"),
         ([match(as_run(moved, results), bins=COCO_BINS)], {}, "annotations differ"),
         ([match(b.run)], {}, "matched differently"),
-        ([b], {"score": 0.5, "precision": 0.5}, "both a score and a precision"),
-        ([b], {"score": [0.5]}, "1 score thresholds are given for 2 runs"),
+        ([b], {"found": FoundRule(iou=0.42)}, "nothing was matched at IoU 0.42"),
     ]:
         with pytest.raises(ValueError, match=words):
             compare([a, *others], resamples=5, **settings)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_ind
 
-from explorer.errors.bootstrap import Resamples, bootstrap
+from explorer.errors.bootstrap import FEWEST_IMAGES, Resamples, bootstrap
 from explorer.errors.paired import differences
 from explorer.errors.seeds import mean_over_seeds, seed_differences
 from explorer.scoring.matching import match
@@ -27,7 +27,8 @@ def figures_like(values: np.ndarray, wobble: np.ndarray | None = None) -> Resamp
     """Figures `(F,)` of one class and size; with other images they move by `wobble`, `(F, B)`."""
     by_class = values[:, None, None]
     names = tuple(f"figure {place}" for place in range(len(values)))
-    figures = Figures("a run", "bbox", names, COCO_BINS[:1], ("cat",), by_class, np.ones((1, 1), np.int64), IMAGES)
+    one, every = np.ones((1, 1), np.int64), np.full((1, 1), IMAGES)
+    figures = Figures("a run", "bbox", names, COCO_BINS[:1], ("cat",), by_class, one, IMAGES, every[0], every)
     moved = np.zeros((len(values), 50)) if wobble is None else wobble
     return Resamples(figures, by_class[..., None] + moved[:, None, None], seed=0)
 
@@ -62,7 +63,9 @@ def test_where_seeds_agree_only_the_images_count(measured: list[Resamples]) -> N
     np.testing.assert_allclose(found.points.value, alone.value, atol=1e-12)
     np.testing.assert_allclose(found.points.standard_error, alone.standard_error, atol=1e-12)
     reach = t.ppf(0.975, a.figures.images - 1) * alone.standard_error
-    np.testing.assert_allclose(found.points.high - found.points.value, reach, atol=1e-9)
+    enough = alone.images >= FEWEST_IMAGES
+    np.testing.assert_allclose((found.points.high - found.points.value)[enough], reach[enough], atol=1e-9)
+    assert np.isnan(found.points.high[~enough]).all()
 
 
 def test_means_are_those_of_the_seeds_and_wider_than_images_alone(measured: list[Resamples]) -> None:
@@ -75,8 +78,10 @@ def test_means_are_those_of_the_seeds_and_wider_than_images_alone(measured: list
     known = ~np.isnan(found.value)
     assert known.any()
     assert (found.standard_error[known] >= np.sqrt(by_images[known])).all()
-    assert (found.low[known] >= 0).all()
-    assert (found.high[known] <= 100).all()
+    enough = known & (found.images >= FEWEST_IMAGES)
+    assert enough.any()
+    assert (found.low[enough] >= 0).all()
+    assert (found.high[enough] <= 100).all()
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:

@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.autopsy.examine import SizeGroup
-from explorer.autopsy.verdicts import Verdict
 from explorer.errors.bootstrap import bootstrap
 from explorer.errors.compare import Comparison, compare
 from explorer.errors.oracles import mend_by_size
 from explorer.errors.taxonomy import classify_errors
-from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, objects_scatter
-from explorer.scoring.columns import Run
+from explorer.figures.errors import ap_by_size, error_types, objects_scatter
+from explorer.scoring.columns import Run, in_order
 from explorer.scoring.matching import match
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import truth_from_coco
-from explorer.scoring.sizes import ALL, COCO_BINS
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +62,24 @@ def test_ap_by_size_has_a_point_and_an_interval_per_run_and_size(runs: tuple[Run
         np.testing.assert_allclose(trace.y, given.value[0, shown])
         np.testing.assert_allclose(trace.y + trace.error_y.array, given.high[0, shown])
         np.testing.assert_allclose(trace.y - trace.error_y.arrayminus, given.low[0, shown])
+        assert not any("open" in symbol for symbol in trace.marker.symbol)
+    assert names[0] == "small<br>10<br>in 10"
     with pytest.raises(ValueError, match="no figure 'AP60'"):
         ap_by_size(resamples, "AP60")
     with pytest.raises(ValueError, match="at least one run"):
         ap_by_size([])
+
+
+def test_too_few_images_have_a_hollow_point_without_an_interval(runs: tuple[Run, Run]) -> None:
+    (run,) = runs[:1]
+    kept = run.found.images < 9
+    nine = in_order(*(getattr(run.found, name)[kept] for name in ("images", "classes", "boxes_xywh", "scores")))
+    few = replace(run, truth=run.truth.of_images(run.truth.image_ids[:9].tolist()), found=nine)
+    (trace,) = ap_by_size([bootstrap(match(few), 20)]).data
+    assert np.isfinite(trace.y).all()
+    assert np.isnan(np.array([trace.error_y.array, trace.error_y.arrayminus], dtype=float)).all()
+    assert set(trace.marker.symbol) == {"circle-open"}
+    assert set(trace.text) == {"too few images"}
 
 
 def test_error_types_stack_the_gains_of_each_size(runs: tuple[Run, Run]) -> None:
@@ -82,26 +93,11 @@ def test_error_types_stack_the_gains_of_each_size(runs: tuple[Run, Run]) -> None
         error_types({})
 
 
-def test_the_sankey_leads_every_object_to_its_end() -> None:
-    counts = dict.fromkeys(Verdict, 0)
-    groups = [
-        SizeGroup(size, counts | {Verdict.FOUND: 3, Verdict.BACKGROUND: 2 * place, Verdict.CROWD: 9})
-        for place, size in enumerate(COCO_BINS)
-    ]
-    (sankey,) = autopsy_sankey(groups).data
-    labels, link = sankey.node.label, sankey.link
-    assert labels[:3] == ("small 5", "medium 7", "large 9")
-    into = {labels[target]: 0 for target in link.target}
-    for target, value in zip(link.target, link.value, strict=True):
-        into[labels[target]] += value
-    assert into == {"found 9": 9, "lost in box head 12": 12, "box head says background 12": 12}
-    empty = autopsy_sankey([SizeGroup(ALL, counts)])
-    assert empty.data[0].link.value == ()
-
-
 def test_the_scatter_has_every_object_at_its_two_scores(comparison: Comparison) -> None:
     figure = objects_scatter(comparison)
     (points,) = figure.data
+    point = comparison.points[0]
+    assert figure.layout.xaxis.title.text == f"score of a, found: {point.words}"
     assert len(points.x) == 20
     np.testing.assert_allclose(points.customdata[:2, 0], [20, 150])
     assert (np.asarray(points.y)[::2] <= 0).all()  # b finds no small one

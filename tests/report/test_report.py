@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -22,10 +23,11 @@ from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_
 from explorer.report.document import annotations_with, comparison_document, fate_columns, found_by_columns, run_document
 from explorer.report.misses import telling_misses
 from explorer.report.page import write_comparison_page, write_run_page
-from explorer.report.tables import autopsy_grid, difference_grid, fate_grid, object_grid, size_grid
+from explorer.report.tables import difference_grid, fate_grid, object_grid, size_grid
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import match
+from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import truth_from_coco
 
@@ -68,7 +70,7 @@ def analysis(runs: tuple[Run, Run]) -> RunAnalysis:
 
 @pytest.fixture(scope="module")
 def comparison(runs: tuple[Run, Run]) -> Comparison:
-    return compare([match(run) for run in runs], score=0.1, resamples=20)
+    return compare([match(run) for run in runs], found=FoundRule(score=0.1), resamples=20)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def autopsied(runs: tuple[Run, Run]) -> Autopsy:
     return Autopsy(
         "first",
         0.05,
-        0.5,
+        FOUND.of(match(runs[0])),
         truth.class_names,
         ("p2", "p3"),
         truth.image_ids[truth.images],
@@ -95,21 +97,43 @@ def test_json_says_what_the_library_computes(analysis: RunAnalysis, comparison: 
     given = analysis.resamples.intervals()
     assert document["by_size"]["AP"]["small"] == {
         "value": given.value[0, 1],
-        "low": given.low[0, 1],
-        "high": given.high[0, 1],
+        "low": None,
+        "high": None,
+        "objects": 6,
+        "images": 6,
+        "no_interval": "too few images",
+    }
+    assert document["by_size"]["AP"]["large"] == {
+        "value": None,
+        "low": None,
+        "high": None,
+        "objects": 0,
+        "images": 0,
+    }
+    assert document["operating_point"] == vars(analysis.point)
+    assert document["fates"]["all"] == {
+        "no detection near enough": 0,
+        "taken for another class": 6,
+        "box too far off": 0,
+        "scored below the threshold": 0,
+        "found": 12,
     }
     assert document["coco"]["AP50"] == analysis.resamples.figures.value("AP50")
     assert document["errors"]["all"]["classification"] == 6
     whole = comparison_document(comparison, analyses_of(comparison))
     (pair,) = whole["pairs"]
     assert pair["differences_b_minus_a"]["AP"]["all"]["value"] == comparison.pairs[0].differences.points.value[0, 0]
-    assert pair["objects"][0]["only_a"] == comparison.pairs[0].tallies["all", None].only_a == 12
+    everything = pair["objects"][0]
+    assert everything["only_a"] == comparison.pairs[0].tallies["all", None].only_a == 12
+    assert (everything["objects"], everything["images"], everything["low_points"]) == (18, 6, None)
+    assert everything["no_interval"] == "too few images"
 
 
 def test_coco_annotations_say_what_became_of_objects(
     analysis: RunAnalysis, comparison: Comparison, autopsied: Autopsy, runs: tuple[Run, Run]
 ) -> None:
     fates = annotations_with(runs[0].truth, fate_columns(replace(analysis, autopsy=autopsied)))
+    assert [a["found"] for a in fates["annotations"][:3]] == [True, True, False]
     assert [a["error_type"] for a in fates["annotations"][:3]] == ["correct", "correct", "classification"]
     assert [a["verdict"] for a in fates["annotations"][:3]] == ["found", "found", "other_class"]
     assert fates["annotations"][1]["fpn_level"] == "p3"
@@ -130,6 +154,8 @@ def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
         assert page.count("plotly.js v") == 1
         assert page.count('class="plotly-graph-div"') == figures
         assert page.count("<figure>") == misses
+        assert page.count("IoU ≥ 0.5, score ≥ 0.") >= 4
+        assert "too few images" in page
         assert ("As far as detections tell" in page) == (name == "both.html")  # of the run without an autopsy
         assert not re.findall(
             r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
@@ -151,23 +177,50 @@ def test_misses_are_of_every_reason_and_what_the_rival_finds_comes_first(compari
 
 def test_tables_have_the_figures(analysis: RunAnalysis, comparison: Comparison, autopsied: Autopsy) -> None:
     grid = size_grid([analysis], ("AP", "AP50"))
-    assert grid.rows[0][0] == "AP all (18)"
-    assert grid.rows[0][1].startswith(f"{analysis.resamples.figures.value():.1f} [")
+    assert grid.head == ("(objects in images)", "first")
+    assert grid.rows[0] == ("AP all (18 in 6)", f"{analysis.resamples.figures.value():.1f}, too few images")
     pair = comparison.pairs[0]
-    assert {row[0] for row in difference_grid(comparison, pair).rows} == {"AP all", "AP small", "AP medium", "AP large"}
-    assert object_grid(pair, fine=False).rows[0][:4] == ("all", "18", "0", "12")
-    assert len(object_grid(pair).rows) > len(object_grid(pair, fine=False).rows)
-    assert autopsy_grid(autopsied).rows[0][:2] == ("box head says another class", "33.3 %")
-    assert fate_grid(analysis.taxonomy).rows[0][:2] == ("found", "66.7 %")
+    sizes = [row[0] for row in difference_grid(comparison, pair).rows]
+    assert sizes == ["AP all (18 in 6)", "AP small (6 in 6)", "AP medium (12 in 6)", "AP large (0 in 0)"]
+    objects = object_grid(comparison, pair, fine=False)
+    assert objects.head[0] == "found: IoU ≥ 0.5, score ≥ 0.1 (A), ≥ 0.1 (B) (objects in images)"
+    assert objects.rows[0][:3] == ("all (18 in 6)", "0", "12")
+    assert len(object_grid(comparison, pair).rows) > len(objects.rows)
+    found = (f"found: {analysis.point.words}", "12 (66.7 %)")
+    for own, lost in ((analysis, "taken"), (replace(analysis, autopsy=autopsied), "box head says another class")):
+        first, *_, last = fate_grid(own).rows
+        assert first[0].startswith(lost)
+        assert (first[1], last[:2]) == ("6 (33.3 %)", found)
     console = Console(width=80, record=True, file=StringIO())
-    console.print(object_grid(pair, fine=False).on_terminal())
+    console.print(objects.on_terminal())
     for word in ("all", "small", "medium", "neither", "McNemar"):
         assert word in console.export_text(clear=False)
     assert "…" not in console.export_text()
 
 
+def test_what_is_scored_too_low_has_a_fate_of_its_own(runs: tuple[Run, Run], autopsied: Autopsy) -> None:
+    """The scores of the first objects are 0.88 to 0.78, of the second ones 0.78 to 0.68."""
+    for autopsy in (None, autopsied):
+        analysis = analyse(runs[0], found=FoundRule(score=0.79), autopsy=autopsy, resamples=5)
+        rows = {row[0]: row[1] for row in fate_grid(analysis).rows}
+        assert rows["found: IoU ≥ 0.5, score ≥ 0.79"] == "5 (27.8 %)"
+        assert rows["scored below the threshold: score < 0.79"] == "7 (38.9 %)"
+        assert Counter(miss.reason for miss in telling_misses(analysis, most=99))["scored below the threshold"] > 0
+
+
+def test_an_autopsy_at_another_iou_or_beside_masks_is_left_out(runs: tuple[Run, Run], autopsied: Autopsy) -> None:
+    with pytest.raises(ValueError, match=r"make it again with `explorer autopsy --iou 0\.75`"):
+        analyse(runs[0], found=FoundRule(iou=0.75), autopsy=autopsied, resamples=5)
+    stricter = compare([match(run) for run in runs], found=FoundRule(iou=0.75, score=0.1), resamples=5)
+    first, _ = analyses_of(stricter, [autopsied, autopsied])
+    assert first.autopsy is None
+    assert first.taxonomy.foreground == 0.75
+    assert first.gains[0].alone.mean_ap == pytest.approx(first.resamples.figures.value("AP50"), abs=1e-9)
+
+
 def test_words() -> None:
     assert interval_words(1.23, -0.5, 3, signed=True) == "+1.2 [−0.5, +3.0]"
+    assert interval_words(1.23, float("nan"), float("nan"), signed=True) == "+1.2, too few images"
     assert interval_words(float("nan"), 0, 0) == p_words(float("nan")) == settle_words(float("nan"), False) == "–"
     assert (p_words(0.0004), p_words(0.0342)) == ("< 0.001", "0.034")
     assert settle_words(1234, False) == "about 1,200 more images"

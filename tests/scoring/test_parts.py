@@ -16,7 +16,7 @@ from explorer.scoring import results_file, results_stream
 from explorer.scoring.curves import class_curves
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import score
-from explorer.scoring.outcomes import equal_precision, points_of
+from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.parts import RunInParts
 from explorer.scoring.results_file import read_results
 from explorer.scoring.results_stream import each_result
@@ -77,20 +77,21 @@ def test_what_is_tallied_of_parts_is_what_the_whole_says(on_disk: tuple[Path, st
     whole = match(load_run(*on_disk), bins=COCO_BINS)
     with RunInParts(*on_disk) as run:
         each: Iterator[Matches] = (match(part.run, bins=COCO_BINS) for part in run)
-        with Tally(next(each)) as tally:
+        with Tally(next(each), 0.5) as tally:
             for matches in each:
                 tally.add(matches)
             ranking = tally.ranking()
             figures, curves = tally.score()
     expected, lines = score(whole), class_curves(whole)
     np.testing.assert_allclose(figures.by_class, expected.by_class, atol=1e-9)
-    np.testing.assert_array_equal(figures.objects, expected.objects)
+    for name in ("objects", "images_with", "images_with_class"):
+        np.testing.assert_array_equal(getattr(figures, name), getattr(expected, name))
     assert (figures.names, figures.images) == (expected.names, expected.images)
     assert figures.coco() == pytest.approx(expected.coco(), abs=1e-9, nan_ok=True)
     for name in ("precision", "scores", "recall"):
         np.testing.assert_array_equal(getattr(curves, name), getattr(lines, name))
-    for precision in (None, 0.2):
-        assert points_of([ranking], precision) == equal_precision([whole], precision)
+    for rule in (FOUND, FoundRule(precision=0.2), FoundRule(score=0.3)):
+        assert rule.point(ranking) == rule.of(whole)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -100,9 +101,9 @@ def test_nothing_found_in_parts(on_disk: tuple[Path, str]) -> None:
         parts = list(run)
         matches = [match(part.run, bins=COCO_BINS) for part in parts]
         assert len(run) == 0
-    with Tally(matches[0]) as tally:
+    with Tally(matches[0], 0.5) as tally:
         tally.add(matches[1])
-        assert points_of([tally.ranking()])[0].detections == 0
+        assert FOUND.point(tally.ranking()).detections == 0
         assert tally.score()[0].value() == 0
 
 

@@ -67,16 +67,16 @@ def test_the_table_counts_sizes_and_milliseconds(both: Comparison) -> None:
 
 def test_who_sees_what(both: Comparison) -> None:
     assert both.who_sees_what(Filters(0.5)) == [
-        {"#": 0, "found by": "A only", "class": "car", "size, px": "10 × 10", "A": "0.90", "B": "–"},
-        {"#": 1, "found by": "B only", "class": "plane", "size, px": "120 × 100", "A": "–", "B": "0.55"},
-        {"#": 2, "found by": "both", "class": "plane", "size, px": "50 × 50", "A": "0.60", "B": "0.70"},
+        {"#": 0, "seen by": "A only", "class": "car", "size, px": "10 × 10", "A": "0.90", "B": "–"},
+        {"#": 1, "seen by": "B only", "class": "plane", "size, px": "120 × 100", "A": "–", "B": "0.55"},
+        {"#": 2, "seen by": "both", "class": "plane", "size, px": "50 × 50", "A": "0.60", "B": "0.70"},
     ]
     assert both.class_names == ["car", "plane"]
 
 
 def test_of_one_model_nobody_else_can_miss_anything(zoo: Any, photo: Path) -> None:
     alone = compare(zoo.models, ["A"], photo).who_sees_what(ALL)
-    assert {row["found by"] for row in alone} == {"A"}
+    assert {row["seen by"] for row in alone} == {"A"}
 
 
 def test_a_row_is_where_every_picture_is_zoomed_to(both: Comparison) -> None:

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import pytest
 
 from explorer.data.aerial import render_scene
+from explorer.scoring.outcomes import OperatingPoint
 from explorer.ui.actions.errors import Examination
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
@@ -184,7 +185,8 @@ def test_misses_are_gone_through(monkeypatch: pytest.MonkeyPatch, scenes: dict[s
 
     truth = SimpleNamespace(boxes_xywh=np.array([[1, 2, 3, 4], [5, 6, 70, 80.0]]), classes=[0, 0], class_names=["car"])
     misses = tuple(SimpleNamespace(row=row, reason="below the pre-NMS top-k") for row in range(2))
-    analysis = SimpleNamespace(run=SimpleNamespace(name="A", truth=truth))
+    point = OperatingPoint("A", 0.5, 0.25, 50.0, 75.0, 4)
+    analysis = SimpleNamespace(run=SimpleNamespace(name="A", truth=truth), point=point)
     followed: list[int] = []
 
     def explain(_models: object, _examination: object, _name: str, number: int) -> Explanation:
@@ -199,6 +201,7 @@ def test_misses_are_gone_through(monkeypatch: pytest.MonkeyPatch, scenes: dict[s
     browser.misses.value = 1
     assert followed[-1] == 1
     assert "Verdict &lt;1&gt;." in browser._words.value
+    assert "with IoU ≥ 0.5, score ≥ 0.25" in browser._words.value
     empty: Any = Examination((analysis,), None, {"A": ()})  # type: ignore[arg-type]
     assert "No object" in ErrorBrowser(Models(), empty)._words.value
 
