@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from explorer.autopsy.dissection import Dissection, Finding, Objects
 from explorer.autopsy.verdicts import Verdict, judged
+from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import Matches, match
@@ -239,7 +240,9 @@ def autopsy(
         if progress:
             progress(image + 1, len(truth.image_ids))
     if matches is None:
-        matches = match(run_from_detections(truth, detections, detector.name), thresholds=(found.iou,), bins=(ALL,))
+        classes = shared_classes(detector.class_names, truth.class_names)
+        run = run_from_detections(truth, detections, detector.name, classes=classes)
+        matches = match(run, thresholds=(found.iou,), bins=(ALL,))
     point = point or found.of(matches)
     followed = Autopsy(
         detector.name,
@@ -264,7 +267,6 @@ def class_indices_of(detector: Detector, truth: Truth) -> npt.NDArray[np.int64]:
         ValueError: the model lacks a class of `truth`; `Truth.of_classes` gives the part that it has.
     """
     from explorer.engine.evaluation.classes import indices_in_model
-    from explorer.scoring.classes import shared_classes
 
     shared = shared_classes(detector.class_names, truth.class_names, truth.class_names)
     return np.array(indices_in_model(detector, shared), dtype=np.int64)
