@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from explorer.autopsy.dissection import Dissection, Finding, Objects
 from explorer.autopsy.verdicts import Verdict, judged
+from explorer.data.ids import Ids, id_column
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
@@ -34,7 +35,8 @@ Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
 
 _VERSION = 2
-_TRUTH_COLUMNS: dict[str, Any] = {"image_ids": np.int64, "ids": np.int64, "classes": np.int64, "areas_px": np.float64}
+_ID_COLUMNS = ("image_ids", "ids")
+_NUMBER_COLUMNS: dict[str, Any] = {"classes": np.int64, "areas_px": np.float64}
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Autopsy:
         point: what counts as found: the IoU from which a box is on an object, and the score from which it is found.
         class_names: by class row.
         level_names: the feature maps, by `Finding.fpn_level`.
-        image_ids: `(G,)` int64, COCO's id of the image of each object.
-        ids: `(G,)` int64, COCO's annotation ids.
+        image_ids: `(G,)`, COCO's id of the image of each object, as the file has it.
+        ids: `(G,)`, COCO's annotation ids.
         classes: `(G,)` int64, class row.
         areas_px: `(G,)` float64, COCO's areas, which decide sizes.
         boxes_xywh: `(G, 4)` float64, original-image frame.
@@ -79,8 +81,8 @@ class Autopsy:
     point: OperatingPoint
     class_names: tuple[str, ...]
     level_names: tuple[str, ...]
-    image_ids: npt.NDArray[np.int64]
-    ids: npt.NDArray[np.int64]
+    image_ids: Ids
+    ids: Ids
     classes: npt.NDArray[np.int64]
     areas_px: npt.NDArray[np.float64]
     boxes_xywh: npt.NDArray[np.float64]
@@ -146,7 +148,7 @@ class Autopsy:
         from explorer.engine.artifacts import write_json
 
         findings = {field.name: self.column(field.name).tolist() for field in fields(Finding)}
-        known = {name: getattr(self, name).tolist() for name in (*_TRUTH_COLUMNS, "boxes_xywh")}
+        known = {name: getattr(self, name).tolist() for name in (*_ID_COLUMNS, *_NUMBER_COLUMNS, "boxes_xywh")}
         groups = {
             group.bin.name: {verdict.name.lower(): count for verdict, count in group.counts.items()}
             for group in self.by_size()
@@ -187,7 +189,8 @@ def read_autopsy(path: str | Path) -> Autopsy:
             _point(document["found"]),
             tuple(document["class_names"]),
             tuple(document["level_names"]),
-            **{name: np.array(objects[name], dtype=kind) for name, kind in _TRUTH_COLUMNS.items()},
+            **{name: id_column(objects[name]) for name in _ID_COLUMNS},
+            **{name: np.array(objects[name], dtype=kind) for name, kind in _NUMBER_COLUMNS.items()},
             boxes_xywh=np.array(objects["boxes_xywh"], dtype=np.float64).reshape(-1, 4),
             findings=tuple(_findings(objects)),
         )

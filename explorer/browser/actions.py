@@ -86,6 +86,7 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
         ValueError: the object was drawn in the App, or the model cannot be built or followed.
     """
     from explorer.autopsy.explain import explain
+    from explorer.browser.ids import kept_ids
     from explorer.figures.explain import explained
     from explorer.scoring.classes import shared_classes
 
@@ -98,10 +99,11 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     own = state.runs[run]
     detector = _detector(own.path, own.fingerprint)
     truth = truth.of_classes(shared_classes(detector.class_names, truth.class_names).names)
-    rows = np.flatnonzero(truth.ids == label["coco_id"])
-    if not len(rows):
+    ids = kept_ids(truth.ids)
+    if label["coco_id"] not in ids:
         raise ValueError(f"{detector.name} has no class {label.label!r}, so it cannot be followed in it")
-    explanation = explain(detector, truth, int(rows[0]), iou=own.iou, score=own.score or 0.0)
+    row = ids.index(label["coco_id"])
+    explanation = explain(detector, truth, row, iou=own.iou, score=own.score or 0.0)
     # FiftyOne hides the legend unless asked, and puts it to the right
     drawn = explained(explanation).update_layout(showlegend=True, legend={"x": 0, "xanchor": "left"})
     figure = drawn.to_plotly_json()

@@ -20,7 +20,7 @@ from explorer.browser.evaluation import declare_evaluation, save_results
 from explorer.browser.judging import JudgedPart, judge_parts, survey
 from explorer.browser.match_log import MatchLog
 from explorer.browser.names import GROUND_TRUTH, RunFields, dataset_name
-from explorer.browser.schema import declare_run, declare_truth
+from explorer.browser.schema import declare_ids, declare_run, declare_truth
 from explorer.browser.state import (
     VERSION,
     RunState,
@@ -64,6 +64,7 @@ def build(
     name: str | None = None,
     rebuild: bool = False,
     found: FoundRule = FOUND,
+    match_by: str | None = None,
     progress: Progress | None = None,
 ) -> Built:
     """Builds a data set in the database, or brings it up to date.
@@ -76,6 +77,7 @@ def build(
         name: of the data set; None for one after the folder and the split.
         rebuild: whether to throw away what is there.
         found: what counts as found by these runs.
+        match_by: how results tell images; see `explorer.load_run`.
         progress: called after every few images.
 
     Raises:
@@ -98,9 +100,11 @@ def build(
         write_state(dataset, state)
         written.append("images")
     for field, path in fields.items():
-        given = RunState(run_name(path), str(path), fingerprint_of(run_files(path), found), "done", found.iou)
+        given = RunState(
+            run_name(path), str(path), fingerprint_of(run_files(path), found), "done", found.iou, match_by=match_by
+        )
         known = state.runs.get(field)
-        if known is None or (known.fingerprint, known.stage) != (given.fingerprint, "done"):
+        if known is None or known.stage != "done" or _is_other(known, given):
             state, images = _update_run(dataset, state, field, given, data, found, progress)
             written += [*(["images"] if images else []), field]
     return Built(dataset, tuple(fields), tuple(dict.fromkeys(written)))
@@ -149,7 +153,7 @@ def _update_run(
     """Writes what is missing of a run, and of its images, and returns how many images were."""
     from explorer.scoring.parts import RunInParts
 
-    with RunInParts(Path(given.path), data, field) as run:
+    with RunInParts(Path(given.path), data, field, given.match_by) as run:
         whole = survey(run, found)
         # images that are missing from a complete data set were deleted in the App
         images = 0 if state.complete else _write_images(dataset, run.whole.truth, state.source, progress)
@@ -157,7 +161,7 @@ def _update_run(
         known = state.runs.get(field)
         declare_run(dataset, fields)
         method = declare_evaluation(dataset, fields, found.iou)
-        if known is not None and (known.fingerprint != given.fingerprint or known.stage == "clearing"):
+        if known is not None and (known.stage == "clearing" or _is_other(known, given)):
             state = _remember(dataset, state, field, replace(given, stage="clearing"))
             _clear(dataset, fields)
         state = _remember(dataset, state, field, replace(given, stage="writing"))
@@ -167,6 +171,10 @@ def _update_run(
             save_results(dataset, method, log, whole, fields, figures)
     state = _remember(dataset, state, field, replace(given, score=whole.point.score, figures=figures))
     return state, images
+
+
+def _is_other(known: RunState, given: RunState) -> bool:
+    return (known.fingerprint, known.match_by) != (given.fingerprint, given.match_by)
 
 
 def _remember(dataset: Any, state: State, field: str, run: RunState) -> State:
@@ -184,6 +192,7 @@ def _collection(dataset: Any) -> Any:
 
 def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | None) -> int:
     """Writes the images that are not in the database, and returns how many."""
+    declare_ids(dataset, truth)
     collection = _collection(dataset)
     present = {document["_id"] for document in collection.find({}, {"_id": 1})}
     missing = np.array([own not in present for own in sample_ids(dataset.name, truth)], dtype=bool)
@@ -191,7 +200,7 @@ def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | 
     tag = Path(source.rpartition(":")[2]).name if ":" in source else None
     now = datetime.now(UTC)
     for first in range(0, len(rows), SAMPLES_AT_A_TIME):
-        part = truth.of_images(truth.image_ids[rows[first : first + SAMPLES_AT_A_TIME]].tolist())
+        part = truth.of_rows(rows[first : first + SAMPLES_AT_A_TIME])
         collection.insert_many(samples(dataset.name, dataset._doc.id, part, tag, now))
         done += len(part.image_ids)
         if progress:

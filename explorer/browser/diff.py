@@ -51,7 +51,8 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
 
     state = read_state(dataset)
     assert state is not None
-    runs = [load_run(Path(state.runs[name].path), state.source, name) for name in (a, b)]
+    given = [(name, state.runs[name]) for name in (a, b)]
+    runs = [load_run(Path(own.path), state.source, name, own.match_by) for name, own in given]
     if fault := difference_of(runs[0].truth, runs[1].truth):
         raise ValueError(fault)
     matches = [match(run, bins=COCO_BINS) for run in runs]

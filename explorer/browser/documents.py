@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import mimetypes
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ import numpy.typing as npt
 from bson import ObjectId
 from pycocotools import mask as mask_api
 
-from explorer.browser.ids import object_ids
+from explorer.browser.ids import kept_ids, object_ids
 from explorer.browser.judging import Judged
 from explorer.browser.names import GROUND_TRUTH, RunFields
+from explorer.data.masks import Rle
 from explorer.errors.taxonomy import ErrorType
-from explorer.scoring.columns import Rle, Truth
+from explorer.scoring.columns import Truth
 from explorer.types import SIZES, size_names
 
 Document = dict[str, Any]
@@ -53,6 +54,7 @@ def samples(dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, n
         now: when they are made, UTC.
     """
     ids, own = sample_ids(dataset, truth), label_ids(dataset, truth)
+    coco_image_ids, coco_ids = kept_ids(truth.image_ids), kept_ids(truth.ids)
     sizes, relative = size_names(truth.areas_px), _relative(truth, truth.images, truth.boxes_xywh)
     edges = np.searchsorted(truth.images, np.arange(len(truth.image_ids) + 1)).tolist()
     for image in range(len(truth.image_ids)):
@@ -61,7 +63,7 @@ def samples(dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, n
             label = _label(own[row], truth.class_names[truth.classes[row]], relative[row])
             label |= {
                 "iscrowd": bool(truth.crowds[row]),
-                "coco_id": int(truth.ids[row]),
+                "coco_id": coco_ids[row],
                 "area_px": float(truth.areas_px[row]),
                 "size_bin": sizes[row],
                 "found_by": [],
@@ -80,7 +82,7 @@ def samples(dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, n
             "metadata": _metadata(truth.file_names[image], width, height),
             "created_at": now,
             "last_modified_at": now,
-            "coco_id": int(truth.image_ids[image]),
+            "coco_id": coco_image_ids[image],
             GROUND_TRUTH: {"_cls": "Detections", "detections": labels},
         }
 
@@ -153,7 +155,7 @@ class RunDocuments:
         judged, fields, run = self._judged, self._fields, self._judged.run
         found = run.found
         images, boxes = found.images[rows], found.boxes_xywh[rows]
-        own_areas = boxes[:, 2] * boxes[:, 3] if found.masks is None else areas_px_of(found.masks[rows])
+        own_areas = _areas_px(boxes, found.masks and found.masks[rows])
         columns = zip(
             object_ids(self._space, np.arange(rows.start, rows.stop) + self._first),
             (run.truth.class_names[row] for row in found.classes[rows].tolist()),
@@ -183,9 +185,13 @@ class RunDocuments:
             yield label
 
 
-def areas_px_of(masks: tuple[Rle, ...]) -> npt.NDArray[np.float64]:
-    """Areas of masks; one at a time, because pycocotools 2.0.11 counts a list's masks in 8 bits."""
-    return np.array([mask_api.area(mask) for mask in masks], dtype=np.float64)
+def _areas_px(boxes_xywh: npt.NDArray[np.float64], masks: Sequence[Rle | None] | None) -> npt.NDArray[np.float64]:
+    """Areas of masks, and of boxes that have none."""
+    areas: npt.NDArray[np.float64] = boxes_xywh[:, 2] * boxes_xywh[:, 3]
+    for row, mask in enumerate(masks or ()):
+        if mask is not None:
+            areas[row] = mask_api.area(mask)  # one at a time: pycocotools 2.0.11 counts a list's masks in 8 bits
+    return areas
 
 
 def _label(label_id: ObjectId, name: str, box: list[float]) -> Document:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer.browser.names import GROUND_TRUTH
+from explorer.data.annotations import categories_in_order
+from explorer.data.ids import Id, as_id
 
 Annotation = dict[str, Any]
 Label = dict[str, Any]
@@ -76,18 +78,23 @@ def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dic
     Args:
         content: the original annotations.
         samples: of each image that is left: `coco_id`, `tags`, `objects` and `accepted`, lists of labels with `label`,
-            `bounding_box` in shares of the image, `tags`, and `coco_id` where it is an object of the original.
+            `bounding_box` in shares of the image, `tags`, and `coco_id` where it is an object of the original. Ids may
+            be written as numbers or as texts.
 
     Raises:
         ValueError: a label's class is not among the categories.
     """
-    category_of = {category["name"]: category["id"] for category in content["categories"]}
-    images = {image["id"]: image for image in content["images"]}
-    original = {annotation["id"]: annotation for annotation in content["annotations"]}
-    free_ids = itertools.count(max(original, default=0) + 1)
+    category_of = {category["name"]: category["id"] for category in categories_in_order(content["categories"])}
+    original = {str(as_id(annotation["id"])): annotation for annotation in content["annotations"]}
+    free_ids = _free_ids([annotation["id"] for annotation in content["annotations"]])
+    of_image = {str(sample["coco_id"]): sample for sample in samples}
+    if unknown := of_image.keys() - {str(as_id(image["id"])) for image in content["images"]}:
+        raise ValueError(f"image {min(unknown)} is not in the annotations: it was added in the App; delete it there")
     kept_images, annotations = [], []
-    for sample in samples:
-        image = images[sample["coco_id"]]
+    for image in content["images"]:
+        sample = of_image.get(str(as_id(image["id"])))
+        if sample is None:
+            continue
         kept_images.append(image | _tags(sample["tags"]))
         for label in (*sample["objects"], *sample["accepted"]):
             if REJECT in label["tags"]:
@@ -97,15 +104,24 @@ def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dic
                     f"image {image['id']} has an object of class {label['label']!r}, which the data does not have; "
                     f"it has {', '.join(list(category_of)[:8])}. Rename it in the App"
                 )
-            known = original.get(label["coco_id"])
+            known = original.get(str(label["coco_id"]))
             annotation = _new(label, image, next(free_ids)) if known is None else _boxed(known, label, image)
             annotations.append(annotation | {"category_id": category_of[label["label"]]} | _tags(label["tags"]))
     tagged = sum("tags" in entry for entry in (*kept_images, *annotations))
     return content | {"images": kept_images, "annotations": annotations}, _compare(original, annotations, tagged)
 
 
-def _compare(original: dict[int, Annotation], annotations: list[Annotation], tagged: int) -> Changes:
-    pairs = [(original[a["id"]], a) for a in annotations if a["id"] in original]
+def _free_ids(used: list[Id]) -> Iterator[Id]:
+    """Counts on after the highest number; in texts where all ids are texts."""
+    texts = {str(own) for own in used}
+    highest = max((int(own) for own in used if not isinstance(own, str)), default=0)
+    numbers = (number for number in itertools.count(highest + 1) if str(number) not in texts)
+    return map(str, numbers) if used and all(isinstance(own, str) for own in used) else numbers
+
+
+def _compare(original: dict[str, Annotation], annotations: list[Annotation], tagged: int) -> Changes:
+    own = ((original.get(str(as_id(annotation["id"]))), annotation) for annotation in annotations)
+    pairs = [(old, new) for old, new in own if old is not None]
     return Changes(
         relabelled=sum(old["category_id"] != new["category_id"] for old, new in pairs),
         moved=sum(old["bbox"] != new["bbox"] for old, new in pairs),
@@ -129,7 +145,7 @@ def _boxed(known: Annotation, label: Label, image: dict[str, Any]) -> Annotation
     return rest | {"bbox": box, "area": box[2] * box[3]}
 
 
-def _new(label: Label, image: dict[str, Any], own: int) -> Annotation:
+def _new(label: Label, image: dict[str, Any], own: Id) -> Annotation:
     box = _pixels(label, image)
     return {"id": own, "image_id": image["id"], "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
 
@@ -140,12 +156,12 @@ def _pixels(label: Label, image: dict[str, Any]) -> list[float]:
 
 
 def _samples(dataset: Any) -> Iterator[dict[str, Any]]:
-    """Reads what is left and changed, in the images' order."""
+    """Reads what is left and changed."""
     from explorer.browser.state import KEY
 
     runs = [name for name in dataset.info[KEY]["runs"] if dataset.has_field(name)]
     split = Path(str(dataset.info[KEY]["source"]).rpartition(":")[2]).name
-    for sample in dataset.sort_by("coco_id").iter_samples():
+    for sample in dataset.iter_samples():
         accepted = [label for name in runs if sample[name] for label in sample[name].detections if ACCEPT in label.tags]
         objects = sample[GROUND_TRUTH].detections if sample[GROUND_TRUTH] else []
         yield {

@@ -6,13 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from explorer.browser.names import GROUND_TRUTH, RunFields
+from explorer.scoring.columns import Truth
 from explorer.types import SIZES
 
 Declaration = Mapping[str, Any]
 
 
+def declare_ids(dataset: Any, truth: Truth) -> None:
+    """Declares COCO's ids: as numbers, or as texts where some are texts or numbers beyond the database's 64 bits."""
+    import fiftyone as fo
+
+    for path, ids in (("coco_id", truth.image_ids), (f"{GROUND_TRUTH}.detections.coco_id", truth.ids)):
+        _declare(dataset, {path: {"ftype": fo.StringField if ids.dtype == object else fo.IntField}})
+
+
 def declare_truth(dataset: Any) -> None:
-    """Declares the fields that every data set has."""
+    """Declares the fields that every data set has, but for COCO's ids."""
     import fiftyone as fo
 
     detections = {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Detections}
@@ -20,10 +29,8 @@ def declare_truth(dataset: Any) -> None:
     _declare(
         dataset,
         {
-            "coco_id": {"ftype": fo.IntField},
             GROUND_TRUTH: detections,
             f"{label}.iscrowd": {"ftype": fo.BooleanField},
-            f"{label}.coco_id": {"ftype": fo.IntField},
             f"{label}.area_px": {"ftype": fo.FloatField},
             f"{label}.size_bin": {"ftype": fo.StringField},
             f"{label}.found_by": {"ftype": fo.ListField, "subfield": fo.StringField},

@@ -30,6 +30,7 @@ class RunState:
         iou: from which its detections find objects.
         score: and from which score; None while it is being written.
         figures: COCO's, in percent; None where there is no object.
+        match_by: how its results tell images.
     """
 
     name: str
@@ -39,6 +40,7 @@ class RunState:
     iou: float = FOUND.iou
     score: float | None = None
     figures: Mapping[str, float | None] = field(default_factory=dict)
+    match_by: str | None = None
 
     @property
     def rule(self) -> FoundRule:

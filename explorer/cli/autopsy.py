@@ -14,6 +14,7 @@ from explorer.cli.running import (
     ConfigFile,
     Device,
     Iou,
+    MatchBy,
     Precision,
     Score,
     Weights,
@@ -33,6 +34,7 @@ def autopsy(
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What a results file was run on.")
     ] = None,
+    match_by: MatchBy = None,
     model: Annotated[str | None, typer.Option("--model", help=f"Instead of the run's own: {MODELS}.")] = None,
     weights: Weights = None,
     config_file: ConfigFile = None,
@@ -68,7 +70,7 @@ def autopsy(
 
     with exit_codes():
         rule = FoundRule(iou, score, precision)
-        given = load_run(run, data)
+        given = load_run(run, data, match_by=match_by)
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
         with progress("resampling") as advance:
             analysis = analyse(given, found=rule, progress=advance)

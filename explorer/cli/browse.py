@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, Device, Iou, Precision, Score, exit_codes, progress
+from explorer.cli.running import MODELS, Device, Iou, MatchBy, Precision, Score, exit_codes, progress
 
 
 def browse(
@@ -23,6 +23,7 @@ def browse(
     name: Annotated[
         str | None, typer.Option("--name", help="Of the data set in FiftyOne. [default: the folder and the split]")
     ] = None,
+    match_by: MatchBy = None,
     port: Annotated[int | None, typer.Option(help="The first free one from 5151 on if not given.")] = None,
     app: Annotated[bool, typer.Option("--app/--no-app", help="Open the App, or only build the data set.")] = True,
     browser: Annotated[
@@ -69,6 +70,7 @@ def browse(
                 name=name,
                 rebuild=rebuild,
                 found=rule,
+                match_by=match_by,
                 progress=lambda _, done, total: advance(done, total),
             )
         if built.written or not built.dataset.list_saved_views():

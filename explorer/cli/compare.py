@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import Iou, Precision, Score, exit_codes, progress
+from explorer.cli.running import Iou, MatchBy, Precision, Score, exit_codes, progress
 
 if TYPE_CHECKING:
     from explorer.scoring.overlaps import Task
@@ -25,6 +25,7 @@ def compare(
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What results files were run on.")
     ] = None,
+    match_by: MatchBy = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, its figures and the objects.")] = Path(
         "comparison"
     ),
@@ -69,9 +70,9 @@ def compare(
         if any(len(recipe) > 1 for recipe in recipes):
             if rule != FoundRule():
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
-            _over_seeds(recipes, data, task, out, max_detections, resamples, seed, json_file)
+            _over_seeds(recipes, data, match_by, task, out, max_detections, resamples, seed, json_file)
             return
-        loaded = named_apart([load_run(path, data) for path in runs])
+        loaded = named_apart([load_run(path, data, match_by=match_by) for path in runs])
         limits = limits_up_to(max_detections or max(given.max_detections for given in loaded))
         matches = [match(given, task, max_detections=limits) for given in loaded]
         with progress("resampling") as advance:
@@ -103,6 +104,7 @@ def compare(
 def _over_seeds(
     recipes: list[list[str]],
     data: str | None,
+    match_by: str | None,
     task: Task,
     out: Path,
     max_detections: int | None,
@@ -124,7 +126,7 @@ def _over_seeds(
     for recipe in recipes:
         if len({Path(path).resolve() for path in recipe}) < len(recipe):
             raise ValueError(f"{','.join(recipe)} has a run twice; each run of a recipe is of another seed")
-    loaded = [[load_run(path, data) for path in recipe] for recipe in recipes]
+    loaded = [[load_run(path, data, match_by=match_by) for path in recipe] for recipe in recipes]
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
     limits = limits_up_to(max_detections or max(run.max_detections for recipe in named for run in recipe))

@@ -41,6 +41,14 @@ Score = Annotated[
 Precision = Annotated[
     float | None, typer.Option("--precision", help="Instead of a score: how much of what a run shows is right.")
 ]
+MatchBy = Annotated[
+    str | None,
+    typer.Option(
+        "--match-by",
+        metavar="id|file_name",
+        help="How results tell images. [default: by id where ids fit, else by file name]",
+    ),
+]
 
 NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""

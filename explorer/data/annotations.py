@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any
 
-from explorer.data.masks import Finding, is_finite, is_number, judge_mask
+import orjson
+
+from explorer.data.ids import Id, alike, as_id, id_order
+from explorer.data.masks import LARGEST_COORDINATE, Finding, is_finite, is_number, judge_mask
 from explorer.data.problems import Problem
 
 OVER_EDGE_TOLERANCE_PX = 1.0
@@ -19,26 +23,31 @@ OVER_EDGE_TOLERANCE_PX = 1.0
 
 Size = tuple[int, int]
 
-Shape = Mapping[str, Mapping[str, type]]
+Fields = Mapping[str, Any]
+"""What a record must have: types by name, `Id` for an id."""
+Shape = Mapping[str, Fields]
 """The lists an annotation file must have, and the fields of their records."""
 
-_IMAGE: Mapping[str, type] = {"id": int, "file_name": str, "width": int, "height": int}
-_CATEGORY: Mapping[str, type] = {"id": int, "name": str}
+_NUMBER, _TEXT, _FLAG, _LIST = (int,), (str,), (int, bool), (list,)
+_WORDS = {Id: "a whole number or a text", _NUMBER: "a whole number", _TEXT: "a text", _FLAG: "0 or 1", _LIST: "a list"}
+_IMAGE: Fields = {"id": Id, "file_name": _TEXT, "width": _NUMBER, "height": _NUMBER}
+_CATEGORY: Fields = {"id": Id, "name": _TEXT}
 INSTANCES: Shape = {
     "images": _IMAGE,
     "categories": _CATEGORY,
-    "annotations": {"id": int, "image_id": int, "category_id": int},
+    "annotations": {"id": Id, "image_id": Id, "category_id": Id},
 }
 PANOPTIC: Shape = {
     "images": _IMAGE,
-    "categories": {**_CATEGORY, "isthing": int},
-    "annotations": {"image_id": int, "file_name": str, "segments_info": list},
+    "categories": {**_CATEGORY, "isthing": _FLAG},
+    "annotations": {"image_id": Id, "file_name": _TEXT, "segments_info": _LIST},
 }
-_WORDS = {int: "a whole number", str: "a text", list: "a list"}
 
 
 def read_annotations(path: Path, shape: Shape) -> tuple[dict[str, Any], list[Problem]]:
     """Reads an annotation file and judges its structure.
+
+    Ids are as in the file; whole floats among them are turned into the numbers that they stand for.
 
     Args:
         path: the JSON file.
@@ -48,10 +57,25 @@ def read_annotations(path: Path, shape: Shape) -> tuple[dict[str, Any], list[Pro
         the content and what is wrong with its structure; where anything is, the content must not be used.
     """
     try:
-        data = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        data, faults = _read_fast(text, shape)
+        if faults:  # or numbers beyond 64 bits, NaN, another encoding: json reads what orjson does not
+            data = json.loads(text)
+            faults = list(_judge_structure(data, shape))
     except (OSError, ValueError, RecursionError) as error:
         return {}, [Problem("structure", f"cannot be read as JSON: {error}", file=path.name)]
-    return data, [Problem("structure", what, file=path.name) for what in _judge_structure(data, shape)]
+    if not faults:
+        _mend_ids(data, shape)
+        faults = list(_judge_references(data))
+    return data, [Problem("structure", what, file=path.name) for what in faults]
+
+
+def _read_fast(text: bytes, shape: Shape) -> tuple[Any, list[str]]:
+    try:
+        data = orjson.loads(text)
+    except ValueError as error:
+        return None, [str(error)]
+    return data, list(_judge_structure(data, shape))
 
 
 def _judge_structure(data: Any, shape: Shape) -> Iterator[str]:
@@ -70,29 +94,76 @@ def _judge_structure(data: Any, shape: Shape) -> Iterator[str]:
                 yield f"{section}[{index}] {fault}"
 
 
-def _judge_record(record: Any, fields: Mapping[str, type]) -> str | None:
+def _judge_record(record: Any, fields: Fields) -> str | None:
     if not isinstance(record, dict):
         return "is no object"
     for name, kind in fields.items():
-        if type(record.get(name)) is not kind and not (name == "isthing" and type(record.get(name)) is bool):
-            return f"has {name} = {record.get(name)!r}, which must be {_WORDS[kind]}"
-    if "width" in fields and min(record["width"], record["height"]) < 1:
-        return f"has a size of {record['width']} x {record['height']} px"
+        value = record.get(name)
+        if not (as_id(value) is not None if kind is Id else type(value) in kind):
+            return f"has {name} = {shorten(value)}, which must be {_WORDS[kind]}"
+    if "width" in fields and not all(1 <= record[side] < LARGEST_COORDINATE for side in ("width", "height")):
+        return f"has a size of {shorten(record['width'])} x {shorten(record['height'])} px"
     return None
 
 
+def _mend_ids(data: Mapping[str, Any], shape: Shape) -> None:
+    for section, fields in shape.items():
+        for name in (name for name, kind in fields.items() if kind is Id):
+            for record in data[section]:
+                if type(record[name]) is float:
+                    record[name] = as_id(record[name])
+
+
+def _judge_references(data: Mapping[str, Any]) -> Iterator[str]:
+    """Finds annotations whose image is known, but by a text instead of a number or the other way round."""
+    known = {image["id"] for image in data["images"]}
+    texts = {str(own): own for own in known}
+    for index, annotation in enumerate(data["annotations"]):
+        image_id = annotation["image_id"]
+        if image_id not in known and str(image_id) in texts:
+            yield (
+                f"annotations[{index}] has image_id = {image_id!r}, but the image's id is {texts[str(image_id)]!r}: "
+                "write both as numbers, or both as texts"
+            )
+
+
 def judge_ids(data: Mapping[str, Any], file: str) -> Iterator[Problem]:
-    """Finds images, annotations and categories that share an id."""
+    """Finds images, annotations and categories that share an id; 1 and "1" are one id, for most tools read them so."""
     for section, what in (("images", "image"), ("categories", "category"), ("annotations", "annotation")):
-        for key, times in Counter(record.get("id") for record in data[section]).items():
-            if times > 1 and key is not None:
-                yield Problem(
-                    f"duplicate-{what}-id",
-                    f"{what} id {key} is used {times} times",
-                    image_id=key if what == "image" else None,
-                    annotation_id=key if what == "annotation" else None,
-                    file=file,
-                )
+        for group in alike(record["id"] for record in data[section] if "id" in record):
+            same = len(set(map(repr, group))) == 1
+            yield Problem(
+                f"duplicate-{what}-id",
+                f"{what} id {group[0]} is used {len(group)} times{'' if same else ', as a number and as a text'}",
+                image_id=group[0] if what == "image" else None,
+                annotation_id=group[0] if what == "annotation" else None,
+                file=file,
+            )
+
+
+def categories_in_order(categories: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Sorts categories by id, as COCO does, and tells those of one name apart: `car (id 3)`, `car (id 7)`.
+
+    What is said or kept by class goes by name, so no two classes may share one.
+    """
+    ordered = [dict(category) for category in sorted(categories, key=lambda category: id_order(category["id"]))]
+    while shared := _shared({own["id"]: own["name"] for own in ordered}.values()):
+        for own in ordered:
+            if own["name"] in shared:
+                own["name"] += f" (id {own['id']})"
+    return ordered
+
+
+def _shared(names: Iterable[str]) -> set[str]:
+    return {name for name, times in Counter(names).items() if times > 1}
+
+
+def judge_names(data: Mapping[str, Any], file: str) -> Iterator[Problem]:
+    """Finds categories that share a name."""
+    given = {category["name"] for category in data["categories"]}
+    apart = [own["name"] for own in categories_in_order(data["categories"]) if own["name"] not in given]
+    if apart:
+        yield Problem("same-name", f"they are told apart as {', '.join(apart)}", file=file)
 
 
 def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -116,13 +187,13 @@ def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _judge_annotation(
-    annotation: Mapping[str, Any], size: Size | None, categories: set[int], masks_expected: bool
+    annotation: Mapping[str, Any], size: Size | None, categories: set[Id], masks_expected: bool
 ) -> Iterator[Finding]:
     if annotation["category_id"] not in categories:
-        yield "unknown-category", f"category id {annotation['category_id']} is not in the list of categories"
+        yield "unknown-category", f"category id {annotation['category_id']!r} is not in the list of categories"
         return
     if size is None:
-        yield "unknown-image", f"image id {annotation['image_id']} is not in the list of images"
+        yield "unknown-image", f"image id {annotation['image_id']!r} is not in the list of images"
         return
     if is_crowd(annotation):
         yield "crowd", "a crowd region"

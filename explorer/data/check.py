@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from explorer.data.annotations import INSTANCES, PANOPTIC, judge_annotations, judge_ids, read_annotations
+from explorer.data.annotations import INSTANCES, PANOPTIC, judge_annotations, judge_ids, judge_names, read_annotations
+from explorer.data.ids import Id, id_order
 from explorer.data.images import ImageError, read_image, read_size
 from explorer.data.layout import Split, find_splits
 from explorer.data.panoptic import judge_labels, judge_panoptic
@@ -143,12 +144,12 @@ def read_split(split: Split) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
         what = "the split is used without its panoptic labels"
         problems.append(Problem("other-images", what, file=_name(split.panoptic)))
     elif len(content) == 2 and (ids := _different_things(content)):
-        what = f"things (isthing: 1) and the instances file's categories differ: ids {sorted(ids)[:10]}"
+        what = f"things (isthing: 1) and the instances file's categories differ: ids {sorted(ids, key=id_order)[:10]}"
         problems.append(Problem("structure", what, file=_name(split.panoptic)))
     return content, problems
 
 
-def _all_images(content: Mapping[str, dict[str, Any]]) -> dict[int, Mapping[str, Any]]:
+def _all_images(content: Mapping[str, dict[str, Any]]) -> dict[Id, Mapping[str, Any]]:
     return {image["id"]: image for data in content.values() for image in data["images"]}
 
 
@@ -163,7 +164,7 @@ def _all_labelled(content: Mapping[str, dict[str, Any]]) -> bool:
     return listed == {record["image_id"] for record in content["panoptic"]["annotations"]}
 
 
-def _different_things(content: Mapping[str, dict[str, Any]]) -> set[int]:
+def _different_things(content: Mapping[str, dict[str, Any]]) -> set[Id]:
     things = {category["id"] for category in content["panoptic"]["categories"] if category["isthing"]}
     return things ^ {category["id"] for category in content["instances"]["categories"]}
 
@@ -175,9 +176,12 @@ def _name(path: Path | None) -> str:
 def _judge_content(split: Split, content: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
     if data := content.get("instances"):
         yield from judge_ids(data, _name(split.instances))
+        yield from judge_names(data, _name(split.instances))
         yield from judge_annotations(data)
     if data := content.get("panoptic"):
         yield from judge_ids(data, _name(split.panoptic))
+        if "instances" not in content:
+            yield from judge_names(data, _name(split.panoptic))
         yield from judge_panoptic(data, _name(split.panoptic), alone="instances" not in content)
 
 

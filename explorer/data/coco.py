@@ -15,8 +15,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import is_crowd
+from explorer.data.annotations import categories_in_order, is_crowd, judge_names
 from explorer.data.check import check_split, read_split
+from explorer.data.ids import Id, id_order
 from explorer.data.layout import Split, find_split, list_splits
 from explorer.data.masks import usable
 from explorer.data.panoptic import IGNORE
@@ -53,6 +54,9 @@ def register_coco(source: str) -> str:
         MetadataCatalog.remove(split.source)
     content, problems = read_split(split)
     _stop_on_errors(split.source, problems)
+    for data in content.values():
+        for problem in judge_names(data, split.source):
+            logger.warning("Two categories share a name: %s", problem)
     DatasetCatalog.register(split.source, partial(load_coco, split))
     MetadataCatalog.get(split.source).set(stamp=stamp, **_metadata(split, content))
     return split.source
@@ -108,7 +112,7 @@ def load_coco(split: Split) -> list[dict[str, Any]]:
         _add_instances(records, report.content["instances"], dropped, metadata["thing_dataset_id_to_contiguous_id"])
     if "panoptic" in report.content:
         _add_panoptic(split, records, report.content["panoptic"], dropped, metadata)
-    return [records[key] for key in sorted(records)]
+    return [records[key] for key in sorted(records, key=id_order)]
 
 
 def _stop_on_errors(source: str, problems: tuple[Problem, ...] | list[Problem]) -> None:
@@ -135,7 +139,7 @@ def _metadata(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[str, 
     """detectron2's metadata: class names and id maps, and what the evaluators need."""
     panoptic = content.get("panoptic")
     instances = content.get("instances")
-    categories = sorted((instances or panoptic or {})["categories"], key=lambda category: int(category["id"]))
+    categories = categories_in_order((instances or panoptic or {})["categories"])
     things = [category for category in categories if instances or category["isthing"]]
     metadata: dict[str, Any] = {
         "image_root": str(split.images),
@@ -152,11 +156,11 @@ def _metadata(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[str, 
 
 
 def _panoptic_metadata(split: Split, panoptic: Mapping[str, Any]) -> dict[str, Any]:
-    stuff = [category for category in panoptic["categories"] if not category["isthing"]]
-    stuff.sort(key=lambda category: int(category["id"]))
+    stuff = [category for category in categories_in_order(panoptic["categories"]) if not category["isthing"]]
     ids = {category["id"]: index for index, category in enumerate(stuff, start=1)}
     # contiguous class 0 is "things"; its data-set id must be one that no category has
-    ids[min(0, min(category["id"] for category in panoptic["categories"]) - 1)] = 0
+    below = [own - 1 for category in panoptic["categories"] if isinstance(own := category["id"], int)]
+    ids[min([0, *below])] = 0
     return {
         "evaluator_type": "coco_panoptic_seg",
         "panoptic_json": str(split.panoptic),
@@ -169,7 +173,7 @@ def _panoptic_metadata(split: Split, panoptic: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _records(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def _records(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[Id, dict[str, Any]]:
     if "instances" in content:
         images = content["instances"]["images"]
     else:
@@ -188,7 +192,7 @@ def _records(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[int, d
 
 
 def _add_instances(
-    records: dict[int, dict[str, Any]], data: Mapping[str, Any], dropped: set[Any], class_of: Mapping[int, int]
+    records: dict[Id, dict[str, Any]], data: Mapping[str, Any], dropped: set[Any], class_of: Mapping[Id, int]
 ) -> None:
     for annotation in data["annotations"]:
         if (annotation["image_id"], annotation["id"]) not in dropped:
@@ -196,7 +200,7 @@ def _add_instances(
             record["annotations"].append(_instance(annotation, class_of))
 
 
-def _instance(annotation: Mapping[str, Any], class_of: Mapping[int, int]) -> dict[str, Any]:
+def _instance(annotation: Mapping[str, Any], class_of: Mapping[Id, int]) -> dict[str, Any]:
     instance: dict[str, Any] = {
         "iscrowd": int(is_crowd(annotation)),
         "bbox": annotation["bbox"],
@@ -215,7 +219,7 @@ def _instance(annotation: Mapping[str, Any], class_of: Mapping[int, int]) -> dic
 
 def _add_panoptic(
     split: Split,
-    records: dict[int, dict[str, Any]],
+    records: dict[Id, dict[str, Any]],
     data: Mapping[str, Any],
     dropped: set[Any],
     metadata: Mapping[str, Any],

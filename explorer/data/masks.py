@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from pycocotools import mask as mask_api
 
 LARGEST_COORDINATE = 1e9
 """Coordinates beyond this are as good as infinite."""
+
+Rle = Mapping[str, Any]
+"""A compressed COCO run-length mask: `{"size": [height, width], "counts": bytes}`."""
 
 Finding = tuple[str, str]
 """A key of `problems.KINDS` and what was found."""
@@ -98,6 +101,28 @@ def decode_runs(counts: str) -> npt.NDArray[np.int64] | None:
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
     return runs
+
+
+def compressed(segmentation: Any, size: tuple[int, int]) -> Rle | None:
+    """Turns a `segmentation` that was judged into a compressed RLE, None for an empty one.
+
+    Polygons that are none are left out.
+
+    Args:
+        segmentation: polygons, or run lengths in any form.
+        size: the image's `(height, width)`.
+    """
+    if isinstance(segmentation, list):
+        polygons = [polygon for polygon in segmentation if usable(polygon)]
+        merged: Rle | None = mask_api.merge(mask_api.frPyObjects(polygons, *size)) if polygons else None
+        return merged
+    if not segmentation:
+        return None
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        converted: Rle = mask_api.frPyObjects(segmentation, *size)
+        return converted
+    return {"size": segmentation["size"], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
 
 
 def encode_masks(masks: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:

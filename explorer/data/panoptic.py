@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from explorer.data.annotations import judge_box
+from explorer.data.ids import Id, as_id
 from explorer.data.images import ImageError
 from explorer.data.problems import Problem
 
 IGNORE = 255
 """Semantic label of pixels that belong to no segment."""
+COLOURS = 256**3
+"""A label image can tell as many segment ids apart, 0 for nothing among them."""
 
 
 def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
@@ -66,7 +70,7 @@ def judge_panoptic(data: Mapping[str, Any], file: str, *, alone: bool) -> Iterat
     for record in data["annotations"]:
         image_id = record["image_id"]
         if image_id not in sizes:
-            yield Problem("unknown-image", f"image id {image_id} is not in the list of images", image_id=image_id)
+            yield Problem("unknown-image", f"image id {image_id!r} is not in the list of images", image_id=image_id)
             continue
         yield from _judge_segments(record, sizes[image_id] if alone else None, categories)
     for image_id in sizes.keys() - set(labelled):
@@ -75,18 +79,20 @@ def judge_panoptic(data: Mapping[str, Any], file: str, *, alone: bool) -> Iterat
         yield Problem("empty-dataset", "no image has a panoptic label", file=file)
 
 
-def _judge_segments(record: Mapping[str, Any], size: tuple[int, int] | None, categories: set[int]) -> Iterator[Problem]:
+def _judge_segments(record: Mapping[str, Any], size: tuple[int, int] | None, categories: set[Id]) -> Iterator[Problem]:
     seen: set[int] = set()
     for segment in record["segments_info"]:
-        key = segment.get("id") if isinstance(segment, dict) else None
-        if type(key) is not int or type(segment.get("category_id")) is not int:
-            yield Problem("structure", "a segment lacks its id or category_id", record["image_id"])
+        fields = segment if isinstance(segment, dict) else {}
+        key = fields.get("id")
+        if type(key) is not int or not 0 < key < COLOURS or as_id(fields.get("category_id")) is None:
+            what = f"segment {shorten(segment)}: id must be 1 to {COLOURS - 1}, a colour, and category_id an id"
+            yield Problem("structure", what, record["image_id"])
             continue
         if key in seen:
             yield Problem("duplicate-annotation-id", f"segment id {key} is used twice", record["image_id"], key)
         seen.add(key)
         if segment["category_id"] not in categories:
-            what = f"category id {segment['category_id']} is not in the list of categories"
+            what = f"category id {segment['category_id']!r} is not in the list of categories"
             yield Problem("unknown-category", what, record["image_id"], key)
         if size is None:
             continue

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from explorer.data.ids import Id
+
 Severity = Literal["error", "warning", "info"]
 Action = Literal["stop", "skip image", "drop", "drop part", "clip", "keep"]
 
@@ -78,6 +80,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "The annotation has a box but no mask.",
             "Training of masks drops it, training of boxes keeps it.",
         ),
+        "same-name": Kind(
+            "info", "keep", "Two categories share a name.", "They stay two classes, with their ids in their names."
+        ),
         "other-images": Kind(
             "info",
             "keep",
@@ -108,8 +113,8 @@ class Problem:
 
     kind: str
     what: str
-    image_id: int | None = None
-    annotation_id: int | None = None
+    image_id: Id | None = None
+    annotation_id: Id | None = None
     file: str | None = None
 
     @property

@@ -9,7 +9,7 @@ from detectron2.data import MetadataCatalog
 from pycocotools import mask as mask_api
 
 from explorer.data.annotations import INSTANCES, judge_annotations, read_annotations
-from explorer.data.masks import is_finite, is_number, usable
+from explorer.data.masks import compressed, is_finite, is_number, usable
 
 UNREADABLE = frozenset({"unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
 """Problems with which an annotation cannot be scored against; of sound files nothing is left out."""
@@ -50,15 +50,8 @@ def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, An
     area: Any = annotation.get("area")
     if not (is_number(area) and is_finite(area)):
         annotation["area"] = (
-            _mask_area(segmentation, size) if segmentation else annotation["bbox"][2] * annotation["bbox"][3]
+            float(mask_api.area(compressed(segmentation, size)))
+            if segmentation
+            else annotation["bbox"][2] * annotation["bbox"][3]
         )
     return annotation
-
-
-def _mask_area(segmentation: Any, size: tuple[int, int]) -> float:
-    rle = segmentation
-    if isinstance(segmentation, list):
-        rle = mask_api.merge(mask_api.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], list):
-        rle = mask_api.frPyObjects(segmentation, *size)
-    return float(mask_api.area(rle))

@@ -43,9 +43,12 @@ def stuff_names(facts: ConfigFacts) -> tuple[str, ...]:
 
 
 def category_ids(class_names: Sequence[str]) -> dict[int, int]:
-    """Returns a COCO category id by class index: COCO's own for COCO's 80 classes, otherwise 1, 2, 3, …."""
-    if tuple(class_names) == tuple(COCO_THINGS):
-        return dict(enumerate(COCO_THINGS.values()))
+    """Returns a category id by class index, for files about images of no data set.
+
+    They are COCO's, by name, where the classes are COCO's 80, otherwise 1, 2, 3, ….
+    """
+    if sorted(class_names) == sorted(COCO_THINGS):
+        return {index: COCO_THINGS[name] for index, name in enumerate(class_names)}
     return {index: index + 1 for index in range(len(class_names))}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from explorer.data.ids import id_order
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap, draw
 from explorer.errors.paired import Differences, Group, Tally, differences, outcomes, tallies
 from explorer.scoring.columns import Truth
@@ -127,7 +128,7 @@ def refuse_unlike(matches: Sequence[Matches]) -> None:
 
 def difference_of(a: Truth, b: Truth) -> str | None:
     """Says in what two runs' annotations differ; None where they are the same."""
-    if alone := np.setxor1d(a.image_ids, b.image_ids).tolist():
+    if alone := sorted(a.row_of_image.keys() ^ b.row_of_image.keys(), key=id_order):
         return (
             f"they were run on {len(a.image_ids)} and {len(b.image_ids)} images, of which {len(alone)} are in one "
             f"only, the first is image {alone[0]}; run both on the same images"

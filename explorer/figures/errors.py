@@ -170,7 +170,8 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
                     "ticktext": [8, 16, 32, 64, 128, 256],
                 },
             },
-            customdata=np.stack([side, truth.ids[kept]], axis=1),
+            # ids as texts: a browser rounds whole numbers beyond 2⁵³
+            customdata=np.stack([side.astype(object), [in_plotly(str(own)) for own in truth.ids[kept]]], axis=1),
             text=[in_plotly(truth.class_names[row], NAME_LENGTH) for row in truth.classes[kept]],
             hovertemplate="%{text}, √area %{customdata[0]:.0f} px, annotation %{customdata[1]}<br>"
             f"{names[0]} %{{x:.2f}}, {names[1]} %{{y:.2f}}<extra></extra>",

@@ -24,7 +24,7 @@ _BARS_PX = (2, 4, 8, 16, 32, 64, 128, 256)
 
 def miss_figure(truth: Truth, miss: Miss) -> str:
     """Draws one miss as an HTML `figure`: the crop, boxes as thin outlines, a scale bar, and what is known in words."""
-    image_id = int(truth.image_ids[truth.images[miss.row]])
+    image_id = truth.image_ids[truth.images[miss.row]]
     path = truth.file_names[truth.images[miss.row]]
     name = truth.class_names[truth.classes[miss.row]]
     width, height = truth.boxes_xywh[miss.row, 2:].tolist()
@@ -34,7 +34,7 @@ def miss_figure(truth: Truth, miss: Miss) -> str:
         says.append(f"nearest: {in_html(near.class_name, NAME_LENGTH)} {near.score:.2f}, IoU {near.iou:.2f}")
     if miss.rival_score > 0:
         says.append(f"the other run finds it, {miss.rival_score:.2f}")
-    says.append(f"image {image_id}, annotation {int(truth.ids[miss.row])}")
+    says.append(in_html(f"image {image_id}, annotation {truth.ids[miss.row]}"))
     alternative = f"{name} of {width:.0f} by {height:.0f} pixels, {miss.reason}"
     try:
         picture = _picture(read_image(path), truth.boxes_xywh[miss.row], miss, alternative)

@@ -134,29 +134,28 @@ def annotations_with(truth: Truth, columns: Mapping[str, list[Any]]) -> Json:
         truth: the objects.
         columns: further fields by name, one value per object.
     """
-    rows = range(len(truth))
+    image_ids, category_ids, ids = (own.tolist() for own in (truth.image_ids, truth.category_ids, truth.ids))
     return {
         "images": [
             {"id": image_id, "file_name": name, "height": height, "width": width}
             for image_id, name, (height, width) in zip(
-                truth.image_ids.tolist(), truth.file_names, truth.image_sizes.tolist(), strict=True
+                image_ids, truth.file_names, truth.image_sizes.tolist(), strict=True
             )
         ],
         "categories": [
-            {"id": category, "name": name}
-            for category, name in zip(truth.category_ids.tolist(), truth.class_names, strict=True)
+            {"id": category, "name": name} for category, name in zip(category_ids, truth.class_names, strict=True)
         ],
         "annotations": [
             {
-                "id": int(truth.ids[row]),
-                "image_id": int(truth.image_ids[truth.images[row]]),
-                "category_id": int(truth.category_ids[truth.classes[row]]),
+                "id": ids[row],
+                "image_id": image_ids[truth.images[row]],
+                "category_id": category_ids[truth.classes[row]],
                 "bbox": truth.boxes_xywh[row].tolist(),
                 "area": float(truth.areas_px[row]),
                 "iscrowd": int(truth.crowds[row]),
                 **{name: column[row] for name, column in columns.items()},
             }
-            for row in rows
+            for row in range(len(truth))
         ],
     }
 

@@ -43,13 +43,17 @@ class Grid:
 
     def legible(self) -> Grid:
         """Returns the same words with every character visible, for tables that read no markup, as Gradio's."""
-        shown = [tuple(legible(word, NAME_LENGTH) for word in row) for row in (self.head, *self.rows)]
-        return replace(self, head=shown[0], rows=tuple(shown[1:]))
+        head, *rows = [tuple(legible(word, most) for word in row) for row, most in self._lengths()]
+        return replace(self, head=head, rows=tuple(rows))
+
+    def _lengths(self) -> list[tuple[tuple[str, ...], int]]:
+        """The rows, head first, and how long their words may be: a head may hold a rule beside a name."""
+        return [(self.head, 2 * NAME_LENGTH), *((row, NAME_LENGTH) for row in self.rows)]
 
     def on_terminal(self) -> Table:
         """Lays the words out with rich; what is sure is bold. The first column may wrap, between words."""
         table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-        head, *rows = ([on_terminal(word, most=NAME_LENGTH) for word in row] for row in (self.head, *self.rows))
+        head, *rows = ([on_terminal(word, most=most) for word in row] for row, most in self._lengths())
         words = max((len(word) for row in rows for word in row[0].plain.split()), default=0)
         for place, column in enumerate(head):
             table.add_column(
@@ -61,7 +65,7 @@ class Grid:
 
     def _repr_html_(self) -> str:
         """The same as a table of HTML, for notebooks."""
-        head = "".join(f'<th scope="col">{in_html(word, NAME_LENGTH)}</th>' for word in self.head)
+        head = "".join(f'<th scope="col">{in_html(word, 2 * NAME_LENGTH)}</th>' for word in self.head)
         lines = []
         for place, row in enumerate(self.rows):
             words = [in_html(word, NAME_LENGTH) for word in row]

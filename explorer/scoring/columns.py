@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from explorer.data.ids import Id, Ids, as_id
+from explorer.data.masks import Rle
 from explorer.types import Metrics
-
-Rle = Mapping[str, Any]
-"""A compressed COCO run-length mask: `{"size": [height, width], "counts": bytes}`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
     """The annotations of a data set, one row per image and one per object; original-image frame, pixels.
 
+    Ids are as the file has them: int64 where all are numbers that fit, else Python's own numbers and texts. They name
+    rows and are computed with nowhere.
+
     Attributes:
-        image_ids: `(I,)` int64, COCO's ids, ascending.
+        image_ids: `(I,)`, COCO's ids, ascending; texts after numbers.
         file_names: absolute paths, by image row.
         image_sizes: `(I, 2)` int64, `(height, width)`.
-        category_ids: `(C,)` int64, COCO's ids, ascending.
-        class_names: by class row.
-        ids: `(G,)` int64, COCO's annotation ids.
+        category_ids: `(C,)`, COCO's ids, ascending; texts after numbers.
+        class_names: by class row, each once.
+        ids: `(G,)`, COCO's annotation ids.
         images: `(G,)` int64, image row of each object; ascending.
         classes: `(G,)` int64, class row.
         boxes_xywh: `(G, 4)` float64.
@@ -36,12 +38,12 @@ class Truth:
         masks: one RLE per object, or None where the annotations have none.
     """
 
-    image_ids: npt.NDArray[np.int64]
+    image_ids: Ids
     file_names: tuple[str, ...]
     image_sizes: npt.NDArray[np.int64]
-    category_ids: npt.NDArray[np.int64]
+    category_ids: Ids
     class_names: tuple[str, ...]
-    ids: npt.NDArray[np.int64]
+    ids: Ids
     images: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int64]
     boxes_xywh: npt.NDArray[np.float64]
@@ -52,22 +54,30 @@ class Truth:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def of_images(self, image_ids: Collection[int]) -> Truth:
+    @cached_property
+    def row_of_image(self) -> Mapping[Id, int]:
+        """The image row of each image id."""
+        return {own: row for row, own in enumerate(self.image_ids.tolist())}
+
+    def of_images(self, image_ids: Collection[Id]) -> Truth:
         """Returns the part of the data set that these images are.
 
         Raises:
             ValueError: an image is not in the data set.
         """
-        wanted = np.unique(np.fromiter(image_ids, dtype=np.int64, count=len(image_ids)))
-        if unknown := np.setdiff1d(wanted, self.image_ids).tolist():
+        rows = self.row_of_image
+        if unknown := [own for own in image_ids if as_id(own) not in rows]:
             raise ValueError(
                 f"{_some('image id', unknown)} not in the data set, which has {len(self.image_ids)} images"
             )
-        rows = np.searchsorted(self.image_ids, wanted)
+        return self.of_rows(np.unique(np.array([rows[own] for own in image_ids], dtype=np.int64)))
+
+    def of_rows(self, rows: npt.NDArray[np.int64]) -> Truth:
+        """Returns the part of the data set that these image rows, ascending, are."""
         kept = np.flatnonzero(np.isin(self.images, rows))
         return replace(
             self,
-            image_ids=wanted,
+            image_ids=self.image_ids[rows],
             file_names=tuple(self.file_names[row] for row in rows),
             image_sizes=self.image_sizes[rows],
             ids=self.ids[kept],
@@ -120,14 +130,14 @@ class Found:
         classes: `(D,)` int64, class row in `Truth`.
         boxes_xywh: `(D, 4)` float64.
         scores: `(D,)` float64.
-        masks: one RLE per object, or None for box detectors.
+        masks: one RLE per object, None for an object without, or None for box detectors.
     """
 
     images: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int64]
     boxes_xywh: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
-    masks: tuple[Rle, ...] | None = None
+    masks: tuple[Rle | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -175,7 +185,7 @@ def in_order(
     classes: npt.NDArray[np.int64],
     boxes_xywh: npt.NDArray[np.float64],
     scores: npt.NDArray[np.float64],
-    masks: tuple[Rle, ...] | None = None,
+    masks: Sequence[Rle | None] | None = None,
 ) -> Found:
     """Sorts detections as `Found` wants them; equal scores keep their order, which decides between them in COCO."""
     order = np.lexsort((-scores, images))
@@ -188,8 +198,8 @@ def in_order(
     )
 
 
-def _some(what: str, values: list[int]) -> str:
+def _some(what: str, values: list[Id]) -> str:
     """`image id 7 is` or `image ids 7, 8, 9, … are`."""
     if len(values) == 1:
-        return f"{what} {values[0]} is"
-    return f"{what}s {', '.join(map(str, values[:5]))}{', …' if len(values) > 5 else ''} are"
+        return f"{what} {values[0]!r} is"
+    return f"{what}s {', '.join(map(repr, values[:5]))}{', …' if len(values) > 5 else ''} are"

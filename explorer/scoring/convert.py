@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_api
 
+from explorer.data.ids import Id
 from explorer.scoring.classes import SharedClasses, listed
 from explorer.scoring.columns import Run, Truth, in_order
 from explorer.types import Detections
@@ -28,35 +29,46 @@ def coco_results(run: Run) -> list[CocoResult]:
             found.images.tolist(), found.classes.tolist(), found.boxes_xywh.tolist(), found.scores.tolist(), strict=True
         )
     ]
-    for result, mask in zip(results, found.masks or (), strict=bool(found.masks)):
-        result["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+    return _with_masks(results, found.masks)
+
+
+def _with_masks(results: list[CocoResult], masks: Sequence[Mapping[str, Any] | None] | None) -> list[CocoResult]:
+    for result, mask in zip(results, masks or (), strict=bool(masks)):
+        if mask is not None:
+            result["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
     return results
 
 
-def coco_annotations(detections: Detections, image_id: int, ids: dict[int, int]) -> list[dict[str, Any]]:
-    """Returns one image's detections as COCO annotations that also are COCO results (they have a `score`).
+def results_of(detections: Detections, image_id: Id, category_ids: Mapping[int, Id]) -> list[CocoResult]:
+    """Returns one image's detections in COCO's results format.
 
     Args:
         detections: in the frame of the original image.
-        image_id: the image's number.
-        ids: category id by class index.
+        image_id: the image's id.
+        category_ids: category id by class index.
     """
-    boxes = detections.boxes_xyxy.astype(np.float64)
-    annotations: list[dict[str, Any]] = [
-        {
-            "image_id": image_id,
-            "category_id": ids[int(index)],
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": 0,
-            "score": float(score),
-        }
-        for (x1, y1, x2, y2), score, index in zip(boxes.tolist(), detections.scores, detections.classes, strict=True)
+    columns = detections.classes.tolist(), xywh(detections.boxes_xyxy).tolist(), detections.scores.tolist()
+    results: list[CocoResult] = [
+        {"image_id": image_id, "category_id": category_ids[index], "bbox": box, "score": score}
+        for index, box, score in zip(*columns, strict=True)
     ]
-    for annotation, mask in zip(annotations, detections.masks or (), strict=detections.masks is not None):
-        annotation["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
-        annotation["area"] = float(mask_api.area(mask))
+    return _with_masks(results, detections.masks)
+
+
+def coco_annotations(detections: Detections, image_id: Id, category_ids: Mapping[int, Id]) -> list[dict[str, Any]]:
+    """Returns one image's detections as COCO annotations that also are COCO results; the arguments of `results_of`."""
+    annotations = results_of(detections, image_id, category_ids)
+    for row, annotation in enumerate(annotations):
+        width, height = annotation["bbox"][2:]
+        area = float(mask_api.area(detections.masks[row])) if detections.masks else width * height
+        annotation |= {"area": area, "iscrowd": 0}
     return annotations
+
+
+def xywh(boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Turns `(N, 4)` boxes from corners into COCO's corner and size."""
+    corners = boxes_xyxy.astype(np.float64)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def run_from_detections(
@@ -99,7 +111,7 @@ def run_from_detections(
     columns = in_order(
         detected[kept],
         rows[kept],
-        np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)[kept],
+        xywh(boxes)[kept],
         scores[kept],
         tuple(masks[row] for row in kept) if any(found.masks is not None for found in detections) else None,
     )

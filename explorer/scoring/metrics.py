@@ -118,10 +118,11 @@ def _tasks(run: Run, notes: list[str]) -> Iterator[Task]:
     masks = run.truth.masks
     if run.found.masks is None or masks is None:
         return
-    if bare := sum(mask is None for mask in masks):
-        notes.append(f"Masks are not scored: {bare} of {len(masks)} objects have none.")
-    else:
-        yield "segm"
+    for what, own in (("objects", masks), ("detections", run.found.masks)):
+        if bare := sum(mask is None for mask in own):
+            notes.append(f"Masks are not scored: {bare} of {len(own)} {what} have none.")
+            return
+    yield "segm"
 
 
 def score(matches: Matches) -> Figures:

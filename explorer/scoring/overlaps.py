@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_api
 
-from explorer.scoring.columns import Rle, Run
+from explorer.data.masks import Rle
+from explorer.scoring.columns import Run
 
 Task = Literal["bbox", "segm"]
 """What is compared: boxes, or masks."""
@@ -107,18 +108,30 @@ def areas_px(run: Run, task: Task) -> npt.NDArray[np.float64]:
     return np.array([mask_api.area(mask) for mask in masks], dtype=np.float64)
 
 
-def _masks_of(run: Run) -> tuple[tuple[Rle, ...], tuple[Rle, ...]]:
+def _masks_of(run: Run) -> tuple[Sequence[Rle], Sequence[Rle]]:
     if run.found.masks is None and len(run.found):
         raise ValueError(f"{run.name} found boxes without masks: ask for boxes (task 'bbox')")
-    masks = run.truth.masks or (None,) * len(run.truth)
-    present = tuple(mask for mask in masks if mask is not None)
-    if len(present) < len(masks):
-        first = run.truth.ids[[mask is None for mask in masks]][0]
+    found, lacking = _present(run.found.masks, len(run.found))
+    if lacking:
+        image = run.truth.image_ids.tolist()[run.found.images[lacking[0]]]
         raise ValueError(
-            f"{len(masks) - len(present)} of {len(masks)} objects have no mask, the first is annotation {first}: "
+            f"{len(lacking)} of {len(run.found)} detections of {run.name} have no mask, the first is on image {image}: "
             "ask for boxes (task 'bbox')"
         )
-    return run.found.masks or (), present
+    there, lacking = _present(run.truth.masks, len(run.truth))
+    if lacking:
+        raise ValueError(
+            f"{len(lacking)} of {len(run.truth)} objects have no mask, the first is annotation "
+            f"{run.truth.ids.tolist()[lacking[0]]}: ask for boxes (task 'bbox')"
+        )
+    return found, there
+
+
+def _present(masks: Sequence[Rle | None] | None, number: int) -> tuple[list[Rle], list[int]]:
+    """The masks that are there, and the rows without."""
+    given = masks or [None] * number
+    present = [mask for mask in given if mask is not None]
+    return present, [row for row, mask in enumerate(given) if mask is None]
 
 
 def _groups(found_keys: Rows, truth_keys: Rows) -> Iterator[tuple[Rows, Rows]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.scoring.columns import Found, Rle, Run, Truth, in_order
+from explorer.data.masks import Rle
+from explorer.scoring.columns import Found, Run, Truth, in_order
 from explorer.scoring.results_file import Columns, columns_of
-from explorer.scoring.results_stream import each_result
 from explorer.scoring.runs import find_run
 
 IMAGES_AT_A_TIME = 1000
@@ -50,10 +50,12 @@ class RunInParts(ExitStack):
         whole: the run without its detections.
     """
 
-    def __init__(self, path: str | Path, data: str | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None
+    ) -> None:
         """Reads a run, with the arguments and errors of `load_run`."""
         super().__init__()
-        source = find_run(path, data, name)
+        source = find_run(path, data, name, match_by)
         nothing = in_order(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
         self.whole = Run(source.name, source.truth, nothing, source.facts, source.folder)
         number = len(range(0, len(source.truth.image_ids), IMAGES_AT_A_TIME))
@@ -63,7 +65,7 @@ class RunInParts(ExitStack):
         self._rows = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self._masks = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         try:
-            for columns in columns_of(each_result(source.file), source.truth, source.file):
+            for columns in columns_of(source.results, source.truth, source.file, source.match_by):
                 self._keep(columns)
         except BaseException:
             self.close()
@@ -78,7 +80,7 @@ class RunInParts(ExitStack):
         firsts = itertools.accumulate(self._lengths, initial=0)
         for place, first_detection in zip(range(len(self._pieces)), firsts, strict=False):
             first = place * IMAGES_AT_A_TIME
-            part = truth.of_images(truth.image_ids[first : first + IMAGES_AT_A_TIME].tolist())
+            part = truth.of_rows(np.arange(first, min(first + IMAGES_AT_A_TIME, len(truth.image_ids))))
             run = Run(whole.name, part, self._found(place, part), whole.facts, whole.folder)
             yield Part(run, first, int(np.searchsorted(truth.images, first)), first_detection)
 
@@ -88,9 +90,9 @@ class RunInParts(ExitStack):
         rows = np.empty(len(places), dtype=_ROW)
         rows["image"], rows["class"] = columns.images % IMAGES_AT_A_TIME, columns.classes
         rows["box"], rows["score"] = columns.boxes_xywh, columns.scores
-        counts = [] if columns.masks is None else [mask["counts"] for mask in columns.masks]
+        counts = [mask["counts"] if mask else b"" for mask in columns.masks or ()]
         rows["mask_bytes"] = [len(own) for own in counts] if counts else 0
-        self._masks_there |= columns.masks is not None
+        self._masks_there |= any(counts)
         for place in np.unique(places).tolist():
             own = np.flatnonzero(places == place)
             self._pieces[place].append((self._rows.tell(), len(own), self._masks.tell()))
@@ -103,18 +105,18 @@ class RunInParts(ExitStack):
         pieces = self._pieces[place]
         rows = np.concatenate([np.zeros(0, _ROW), *(self._piece(start, number) for start, number, _ in pieces)])
         images = rows["image"].astype(np.int64)
-        masks = tuple(self._masks_of(place, rows, truth.image_sizes[images])) if self._masks_there else None
+        masks = list(self._masks_of(place, rows, truth.image_sizes[images])) if self._masks_there else None
         return in_order(images, rows["class"].astype(np.int64), rows["box"], rows["score"], masks)
 
     def _piece(self, start: int, number: int) -> npt.NDArray[Any]:
         self._rows.seek(start)
         return np.frombuffer(self._rows.read(number * _ROW.itemsize), dtype=_ROW)
 
-    def _masks_of(self, place: int, rows: npt.NDArray[Any], sizes: npt.NDArray[np.int64]) -> Iterator[Rle]:
+    def _masks_of(self, place: int, rows: npt.NDArray[Any], sizes: npt.NDArray[np.int64]) -> Iterator[Rle | None]:
         lengths, row = rows["mask_bytes"].tolist(), 0
         for _, number, start in self._pieces[place]:
             self._masks.seek(start)
             for at in range(row, row + number):
-                rle: Mapping[str, Any] = {"size": sizes[at].tolist(), "counts": self._masks.read(lengths[at])}
-                yield rle
+                counts = self._masks.read(lengths[at])
+                yield {"size": sizes[at].tolist(), "counts": counts} if counts else None
             row += number

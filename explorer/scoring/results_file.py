@@ -1,30 +1,34 @@
-"""A COCO results file: read, judged entry by entry, and turned into columns."""
+"""COCO results, judged and turned into columns: in bulk what is in order, entry by entry what is not."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from reprlib import repr as shorten
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_api
 
-from explorer.data.masks import is_finite, is_number, judge_mask
-from explorer.scoring.columns import Found, Rle, Truth, in_order
+from explorer.data.ids import Id, as_id
+from explorer.data.masks import LARGEST_COORDINATE, Rle, compressed, is_finite, is_number, judge_mask
+from explorer.scoring.columns import Found, Truth, in_order
+from explorer.scoring.identify import LACKING, Classes, Images, MatchBy
+from explorer.scoring.results_stream import Block, ResultsFile, blocks_of
 
 RESULTS_FILE = "coco_instances_results.json"
 IMAGES_FILE = "image_ids.json"
 """The ids of the images that were evaluated: a results file says nothing of images without detections."""
 
-Results = Sequence[Mapping[str, Any]]
-"""Detections in COCO's results format: `image_id`, `category_id`, `score`, and `bbox` (XYWH), `segmentation` (RLE)
-or both."""
-RESULTS_AT_A_TIME = 2**8
-"""So few that the garbage collector does not go through them again and again."""
+Results = Sequence[Any]
+"""Detections in COCO's results format: `image_id`, `category_id`, `score`, and `bbox` (XYWH), `segmentation` (run
+lengths or polygons) or both. Of further keys `category_name` matters: it tells the class."""
+
+logger = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
@@ -34,136 +38,181 @@ class Columns(NamedTuple):
     classes: npt.NDArray[np.int64]
     boxes_xywh: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
-    masks: tuple[Rle, ...] | None
+    masks: Sequence[Rle | None] | None
 
 
-def read_results(path: Path) -> Results:
-    """Reads the list in a COCO results file; `found_among` judges its entries.
-
-    Raises:
-        ValueError: the file is not there, no JSON, or no list.
-    """
-    try:
-        results = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(results, list):
-        raise ValueError(
-            f"{path} holds a {type(results).__name__}; COCO results are a list of detections, each with image_id, "
-            "category_id, bbox [x, y, width, height] and score"
-        )
-    return results
-
-
-def found_among(results: Iterable[Mapping[str, Any]], truth: Truth, source: object = "the results") -> Found:
-    """Turns COCO results into columns. Boxes may reach over the image's edge or lie outside, as COCO allows.
-
-    Entries with a mask alone get the mask's box.
+def found_among(
+    results: Results, truth: Truth, source: object = "the results", match_by: MatchBy | None = None
+) -> Found:
+    """Turns COCO results into columns; see `found_in`.
 
     Args:
         results: any detector's.
         truth: the images and classes that they are on.
         source: what to call the results in errors.
+        match_by: how images are told; see `explorer.scoring.identify`.
 
     Raises:
-        ValueError: an entry is malformed, its score not finite, its image or class not in `truth`, or some
-            entries have masks and others have none.
+        ValueError: as `found_in` does.
     """
-    blocks = list(columns_of(results, truth, source)) or [_in_columns([], truth, masks=False)]
+    return found_in(ResultsFile(blocks_of(results)), truth, source, match_by)
+
+
+def found_in(file: ResultsFile, truth: Truth, source: object, match_by: MatchBy | None = None) -> Found:
+    """Turns COCO results into columns. Boxes may reach over the image's edge or lie outside, as COCO allows.
+
+    Entries with a mask alone get the mask's box. Where no entry has a mask (an empty `segmentation` is none), there are
+    none; where only some have, the others have None. Detections of classes that the results name and the data does not
+    have are left out, and a warning in the log says how many.
+
+    Args:
+        file: any detector's results.
+        truth: the images and classes that they are on.
+        source: what to call the results in errors.
+        match_by: how images are told; see `explorer.scoring.identify`.
+
+    Raises:
+        ValueError: an entry is malformed, its score not finite, or its image or class not in `truth`.
+    """
+    blocks = [*columns_of(file, truth, source, match_by), _in_columns([])]
     images, classes, boxes, scores = (np.concatenate(column) for column in list(zip(*blocks, strict=True))[:4])
-    masks = None if blocks[0].masks is None else tuple(mask for block in blocks for mask in block.masks or ())
-    del blocks
+    masks: list[Rle | None] | None = None
+    if any(block.masks for block in blocks):
+        masks = [mask for block in blocks for mask in block.masks or [None] * len(block.scores)]
     return in_order(images, classes, boxes, scores, masks)
 
 
-def columns_of(results: Iterable[Any], truth: Truth, source: object = "the results") -> Iterator[Columns]:
-    """Turns COCO results into columns, some thousands at a time and in the order in which they come.
+def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchBy | None = None) -> Iterator[Columns]:
+    """Turns COCO results into columns, some at a time and in the order in which they come; see `found_in`.
 
     Raises:
-        ValueError: as `found_among` does.
+        ValueError: as `found_in` does.
     """
-    sizes = dict(zip(truth.image_ids.tolist(), map(tuple, truth.image_sizes.tolist()), strict=True))
-    categories = frozenset(truth.category_ids.tolist())
-    numbered, has_masks = enumerate(results), None
-    while block := list(itertools.islice(numbered, RESULTS_AT_A_TIME)):
-        if has_masks is None:
-            has_masks = isinstance(block[0][1], dict) and "segmentation" in block[0][1]
-        for index, result in block:
-            if fault := _judge(result, sizes, categories, has_masks):
-                raise ValueError(f"{source}: detection {index} (counted from 0) {fault}")
-        yield _in_columns([result for _, result in block], truth, masks=has_masks)
+    try:
+        images, classes = Images(truth, match_by, file.images), Classes(truth, match_by, file.categories)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    sizes: list[tuple[int, int]] = [(height, width) for height, width in truth.image_sizes.tolist()]
+    first, left_out = 0, Counter[str]()
+    for block in file.blocks:
+        columns, names = _in_bulk(block, images, classes) or _one_by_one(block, images, classes, sizes, first, source)
+        left_out.update(names)
+        yield columns
+        first += len(block.entries)
+    if left_out:
+        listed = ", ".join(f"{name} ({number})" for name, number in left_out.most_common(8))
+        if left_out.total() == first:
+            raise ValueError(f"{source}: none of its {first} detections is of a class that the data has: {listed}")
+        said = "%s: %d of %d detections are of classes that the data does not have, and are left out: %s"
+        logger.warning(said, source, left_out.total(), first, listed)
 
 
-def _in_columns(results: Results, truth: Truth, *, masks: bool) -> Columns:
-    rles = tuple(_compressed(result["segmentation"]) for result in results) if masks else None
+def _in_bulk(block: Block, images: Images, classes: Classes) -> tuple[Columns, Sequence[str]] | None:
+    """Judges boxes without masks all at once; None where something is out of the ordinary."""
+    entries = block.entries
+    try:
+        image_ids = [entry["image_id"] for entry in entries]
+        keys: list[Any] = [entry["category_id"] for entry in entries]
+        boxes = [entry["bbox"] for entry in entries]
+        scores = [entry["score"] for entry in entries]
+        numbers = list(itertools.chain.from_iterable(boxes))
+        types = {*map(type, numbers), *map(type, scores)}, {*map(type, image_ids), *map(type, keys)}
+        if not (types[0] <= {float, int} and types[1] <= {int, str} and {4}.issuperset(map(len, boxes))):
+            return None
+        if any(entry.get("segmentation") for entry in entries):
+            return None
+        names = [entry.get("category_name") for entry in entries]
+        if any(names):
+            keys = list(zip(keys, names, strict=True))
+        columns = Columns(
+            np.array([images[own] for own in image_ids], dtype=np.int64),
+            np.array([classes[key] for key in keys], dtype=np.int64),
+            np.array(numbers, dtype=np.float64).reshape(-1, 4),
+            np.array(scores, dtype=np.float64),
+            None,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        return None
+    sound = np.isfinite(columns.scores).all() and (np.abs(columns.boxes_xywh) < LARGEST_COORDINATE).all()
+    return _known(columns, keys, classes) if sound and (columns.boxes_xywh[:, 2:] >= 0).all() else None
+
+
+def _one_by_one(
+    block: Block, images: Images, classes: Classes, sizes: Sequence[tuple[int, int]], first: int, source: object
+) -> tuple[Columns, Sequence[str]]:
+    rows = []
+    for index, entry in enumerate(block.exact(), start=first):
+        try:
+            rows.append(_judged(entry, images, classes, sizes))
+        except ValueError as error:
+            raise ValueError(f"{source}: detection {index} (counted from 0) {error}") from error
+    return _known(_in_columns(rows, classes), [row.key for row in rows], classes)
+
+
+class _Row(NamedTuple):
+    image: int
+    key: Any
+    box_xywh: Sequence[float]
+    score: float
+    mask: Rle | None
+
+
+def _in_columns(rows: Sequence[_Row], classes: Classes | None = None) -> Columns:
     return Columns(
-        np.searchsorted(truth.image_ids, np.array([r["image_id"] for r in results], dtype=np.int64)),
-        np.searchsorted(truth.category_ids, np.array([r["category_id"] for r in results], dtype=np.int64)),
-        _boxes(results, rles),
-        np.array([r["score"] for r in results], dtype=np.float64),
-        rles,
+        np.array([row.image for row in rows], dtype=np.int64),
+        np.array([classes[row.key] for row in rows] if classes else [], dtype=np.int64),
+        np.array([row.box_xywh for row in rows], dtype=np.float64).reshape(-1, 4),
+        np.array([row.score for row in rows], dtype=np.float64),
+        [row.mask for row in rows] if any(row.mask for row in rows) else None,
     )
 
 
-def _judge(
-    result: Any, sizes: Mapping[int, tuple[int, int]], categories: Collection[int], has_masks: bool
-) -> str | None:
-    if not isinstance(result, dict):
-        return f"is {result!r}, which must be an object with image_id, category_id, bbox and score"
-    image_id, category_id, score = result.get("image_id"), result.get("category_id"), result.get("score")
-    if type(image_id) is not int or image_id not in sizes:
-        return f"is on image {image_id!r}, which is not among the {len(sizes)} images evaluated{_whole(image_id)}"
-    if type(category_id) is not int or category_id not in categories:
-        return (
-            f"has category_id {category_id!r}, which the data set does not have{_whole(category_id)}; "
-            f"its ids are {_listed(sorted(categories))}"
-        )
-    if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
-        return f"on image {image_id} has score {score!r}, which must be a finite number"
-    if ("segmentation" in result) != has_masks:
-        return f"on image {image_id} has {'no' if has_masks else 'a'} mask, unlike those before it; give all or none"
-    if has_masks and (fault := _judge_rle(result["segmentation"], sizes[image_id])):
-        return f"on image {image_id}: {fault}"
-    return _judge_box(result.get("bbox"), image_id, optional=has_masks)
+def _known(columns: Columns, keys: Sequence[Any], known: Classes) -> tuple[Columns, Sequence[str]]:
+    """Leaves out what is of classes that the data does not have, and returns their names beside."""
+    kept = columns.classes != LACKING
+    if kept.all():
+        return columns, ()
+    masks = columns.masks and list(itertools.compress(columns.masks, kept))
+    names = [known.lacking[key] for key in itertools.compress(keys, ~kept)]
+    images, classes, boxes, scores = (column[kept] for column in columns[:4])
+    return Columns(images, classes, boxes, scores, masks), names
 
 
-def _judge_box(box: Any, image_id: int, *, optional: bool) -> str | None:
-    if box is None and optional:
-        return None
+def _judged(entry: Any, images: Images, classes: Classes, sizes: Sequence[tuple[int, int]]) -> _Row:
+    """Judges an entry; raises ValueError with what is wrong with it."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"is {shorten(entry)}, which must be an object with image_id, category_id, bbox and score")
+    image_id, category_id = (_id(entry, name) for name in ("image_id", "category_id"))
+    image, where = images[image_id], f"on image {shorten(image_id)}"
+    named = isinstance(entry.get("category_name"), str)
+    key = (category_id, entry["category_name"]) if named else category_id
+    classes[key]  # raises where it is unknown
+    score: Any = entry.get("score")
+    if not is_number(score) or not abs(score) <= sys.float_info.max:
+        raise ValueError(f"{where} has score {shorten(score)}, which must be a finite number")
+    mask = _mask(entry.get("segmentation"), sizes[image], where)
+    box = entry.get("bbox")
+    if box is None and mask is not None:
+        box = mask_api.toBbox(mask).tolist()
     if not (isinstance(box, list) and len(box) == 4 and all(map(is_number, box)) and all(map(is_finite, box))):
-        return f"on image {image_id} has bbox {box!r}, which must be four finite numbers [x, y, width, height]"
+        raise ValueError(f"{where} has bbox {shorten(box)}, which must be four finite numbers [x, y, width, height]")
     if box[2] < 0 or box[3] < 0:
-        return f"on image {image_id} has bbox {box!r}, of negative size; boxes are [x, y, width, height], not corners"
-    return None
+        raise ValueError(f"{where} has bbox {box!r}, of negative size; boxes are [x, y, width, height], not corners")
+    return _Row(image, key, box, score, mask)
 
 
-def _judge_rle(segmentation: Any, size: tuple[int, int]) -> str | None:
+def _id(entry: Mapping[str, Any], name: str) -> Id:
+    own = as_id(entry.get(name))
+    if own is None:
+        raise ValueError(f"has {name} {shorten(entry.get(name))}, which must be a whole number or a text")
+    return own
+
+
+def _mask(segmentation: Any, size: tuple[int, int], where: str) -> Rle | None:
     """Judges a mask before pycocotools' C code sees it."""
-    if not isinstance(segmentation, dict):
-        return 'a detection\'s segmentation must be a run-length code {"size": [h, w], "counts": …}'
-    return next((what for _, what in judge_mask(segmentation, size)), None)
-
-
-def _compressed(segmentation: Mapping[str, Any]) -> Rle:
-    counts = segmentation["counts"]
-    if isinstance(counts, list):
-        rle: Rle = mask_api.frPyObjects(segmentation, *segmentation["size"])
-        return rle
-    return {"size": segmentation["size"], "counts": counts.encode("ascii")}
-
-
-def _boxes(results: Results, masks: tuple[Rle, ...] | None) -> npt.NDArray[np.float64]:
-    if masks and not all(result.get("bbox") for result in results):
-        around = mask_api.toBbox(list(masks)).tolist()
-        rows = [result.get("bbox") or box for result, box in zip(results, around, strict=True)]
-    else:
-        rows = [result["bbox"] for result in results]
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
-
-
-def _whole(value: object) -> str:
-    return "" if type(value) is int else " (ids are whole numbers)"
-
-
-def _listed(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
+    if not segmentation:
+        return None
+    for kind, what in judge_mask(segmentation, size):
+        if kind != "short-part":
+            raise ValueError(f"{where}: {what}")
+    return compressed(segmentation, size)

@@ -1,95 +1,178 @@
-"""The entries of a COCO results file one by one, so that a file of any length takes no more memory than a short one."""
+"""The entries of a COCO results file, some at a time: a file of any length takes no more memory than a short one."""
 
 from __future__ import annotations
 
-import itertools
+import gzip
 import json
-import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple, cast
 
-from explorer.scoring.results_file import read_results
+import orjson
 
-CHARACTERS_AT_A_TIME = 2**20
-_SPACE = re.compile(r"[ \t\n\r]*")
+from explorer.data.ids import Id, as_id
 
-
-def each_result(path: Path) -> Iterator[Any]:
-    """Yields what is in the list of a COCO results file; `columns_of` judges it.
-
-    Raises:
-        ValueError: the file is not there, no JSON, or no list.
-    """
-    given = 0
-    try:
-        for result in _decoded(path):
-            yield result
-            given += 1
-    except (OSError, ValueError, RecursionError):
-        # whatever is out of the ordinary is left to the ordinary reader, which reads it or says what is wrong
-        yield from itertools.islice(read_results(path), given, None)
+BYTES_AT_A_TIME = 2**15
+"""So few that their entries stay in the processor's cache, and the garbage collector does not go through them."""
+ENTRIES_AT_A_TIME = 2**8
+_ENDS_TRIED = 4
+_BROKEN = (OSError, EOFError, zlib.error, ValueError, RecursionError)
 
 
-def _decoded(path: Path) -> Iterator[Any]:
-    """Decodes entry by entry; raises ValueError for all but a list of JSON values in UTF-8."""
-    decode = json.JSONDecoder().raw_decode
-    with path.open(encoding="utf-8") as file:
-        window = _Window(file)
-        if window.next() != "[":
-            raise ValueError("no list")
-        window.at += 1
-        if window.next() != "]":
-            yield window.take(decode)
-            while window.next() == ",":
-                window.at += 1
-                yield window.take(decode)
-        if window.next() != "]":
-            raise ValueError("the list does not end")
-        window.at += 1
-        if window.next():
-            raise ValueError("something comes after the list")
-
-
-class _Window:
-    """The part of a file that is being read.
+class Block(NamedTuple):
+    """Successive entries.
 
     Attributes:
-        at: the place in it of what comes next.
+        entries: in JSON's types; whole numbers beyond 64 bits are rounded where there is a text.
+        text: the JSON list that they were read from.
     """
 
-    def __init__(self, file: Any) -> None:
-        self._file, self._text = file, ""
-        self.at = 0
+    entries: Sequence[Any]
+    text: bytes | None = None
 
-    def next(self) -> str:
-        """Goes to the next character that is no space, and returns it; nothing at the file's end."""
-        while True:
-            found = _SPACE.match(self._text, self.at)
-            assert found is not None
-            self.at = found.end()
-            if self.at < len(self._text):
-                return self._text[self.at]
-            if not self._more(CHARACTERS_AT_A_TIME):
-                return ""
+    def exact(self) -> Sequence[Any]:
+        """The entries with all digits of their numbers."""
+        if self.text is None:
+            return self.entries
+        whole: list[Any] = json.loads(self.text)
+        return whole[len(whole) - len(self.entries) :]
 
-    def take(self, decode: Any) -> Any:
-        """Decodes the value that comes next."""
-        self.next()
-        step = CHARACTERS_AT_A_TIME
-        while True:
-            try:
-                value, end = decode(self._text, self.at)
-                if end < len(self._text) or not self._more(step):  # a number may go on
-                    self.at = end
-                    return value
-            except ValueError:
-                if not self._more(step):
-                    raise
-            step *= 2  # a value of any length is copied but a few times
 
-    def _more(self, step: int) -> bool:
-        """Reads on; False at the file's end."""
-        read = self._file.read(step)
-        self._text, self.at = self._text[self.at :] + read, 0
-        return bool(read)
+@dataclass(frozen=True, eq=False)
+class ResultsFile:
+    """An open results file.
+
+    Attributes:
+        blocks: its entries, to go through once.
+        images: the file name of each image that it lists, by its own id; nothing for a plain list of detections.
+        categories: the name of each category that it lists, by its own id.
+    """
+
+    blocks: Iterator[Block]
+    images: Mapping[Id, str] = field(default_factory=dict)
+    categories: Mapping[Id, str] = field(default_factory=dict)
+
+
+def open_results(path: Path, name: str | None = None) -> ResultsFile:
+    """Opens a file of detections, gzipped or not.
+
+    It is a list in COCO's results format, read part by part; an object with such a list as `annotations`, perhaps
+    beside `images` and `categories`, as `explorer predict` writes it; or what the page's download holds.
+
+    Args:
+        path: the file.
+        name: the model whose detections are meant, for the page's download of several.
+
+    Raises:
+        ValueError: the file is not there, no JSON, or neither of these; for a list, when it is gone through.
+    """
+    try:
+        with _opened(path) as file:
+            is_list = file.read(1024).lstrip()[:1] == b"["
+    except _BROKEN as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    if is_list:
+        return ResultsFile(_blocks(path))
+    content = _whole(path)
+    if isinstance(content, list):
+        return ResultsFile(blocks_of(content))
+    if isinstance(content, dict) and isinstance(content.get("models"), dict):
+        content = _of_page(content, path, name)
+    if not (isinstance(content, dict) and isinstance(content.get("annotations"), list)):
+        raise ValueError(
+            f"{path} holds a {type(content).__name__}; COCO results are a list of detections, each with image_id, "
+            "category_id, bbox [x, y, width, height] and score, or an object with such a list as its annotations"
+        )
+    names = (_names(content.get("images"), "file_name"), _names(content.get("categories"), "name"))
+    return ResultsFile(blocks_of(content["annotations"]), *names)
+
+
+def blocks_of(entries: Sequence[Any]) -> Iterator[Block]:
+    """Goes through entries that are in memory already."""
+    return (Block(entries[at : at + ENTRIES_AT_A_TIME]) for at in range(0, len(entries), ENTRIES_AT_A_TIME))
+
+
+def _opened(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+
+
+def _whole(path: Path) -> Any:
+    try:
+        with _opened(path) as file:
+            return json.loads(file.read())
+    except _BROKEN as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def _blocks(path: Path) -> Iterator[Block]:
+    given = 0
+    try:
+        for block in _decoded(path):
+            yield block
+            given += len(block.entries)
+    except _BROKEN:
+        # whatever is out of the ordinary is left to the ordinary reader, which reads it or says what is wrong
+        yield from blocks_of(_whole(path)[given:])
+
+
+def _decoded(path: Path) -> Iterator[Block]:
+    """Cuts a list after some entry again and again: what parses with a bracket put behind it was cut there.
+
+    Raises:
+        ValueError: for all but a list in UTF-8 of what orjson reads.
+    """
+    before, rest, step = b"", b"", BYTES_AT_A_TIME
+    with _opened(path) as file:
+        while more := file.read(step):
+            rest += more
+            step = 2 * len(rest)  # an entry of any length is parsed but a few times
+            for end in _last_ends(rest):
+                text = before + rest[:end] + b"]"
+                try:
+                    entries = orjson.loads(text)
+                except ValueError:
+                    continue
+                yield Block(entries[len(before) > 0 :], text)
+                before, rest, step = b"[0", rest[end:], BYTES_AT_A_TIME
+                break
+    text = before + rest
+    yield Block(orjson.loads(text)[len(before) > 0 :], text)
+
+
+def _last_ends(text: bytes) -> Iterator[int]:
+    """The places behind the last few closing braces."""
+    end = len(text)
+    for _ in range(_ENDS_TRIED):
+        end = text.rfind(b"}", 0, end)
+        if end < 0:
+            return
+        yield end + 1
+
+
+def _of_page(content: Mapping[str, Any], path: Path, name: str | None) -> dict[str, Any]:
+    models = content["models"]
+    wanted = name if name in models else next(iter(models), None)
+    if wanted is None or (len(models) > 1 and name not in models):
+        raise ValueError(
+            f"{path} holds the detections of {len(models)} models ({', '.join(models)}): "
+            "name the one that is meant (name=), or download them one at a time"
+        )
+    own = models[wanted] if isinstance(models[wanted], dict) else {}
+    return {
+        "images": [content.get("image")],
+        "categories": own.get("categories"),
+        "annotations": own.get("results"),
+    }
+
+
+def _names(records: Any, key: str) -> dict[Id, str]:
+    names: dict[Id, str] = {}
+    for record in records if isinstance(records, list) else ():
+        own = as_id(record.get("id")) if isinstance(record, dict) else None
+        if own is not None and isinstance(record.get(key), str):
+            names[own] = record[key]
+    return names

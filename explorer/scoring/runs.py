@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.scoring.columns import Found, Rle, Run, Truth
+from explorer.data.annotations import categories_in_order
+from explorer.data.ids import id_column, id_order
+from explorer.data.masks import compressed
+from explorer.scoring.columns import Run, Truth
+from explorer.scoring.identify import Images, MatchBy, check_match_by
+from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE, found_in
+from explorer.scoring.results_stream import ResultsFile, open_results
 
-__all__ = [
-    "Found",
-    "Rle",
-    "Run",
-    "Source",
-    "Truth",
-    "find_run",
-    "load_run",
-    "read_truth",
-    "truth_from_coco",
-]
+__all__ = ["Run", "Source", "Truth", "find_run", "load_run", "read_truth", "truth_from_coco"]
 
 FACTS_FILE = "run.json"
 METRICS_FILE = "metrics.json"
@@ -37,7 +33,9 @@ class Source:
         truth: what is there; only the images that the detector was run on.
         facts: `run.json`; empty for a plain results file.
         folder: None for a plain results file.
-        file: the detections, in COCO's results format.
+        file: where the detections are.
+        results: the same, open.
+        match_by: how their images are told.
     """
 
     name: str
@@ -45,34 +43,37 @@ class Source:
     facts: Mapping[str, Any]
     folder: Path | None
     file: Path
+    results: ResultsFile
+    match_by: MatchBy | None
 
 
-def load_run(path: str | Path, data: str | None = None, name: str | None = None) -> Run:
-    """Reads a run.
+def load_run(path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None) -> Run:
+    """Reads a run, of any detector.
+
+    A file is a list in COCO's results format, an object with such a list as `annotations` (as `explorer predict` and
+    pycocotools' `loadRes` have it), or the page's download; gzipped or not. Where it lists images, only those count.
 
     Args:
-        path: a folder that `explorer evaluate --out` wrote, or a file in COCO's results format.
+        path: a folder that `explorer evaluate --out` wrote, or a file of detections.
         data: what it was run on, as `register_coco` takes it: `PATH`, `PATH:SPLIT`, …. For a folder it may be left
             out: `run.json` says it. Of a folder's results file, too, only the images that were evaluated count.
-        name: what to call the run; None for the model's name, or the file's.
+        name: what to call the run; None for the model's name, or the file's. In the page's download of several models
+            it is the one that is meant.
+        match_by: `id` or `file_name` tells images (and `id` classes, too) by that alone. None tells them by ids where
+            these fit, else by what the file says: the file names of images, the names of categories.
 
     Raises:
         ValueError: something is missing or broken, or the detections are not on this data: on unknown images or
-            classes, with scores that are not finite, with ids that are no whole numbers.
+            classes, or with scores that are not finite.
     """
-    from explorer.scoring.results_file import found_among
-    from explorer.scoring.results_stream import each_result
-
-    source = find_run(path, data, name)
-    found = found_among(each_result(source.file), source.truth, source.file)
+    source = find_run(path, data, name, match_by)
+    found = found_in(source.results, source.truth, source.file, source.match_by)
     return Run(source.name, source.truth, found, source.facts, source.folder)
 
 
-def find_run(path: str | Path, data: str | None = None, name: str | None = None) -> Source:
+def find_run(path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None) -> Source:
     """Reads all of a run but its detections, with the arguments and errors of `load_run`."""
-    from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
-
-    path = Path(path).expanduser()
+    path, how = Path(path).expanduser(), check_match_by(match_by)
     if not path.exists():
         raise ValueError(
             f"there is no run {str(path)!r}: give a folder that `explorer evaluate --out` wrote, or a file"
@@ -87,7 +88,9 @@ def find_run(path: str | Path, data: str | None = None, name: str | None = None)
         truth = _evaluated(truth, file.parent, {"data": data} | facts)
     if facts.get("classes"):
         truth = truth.of_classes(facts["classes"], facts.get("renamed"))
-    return Source(name or facts.get("model") or path.stem, truth, facts, folder, file)
+    results = open_results(file, name)
+    truth = _listed(truth, results, file, how)
+    return Source(name or facts.get("model") or path.stem, truth, facts, folder, file, results, how)
 
 
 def read_truth(data: str) -> Truth:
@@ -99,8 +102,8 @@ def read_truth(data: str) -> Truth:
         data: as `explorer.data.coco.register_coco` takes it.
 
     Raises:
-        ValueError: there is no such data set, it has no instance annotations, ids that are no whole numbers, or
-            images, categories or annotations that share an id.
+        ValueError: there is no such data set, it has no instance annotations, or images, categories or annotations
+            that share an id.
     """
     from explorer.data.annotations import judge_ids
     from explorer.data.coco import image_root, register_coco
@@ -116,29 +119,35 @@ def read_truth(data: str) -> Truth:
 def truth_from_coco(content: Mapping[str, Any], images_folder: str | Path = "") -> Truth:
     """Turns annotations in COCO's format into columns.
 
+    Images and classes are in COCO's order, by ascending id, which decides between equal scores. Categories of one name
+    are told apart by their ids, as in `car (id 3)`.
+
     Args:
         content: sound annotations, each with `area` and `iscrowd`; see `explorer.data.truth.ground_truth`.
         images_folder: what `file_name`s are relative to.
     """
-    images = sorted(content["images"], key=lambda image: int(image["id"]))
-    categories = sorted(content["categories"], key=lambda category: int(category["id"]))
+    images = sorted(content["images"], key=lambda image: id_order(image["id"]))
+    categories = categories_in_order(content["categories"])
     class_of = {category["id"]: row for row, category in enumerate(categories)}
     row_of = {image["id"]: row for row, image in enumerate(images)}
+    sizes = [(image["height"], image["width"]) for image in images]
     objects = [a for a in content["annotations"] if a["category_id"] in class_of]  # as pycocotools does
     objects.sort(key=lambda annotation: row_of[annotation["image_id"]])  # stable: the file's order decides ties
+    rows = [row_of[annotation["image_id"]] for annotation in objects]
+    masks = tuple(compressed(a.get("segmentation"), sizes[row]) for a, row in zip(objects, rows, strict=True))
     return Truth(
-        image_ids=np.array([image["id"] for image in images], dtype=np.int64),
+        image_ids=id_column(image["id"] for image in images),
         file_names=tuple(str(Path(images_folder).absolute() / image["file_name"]) for image in images),
-        image_sizes=np.array([(i["height"], i["width"]) for i in images], dtype=np.int64).reshape(-1, 2),
-        category_ids=np.array([category["id"] for category in categories], dtype=np.int64),
+        image_sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
+        category_ids=id_column(category["id"] for category in categories),
         class_names=tuple(category["name"] for category in categories),
-        ids=np.array([a["id"] for a in objects], dtype=np.int64),
-        images=np.array([row_of[a["image_id"]] for a in objects], dtype=np.int64),
+        ids=id_column(a["id"] for a in objects),
+        images=np.array(rows, dtype=np.int64),
         classes=np.array([class_of[a["category_id"]] for a in objects], dtype=np.int64),
         boxes_xywh=np.array([a["bbox"] for a in objects], dtype=np.float64).reshape(-1, 4),
         areas_px=np.array([a["area"] for a in objects], dtype=np.float64),
         crowds=np.array([a["iscrowd"] for a in objects], dtype=np.bool_),
-        masks=_masks(objects, [images[row_of[a["image_id"]]] for a in objects]),
+        masks=masks if any(masks) else None,
     )
 
 
@@ -171,8 +180,6 @@ def _truth(path: Path, data: Any) -> Truth:
 
 def _evaluated(truth: Truth, folder: Path, facts: Mapping[str, Any]) -> Truth:
     """Keeps the images that were evaluated; a results file alone does not name those without detections."""
-    from explorer.scoring.results_file import IMAGES_FILE
-
     path = folder / IMAGES_FILE
     if path.exists():
         try:
@@ -183,23 +190,14 @@ def _evaluated(truth: Truth, folder: Path, facts: Mapping[str, Any]) -> Truth:
     if not isinstance(images, int) or not 0 < images <= len(truth.image_ids):
         raise ValueError(f"{folder} was run on {images!r} images, but {facts.get('data')!r} has {len(truth.image_ids)}")
     # without the list: `explorer evaluate` takes images by ascending id
-    return truth.of_images(truth.image_ids[:images].tolist())
+    return truth.of_rows(np.arange(images))
 
 
-def _masks(objects: Sequence[Mapping[str, Any]], images: Sequence[Mapping[str, Any]]) -> tuple[Rle | None, ...] | None:
-    from pycocotools import mask as mask_api
-
-    def rle(segmentation: Any, image: Mapping[str, Any]) -> Rle | None:
-        if not segmentation:
-            return None
-        if isinstance(segmentation, list):
-            merged: Rle = mask_api.merge(mask_api.frPyObjects(segmentation, image["height"], image["width"]))
-            return merged
-        counts = segmentation["counts"]
-        if isinstance(counts, list):
-            converted: Rle = mask_api.frPyObjects(segmentation, *segmentation["size"])
-            return converted
-        return {"size": segmentation["size"], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
-
-    masks = tuple(rle(a.get("segmentation"), image) for a, image in zip(objects, images, strict=True))
-    return masks if any(mask is not None for mask in masks) else None
+def _listed(truth: Truth, results: ResultsFile, file: Path, match_by: MatchBy | None) -> Truth:
+    """Keeps the images that the results list, if they list any."""
+    if not results.images:
+        return truth
+    try:
+        return truth.of_rows(Images(truth, match_by, results.images).rows_listed())
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error

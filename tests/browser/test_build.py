@@ -64,6 +64,38 @@ def test_a_second_time_does_nothing(name: str, scene: Any, monkeypatch: pytest.M
     assert (documents(second.dataset), times(second.dataset)) == (before, when)
 
 
+@pytest.mark.parametrize("ids", [lambda own: f"no {own}", lambda own: own + 2**70, lambda own: 3 - own])
+def test_ids_of_any_kind_are_kept(name: str, scene: Any, tmp_path: Path, ids: Callable[[int], int | str]) -> None:
+    """The same documents as with plain numbers, but for the ids, and corrections with the ids of the file."""
+    from explorer.browser.build import build
+    from explorer.browser.export import Changes, write_corrected
+
+    shutil.copytree(Path(scene.data.rpartition(":")[0]), tmp_path / "scene")
+    file = tmp_path / "scene/annotations/instances_val.json"
+    content = json.loads(file.read_text())
+    for record in (*content["images"], *content["annotations"]):
+        record |= {key: ids(record[key]) for key in ("id", "image_id") if key in record}
+    file.write_text(json.dumps(content))
+    run = tmp_path / "scene/better"
+    for part, rename in (
+        ("coco_instances_results.json", lambda own: own | {"image_id": ids(own["image_id"])}),
+        ("image_ids.json", ids),
+    ):
+        (run / part).write_text(json.dumps([rename(own) for own in json.loads((run / part).read_text())]))
+    built = build(f"{tmp_path}/scene:val", [run], name=name).dataset
+    plain = build(scene.data, scene.runs[:1], name=f"{name}-plain").dataset
+    for field in ("better_eval_tp", "better_eval_fp", "better_eval_fn", "better_AP"):
+        values, expected = (dict(zip(own.values("filepath"), own.values(field), strict=True)) for own in (built, plain))
+        assert {Path(path).name: value for path, value in values.items()} == pytest.approx(
+            {Path(path).name: value for path, value in expected.items()}, nan_ok=True
+        )
+    assert sorted(map(str, built.values("coco_id"))) == sorted(str(image["id"]) for image in content["images"])
+    assert write_corrected(built, f"{tmp_path}/scene:val", tmp_path / "same.json") == Changes(0, 0, 0, 0, 0)
+    same = json.loads((tmp_path / "same.json").read_text())
+    assert same["images"] == content["images"]
+    assert sorted(same["annotations"], key=repr) == sorted(content["annotations"], key=repr)
+
+
 def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from explorer.browser.build import build
 

@@ -101,6 +101,9 @@ def test_ids_follow_from_what_they_stand_for() -> None:
     assert ids == object_ids("a/images", numbers)
     assert len({*ids, *object_ids("b/images", numbers)}) == 10
     assert ids[:4] == sorted(ids[:4])
+    texts = object_ids("a/images", np.array([2**70, "x", 7, "", -(2**64)], dtype=object))
+    assert len({*texts, *ids}) == 10
+    assert texts[:2] == object_ids("a/images", np.array([2**70, "x"], dtype=object))
 
 
 @pytest.mark.parametrize("key", ["better_eval", "worse_eval"])

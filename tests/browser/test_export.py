@@ -59,6 +59,35 @@ def test_every_kind_of_change() -> None:
     assert "tags" not in CONTENT["images"][0]
 
 
+@pytest.mark.parametrize("ids", [(2**70, 2**53 + 1, -3, 10**30), ("d", "a", "b", "c"), ("4", 9, "x", 2**64)])
+def test_ids_of_any_kind_come_back(ids: tuple[int | str, ...]) -> None:
+    renamed = json.loads(json.dumps(CONTENT))
+    renamed["images"][0]["id"] = ids[0]
+    for place in (0, 1):
+        renamed["categories"][place]["id"] = ids[place + 2]
+        renamed["annotations"][place] |= {"id": ids[place + 1], "image_id": ids[0], "category_id": ids[place + 2]}
+    # as FiftyOne keeps them: texts where one is no 64-bit number
+    labels = [label(7) | {"coco_id": str(ids[1])}, label(9) | {"coco_id": str(ids[2])}]
+    given = {"coco_id": str(ids[0]), "tags": [], "objects": labels, "accepted": [label(None)]}
+    content, changes = correct(renamed, [given])
+    assert changes == Changes(0, 0, 1, 0, 0)
+    *kept, added = content["annotations"]
+    assert (kept, content["images"]) == (renamed["annotations"], renamed["images"])
+    assert str(added["id"]) not in {str(own["id"]) for own in kept}
+    assert isinstance(added["id"], str) is all(isinstance(own, str) for own in ids)
+
+
+def test_an_image_that_was_added_in_the_app_is_named() -> None:
+    with pytest.raises(ValueError, match="image None is not in the annotations: it was added in the App"):
+        correct(CONTENT, [sample(), sample() | {"coco_id": None}])
+
+
+def test_categories_of_one_name_stay_two() -> None:
+    content = CONTENT | {"categories": [{"id": 1, "name": "car"}, {"id": 5, "name": "car"}]}
+    labels = (label(7, label="car (id 1)"), label(9, label="car (id 5)"))
+    assert correct(content, [sample(*labels)]) == (content, Changes(0, 0, 0, 0, 0))
+
+
 def test_a_rejected_object_goes() -> None:
     content, changes = correct(CONTENT, [sample(label(7), label(9, tags=["reject"]))])
     assert [annotation["id"] for annotation in content["annotations"]] == [7]

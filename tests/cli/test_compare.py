@@ -55,6 +55,23 @@ def test_any_detectors_results_are_compared(runs: list[Path], data: str, tmp_pat
     assert "coco_instances_results (1)" in done.stdout
 
 
+def test_results_may_go_by_file_names(runs: list[Path], data: str, tmp_path: Path) -> None:
+    results = json.loads((runs[0] / "coco_instances_results.json").read_text())
+    named = [own | {"image_id": f"{own['image_id'] - 1:06d}"} for own in results]  # aerial scenes are numbered from 0
+    for name, entries in (("ids", results), ("names", named)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(entries))
+    files = [str(tmp_path / "ids.json"), str(tmp_path / "names.json")]
+    words = ["compare", *files, "--data", data, "--out", str(tmp_path), "--resamples", "5", "--json", "-"]
+    done = run(app, words)
+    assert done.exit_code == 0, done.output
+    one, other = json.loads(done.stdout)["runs"]
+    assert one["coco"] == other["coco"]
+    for command in (["compare", *files], ["autopsy", files[1]]):
+        done = run(app, [*command, "--data", data, "--out", str(tmp_path), "--match-by", "id"])
+        assert done.exit_code == 2
+        assert "not among the 4 images" in done.stderr
+
+
 def test_recipes_with_several_seeds_are_compared_by_their_means(runs: list[Path], tmp_path: Path) -> None:
     a, b = map(str, runs)  # two models stand for two seeds
     words = ["compare", f"{a},{b}", f"{b},{a}", "--out", str(tmp_path), "--resamples", "20"]
@@ -124,6 +141,7 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
         (["compare", "{run}", "{run}", "--score", "0.5", "--precision", "0.5"], "both a score and a precision"),
         (["autopsy", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
         (["autopsy", "{run}", "--precision", "7"], "precision of 7 is asked for"),
+        (["compare", "{run}", "{run}", "--match-by", "name"], "cannot be matched by 'name': give id or file_name"),
         (["autopsy", "{run}", "--model", "retinanet_V_39_FPN_3x", "--weights", "missing.pth"], "missing.pth"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,22 @@ class TinyCoco:
 
     def save(self) -> None:
         self.file.write_text(json.dumps(self.data))
+
+    def rename(self, ids: Sequence[int | str]) -> None:
+        """Gives images and categories these ids, and annotations such as these."""
+        image_ids = dict(zip((image["id"] for image in self.data["images"]), ids, strict=False))
+        category_ids = dict(zip((own["id"] for own in self.data["categories"]), ids, strict=False))
+        for image in self.data["images"]:
+            image["id"] = image_ids[image["id"]]
+        for category in self.data["categories"]:
+            category["id"] = category_ids[category["id"]]
+        for place, annotation in enumerate(self.data["annotations"]):
+            annotation["image_id"] = image_ids[annotation["image_id"]]
+            if "id" in annotation:
+                annotation["id"] = [*ids, "y", "z"][place]
+            for record in annotation.get("segments_info", [annotation]):
+                record["category_id"] = category_ids[record["category_id"]]
+        self.save()
 
 
 @pytest.fixture

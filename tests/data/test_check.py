@@ -16,7 +16,7 @@ from detectron2.data import build_detection_train_loader
 from PIL import Image
 
 from explorer.data.check import SplitReport, check_coco
-from explorer.data.coco import register_coco
+from explorer.data.coco import class_names, register_coco
 from explorer.data.mapper import CocoMapper
 from explorer.data.problems import KINDS, table
 
@@ -56,6 +56,11 @@ def damage(tiny: Tiny) -> None:
     tiny.image(1).write_bytes(content[: len(content) // 2])
 
 
+def rename_alike(tiny: Tiny) -> None:
+    for category in tiny.data["categories"]:
+        category["name"] = "cup"
+
+
 def nothing(tiny: Tiny) -> None:
     pass
 
@@ -69,6 +74,9 @@ CASES: list[tuple[str, Callable[[Tiny], None], int | None]] = [
     ("structure", lambda tiny: tiny.data["images"].clear(), None),
     ("structure", change(image_id="1"), None),
     ("structure", change(category_id=math.nan), None),
+    ("structure", change(id=True), None),
+    ("structure", change(id=2.5), None),
+    ("structure", change_image(height=10**2000), None),
     ("structure", change_image(height=0), None),
     ("structure", change_image(file_name=None), None),
     ("duplicate-image-id", repeat("images"), None),
@@ -105,6 +113,7 @@ CASES: list[tuple[str, Callable[[Tiny], None], int | None]] = [
     ("crowd", change(iscrowd=1, segmentation={"size": [40, 60], "counts": [100, 200, 2100]}), 5),
     ("crowd", change(ignore=1), 5),
     ("no-mask", drop_mask, 5),
+    ("same-name", rename_alike, 6),
     ("empty-image", nothing, 6),
 ]
 
@@ -159,6 +168,25 @@ def test_each_kind_is_found_and_training_does_what_the_table_says(
 def test_every_kind_has_a_case() -> None:
     elsewhere = {"label-mismatch", "other-images"}  # panoptic ones: test_panoptic.py
     assert {case[0] for case in CASES} | elsewhere == set(KINDS)
+
+
+@pytest.mark.parametrize("ids", [(-1, 0, 2**53 + 1, 2**70), ("a", "1", "", "[b]"), (2**70, "x", 3, -(2**64))])
+def test_ids_are_numbers_of_any_length_or_texts(tiny_coco: Tiny, tmp_path: Path, ids: tuple[int | str, ...]) -> None:
+    expected = [len(sample["instances"]) for sample in one_epoch(tiny_coco.source, tmp_path)]
+    tiny_coco.rename(ids)
+    assert check_coco(tiny_coco.root, full=True).splits[0].counts == {"empty-image": 1}
+    samples = one_epoch(tiny_coco.source, tmp_path)
+    assert {repr(sample["image_id"]) for sample in samples} == {repr(own) for own in ids[:3]}
+    assert sorted(len(sample["instances"]) for sample in samples) == sorted(expected)
+
+
+def test_categories_of_one_name_are_two_classes(tiny_coco: Tiny, caplog: pytest.LogCaptureFixture) -> None:
+    rename_alike(tiny_coco)
+    tiny_coco.save()
+    for _ in range(2):
+        name = register_coco(tiny_coco.source)
+    assert class_names(name) == ("cup (id 3)", "cup (id 7)")
+    assert caplog.text.count("told apart as cup (id 3), cup (id 7)") == 1
 
 
 def test_files_that_are_no_json(tiny_coco: Tiny) -> None:

@@ -77,6 +77,25 @@ def test_panoptic_labels_alone(tiny_panoptic: Tiny) -> None:
     ]
 
 
+def test_ids_of_images_and_categories_are_of_any_kind(tiny_panoptic: Tiny) -> None:
+    tiny_panoptic.rename(["x", 2**70, -7])
+    assert check_coco(tiny_panoptic.root, full=True).splits[0].counts == {}
+    metadata = MetadataCatalog.get(name := register_coco(str(tiny_panoptic.root)))
+    assert metadata.thing_dataset_id_to_contiguous_id == {2**70: 0, "x": 1}
+    assert metadata.stuff_dataset_id_to_contiguous_id == {-7: 1, -8: 0}
+    assert [record["image_id"] for record in DatasetCatalog.get(name)] == [-7, 2**70, "x"]
+
+
+@pytest.mark.parametrize("own", [0, -1, 256**3, 2**70, "1", 7.0])
+def test_segment_ids_are_what_a_png_can_hold(tiny_panoptic: Tiny, own: Any) -> None:
+    tiny_panoptic.data["annotations"][0]["segments_info"][0]["id"] = own
+    tiny_panoptic.save()
+    (problem,) = (found for found in check_coco(tiny_panoptic.root).splits[0].problems if found.kind == "structure")
+    assert "id must be 1 to 16777215, a colour" in problem.what
+    with pytest.raises(ValueError, match="structure"):
+        DatasetCatalog.get(register_coco(str(tiny_panoptic.root)))
+
+
 def test_masks_and_semantic_map_come_from_the_label_image(tiny_panoptic: Tiny) -> None:
     name = register_coco(tiny_panoptic.source)
     cfg = panoptic_fpn(name)

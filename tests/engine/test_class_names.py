@@ -58,4 +58,6 @@ def test_retinanet_counts_its_own_classes() -> None:
 
 def test_category_ids_are_cocos_own_or_count_from_one() -> None:
     assert list(category_ids(tuple(COCO_THINGS)).values()) == list(COCO_THINGS.values())
+    assert category_ids(list(COCO_THINGS)[::-1])[0] == 90  # a toothbrush, wherever it stands
     assert category_ids(["car", "bus"]) == {0: 1, 1: 2}
+    assert category_ids(["car"] * 80) == {index: index + 1 for index in range(80)}

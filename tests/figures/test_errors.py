@@ -99,7 +99,7 @@ def test_the_scatter_has_every_object_at_its_two_scores(comparison: Comparison) 
     point = comparison.points[0]
     assert figure.layout.xaxis.title.text == f"score of a, found: {point.words}"
     assert len(points.x) == 20
-    np.testing.assert_allclose(points.customdata[:2, 0], [20, 150])
+    np.testing.assert_allclose(points.customdata[:2, 0].astype(float), [20, 150])
     assert (np.asarray(points.y)[::2] <= 0).all()  # b finds no small one
     np.testing.assert_allclose(np.asarray(points.y)[1::2], np.asarray(points.x)[1::2])
 

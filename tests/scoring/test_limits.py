@@ -11,6 +11,7 @@ from explorer.errors.compare import compare
 from explorer.errors.taxonomy import ErrorType, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import match
+from explorer.scoring.outcomes import FoundRule
 
 OBJECTS = 300
 
@@ -34,7 +35,7 @@ def crowded(found: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 def test_no_object_beyond_the_limit_counts_as_missed(as_run: Callable[..., Run]) -> None:
     hundred, all_of_them = (as_run(*crowded(number), f"{number}") for number in (100, OBJECTS))
-    comparison = compare([match(hundred), match(all_of_them)], score=0.5, resamples=10)
+    comparison = compare([match(hundred), match(all_of_them)], found=FoundRule(score=0.5), resamples=10)
     assert (comparison.found_by >= 0).sum(axis=1).tolist() == [100, OBJECTS]
     assert comparison.points[1].detections == OBJECTS
     assert not (classify_errors(all_of_them).object_types == ErrorType.MISSED).any()

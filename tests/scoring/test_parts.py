@@ -12,14 +12,12 @@ import pytest
 
 from explorer.data.aerial import make_aerial
 from explorer.scoring import parts as module
-from explorer.scoring import results_file, results_stream
+from explorer.scoring import results_stream
 from explorer.scoring.curves import class_curves
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import score
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.parts import RunInParts
-from explorer.scoring.results_file import read_results
-from explorer.scoring.results_stream import each_result
 from explorer.scoring.runs import load_run
 from explorer.scoring.sizes import COCO_BINS
 from explorer.scoring.tally import Tally
@@ -31,8 +29,8 @@ Invent = Callable[..., tuple[dict[str, Any], list[dict[str, Any]]]]
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several parts, blocks and windows even of little."""
     monkeypatch.setattr(module, "IMAGES_AT_A_TIME", 5)
-    monkeypatch.setattr(results_file, "RESULTS_AT_A_TIME", 7)
-    monkeypatch.setattr(results_stream, "CHARACTERS_AT_A_TIME", 50)
+    monkeypatch.setattr(results_stream, "ENTRIES_AT_A_TIME", 7)
+    monkeypatch.setattr(results_stream, "BYTES_AT_A_TIME", 50)
 
 
 @pytest.fixture(params=["bbox", "segm"])
@@ -105,50 +103,6 @@ def test_nothing_found_in_parts(on_disk: tuple[Path, str]) -> None:
         tally.add(matches[1])
         assert FOUND.point(tally.ranking()).detections == 0
         assert tally.score()[0].value() == 0
-
-
-@pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[]",
-        ' [\n{"a": [1, {"b": "},{"}]} ,\t{}\r\n]\n ',
-        '[1, 23, -4.5e6, NaN, null, "x"]',
-        json.dumps([{"counts": "a" * 5000}, {"é": "雪"}], ensure_ascii=False),
-        "[" + ", ".join(str(7**number) for number in range(40)) + "]",
-        "﻿[1]",
-        "{}",
-        "7",
-        "",
-        "[",
-        "[1",
-        "[1,",
-        "[1,]",
-        "[1 2]",
-        "[1] 2",
-        '[{"a": 1}, {"a": tru}, {"a": 3}]',
-        '[{"a": 1}, {"a": "' + "b" * 400,
-        "[" * 100_000,
-    ],
-)
-def test_entries_come_as_json_has_them(text: str, tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text(text, encoding="utf-8")
-    assert said(each_result, tmp_path / "results.json") == said(read_results, tmp_path / "results.json")
-
-
-def said(read: Callable[[Path], Any], path: Path) -> str:
-    try:
-        return repr(list(read(path)))
-    except ValueError as error:
-        return str(error)
-
-
-@pytest.mark.usefixtures("small_steps")
-def test_other_encodings_are_left_to_json(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_bytes(json.dumps([{"a": "é"}] * 30, ensure_ascii=False).encode("utf-16"))
-    assert list(each_result(tmp_path / "results.json")) == [{"a": "é"}] * 30
-    with pytest.raises(ValueError, match="cannot be read"):
-        list(each_result(tmp_path / "nothing.json"))
 
 
 @pytest.mark.usefixtures("small_steps")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
+from explorer.scoring.runs import load_run
 from explorer.ui.actions.compare import Comparison, Filters, compare
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.examples import Example, examples
@@ -104,6 +105,23 @@ def test_files_hold_what_is_shown(both: Comparison, tmp_path: Path) -> None:
     assert drawn is not None
     assert drawn.shape == (100, 240, 3)
     assert drawn.std() > 0
+
+
+def test_the_download_is_a_run_on_data_that_has_the_photo(both: Comparison, tmp_path: Path) -> None:
+    table, _ = both.write(Filters(0.0), tmp_path)
+    images = [
+        {"id": own, "file_name": f"{name}.png", "height": 100, "width": 120} for own, name in ((1, "x"), (2, "photo"))
+    ]
+    categories = [{"id": 5, "name": "plane"}, {"id": 1, "name": "ship"}]
+    objects = [{"id": 1, "image_id": 2, "category_id": 5, "bbox": [40, 40, 50, 50]}]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "categories": categories, "annotations": objects}))
+    for name in ("A", "B"):
+        run = load_run(table, f"{tmp_path}/a.json:{tmp_path}", name)
+        shown = both.shown(Filters(0.0))[name]
+        assert run.truth.image_ids.tolist() == [2]
+        assert [run.truth.class_names[row] for row in run.found.classes] == [
+            shown.class_names[index] for index in shown.classes if shown.class_names[index] in ("plane", "ship")
+        ]
 
 
 def test_masks_are_outlined_and_kept_in_coco_results(both: Comparison) -> None:

@@ -11,7 +11,6 @@ section 4.2 and by `panopticapi`.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
+from explorer.data.annotations import PANOPTIC, categories_in_order, read_annotations
+from explorer.data.ids import Id
 from explorer.data.images import ImageError
 from explorer.data.panoptic import read_labels
 from explorer.scoring.classes import SharedClasses, shared_classes
@@ -36,7 +37,7 @@ SegmentInfo = Mapping[str, Any]
 """One segment of COCO's `segments_info`: `id`, `category_id` and, in ground truth, `iscrowd`."""
 
 
-def _lists() -> defaultdict[int, list[float]]:
+def _lists() -> defaultdict[Id, list[float]]:
     return defaultdict(list)
 
 
@@ -44,9 +45,9 @@ def _lists() -> defaultdict[int, list[float]]:
 class Tally:
     """Matches and misses by category id."""
 
-    ious: defaultdict[int, list[float]] = field(default_factory=_lists)
-    false_positives: Counter[int] = field(default_factory=Counter)
-    false_negatives: Counter[int] = field(default_factory=Counter)
+    ious: defaultdict[Id, list[float]] = field(default_factory=_lists)
+    false_positives: Counter[Id] = field(default_factory=Counter)
+    false_negatives: Counter[Id] = field(default_factory=Counter)
 
     def add(self, other: Tally) -> None:
         """Adds the counts of `other` to these."""
@@ -55,7 +56,7 @@ class Tally:
         self.false_positives.update(other.false_positives)
         self.false_negatives.update(other.false_negatives)
 
-    def quality(self, category: int) -> tuple[float, float, float] | None:
+    def quality(self, category: Id) -> tuple[float, float, float] | None:
         """Returns (PQ, SQ, RQ) of a category in [0, 1], or None where it neither occurs nor is predicted."""
         matches = len(self.ious.get(category, ()))
         possible = matches + (self.false_positives[category] + self.false_negatives[category]) / 2
@@ -92,10 +93,10 @@ def match_segments(
     for (true_id, predicted_id), pixels in overlaps.items():
         true_areas[true_id] += pixels
         predicted_areas[predicted_id] += pixels
-    missed = {int(s["id"]): int(s["category_id"]) for s in true_segments if not s.get("iscrowd")}
+    missed = {int(s["id"]): s["category_id"] for s in true_segments if not s.get("iscrowd")}
     # Of several crowds of one category panopticapi heeds the last; figures are to be the same.
-    crowds = {int(s["category_id"]): int(s["id"]) for s in true_segments if s.get("iscrowd")}
-    false_alarms = {int(s["id"]): int(s["category_id"]) for s in predicted_segments}
+    crowds = {s["category_id"]: int(s["id"]) for s in true_segments if s.get("iscrowd")}
+    false_alarms = {int(s["id"]): s["category_id"] for s in predicted_segments}
 
     tally = Tally()
     for (true_id, predicted_id), pixels in overlaps.items():
@@ -127,7 +128,7 @@ def panoptic_metrics(tally: Tally, categories: Iterable[Mapping[str, Any]]) -> d
     by_kind: dict[str, list[tuple[float, float, float]]] = {"": [], "_th": [], "_st": []}
     per_class: dict[str, float] = {}
     for category in categories:
-        quality = tally.quality(int(category["id"]))
+        quality = tally.quality(category["id"])
         per_class[f"PQ-{category['name']}"] = 100 * quality[0] if quality else float("nan")
         if quality:
             by_kind[""].append(quality)
@@ -160,14 +161,17 @@ class PanopticEvaluator(DatasetEvaluator):
         metadata = MetadataCatalog.get(dataset)
         if not metadata.get("panoptic_json"):
             raise ValueError(f"Data set {dataset!r} has no panoptic annotations (panoptic_<split>.json).")
-        annotations = json.loads(Path(metadata.panoptic_json).read_text(encoding="utf-8"))
+        content, faults = read_annotations(Path(metadata.panoptic_json), PANOPTIC)
+        if faults:
+            raise ValueError(f"{metadata.panoptic_json} cannot be used: {faults[0]}")
         self._root = Path(metadata.panoptic_root)
-        self._truth = {item["image_id"]: item for item in annotations["annotations"]}
+        self._truth = {item["image_id"]: item for item in content["annotations"]}
         things = things or shared_classes(metadata.thing_classes, metadata.thing_classes)
         stuff = stuff or shared_classes(metadata.stuff_classes, metadata.stuff_classes)
-        self._scored = _scored_ids(annotations["categories"], things, stuff)
+        categories = categories_in_order(content["categories"])
+        self._scored = _scored_ids(categories, things, stuff)
         kept = dict.fromkeys(self._scored.values())
-        by_id = {category["id"]: category for category in annotations["categories"]}
+        by_id = {category["id"]: category for category in categories}
         new_names = {**things.renamed, **stuff.renamed}
         self._categories = [
             {**by_id[id_], "name": new_names.get(by_id[id_]["name"], by_id[id_]["name"])} for id_ in kept
@@ -211,15 +215,15 @@ class PanopticEvaluator(DatasetEvaluator):
             total.add(tally)
         return OrderedDict(panoptic_seg=panoptic_metrics(total, self._categories))
 
-    def _category_id(self, segment: SegmentInfo) -> Any:
+    def _category_id(self, segment: SegmentInfo) -> Id | None:
         """The data set's category of a predicted segment; None where it is not scored."""
         return (self._thing_ids if segment["isthing"] else self._stuff_ids)[segment["category_id"]]
 
 
-def _scored_ids(categories: Sequence[Mapping[str, Any]], things: SharedClasses, stuff: SharedClasses) -> dict[Any, Any]:
+def _scored_ids(categories: Sequence[Mapping[str, Any]], things: SharedClasses, stuff: SharedClasses) -> dict[Id, Id]:
     """Returns, by category id, the id under which a category is scored; those of one new name share the first's."""
-    first: dict[tuple[bool, int], Any] = {}
-    scored: dict[Any, Any] = {}
+    first: dict[tuple[bool, int], Id] = {}
+    scored: dict[Id, Id] = {}
     for category in categories:
         isthing = bool(category["isthing"])
         row = (things if isthing else stuff).row_of(category["name"])

@@ -178,24 +178,16 @@ class Comparison:
         return left, top, left + wide, top + high
 
     def coco(self, filters: Filters) -> dict[str, Any]:
-        """What is shown as COCO results, by model; category ids count the model's classes from 1."""
+        """What is shown as COCO results, by model; `load_run` reads it."""
+        from explorer.engine.class_names import category_ids
+        from explorer.scoring.convert import results_of
+
         height, width = self.image_size
         models = {}
         for name, found in self.shown(filters).items():
-            corners = found.boxes_xyxy.astype(float)
-            boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).round(2).tolist()
-            results: list[dict[str, Any]] = [
-                {"image_id": 1, "category_id": int(index) + 1, "bbox": box, "score": round(float(score), 5)}
-                for index, box, score in zip(found.classes, boxes, found.scores, strict=True)
-            ]
-            for result, mask in zip(results, found.masks or (), strict=False):
-                counts = mask["counts"]
-                result["segmentation"] = {
-                    "size": list(mask["size"]),
-                    "counts": counts.decode() if isinstance(counts, bytes) else counts,
-                }
-            categories = [{"id": place, "name": own} for place, own in enumerate(found.class_names, start=1)]
-            models[name] = {"categories": categories, "results": results}
+            ids = category_ids(found.class_names)
+            categories = [{"id": ids[index], "name": own} for index, own in enumerate(found.class_names)]
+            models[name] = {"categories": categories, "results": results_of(found, 1, ids)}
         image = {"id": 1, "file_name": self.photo.name, "height": height, "width": width}
         return {"image": image, "lowest_score": filters.lowest_score, "models": models}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +184,7 @@ def perturbed(true: np.ndarray, infos: Segments, seed: int) -> tuple[np.ndarray,
     return ids, [{"id": id_, "category_id": info["category_id"]} for id_, info in renamed.items() if id_ in left]
 
 
-def run(dataset: str, predictions: list[tuple[int, np.ndarray, Segments]]) -> dict[str, float]:
+def run(dataset: str, predictions: Sequence[tuple[int | str, np.ndarray, Segments]]) -> dict[str, float]:
     """Hands predictions to the evaluator in a Panoptic FPN's words."""
     evaluator = PanopticEvaluator(dataset)
     metadata = MetadataCatalog.get(dataset)
@@ -233,6 +235,30 @@ def test_perturbed_predictions_agree_with_the_obvious_reference(
         total.add(obvious(true, infos, ids, said))
     content = json.loads((coco_panoptic_mini / "annotations/panoptic_val2017.json").read_text())
     assert run(dataset, chosen) == pytest.approx(panoptic_metrics(total, content["categories"]), nan_ok=True)
+
+
+def test_ids_of_images_and_categories_do_not_matter(
+    dataset: str, truths: list[tuple[int, np.ndarray, Segments]], coco_panoptic_mini: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(coco_panoptic_mini, tmp_path / "mini")
+    file = tmp_path / "mini/annotations/panoptic_val2017.json"
+    content = json.loads(file.read_text())
+    for record in content["images"]:
+        record["id"] = f"no {record['id']}"
+    for category in content["categories"]:
+        category["id"] = 2**64 - category["id"]
+    for record in content["annotations"]:
+        record["image_id"] = f"no {record['image_id']}"
+        for segment in record["segments_info"]:
+            segment["category_id"] = 2**64 - segment["category_id"]
+    file.write_text(json.dumps(content))
+    renamed = register_coco(f"{file}:{tmp_path / 'mini/val2017'}")
+    predictions = [(i, *perturbed(ids, infos, seed=i)) for i, ids, infos in truths[:6]]
+    other = [
+        (f"no {i}", ids, [info | {"category_id": 2**64 - info["category_id"]} for info in infos])
+        for i, ids, infos in predictions
+    ]
+    assert run(renamed, other) == pytest.approx(run(dataset, predictions), nan_ok=True)
 
 
 def test_a_data_set_without_panoptic_labels_is_refused(coco_tiny: Path) -> None:
