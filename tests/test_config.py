@@ -7,7 +7,7 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling import build_model
 
-import explorer.backbones  # noqa: F401 (registers the builders)
+import explorer.heads  # noqa: F401 (registers the heads and, with them, the builders of backbones)
 from explorer.config import CONFIGS, config_names, config_path, get_cfg, load_config, load_lazy_config
 
 

@@ -8,11 +8,14 @@ that they load unmapped.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from explorer.backbones.deformable import DeformableConvNormReLU, Deformation
 from explorer.backbones.norms import make_norm
 
 
@@ -72,6 +75,7 @@ class OSABlock(nn.Module):
         depthwise: bool = False,
         ese: bool = True,
         identity: bool = False,
+        deformation: Deformation | None = None,
     ) -> None:
         """Builds the block.
 
@@ -86,6 +90,7 @@ class OSABlock(nn.Module):
                 input is of another width.
             ese: whether effective squeeze-excitation follows the 1x1 convolution.
             identity: whether the input is added to the output; needs `in_channels == out_channels`.
+            deformation: makes the 3x3 convolutions deformable; None leaves them plain.
         """
         super().__init__()
         if identity and in_channels != out_channels:
@@ -99,7 +104,12 @@ class OSABlock(nn.Module):
         if depthwise and in_channels != conv_channels:
             self.conv_reduction = conv_norm_relu(f"{name}_reduction_0", in_channels, conv_channels, norm, kernel_size=1)
             width = conv_channels
+        make_layer: Callable[[str, int, int, str], nn.Module]
         make_layer = separable_conv_norm_relu if depthwise else conv_norm_relu
+        if deformation is not None:
+            if depthwise:
+                raise ValueError(f"{name}: separable convolutions cannot be deformable. Leave one of the two off.")
+            make_layer = partial(DeformableConvNormReLU, deformation=deformation)
         self.layers = nn.ModuleList(
             make_layer(f"{name}_{i}", conv_channels if i else width, conv_channels, norm) for i in range(layers)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
+from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_resnet_backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 
 from explorer.backbones.mobilenet import MobileNetV2
@@ -17,14 +17,14 @@ def with_fpn(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     return _fpn(cfg, bottom_up, LastLevelMaxPool())
 
 
-def with_fpn_p6p7(cfg: CfgNode, bottom_up: Backbone) -> FPN:
+def with_fpn_p6p7(cfg: CfgNode, bottom_up: Backbone, start: str = "") -> FPN:
     """Puts a feature pyramid with `p6` and `p7` by strided convolution on `bottom_up` (RetinaNet, FCOS).
 
-    `MODEL.FPN.TOP_BLOCK_IN_FEATURE` is what they start from: the last feature of the bottom-up network (empty, as in
-    RetinaNet) or `p5` (as in FCOS).
+    They start from `MODEL.FPN.TOP_BLOCK_IN_FEATURE`; where that is empty, from `start`, which is `p5` for FCOS; where
+    that is, too, from the last feature of the bottom-up network, as in RetinaNet.
     """
     channels = cfg.MODEL.FPN.OUT_CHANNELS
-    start = cfg.MODEL.FPN.TOP_BLOCK_IN_FEATURE or cfg.MODEL.FPN.IN_FEATURES[-1]
+    start = cfg.MODEL.FPN.TOP_BLOCK_IN_FEATURE or start or cfg.MODEL.FPN.IN_FEATURES[-1]
     shapes = bottom_up.output_shape()
     in_channels = shapes[start].channels if start in shapes else channels
     return _fpn(cfg, bottom_up, LastLevelP6P7(in_channels, channels, start))
@@ -57,6 +57,24 @@ def build_vovnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
 def build_vovnet_fpn_p6p7_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """VoVNet with FPN and `p6`, `p7` for RetinaNet and FCOS."""
     return with_fpn_p6p7(cfg, VoVNet(cfg, input_shape))
+
+
+@BACKBONE_REGISTRY.register()
+def build_fcos_vovnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """VoVNet with FPN and `p6`, `p7` from `p5`, as CenterMask has it."""
+    return with_fpn_p6p7(cfg, VoVNet(cfg, input_shape), "p5")
+
+
+@BACKBONE_REGISTRY.register()
+def build_fcos_mobilenetv2_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """MobileNetV2 with FPN and `p6`, `p7` from `p5`, as CenterMask has it."""
+    return with_fpn_p6p7(cfg, MobileNetV2(cfg, input_shape), "p5")
+
+
+@BACKBONE_REGISTRY.register()
+def build_fcos_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """ResNet with FPN and `p6`, `p7` from `p5`, as CenterMask has it."""
+    return with_fpn_p6p7(cfg, build_resnet_backbone(cfg, input_shape), "p5")
 
 
 @BACKBONE_REGISTRY.register()

@@ -13,10 +13,12 @@ from detectron2.modeling import Backbone
 from torch import Tensor, nn
 
 from explorer.backbones.blocks import OSABlock, conv_norm_relu, separable_conv_norm_relu
+from explorer.backbones.deformable import DeformableConvNormReLU, Deformation
 from explorer.backbones.norms import freeze
 from explorer.backbones.specs import ESE_PLACEMENTS, STAGES, ESEPlacement, VoVNetSpec, variant
 
 _FEATURES = ("stem", *STAGES)
+_PLAIN = Deformation()
 
 
 class VoVNet(Backbone):
@@ -35,6 +37,7 @@ class VoVNet(Backbone):
         ese: ESEPlacement | None = None,
         identity: bool | None = None,
         depthwise: bool | None = None,
+        deformation: Deformation = _PLAIN,
         freeze_at: int = 0,
         out_features: Sequence[str] = STAGES,
     ) -> None:
@@ -47,6 +50,7 @@ class VoVNet(Backbone):
             ese: placement of eSE, instead of the variant's own.
             identity: identity mapping, instead of the variant's own.
             depthwise: separable convolutions, instead of the variant's own.
+            deformation: which stages have deformable convolutions.
             freeze_at: 0 trains all, 1 freezes the stem, 2 also stage 2, … 5 everything. Only the frozen stages'
                 norms stand still.
             out_features: names among `stem`, `stage2` … `stage5`; stages after the last one are not built.
@@ -64,10 +68,13 @@ class VoVNet(Backbone):
         self.stem = _make_stem(spec, input_channels, norm)
         self.stage_names = STAGES[: _FEATURES.index(self._out_features[-1])]
         for index, name in enumerate(self.stage_names):
-            self.add_module(name, _make_stage(spec, index, norm))
+            self.add_module(name, _make_stage(spec, index, norm, deformation))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
+        for module in self.modules():
+            if isinstance(module, DeformableConvNormReLU):
+                module.move_nothing()
         for name in _FEATURES[:freeze_at]:
             if hasattr(self, name):
                 freeze(getattr(self, name))
@@ -83,6 +90,7 @@ class VoVNet(Backbone):
             "ese": node.ESE,
             "identity": node.IDENTITY,
             "depthwise": node.DEPTHWISE,
+            "deformation": Deformation(tuple(node.STAGE_WITH_DCN), node.WITH_MODULATED_DCN, node.DEFORMABLE_GROUPS),
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
             "out_features": node.OUT_FEATURES,
         }
@@ -144,7 +152,7 @@ def _make_stem(spec: VoVNetSpec, input_channels: int, norm: str) -> nn.Sequentia
     return stem
 
 
-def _make_stage(spec: VoVNetSpec, index: int, norm: str) -> nn.Sequential:
+def _make_stage(spec: VoVNetSpec, index: int, norm: str, deformation: Deformation) -> nn.Sequential:
     """Stage `index + 2`: a 3x3 max pooling of stride 2 (not in stage 2) and its OSA blocks."""
     out_channels = spec.stage_out_channels[index]
     in_channels = spec.stage_out_channels[index - 1] if index else spec.stem_channels[-1]
@@ -164,5 +172,6 @@ def _make_stage(spec: VoVNetSpec, index: int, norm: str) -> nn.Sequential:
             depthwise=spec.depthwise,
             ese=spec.ese == "all" or (spec.ese == "last" and i == blocks - 1),
             identity=spec.identity and i > 0,
+            deformation=deformation if deformation.stages[index] else None,
         )
     return nn.Sequential(layers)

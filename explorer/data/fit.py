@@ -50,7 +50,8 @@ def check_fit(cfg: Any, names: Sequence[str], *, train: bool = False) -> None:
 
 def _heads(cfg: Any, name: str) -> Iterator[tuple[Any, int, str]]:
     metadata, architecture = MetadataCatalog.get(name), cfg.MODEL.META_ARCHITECTURE
-    for head in _THINGS.get(architecture, ()):
+    anchor_free = ("FCOS",) if cfg.MODEL.PROPOSAL_GENERATOR.NAME == "FCOS" else ()
+    for head in (*_THINGS.get(architecture, ()), *anchor_free):
         yield cfg.MODEL[head], len(metadata.thing_classes), "thing_classes"
     if architecture == "PanopticFPN" and metadata.get("stuff_classes"):
         yield cfg.MODEL.SEM_SEG_HEAD, len(metadata.stuff_classes), "stuff_classes"
@@ -62,5 +63,5 @@ def _some(metadata: Any, key: str) -> str:
 
 
 def _key(cfg: Any, node: Any) -> str:
-    head = next(name for name in ("ROI_HEADS", "RETINANET", "SEM_SEG_HEAD") if cfg.MODEL[name] is node)
+    head = next(name for name in ("ROI_HEADS", "FCOS", "RETINANET", "SEM_SEG_HEAD") if cfg.MODEL[name] is node)
     return f"MODEL.{head}.NUM_CLASSES"

@@ -17,7 +17,8 @@ from detectron2.structures import Instances
 from omegaconf import DictConfig
 from torch import nn
 
-import explorer.backbones  # noqa: F401 - registers the builders that configs name
+import explorer.backbones
+import explorer.heads  # noqa: F401 - registers the heads that they name
 from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts

@@ -8,6 +8,7 @@ from torch import nn
 
 from explorer.backbones import VARIANTS, MobileNetV2, TimmBackbone, VoVNet, pixel_statistics
 from explorer.backbones.blocks import ESE, OSABlock
+from explorer.backbones.deformable import Deformation
 from explorer.backbones.norms import NORMS, make_norm
 from explorer.config import load_config
 
@@ -35,6 +36,30 @@ def assert_outputs_as_declared(backbone, height, width):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_vovnet_gives_what_it_declares(name):
     assert_outputs_as_declared(VoVNet(name), 33, 95)
+
+
+@pytest.mark.parametrize("modulated", [True, False])
+def test_a_fresh_deformable_vovnet_moves_nothing(modulated):
+    """Without offsets it is the plain network; modulated, each sample counts half."""
+    plain = VoVNet("V-27-slim", norm="BN").eval()
+    net = VoVNet("V-27-slim", norm="BN", deformation=Deformation((False, True, True, True), modulated, groups=2)).eval()
+    weights = plain.state_dict()
+    missing, unexpected = net.load_state_dict(weights, strict=False)
+    assert unexpected == []
+    assert all("conv_offset" in name for name in missing)
+    assert {net.state_dict()[name].shape[0] for name in missing} == {2 * 27 if modulated else 2 * 18}
+    halved = {name.replace("conv_offset", "conv") for name in missing if "weight" in name and modulated}
+    plain.load_state_dict({name: value / 2 if name in halved else value for name, value in weights.items()})
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(net(image), plain(image))
+
+
+def test_separable_convolutions_are_not_deformable():
+    with pytest.raises(ValueError, match="cannot be deformable"):
+        VoVNet(TINY, deformation=Deformation((True, False, False, False)))
+    with pytest.raises(ValueError, match=r"STAGE_WITH_DCN is \[True\]; give True or False for each"):
+        Deformation((True,))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 65), (64, 100), (127, 33)])

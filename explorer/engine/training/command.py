@@ -21,7 +21,8 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 from rich.console import Console
 
-import explorer.backbones  # noqa: F401 - registers the backbones that configs name
+import explorer.backbones
+import explorer.heads  # noqa: F401 - registers the heads that they name
 from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes

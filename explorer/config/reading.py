@@ -15,7 +15,9 @@ from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-_PACKAGE = Path(__file__).resolve().parent
+from explorer.config.centermask import add_centermask_config
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
 """Folder of the shipped configurations: inside an installed wheel, or beside the package in a checkout."""
 
@@ -39,7 +41,8 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     """Adds this project's keys to a detectron2 config, in place, and returns it.
 
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
-    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
+    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it; `STAGE_WITH_DCN` says of stages 2 to 5 whether their 3x3
+    convolutions are deformable. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
     `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, a run's folder or any
     other model) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
     number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not
@@ -53,6 +56,9 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     model.VOVNET.ESE = None
     model.VOVNET.IDENTITY = None
     model.VOVNET.DEPTHWISE = None
+    model.VOVNET.STAGE_WITH_DCN = [False, False, False, False]
+    model.VOVNET.WITH_MODULATED_DCN = False
+    model.VOVNET.DEFORMABLE_GROUPS = 1
 
     model.MOBILENET = CfgNode()
     model.MOBILENET.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
@@ -84,7 +90,7 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
 
 def get_cfg() -> CfgNode:
     """Returns a fresh config with detectron2's defaults and this project's keys."""
-    return add_vovnet_config(detectron2_cfg())
+    return add_centermask_config(add_vovnet_config(detectron2_cfg()))
 
 
 def config_names() -> list[str]:
