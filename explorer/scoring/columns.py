@@ -157,6 +157,8 @@ class Run:
         segments: figures of panoptic and semantic segmentation by task and name, in percent, where an evaluation took
             them; classes as in `PQ-car`.
         notes: one line each on what was not scored.
+        metrics: COCO's figures, as an evaluation took them; without values for a run that was read, of which
+            `explorer.scoring.metrics.metrics_of` computes them.
     """
 
     name: str
@@ -166,18 +168,12 @@ class Run:
     folder: Path | None = None
     segments: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    metrics: Metrics = field(default_factory=lambda: Metrics({}, 0))
 
     @property
     def max_detections(self) -> int:
         """COCO's limit on the detections of one class in one image that count for average precision."""
         return int(self.facts.get("max_detections", 100))
-
-    @cached_property
-    def metrics(self) -> Metrics:
-        """COCO's figures of boxes and masks, and those of segmentation that an evaluation took."""
-        from explorer.scoring.metrics import metrics_of
-
-        return metrics_of(self)
 
 
 def in_order(

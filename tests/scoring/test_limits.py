@@ -11,6 +11,7 @@ from explorer.errors.compare import compare
 from explorer.errors.taxonomy import ErrorType, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import match
+from explorer.scoring.metrics import metrics_of
 from explorer.scoring.outcomes import FoundRule
 
 OBJECTS = 300
@@ -44,11 +45,11 @@ def test_no_object_beyond_the_limit_counts_as_missed(as_run: Callable[..., Run])
 
 def test_what_the_limit_cuts_is_said(as_run: Callable[..., Run]) -> None:
     run = as_run(*crowded(OBJECTS))
-    metrics = run.metrics
+    metrics = metrics_of(run)
     assert metrics.values["bbox"]["AR100"] == pytest.approx(100 / 3)
     [note] = metrics.details["notes"]
     assert "cuts 200 detections and 200 objects" in note
-    raised = Run(run.name, run.truth, run.found, {"max_detections": OBJECTS}).metrics
+    raised = metrics_of(Run(run.name, run.truth, run.found, {"max_detections": OBJECTS}))
     assert raised.values["bbox"]["AP"] == pytest.approx(100)
     assert raised.values["bbox"]["AR300"] == pytest.approx(100)
     assert not raised.details["notes"]
@@ -57,4 +58,4 @@ def test_what_the_limit_cuts_is_said(as_run: Callable[..., Run]) -> None:
 def test_nothing_is_said_where_nothing_is_cut(as_run: Callable[..., Run]) -> None:
     content, results = crowded(50)
     content["annotations"] = content["annotations"][:100]
-    assert not as_run(content, results).metrics.details["notes"]
+    assert not metrics_of(as_run(content, results)).details["notes"]

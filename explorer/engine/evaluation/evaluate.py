@@ -26,6 +26,7 @@ from explorer.engine.loading import detecting_up_to, detection_limit, load_detec
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import coco_results, run_from_detections
 from explorer.scoring.matching import MAX_DETECTIONS
+from explorer.scoring.metrics import metrics_of
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
 from explorer.types import Detections, Metrics
@@ -128,7 +129,8 @@ def run_over(
     if not comm.is_main_process():
         return run_from_detections(truth.of_images(()), [], detector.name, known)
     run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
-    return replace(run, segments=figures, notes=(*scored.notes, *_cut_by_model(detector, instances.detections)))
+    run = replace(run, segments=figures, notes=(*scored.notes, *_cut_by_model(detector, instances.detections)))
+    return replace(run, metrics=metrics_of(run))
 
 
 def _cut_by_model(detector: Detector, detections: Sequence[Detections]) -> Iterator[str]:

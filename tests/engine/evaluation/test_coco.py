@@ -23,7 +23,7 @@ from explorer.data.coco import register_coco
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import run_over, write_detections
 from explorer.scoring.columns import Run
-from explorer.scoring.metrics import COCO_FIGURES
+from explorer.scoring.metrics import COCO_FIGURES, metrics_of
 from explorer.scoring.results_file import RESULTS_FILE, found_among
 from explorer.scoring.runs import truth_from_coco
 
@@ -99,7 +99,7 @@ def figures_of(path: Path, results: Results, image_ids: list[int], task: str) ->
     truth = truth_from_coco(content).of_images(image_ids)
     ignored = {"bbox": "segmentation", "segm": "bbox"}[task]
     found = found_among([{k: v for k, v in r.items() if k != ignored} for r in results], truth)
-    metrics = Run("a run", truth, found, {}).metrics
+    metrics = metrics_of(Run("a run", truth, found, {}))
     per_class = zip(truth.category_ids.tolist(), metrics.details["per_class"][task].values(), strict=True)
     return {**metrics.values[task], **{f"AP-{id_}": value for id_, value in per_class}}
 
