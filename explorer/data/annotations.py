@@ -6,8 +6,10 @@ The same judgement serves `explorer data check`, which reports it, and the loade
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from reprlib import repr as shorten
 from typing import Any
@@ -17,6 +19,8 @@ import orjson
 from explorer.data.ids import Id, alike, as_id, id_order
 from explorer.data.masks import LARGEST_COORDINATE, Finding, is_finite, is_number, judge_mask
 from explorer.data.problems import Problem
+
+logger = logging.getLogger(__name__)
 
 OVER_EDGE_TOLERANCE_PX = 1.0
 """COCO's own boxes reach over the edge by rounding; less than this is not worth a word."""
@@ -152,6 +156,12 @@ def categories_in_order(categories: Iterable[Mapping[str, Any]]) -> list[dict[st
             if own["name"] in shared:
                 own["name"] += f" (id {own['id']})"
     return ordered
+
+
+@cache
+def say_once(what: str) -> None:
+    """Logs a warning, and the same one never again."""
+    logger.warning(what)
 
 
 def _shared(names: Iterable[str]) -> set[str]:

@@ -15,7 +15,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import categories_in_order, is_crowd, judge_names
+from explorer.data.annotations import categories_in_order, is_crowd, judge_names, say_once
 from explorer.data.check import check_split, read_split
 from explorer.data.ids import Id, id_order
 from explorer.data.layout import Split, find_split, list_splits
@@ -24,7 +24,7 @@ from explorer.data.panoptic import IGNORE
 from explorer.data.problems import Problem
 from explorer.text import logger_of
 
-__all__ = ["annotation_files", "class_names", "image_root", "list_splits", "num_classes", "register_coco"]
+__all__ = ["annotation_files", "class_names", "instances_file", "list_splits", "num_classes", "register_coco"]
 
 logger = logger_of(__name__)
 
@@ -56,7 +56,7 @@ def register_coco(source: str) -> str:
     _stop_on_errors(split.source, problems)
     for data in content.values():
         for problem in judge_names(data, split.source):
-            logger.warning("Two categories share a name: %s", problem)
+            say_once(f"Two categories share a name: {problem}")
     DatasetCatalog.register(split.source, partial(load_coco, split))
     MetadataCatalog.get(split.source).set(stamp=stamp, **_metadata(split, content))
     return split.source
@@ -76,14 +76,26 @@ def annotation_files(source: str) -> tuple[str, tuple[Path, ...]]:
     return split.source, split.files
 
 
+def instances_file(source: str) -> tuple[Path, Path]:
+    """Returns the annotation file with a data set's objects, and the folder of its images, without reading them.
+
+    Raises:
+        ValueError: nothing is there, several splits are and none is named, or it has no objects.
+    """
+    if source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp"):
+        _require_files(source)
+        file, images = (MetadataCatalog.get(source).get(key) for key in ("json_file", "image_root"))
+    else:
+        split = find_split(source)
+        file, images = split.instances, split.images
+    if not file:
+        raise ValueError(f"{source} has no instance annotations to score detections against")
+    return Path(file), Path(images)
+
+
 def class_names(name: str) -> tuple[str, ...]:
     """Names of the things of a registered data set, by contiguous class index."""
     return tuple(MetadataCatalog.get(name).thing_classes)
-
-
-def image_root(name: str) -> Path:
-    """The folder that a registered data set's file names are relative to."""
-    return Path(MetadataCatalog.get(name).image_root)
 
 
 def num_classes(name: str) -> int:

@@ -45,7 +45,11 @@ def id_column(ids: Iterable[Id]) -> Ids:
 
 def alike(ids: Iterable[Id]) -> list[list[Id]]:
     """Groups ids that are equal or read alike, as 1 and "1" do; ids that stand alone are left out."""
+    given = list(ids)
+    texts = list(map(str, given))
+    if len(set(texts)) == len(texts):
+        return []
     groups: dict[str, list[Id]] = {}
-    for own in ids:
-        groups.setdefault(str(own), []).append(own)
+    for own, text in zip(given, texts, strict=True):
+        groups.setdefault(text, []).append(own)
     return [group for group in groups.values() if len(group) > 1]

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import itertools
 from typing import Any
 
-from detectron2.data import MetadataCatalog
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import INSTANCES, judge_annotations, read_annotations
+from explorer.data.annotations import (
+    INSTANCES,
+    judge_annotations,
+    judge_ids,
+    judge_names,
+    read_annotations,
+    say_once,
+)
+from explorer.data.coco import instances_file
 from explorer.data.masks import compressed, is_finite, is_number, usable
 
-UNREADABLE = frozenset({"unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
+UNREADABLE = frozenset({"unknown-category", "unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
 """Problems with which an annotation cannot be scored against; of sound files nothing is left out."""
 
 
-def ground_truth(name: str) -> dict[str, Any]:
-    """Reads the instance annotations of a registered data set for scoring.
+def ground_truth(source: str) -> dict[str, Any]:
+    """Reads the instance annotations of a data set for scoring.
 
     Annotations that no scorer can read are left out, `area` and `iscrowd` are filled in where a file lacks them.
     Everything else is as in the file, so that scores are COCO's.
 
+    Args:
+        source: as `explorer.data.coco.register_coco` takes it.
+
     Raises:
-        ValueError: the data set has no annotation file in COCO's format, or a broken one.
+        ValueError: the data set has no annotation file in COCO's format, a broken one, or one in which images,
+            categories or annotations share an id.
     """
-    path = MetadataCatalog.get(name).get("json_file")
-    if not path:
-        raise ValueError(f"{name} has no instance annotations to score detections against")
-    data, faults = read_annotations(Path(path), INSTANCES)
-    if faults:
-        raise ValueError(f"{path} cannot be used: {faults[0]}")
+    path, _ = instances_file(source)
+    data, faults = read_annotations(path, INSTANCES)
+    if fault := next(itertools.chain(faults, judge_ids(data, path.name) if not faults else ()), None):
+        raise ValueError(f"{path} cannot be used: {fault}. All of it: explorer data check {source}")
+    for problem in judge_names(data, str(path)):
+        say_once(f"Two categories share a name: {problem}")
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
     unreadable = {
         (problem.image_id, problem.annotation_id) for problem in judge_annotations(data) if problem.kind in UNREADABLE

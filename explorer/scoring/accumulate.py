@@ -81,11 +81,11 @@ class Accumulator:
         column = np.full(len(matches.run.found), NOBODY)
         column[matches.candidates] = np.arange(len(matches.candidates))
         takers = np.flatnonzero(column[self._order.rows] != NOBODY)
-        objects = matches.taken[size][:, column[self._order.rows[takers]]]
+        columns = column[self._order.rows[takers]]
         inside = matches.detections_in_bin[size][self._order.rows]
-        hits = (objects != NOBODY) & ~np.append(matches.objects_ignored[size], True)[objects]
+        hits = matches.hits(size)[:, columns]
         # a detection that took an object counts by the object's size, not by its own
-        mends = np.where(objects != NOBODY, hits.astype(np.int8) - inside[takers], 0)
+        mends = np.where(matches.taken[size][:, columns] != NOBODY, hits.astype(np.int8) - inside[takers], 0)
         edges = np.searchsorted(classes, np.arange(len(matches.run.truth.class_names) + 1))
         taker_edges = np.searchsorted(takers, edges)
         inside_rows = np.flatnonzero(inside)

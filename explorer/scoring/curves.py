@@ -42,7 +42,8 @@ def class_curves(matches: Matches) -> Curves:
     scores, recall = precision.copy(), np.full(shape, -1.0)
     for level in range(len(matches.thresholds)):
         rows, hits = _judged(matches, size, level)
-        rows, hits = _best_first(matches, rows, hits, run.found.classes)
+        order = np.lexsort((-run.found.scores[rows], run.found.classes[rows]))
+        rows, hits = rows[order], hits[order]
         edges = np.searchsorted(run.found.classes[rows], np.arange(classes + 1)).tolist()
         for row in np.flatnonzero(objects).tolist():
             own, at = slice(edges[row], edges[row + 1]), (level, row)
@@ -73,6 +74,60 @@ def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Fl
     return precision, reached_at, float(reached[-1])
 
 
+class BestFirst:
+    """The detections that are within the limit, by group and, in it, by falling score.
+
+    Args:
+        matches: who took whom.
+        groups: `(D,)` int64, the group of each detection.
+        number: `N`, of groups.
+    """
+
+    def __init__(self, matches: Matches, groups: Rows, number: int) -> None:
+        self._matches, self._number = matches, number
+        rows = np.flatnonzero(matches.counted)
+        self._rows = rows[np.lexsort((-matches.run.found.scores[rows], groups[rows]))]
+        column = np.full(len(groups), NOBODY)
+        column[matches.candidates] = np.arange(len(matches.candidates))
+        self._places = np.flatnonzero(column[self._rows] != NOBODY)
+        self._columns = column[self._rows[self._places]]
+        self._groups = groups[self._rows[self._places]]
+        bounds = np.arange(number)
+        self._first_rows = np.searchsorted(groups[self._rows], bounds)
+        self._first_places = np.searchsorted(self._groups, bounds)
+
+    def average_precision(self, size: int, objects: Rows) -> Floats:
+        """COCO's average precision of each group at each IoU threshold, `(T, N)`, a fraction; 0 without objects.
+
+        It depends on the detections only through two counts at each hit: the hits so far, and all that count so far.
+
+        Args:
+            size: the size bin's place.
+            objects: `(N,)` int64, objects of each group that count.
+        """
+        inside = self._matches.detections_in_bin[size][self._rows]
+        seen = np.append(0, np.cumsum(inside))
+        took = self._matches.taken[size][:, self._columns] != NOBODY
+        hits = self._matches.hits(size)[:, self._columns]
+        areas = np.zeros((len(hits), self._number))
+        for level in np.flatnonzero(hits.any(axis=1)).tolist():
+            # what took an object counts by the object's size, not by its own
+            wrong = np.where(took[level], hits[level].astype(np.int8) - inside[self._places], 0)
+            mends = np.append(0, np.cumsum(wrong))
+            hit = np.flatnonzero(hits[level])
+            own = self._groups[hit]
+            before = seen[self._first_rows[own]] + mends[self._first_places[own]]
+            counted = seen[self._places[hit] + 1] + mends[hit + 1] - before
+            areas[level] = _areas(own, counted, objects)
+        return areas
+
+    def hits(self, size: int, limit: int) -> Rows:
+        """Counts each group's hits, over all IoU thresholds, among the first few detections of a class and image."""
+        number = self._matches.hits(size).sum(axis=0)[self._columns]
+        within = self._matches.ranks[self._rows[self._places]] < limit
+        return np.bincount(self._groups, number * within, self._number).astype(np.int64)
+
+
 def average_precision_by_image(matches: Matches, size: str = "all") -> Floats:
     """Computes COCO's AP of each image taken as a data set of its own, `(I,)`, in percent.
 
@@ -82,52 +137,39 @@ def average_precision_by_image(matches: Matches, size: str = "all") -> Floats:
     images, classes = len(run.truth.image_ids), len(run.truth.class_names)
     counted = ~matches.objects_ignored[place]
     objects = np.bincount(run.truth.images[counted] * classes + run.truth.classes[counted], minlength=images * classes)
-    groups = run.found.images * classes + run.found.classes
-    total = np.zeros(images * classes)
-    for level in range(len(matches.thresholds)):
-        rows, hits = _judged(matches, place, level)
-        kept = objects[groups[rows]] > 0
-        rows, hits = _best_first(matches, rows[kept], hits[kept], groups)
-        total += _areas(groups[rows], hits, objects)
-    present = objects.reshape(images, classes) > 0
-    number = present.sum(axis=1)
-    mean = 100 * total.reshape(images, classes).sum(axis=1) / len(matches.thresholds) / np.maximum(number, 1)
+    groups = BestFirst(matches, run.found.images * classes + run.found.classes, images * classes)
+    total = groups.average_precision(place, objects).mean(axis=0)
+    number = (objects > 0).reshape(images, classes).sum(axis=1)
+    mean = 100 * total.reshape(images, classes).sum(axis=1) / np.maximum(number, 1)
     return np.where(number > 0, mean, np.nan)
 
 
 def _judged(matches: Matches, size: int, level: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
     """Returns the rows of the detections that count, and whether each finds an object."""
-    objects = np.full(len(matches.run.found), NOBODY, dtype=np.int64)
-    objects[matches.candidates] = matches.taken[size, level]
-    took = objects != NOBODY
-    hits = took & ~np.append(matches.objects_ignored[size], True)[objects]
-    rows = np.flatnonzero(matches.counted & np.where(took, hits, matches.detections_in_bin[size]))
+    hits = np.zeros(len(matches.run.found), dtype=np.bool_)
+    counts = matches.detections_in_bin[size].copy()
+    hits[matches.candidates] = matches.hits(size)[level]
+    took = matches.candidates[matches.taken[size, level] != NOBODY]
+    counts[took] = hits[took]
+    rows = np.flatnonzero(matches.counted & counts)
     return rows, hits[rows]
 
 
-def _best_first(
-    matches: Matches, rows: Rows, hits: npt.NDArray[np.bool_], groups: Rows
-) -> tuple[Rows, npt.NDArray[np.bool_]]:
-    order = np.lexsort((rows, -matches.run.found.scores[rows], groups[rows]))
-    return rows[order], hits[order]
+def _areas(groups: Rows, counted: Rows, objects: Rows) -> Floats:
+    """Returns the area under each group's curve, from its hits.
 
-
-def _areas(groups: Rows, hits: npt.NDArray[np.bool_], objects: Rows) -> Floats:
-    """Returns the area under each group's curve; `groups` ascend, and within one the best detections come first."""
-    areas = np.zeros(len(objects))
-    if not hits.any():
-        return areas
+    Args:
+        groups: `(H,)` of each hit; ascending, best first within a group.
+        counted: `(H,)` how many detections of the group count up to the hit.
+        objects: `(N,)` of each group.
+    """
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     number = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(groups)))
-    sums = np.cumsum(hits)
-    right: Rows = sums - (sums - hits)[starts][number]
-    place = np.arange(len(groups)) - starts[number] + 1
+    right = np.arange(len(groups)) - starts[number] + 1
     # groups are lifted apart, so that one pass from the end keeps each group's maximum to itself
-    lifted = right / place + 2.0 * (number[-1] - number)
-    best = np.maximum.accumulate(lifted[::-1])[::-1] - 2.0 * (number[-1] - number)
-    own = objects[groups[hits]]
-    steps = np.searchsorted(RECALLS, right[hits] / own, side="right") - np.searchsorted(
-        RECALLS, (right[hits] - 1) / own, side="right"
-    ) * (right[hits] > 1)
-    np.add.at(areas, groups[hits], best[hits] * steps / len(RECALLS))
-    return areas
+    lift = 2.0 * (len(starts) - number)
+    best = np.maximum.accumulate((right / counted + lift)[::-1])[::-1] - lift
+    reached = np.searchsorted(RECALLS, right / objects[groups], side="right")
+    steps = np.diff(reached, prepend=0)
+    steps[starts] = reached[starts]
+    return np.bincount(groups, best * steps, len(objects)) / len(RECALLS)

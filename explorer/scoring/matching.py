@@ -22,7 +22,7 @@ IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """COCO's ten."""
 MAX_DETECTIONS = (1, 10, 100)
 """COCO's limits on the detections of one class in one image."""
-PAIRS_AT_A_TIME = 2**14
+PAIRS_AT_A_TIME = 2**10
 NOBODY = -1
 
 
@@ -93,6 +93,12 @@ class Matches:
             known = ", ".join(f"{value:g}" for value in self.thresholds)
             raise ValueError(f"nothing was matched at IoU {iou:g}; the thresholds are {known}")
         return int(close[0])
+
+    def hits(self, size: int) -> npt.NDArray[np.bool_]:
+        """Tells which candidates find an object that counts in a size bin, `(T, K)`, by the bin's place."""
+        taken = self.taken[size]
+        counted: npt.NDArray[np.bool_] = ~np.append(self.objects_ignored[size], True)[taken]
+        return counted
 
     def objects_taken(self, iou: float = 0.5, size: str = "all") -> Rows:
         """Returns the row of the object that each detection took, `(D,)`, -1 for none. Crowds can be taken often."""
@@ -187,31 +193,35 @@ def _match(
     ignored: npt.NDArray[np.bool_],
     asked: npt.NDArray[np.float64],
 ) -> tuple[Rows, npt.NDArray[np.int32]]:
-    candidates, column = np.unique(pairs.detections, return_inverse=True)
+    first = np.diff(pairs.detections, prepend=-1) > 0
+    candidates, column = pairs.detections[first], np.cumsum(first) - 1
+    taken = np.full((len(candidates), len(ignored), len(asked)), NOBODY, dtype=np.int32)
+    # most detections have one object to take, and nobody else wants it
+    left_to_one = crowds | (np.bincount(pairs.objects, minlength=len(crowds)) == 1)
+    alone = left_to_one[pairs.objects] & (np.bincount(column)[column] == 1)
+    own = np.where(pairs.ious[alone, None] >= asked, pairs.objects[alone, None], NOBODY)
+    taken[column[alone]] = own[:, None]
     ignored_by_object = ignored.T.copy()
     gone = np.zeros((len(crowds), len(ignored), len(asked)), dtype=np.bool_)
-    taken = np.full((len(candidates), len(ignored), len(asked)), NOBODY, dtype=np.int32)
-    for chosen, starts in _rounds(pairs, ranks):
+    for chosen, starts in _rounds(pairs, np.flatnonzero(~alone), ranks):
         objects = pairs.objects[chosen]
         free = ~gone[objects] | crowds[objects, None, None]
         free &= pairs.ious[chosen, None, None] >= asked
-        apart = ignored_by_object[objects, :, None]
-        took = _first(free & ~apart, starts, objects)
-        took = np.where(took == NOBODY, _first(free & apart, starts, objects), took)
+        took = _first(free, ignored_by_object[objects], starts, objects)
         taken[column[chosen[starts]]] = took
         _, size, level = np.nonzero(took != NOBODY)
         gone[took[took != NOBODY], size, level] = True
     return candidates, np.ascontiguousarray(taken.transpose(1, 2, 0))
 
 
-def _rounds(pairs: Overlaps, ranks: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Yields pairs whose detections can choose at the same time, and where each detection's pairs start.
+def _rounds(pairs: Overlaps, kept: Rows, ranks: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Yields kept pairs whose detections can choose at the same time, and where each detection's pairs start.
 
     Detections of one rank are of different images or classes, so none takes another's object. A detection's
     pairs come in the order in which it would have them: largest IoU first and, among equals, the last object.
     """
     rank = ranks[pairs.detections]
-    order = np.lexsort((-pairs.objects, -pairs.ious, pairs.detections, rank))
+    order = kept[np.lexsort((-pairs.objects[kept], -pairs.ious[kept], pairs.detections[kept], rank[kept]))]
     edges = np.flatnonzero(np.diff(rank[order], prepend=-1, append=np.iinfo(np.int64).max))
     for low, high in itertools.pairwise(edges):
         same_rank = order[low:high]
@@ -222,8 +232,15 @@ def _rounds(pairs: Overlaps, ranks: Rows) -> Iterator[tuple[Rows, Rows]]:
             yield same_rank[starts[first] : end], starts[first:last] - starts[first]
 
 
-def _first(allowed: npt.NDArray[np.bool_], starts: Rows, objects: Rows) -> npt.NDArray[np.int32]:
-    """The first allowed object of each detection: `(P, A, T)` pairs in, `(D, A, T)` objects out."""
-    places = np.where(allowed, np.arange(len(allowed), dtype=np.int32)[:, None, None], np.int32(len(allowed)))
-    first = np.minimum.reduceat(places, starts, axis=0)
-    return np.append(objects, NOBODY).astype(np.int32)[first]
+def _first(
+    free: npt.NDArray[np.bool_], ignored: npt.NDArray[np.bool_], starts: Rows, objects: Rows
+) -> npt.NDArray[np.int32]:
+    """The first free object of each detection, one that is not ignored before any other.
+
+    `(P, A, T)` and `(P, A)` pairs in, `(D, A, T)` objects out.
+    """
+    number = np.int32(len(objects))
+    turns = np.arange(number, dtype=np.int32)[:, None] + number * ignored
+    first = np.minimum.reduceat(np.where(free, turns[..., None], 2 * number), starts, axis=0)
+    places = np.where(first == 2 * number, number, first % number)
+    return np.append(objects, NOBODY).astype(np.int32)[places]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.columns import Run
+from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows, Task
@@ -127,17 +127,21 @@ def _tasks(run: Run, notes: list[str]) -> Iterator[Task]:
 
 def score(matches: Matches) -> Figures:
     """Computes the figures of a run; small, medium and large are COCO's to the last digits."""
-    truth = matches.run.truth
-    once = np.ones((len(truth.image_ids), 1), dtype=np.uint16)
+    truth, found, levels = matches.run.truth, matches.run.found, len(matches.thresholds)
     objects, images_with, images_with_class = count_objects(matches)
-    [(_, precision, recall)] = Accumulator(matches)(once)
+    present = np.where(objects > 0, objects, np.nan)
+    ranked = BestFirst(matches, found.classes, len(truth.class_names))
+    precision = np.stack([ranked.average_precision(size, own) for size, own in enumerate(objects)])
+    recall = np.stack(
+        [[ranked.hits(size, limit) for size in range(len(objects))] for limit in matches.max_detections]
+    ) / (present * levels)
     return Figures(
         run=matches.run.name,
         task=matches.task,
         names=figure_names(matches),
         bins=matches.bins,
         class_names=truth.class_names,
-        by_class=figures_of(matches, precision, recall)[..., 0],
+        by_class=figures_of(matches, precision + 0 * present[:, None], recall),
         objects=objects,
         images=len(truth.image_ids),
         images_with=images_with,
@@ -170,7 +174,7 @@ def figure_names(matches: Matches) -> tuple[str, ...]:
 
 
 def figures_of(matches: Matches, precision: Floats, recall: Floats) -> Floats:
-    """Makes `(F, A, C, b)` percentages of an accumulator's average precision and recall."""
+    """Makes `(F, A, C, …)` percentages of average precision `(A, T, C, …)` and recall `(M, A, C, …)`."""
     single = [precision[:, matches.threshold_index(iou)] for iou in _single(matches)]
     return 100 * np.stack([precision.mean(axis=1), *single, *recall])
 

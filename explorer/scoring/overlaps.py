@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,8 @@ from explorer.scoring.columns import Run
 Task = Literal["bbox", "segm"]
 """What is compared: boxes, or masks."""
 
-LARGEST_BLOCK = 2**20
-"""Overlaps computed at a time."""
+PAIRS_AT_A_TIME = 2**18
+"""Bounds memory."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -54,48 +55,67 @@ def overlaps(
 
     Source: `pycocotools.mask.iou`.
     """
-    shapes = Shapes(run, task)
     rows = np.arange(len(run.found)) if rows is None else rows
     classes = len(run.truth.class_names) if same_class else 1
     found_keys = run.found.images[rows] * classes + (run.found.classes[rows] if same_class else 0)
     truth_keys = run.truth.images * classes + (run.truth.classes if same_class else 0)
-    pairs = [
-        (rows[detections][i], objects[j], ious[i, j])
-        for detections, objects in _groups(found_keys, truth_keys)
-        for ious in [shapes.ious(rows[detections], objects)]
-        for i, j in [np.nonzero(ious >= least)]
-    ]
-    detections, objects, ious = (np.concatenate(column) for column in zip(*pairs, strict=True)) if pairs else _NONE
-    order = np.lexsort((objects, detections))
-    return Overlaps(detections[order], objects[order], ious[order])
+    measure = partial(_box_ious, run) if task == "bbox" else partial(_mask_ious, *_masks_of(run), run.truth.crowds)
+    columns = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for places, objects in _pairs(found_keys, truth_keys):
+        ious = measure(rows[places], objects)
+        enough = np.flatnonzero(ious >= least)
+        columns.append((rows[places[enough]], objects[enough], ious[enough]))
+    return Overlaps(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-_NONE = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+def _pairs(found_keys: Rows, truth_keys: Rows) -> Iterator[tuple[Rows, Rows]]:
+    """Yields pairs of places that share a key, some at a time, sorted by the first and the second."""
+    order = np.argsort(truth_keys, kind="stable")
+    ascending = truth_keys[order]
+    first, last = (np.searchsorted(ascending, found_keys, side) for side in _SIDES)
+    ends = np.cumsum(last - first)
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + PAIRS_AT_A_TIME, "right")))
+        numbers = (last - first)[start:stop]
+        places = np.repeat(np.arange(start, stop), numbers)
+        within = np.arange(len(places)) - np.repeat(ends[start:stop] - numbers - before, numbers)
+        if len(places):
+            yield places, order[first[places] + within]
+        start = stop
 
 
-class Shapes:
-    """The boxes or the masks of a run, for pycocotools.
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
-    Raises:
-        ValueError: there are no such masks.
-    """
 
-    def __init__(self, run: Run, task: Task) -> None:
-        self._crowds = run.truth.crowds.astype(np.uint8)
-        self._found: npt.NDArray[np.float64] | Sequence[Rle] = run.found.boxes_xywh
-        self._truth: npt.NDArray[np.float64] | Sequence[Rle] = run.truth.boxes_xywh
-        if task == "segm":
-            self._found, self._truth = _masks_of(run)
+def _box_ious(run: Run, detections: Rows, objects: Rows) -> npt.NDArray[np.float64]:
+    """Computes what `pycocotools.mask.iou` does of boxes, operation by operation."""
+    x, y, w, h = run.found.boxes_xywh[detections].T
+    x2, y2, w2, h2 = run.truth.boxes_xywh[objects].T
+    width = np.minimum(x + w, x2 + w2) - np.maximum(x, x2)
+    height = np.minimum(y + h, y2 + h2) - np.maximum(y, y2)
+    shared = np.where((width > 0) & (height > 0), width * height, 0)
+    whole = np.where(run.truth.crowds[objects], w * h, w * h + w2 * h2 - shared)
+    ious: npt.NDArray[np.float64] = np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+    return ious
 
-    def ious(self, detections: Rows, objects: Rows) -> npt.NDArray[np.float64]:
-        """Returns the `(D, G)` overlaps of detections and objects, by rows."""
-        truth, crowds = _take(self._truth, objects), self._crowds[objects]
-        step = max(1, LARGEST_BLOCK // len(objects))
-        blocks = [
-            mask_api.iou(_take(self._found, detections[at : at + step]), truth, crowds)
-            for at in range(0, len(detections), step)
-        ]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+def _mask_ious(
+    found: Sequence[Rle], truth: Sequence[Rle], crowds: npt.NDArray[np.bool_], detections: Rows, objects: Rows
+) -> npt.NDArray[np.float64]:
+    """Asks pycocotools, at once for the detections that have the same objects."""
+    starts = np.flatnonzero(np.diff(detections, prepend=-1))
+    numbers = np.diff(starts, append=len(objects))
+    order = np.argsort(objects[starts], kind="stable")
+    ious = np.empty(len(objects))
+    for group in np.split(order, np.flatnonzero(np.diff(objects[starts[order]])) + 1):
+        pairs = starts[group, None] + np.arange(numbers[group[0]])
+        own = objects[pairs[0]]
+        ious[pairs] = mask_api.iou(
+            [found[row] for row in detections[starts[group]]], [truth[row] for row in own], crowds[own].astype(np.uint8)
+        )
+    return ious
 
 
 def areas_px(run: Run, task: Task) -> npt.NDArray[np.float64]:
@@ -132,20 +152,3 @@ def _present(masks: Sequence[Rle | None] | None, number: int) -> tuple[list[Rle]
     given = masks or [None] * number
     present = [mask for mask in given if mask is not None]
     return present, [row for row, mask in enumerate(given) if mask is None]
-
-
-def _groups(found_keys: Rows, truth_keys: Rows) -> Iterator[tuple[Rows, Rows]]:
-    """Yields the places of detections and of objects that share a key."""
-    found_order, truth_order = np.argsort(found_keys, kind="stable"), np.argsort(truth_keys, kind="stable")
-    found_keys, truth_keys = found_keys[found_order], truth_keys[truth_order]
-    shared = np.intersect1d(found_keys, truth_keys)
-    edges = [np.searchsorted(keys, shared, side) for keys in (found_keys, truth_keys) for side in _SIDES]
-    for d0, d1, g0, g1 in zip(*(edge.tolist() for edge in edges), strict=True):
-        yield found_order[d0:d1], truth_order[g0:g1]
-
-
-_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
-
-
-def _take(shapes: npt.NDArray[np.float64] | Sequence[Rle], rows: Rows) -> npt.NDArray[np.float64] | list[Rle]:
-    return shapes[rows] if isinstance(shapes, np.ndarray) else [shapes[row] for row in rows]

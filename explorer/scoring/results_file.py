@@ -119,11 +119,11 @@ def _in_bulk(block: Block, images: Images, classes: Classes) -> tuple[Columns, S
         types = {*map(type, numbers), *map(type, scores)}, {*map(type, image_ids), *map(type, keys)}
         if not (types[0] <= {float, int} and types[1] <= {int, str} and {4}.issuperset(map(len, boxes))):
             return None
-        if any(entry.get("segmentation") for entry in entries):
-            return None
-        names = [entry.get("category_name") for entry in entries]
-        if any(names):
-            keys = list(zip(keys, names, strict=True))
+        if not {4}.issuperset(map(len, entries)):  # there is more than these four
+            names = [entry.get("category_name") for entry in entries]
+            if any(entry.get("segmentation") for entry in entries):
+                return None
+            keys = list(zip(keys, names, strict=True)) if any(names) else keys
         columns = Columns(
             np.array([images[own] for own in image_ids], dtype=np.int64),
             np.array([classes[key] for key in keys], dtype=np.int64),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from explorer.scoring.results_stream import ResultsFile, open_results
 
 __all__ = ["Run", "Source", "Truth", "find_run", "load_run", "read_truth", "truth_from_coco"]
 
+_READ: WeakValueDictionary[tuple[str, str, int, int], Truth] = WeakValueDictionary()
+"""What is in use: of several runs on the same data, only the first reads it."""
 FACTS_FILE = "run.json"
 METRICS_FILE = "metrics.json"
 
@@ -105,15 +108,15 @@ def read_truth(data: str) -> Truth:
         ValueError: there is no such data set, it has no instance annotations, or images, categories or annotations
             that share an id.
     """
-    from explorer.data.annotations import judge_ids
-    from explorer.data.coco import image_root, register_coco
+    from explorer.data.coco import instances_file
     from explorer.data.truth import ground_truth
 
-    name = register_coco(data)
-    content = ground_truth(name)
-    if fault := next(judge_ids(content, name), None):
-        raise ValueError(f"{data} cannot be used: {fault}. All of it: explorer data check {data}")
-    return truth_from_coco(content, image_root(name))
+    file, images = instances_file(data)
+    key = (str(file), str(images), file.stat().st_mtime_ns, file.stat().st_size)
+    truth = _READ.get(key)
+    if truth is None:
+        truth = _READ[key] = truth_from_coco(ground_truth(data), images)
+    return truth
 
 
 def truth_from_coco(content: Mapping[str, Any], images_folder: str | Path = "") -> Truth:

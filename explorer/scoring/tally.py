@@ -62,7 +62,7 @@ class Tally(ExitStack):
         rows["counts"] = np.where(matches.detections_in_bin, bits.sum(dtype=np.uint16), np.uint16(0)).T
         for place in range(len(matches.bins)):
             taken = matches.taken[place]
-            hits = (taken != NOBODY) & ~np.append(matches.objects_ignored[place], True)[taken]
+            hits = matches.hits(place)
             counts = np.where(taken != NOBODY, hits, matches.detections_in_bin[place][matches.candidates])
             rows["hits"][matches.candidates, place] = bits @ hits
             rows["counts"][matches.candidates, place] = bits @ counts
@@ -120,7 +120,7 @@ class Tally(ExitStack):
             names=figure_names(like),
             bins=like.bins,
             class_names=like.run.truth.class_names,
-            by_class=figures_of(like, average[..., None], recall[..., None])[..., 0],
+            by_class=figures_of(like, average, recall),
             objects=self._objects,
             images=self._images,
             images_with=self._images_with,
