@@ -132,7 +132,10 @@ def from_caffe2(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {}
     from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 
-    renamed: dict[str, Tensor] = dict(convert_c2_detectron_names(dict(tensors))[0])
+    try:
+        renamed: dict[str, Tensor] = dict(convert_c2_detectron_names(dict(tensors))[0])
+    except (AssertionError, IndexError):  # what detectron2 says of other shapes than Detectron's
+        return {}
     for name, tensor in list(renamed.items()):
         if name.endswith("norm.weight"):
             norm = name.removesuffix("weight")

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO, Any
+from typing import IO, Any, Protocol, cast
+
+from explorer.zoo.tensors import FormatError
 
 _MAX_TUPLE_DEPTH = 32  # hashing tuples nested by the hundred thousand overflows C's stack
+_MOST_STEPS = 5_000_000  # a detector's file takes some 50,000; an instruction of one byte can make an object of 100
+_LARGEST_KEY = 2**53  # above it, whole numbers can be chosen so that their hashes clash, which takes quadratic time
+_TIMES_GIVEN = 2  # text that stands for bytes is given to `_codecs.encode`, and its bytes to the array
 
 # fmt: off
 _ARGUMENT_OPS = frozenset({
@@ -34,7 +39,7 @@ _GET_OPS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _IGNORED_OPS = frozenset({"PROTO", "FRAME", "STOP"})
 
 
-class PickleError(ValueError):
+class PickleError(FormatError):
     """The pickle is damaged, or asks for something that no checkpoint needs."""
 
 
@@ -42,6 +47,18 @@ class _Tuple(tuple[Any, ...]):
     """A tuple that knows how deep it is nested."""
 
     depth: int
+
+
+# What Python raises where a pickle does not make sense.
+_DAMAGED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+
+
+class Stream(Protocol):
+    """What a pickle is read from: a file, or a file's bytes in memory."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self) -> bytes: ...
 
 
 class StandIn:
@@ -52,45 +69,61 @@ class StandIn:
 
 
 def check_keys(items: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """Returns key-value pairs whose keys are text or numbers."""
+    """Returns key-value pairs whose keys are text or numbers of ordinary size."""
     pairs = [(key, value) for key, value in items]
     for key, _ in pairs:
         if not isinstance(key, (str, int, float, bytes)):
             raise PickleError(f"has a dictionary key that is a {type(key).__name__}")
+        if isinstance(key, (int, float)) and not -_LARGEST_KEY < key < _LARGEST_KEY:
+            raise PickleError("has a dictionary key that is too large a number")
     return pairs
 
 
 class Machine:
-    """Pickle's stack machine over stand-ins.
+    """Pickle's stack machine over stand-ins, in bounded time and memory.
+
+    A pickle can refer to what it holds as often as it likes. So what its calls are given is counted, and ends them.
 
     Args:
         names: `module.name` -> stand-in that REDUCE may call; a name outside is refused.
-        persistent: receives persistent ids; None refuses them.
+        persistent: receives persistent ids.
+        size: bytes of the file.
     """
 
-    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any], size: int) -> None:
         self.names = names
         self.persistent = persistent
+        self.steps_left = _MOST_STEPS
+        self.bytes_left = _TIMES_GIVEN * size
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, stream: IO[bytes]) -> Any:
+    def run(self, stream: Stream) -> Any:
         """Reads one pickle from `stream` and leaves it behind the last opcode.
 
         Raises:
             PickleError: as the class says.
         """
         try:
-            for opcode, argument, _ in pickletools.genops(stream):
+            for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", stream)):
                 self._step(opcode.name, argument)
             return self.stack.pop()
-        except PickleError:
+        except FormatError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            MemoryError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise PickleError(f"is damaged ({type(error).__name__}: {str(error)[:120]})") from None
 
     def _step(self, name: str, argument: Any) -> None:
+        self._spend(1, 0)
         if name in _ARGUMENT_OPS:
             self.stack.append(argument)
         elif name in _CONSTANT_OPS:
@@ -108,6 +141,20 @@ class Machine:
             if operation is None:
                 raise PickleError(f"uses pickle's instruction {name}, which no checkpoint needs")
             operation(self)
+
+    def _spend(self, steps: int, size: int) -> None:
+        self.steps_left -= steps
+        self.bytes_left -= size
+        if self.steps_left < 0 or self.bytes_left < 0:
+            raise PickleError("asks for more than a file of its size needs: it may be a bomb")
+
+    def _give(self, values: Iterable[Any]) -> None:
+        """Counts what a call may copy."""
+        for value in values:
+            if isinstance(value, (str, bytes, bytearray)):
+                self._spend(0, len(value))
+            elif isinstance(value, (list, tuple, dict)):
+                self._spend(len(value), 0)
 
     def _pop(self, count: int) -> list[Any]:
         if len(self.stack) < count:
@@ -196,19 +243,19 @@ class Machine:
         function, arguments = self._pop(2)
         if not callable(function) or not isinstance(arguments, tuple):
             raise PickleError("calls something that is no constructor")
+        self._give(arguments)
         self.stack.append(function(*arguments))
 
     def build(self) -> None:
         target, state = self._pop(2)
         if isinstance(target, StandIn):
+            self._give(state if isinstance(state, tuple) else ())
             target.build(state)
         elif not isinstance(target, dict):  # a state dict's `_metadata`, of no use here
             raise PickleError(f"sets attributes of a {type(target).__name__}")
         self.stack.append(target)
 
     def persistent_id(self) -> None:
-        if self.persistent is None:
-            raise PickleError("refers to data outside of itself")
         self.stack.append(self.persistent(self.stack.pop()))
 
 

@@ -1,17 +1,23 @@
-"""Pickles of checkpoints: NumPy arrays and plain containers read, PyTorch's inspected; no code is ever run."""
+"""Pickles of checkpoints: NumPy arrays, tensors of PyTorch and plain containers; no code is ever run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from explorer.zoo.pickle_machine import Machine, PickleError, StandIn, check_keys
+from explorer.zoo.pickle_machine import Machine, PickleError, StandIn, Stream, check_keys
+from explorer.zoo.tensors import Storage, is_shape, strided
 
-__all__ = ["PickleError", "inspect_torch_pickle", "read_pickle"]
+__all__ = ["PickleError", "StorageReader", "read_pickle"]
+
+StorageReader = Callable[[torch.dtype, str, int], Storage]
+"""Gives the storage of a name, with so many numbers of a type."""
 
 
 class _Array(StandIn):
@@ -38,21 +44,26 @@ class _DType(StandIn):
             self.value = self.value.newbyteorder(state[1])
 
 
-_MOST_DIMENSIONS, _MOST_BITS = 32, 63  # of NumPy 1, which wrote most of these files
+class _Opaque(StandIn):
+    """Stands for what PyTorch's pickles hold besides tensors: shapes and devices."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+
 _DTYPE_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
 def _as_array(raw: Any, dtype: _DType, shape: Any, order: str) -> npt.NDArray[Any]:
     if isinstance(raw, str):  # Python 2 wrote bytes as text
         raw = raw.encode("latin-1")
-    sizes = tuple(shape[: _MOST_DIMENSIONS + 1]) if isinstance(shape, (tuple, list)) else (shape,)
-    if not isinstance(raw, (bytes, bytearray)) or not all(isinstance(n, int) and n >= 0 for n in sizes):
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    if not isinstance(raw, (bytes, bytearray)):
         raise PickleError("holds an array that is not plain numbers")
-    if len(sizes) > _MOST_DIMENSIONS or any(n.bit_length() > _MOST_BITS for n in sizes):  # their product takes minutes
+    if not is_shape(sizes):
         raise PickleError("declares an array of more dimensions, or longer ones, than arrays have")
     expected = prod(sizes) * dtype.value.itemsize
     if len(raw) != expected:
-        raise PickleError(f"declares an array of shape {sizes}, {expected:,} bytes, but holds {len(raw):,}")
+        raise PickleError(f"declares an array of shape {tuple(sizes)}, {expected:,} bytes, but holds {len(raw):,}")
     array = np.frombuffer(raw, dtype.value).reshape(sizes, order="F" if order == "F" else "C")
     return array.astype(dtype.value.newbyteorder("="), copy=True)
 
@@ -87,8 +98,36 @@ def _ordered(items: Any = ()) -> dict[Any, Any]:
     return dict(check_keys(items.items() if isinstance(items, dict) else items))
 
 
-NUMPY_NAMES: Mapping[str, Any] = {
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:
+    if not isinstance(storage, Storage):
+        raise PickleError("holds a tensor without a storage")
+    metadata = rest[2] if len(rest) > 2 else None
+    if metadata is not None and metadata != {}:  # its numbers are to be conjugated or negated
+        raise PickleError("holds a tensor that is not plain numbers")
+    return strided(storage, offset, size, stride)
+
+
+def _parameter(tensor: Any, *_: Any) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise PickleError("holds a parameter that is no tensor")
+    return tensor
+
+
+_STORAGES = {
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Double": torch.float64,
+    "Byte": torch.uint8,
+    "Char": torch.int8,
+    "Short": torch.int16,
+    "Int": torch.int32,
+    "Long": torch.int64,
+    "Bool": torch.bool,
+}
+NAMES: Mapping[str, Any] = {
     "collections.OrderedDict": _ordered,
+    "collections.Counter": _ordered,
     "_codecs.encode": _encode,
     "__builtin__.bytes": _no_bytes,
     "numpy.ndarray": _Array,
@@ -102,61 +141,46 @@ NUMPY_NAMES: Mapping[str, Any] = {
             ("numeric._frombuffer", _from_buffer),
         )
     },
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    **{f"torch.{where}{kind}Storage": dtype for where in ("", "cuda.") for kind, dtype in _STORAGES.items()},
+    "torch.storage.UntypedStorage": torch.uint8,
+    **{str(dtype): dtype for dtype in _STORAGES.values()},
+    "torch.Size": _Opaque,
+    "torch.device": _Opaque,
 }
-"""What detectron2's `.pkl` files may name, in the spelling of NumPy 1 and 2, and what is called instead."""
+"""What a checkpoint may name, in the spelling of NumPy 1 and 2 and of PyTorch, and what is used instead.
+
+Fewer names than PyTorch's `weights_only=True` admits, whose `bytearray` may be of any length.
+"""
 
 
-class _Opaque(StandIn):
-    """Stands for a tensor or storage of PyTorch, which only PyTorch will build."""
+def read_pickle(stream: Stream, size: int, storages: StorageReader | None = None) -> Any:
+    """Reads a pickle of arrays, tensors and plain containers; arrays come as `np.ndarray`.
 
-    def __init__(self, *_: Any) -> None: ...
-
-
-# fmt: off
-_TORCH_DTYPES = (
-    "float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool",
-)
-_TORCH_STORAGES = ("Float", "Half", "BFloat16", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool")
-# fmt: on
-TORCH_NAMES: Mapping[str, Any] = {
-    "collections.OrderedDict": _ordered,
-    "collections.Counter": _ordered,
-    "_codecs.encode": _encode,
-    **{f"torch._utils._rebuild_{kind}": _Opaque for kind in ("tensor", "tensor_v2", "parameter")},
-    **{f"torch.{where}{kind}Storage": _Opaque for where in ("", "cuda.") for kind in _TORCH_STORAGES},
-    **{f"torch.{name}": _Opaque for name in ("Size", "device", *_TORCH_DTYPES)},
-    "torch.storage.UntypedStorage": _Opaque,
-}
-"""What a checkpoint of PyTorch may name: fewer names than `weights_only=True` admits."""
-
-
-def read_pickle(stream: IO[bytes]) -> Any:
-    """Reads a pickle of NumPy arrays and plain containers; arrays come as `np.ndarray`.
+    Args:
+        stream: left behind the pickle's last byte.
+        size: bytes of the file; nothing that is made is larger.
+        storages: where PyTorch keeps numbers outside of the pickle; None refuses tensors.
 
     Raises:
         PickleError: it is damaged or names anything else.
     """
-    return _unwrap(Machine(NUMPY_NAMES).run(stream))
 
+    def storage(identity: Any) -> Storage:
+        match identity:
+            case ("storage", torch.dtype() as dtype, str(name), _, int(count), *view) if view in ([], [None]):
+                pass
+            case _:
+                raise PickleError("refers to data outside of itself, as no tensor does")
+        if storages is None:
+            raise PickleError("holds tensors of PyTorch outside of PyTorch's formats")
+        if not 0 <= count <= size:
+            raise PickleError(f"declares a storage of {count} numbers, more than the file holds")
+        return storages(dtype, name, count)
 
-def inspect_torch_pickle(stream: IO[bytes], file_size: int) -> None:
-    """Checks one pickle of a PyTorch file without building anything, before PyTorch reads it.
-
-    PyTorch's own `weights_only=True` keeps code from running, but a declared storage of any size is allocated,
-    `bytearray` may be called with any length, and deeply nested keys overflow the stack.
-
-    Raises:
-        PickleError: it is damaged, names anything else than tensors and plain containers, or declares a storage
-            larger than the file.
-    """
-
-    def storage(identity: Any) -> _Opaque:
-        _, _, _, _, length, *_ = identity
-        if not isinstance(length, int) or not 0 <= length <= file_size:
-            raise PickleError(f"declares a storage of {length} numbers, more than the file holds")
-        return _Opaque()
-
-    Machine(TORCH_NAMES, storage).run(stream)
+    return _unwrap(Machine(NAMES, storage, size).run(stream))
 
 
 def _unwrap(value: Any, depth: int = 0) -> Any:

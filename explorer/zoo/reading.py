@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import mmap
-import zipfile
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.zoo.downloads import sha256_of
-from explorer.zoo.pickles import inspect_torch_pickle, read_pickle
+from explorer.zoo.formats import read_pkl, read_safetensors, read_torch_legacy, read_torch_zip
 from explorer.zoo.registry import BYTE_SCALE, CONTINUED, CONTINUED_SHA256
 
 _ZIP_START = b"PK\x03\x04"
 _TORCH_LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of PyTorch before 1.6
-_LEGACY_HEAD_PICKLES = 3  # magic number, protocol, machine; then the object, then the storages' keys
 _CONTAINERS = ("model", "state_dict", "model_state", "model_state_dict", "blobs", "model_ema", "state_dict_ema")
 _WRAPPERS = ("module.", "_orig_mod.")  # left by DistributedDataParallel and torch.compile
 _MAX_NESTING = 4
+_LONGEST_REASON = 300
 
 
 class CheckpointError(ValueError):
@@ -39,56 +38,81 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, of no known kind, damaged, or tries anything but holding numbers.
     """
+    content = read_content(path)
+    try:
+        return _tensors(content)
+    except ValueError as error:
+        raise _refusal(path, error) from None
+
+
+def read_content(path: str | Path, *, mapped: bool = True) -> Any:
+    """Reads all that a checkpoint holds: tensors, and for pickles the containers, texts and numbers around them.
+
+    Args:
+        path: the file.
+        mapped: leave tensors in the file where possible; False reads them, so that the file may change afterwards.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file.")
     try:
-        content = _reader(path)(path)
-        tensors = _tensors(content)
+        return _read(path, mapped)
     except Exception as error:  # a hostile file may fail in any way, and all of them mean the same to the caller
-        reason = str(error).strip().splitlines()
-        raise CheckpointError(
-            f"{path.name} is no checkpoint that can be used: it {reason[0] if reason else 'is damaged'}. "
-            "Nothing was loaded."
-        ) from None
-    return tensors
+        raise _refusal(path, error) from None
 
 
-def _reader(path: Path) -> Callable[[Path], Any]:
-    with path.open("rb") as file:
-        start = file.read(512)
+def _refusal(path: str | Path, error: Exception) -> CheckpointError:
+    (reason, *_) = str(error).strip().splitlines() or ["is damaged"]
+    shown = "".join(letter if letter.isprintable() else "�" for letter in reason[:_LONGEST_REASON])
+    return CheckpointError(f"{Path(path).name} is no checkpoint that can be used: it {shown}. Nothing was loaded.")
+
+
+def _read(path: Path, mapped: bool) -> Any:
+    content = _bytes_of(path, mapped)
+    start = content[:512]
     if start.startswith(_ZIP_START):
-        return _read_torch_zip
+        return read_torch_zip(content)
     if start.startswith(_TORCH_LEGACY_START):
-        return _read_torch_legacy
+        return read_torch_legacy(content)
     if start[8:9] == b"{":
-        return _read_safetensors
+        return _read_safetensors(path, content, mapped)
     if start.startswith(b"\x80") or path.suffix == ".pkl":
-        return _read_pkl
+        return read_pkl(content)
     if start.lstrip().startswith(b"<"):
         raise CheckpointError("is a web page: its link asks for a login or has moved")
-    if not start:
-        raise CheckpointError("is empty")
     raise CheckpointError("is neither safetensors, nor PyTorch's .pth, nor detectron2's .pkl")
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
+def _bytes_of(path: Path, mapped: bool) -> mmap.mmap:
+    """The file's bytes, opened once; what is written to them does not reach the file."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise CheckpointError("is empty")
+        if mapped:
+            return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
+        content = mmap.mmap(-1, size)
+        if file.readinto(content) != size:
+            raise CheckpointError("changed while it was read")
+        return content
 
-    try:
-        stored = load_file(path)
-        with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-        if rest := said.get(CONTINUED):
-            beside = path.with_name(Path(rest).name)
-            if beside == path or not beside.is_file():
-                raise CheckpointError(f"goes on in {Path(rest).name[:80]}, which is not beside it")
-            if said.get(CONTINUED_SHA256, sha256_of(beside)) != sha256_of(beside):
-                raise CheckpointError(f"goes on in {beside.name[:80]}, but the file of that name is another one")
-            stored |= load_file(beside)
-    except SafetensorError as error:
-        raise CheckpointError(f"is damaged ({error})") from None
+
+def _read_safetensors(path: Path, content: mmap.mmap, mapped: bool) -> dict[str, Tensor]:
+    stored, said = read_safetensors(content)
+    if rest := said.get(CONTINUED):
+        beside = path.with_name(Path(rest).name)
+        if beside == path or not beside.is_file():
+            raise CheckpointError(f"goes on in {Path(rest).name[:80]}, which is not beside it")
+        more = _bytes_of(beside, mapped)
+        if CONTINUED_SHA256 in said and hashlib.sha256(more).hexdigest() != said[CONTINUED_SHA256]:
+            raise CheckpointError(f"goes on in {beside.name[:80]}, but the file of that name is another one")
+        further, _ = read_safetensors(more)
+        if twice := stored.keys() & further.keys():
+            raise CheckpointError(f"and {beside.name[:80]}, in which it goes on, both hold {min(twice)[:80]}")
+        stored |= further
     return _opened(stored)
 
 
@@ -102,51 +126,6 @@ def _opened(stored: dict[str, Tensor]) -> dict[str, Tensor]:
             raise CheckpointError(f"has scales of {name[:80]} that do not belong to bytes")
         opened[name] = weight.float() * scale.float().view(-1, *[1] * (weight.dim() - 1))
     return opened
-
-
-def _read_torch_zip(path: Path) -> Any:
-    size = path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            pickles = [member for member in members if member.filename.rpartition("/")[2] == "data.pkl"]
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise CheckpointError("is compressed, as torch.save never does: it may be a zip bomb")
-            if sum(member.file_size for member in members) > size:
-                raise CheckpointError("declares more data than it holds: it may be a zip bomb")
-            if len(pickles) != 1:
-                raise CheckpointError("is a zip archive, but none that torch.save writes")
-            with archive.open(pickles[0]) as stream:
-                inspect_torch_pickle(io.BytesIO(stream.read()), size)
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"is damaged ({error})") from None
-    return _torch_load(path, mapped=True)
-
-
-def _read_torch_legacy(path: Path) -> Any:
-    with _mapped(path) as stream:
-        for _ in range(_LEGACY_HEAD_PICKLES + 2):
-            inspect_torch_pickle(stream, path.stat().st_size)
-    return _torch_load(path, mapped=False)
-
-
-def _torch_load(path: Path, *, mapped: bool) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:
-        raise CheckpointError(f"is damaged ({type(error).__name__} while PyTorch read it)") from error
-
-
-def _read_pkl(path: Path) -> Any:
-    with _mapped(path) as stream:
-        return read_pickle(stream)
-
-
-def _mapped(path: Path) -> IO[bytes]:
-    """The file as a stream whose `read(n)` allocates no more than there is."""
-    with path.open("rb") as file:
-        stream: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return stream  # type: ignore[no-any-return]
 
 
 def _tensors(content: Any, depth: int = 0) -> dict[str, Tensor]:
@@ -169,7 +148,6 @@ def _tensors(content: Any, depth: int = 0) -> dict[str, Tensor]:
 
 
 def _as_tensor(name: str, value: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    tensor = torch.from_numpy(np.asarray(value, order="C")) if isinstance(value, np.ndarray) else value.detach()
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.device.type != "cpu":
-        raise CheckpointError(f"holds {name[:80]} as something else than a plain tensor")
-    return tensor
+    if not name.isprintable():  # it may stand in a report on a terminal
+        raise CheckpointError("has a tensor whose name cannot be printed")
+    return torch.from_numpy(np.asarray(value, order="C")) if isinstance(value, np.ndarray) else value

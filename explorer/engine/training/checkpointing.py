@@ -18,6 +18,7 @@ from torch import nn
 
 from explorer.engine.artifacts import replacing
 from explorer.text import logger_of
+from explorer.zoo.reading import read_content
 from explorer.zoo.trained import BEST, FINAL, POINTER, last_checkpoint
 
 logger = logger_of(__name__)
@@ -44,15 +45,7 @@ def read_state(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing, cut short, holds anything that is not data, or is not a training checkpoint.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"the checkpoint {path} does not exist") from error
-    except Exception as error:  # a damaged file may fail in any way
-        raise ValueError(
-            f"the checkpoint {path} cannot be read as data ({type(error).__name__}); it is damaged or was not written "
-            "by this program"
-        ) from error
+    state = read_content(path, mapped=False)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError(f"{path} is not a training checkpoint: it has no 'model' part")
     return state
