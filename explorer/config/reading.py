@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode, LazyConfig
 from detectron2.config import get_cfg as detectron2_cfg
 from detectron2.utils.registry import locate
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from explorer.config.centermask import add_centermask_config
+from explorer.config_files import read_yaml
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())
@@ -35,6 +35,9 @@ LAZY_KEYS: Mapping[str, tuple[str, ...]] = {
 _OPTIONAL_LAZY_KEYS = frozenset(
     {"train.seed", "train.loss_images", "explorer.class_names", "explorer.stuff_class_names"}
 )
+_LONGEST_REASON = 300
+# What yacs raises on keys and values that it does not take; the last three on texts that it tries to read as values.
+_REFUSALS = (AssertionError, KeyError, ValueError, MemoryError, RecursionError, TypeError)
 
 
 def add_vovnet_config(cfg: CfgNode) -> CfgNode:
@@ -136,25 +139,19 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
         A config that is not frozen.
 
     Raises:
-        ValueError: no such file, not YAML, a key that does not exist, or a value of the wrong type.
+        ValueError: no such file, not YAML, a key that does not exist or has two values, or a value of the wrong type.
     """
     path = config_path(source)
     if path.suffix == ".py":
         raise ValueError(f"{path} is a LazyConfig, which is Python code. Read it with load_lazy_config.")
     cfg = get_cfg()
+    values = read_yaml(path)
+    if (version := values.get("VERSION", cfg.VERSION)) != cfg.VERSION:
+        raise ValueError(f"{path} has VERSION {version}; {cfg.VERSION} is read. Upgrade it with detectron2.")
     try:
-        cfg.merge_from_file(str(path), allow_unsafe=False)
-    except yaml.constructor.ConstructorError as error:
-        tag = str(error.problem)
-        raise ValueError(f"{path} asks to construct a Python object ({tag}). Write the value out instead.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is not a YAML configuration: {error}") from error
-    except (KeyError, ValueError, AssertionError) as error:
+        cfg.merge_from_other_cfg(CfgNode(values))
+    except _REFUSALS as error:
         raise ValueError(f"{path}: {_explain(error, cfg)}") from error
-    except OSError as error:
-        raise ValueError(
-            f"{path}, or a file that a _BASE_ names, cannot be read: {error.filename} ({error.strerror})."
-        ) from error
     _merge_overrides(cfg, overrides)
     return cfg
 
@@ -256,13 +253,15 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
         raise ValueError(f"Overrides come in pairs, KEY VALUE; {overrides[-1]!r} has no value.")
     try:
         cfg.merge_from_list(list(overrides))
-    except (KeyError, ValueError, AssertionError) as error:
+    except _REFUSALS as error:
         raise ValueError(f"Overrides {' '.join(overrides)}: {_explain(error, cfg)}") from error
 
 
 def _explain(error: Exception, cfg: CfgNode) -> str:
     """Turns yacs's words into a sentence that names the nearest existing key."""
-    words = str(error.args[0]) if error.args else str(error)
+    words = " ".join(str(error.args[0] if error.args else error).split()) or "a value is nested too deeply"
+    if len(words) > _LONGEST_REASON:  # yacs shows whole values, and names the key at the end
+        words = f"{words[: _LONGEST_REASON // 2]} … {words[-_LONGEST_REASON // 2 :]}"
     if "Non-existent" not in words:
         return words
     key = words.rpartition(": ")[2]

@@ -20,12 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from explorer.config import apply_lazy
+from explorer.config_files import ConfigLoader, load_yaml
 
 _PACKAGES = ("detectron2.", "torch.nn.", "explorer.")
 _PLAIN_CLASSES = (ShapeSpec, Matcher, Box2BoxTransform, Box2BoxTransformLinear, Box2BoxTransformRotated)
 
 
-class _DumpLoader(yaml.SafeLoader):
+class _DumpLoader(ConfigLoader):
     """Reads the Python objects in a LazyConfig's dump as descriptions, and runs nothing."""
 
 
@@ -44,8 +45,8 @@ _DumpLoader.add_multi_constructor("tag:yaml.org,2002:python/", _describe)
 def read_dump(path: Path) -> Any:
     """Reads a saved config, of either kind, as plain data; None where it is no YAML."""
     try:
-        return yaml.load(path.read_text("utf-8"), _DumpLoader)  # noqa: S506 - a SafeLoader
-    except (OSError, ValueError, yaml.YAMLError):
+        return load_yaml(path, _DumpLoader)
+    except ValueError:
         return None
 
 

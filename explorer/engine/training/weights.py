@@ -27,6 +27,9 @@ def started_with(folder: Path, keys: Iterable[str]) -> tuple[str, dict[str, Any]
     Returns:
         The name of the weights and the values of those `keys` that the config has a value of its own for; None where
         there is no run to resume, or not its config.
+
+    Raises:
+        ValueError: its config is damaged.
     """
     path = folder / CONFIG
     if last_checkpoint(folder) is None or not path.is_file():
