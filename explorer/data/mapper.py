@@ -21,7 +21,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
 from explorer.data.images import ImageError, read_image
-from explorer.data.panoptic import IGNORE, read_labels, semantic_map
+from explorer.data.panoptic import IGNORE, read_classes, read_labels, semantic_map
 from explorer.text import logger_of
 
 FORMATS = ("BGR", "RGB")
@@ -135,7 +135,8 @@ class CocoMapper(DatasetMapper):
         annotations = record.get("annotations", ())
         needs_masks = self.use_instance_mask and any("segment_id" in annotation for annotation in annotations)
         if "pan_seg_file_name" not in record or not (needs_masks or self.use_semantic):
-            return self._semantic_file(record) if self.use_semantic else None
+            wanted = self.use_semantic and "sem_seg_file_name" in record
+            return read_classes(record["sem_seg_file_name"]) if wanted else None
         labels = read_labels(record["pan_seg_file_name"])
         if labels.shape != (record["height"], record["width"]):
             raise ImageError(f"{record['pan_seg_file_name']}: its size {labels.shape} is not the image's")
@@ -144,13 +145,6 @@ class CocoMapper(DatasetMapper):
                 mask = np.asfortranarray(labels == annotation["segment_id"], dtype=np.uint8)
                 annotation["segmentation"] = mask_api.encode(mask)
         return semantic_map(labels, record["segments_info"]) if self.use_semantic else None
-
-    @staticmethod
-    def _semantic_file(record: Mapping[str, Any]) -> npt.NDArray[np.uint8] | None:
-        if "sem_seg_file_name" not in record:
-            return None
-        semantic: npt.NDArray[np.uint8] = detection_utils.read_image(record["sem_seg_file_name"], "L").squeeze(2)
-        return semantic
 
     def _transform_annotations(self, record: dict[str, Any], transforms: Any, image_size: tuple[int, int]) -> None:
         moved = [

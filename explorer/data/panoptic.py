@@ -17,7 +17,7 @@ from PIL import Image
 
 from explorer.data.annotations import judge_box
 from explorer.data.ids import Id, as_id
-from explorer.data.images import ImageError
+from explorer.data.images import MAX_PIXELS, ImageError
 from explorer.data.problems import Problem
 
 IGNORE = 255
@@ -30,15 +30,34 @@ def read_labels(path: str | Path) -> npt.NDArray[np.int32]:
     """Reads a panoptic PNG: `(height, width)` int32 segment ids, R + 256 G + 65536 B.
 
     Raises:
-        ImageError: the file is missing or is no PNG.
+        ImageError: the file is missing, too large, or is no PNG.
     """
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            colours = np.asarray(image.convert("RGB"), dtype=np.int32)
-    except Exception as error:  # decoders raise almost anything on hostile bytes
-        raise ImageError(f"{path}: no panoptic label image ({error})") from error
+    colours = np.asarray(_label_image(path, "panoptic").convert("RGB"), dtype=np.int32)
     ids: npt.NDArray[np.int32] = colours @ np.array([1, 256, 65536], dtype=np.int32)
     return ids
+
+
+def read_classes(path: str | Path) -> npt.NDArray[np.uint8]:
+    """Reads a semantic PNG: `(height, width)` uint8 classes, which are its grey values or its palette's indices.
+
+    Raises:
+        ImageError: the file is missing, too large, or is no PNG of this kind.
+    """
+    image = _label_image(path, "semantic")
+    if image.mode not in ("L", "P"):
+        raise ImageError(f"{path}: no semantic label image (its mode is {image.mode}, which must be L or P)")
+    return np.asarray(image)
+
+
+def _label_image(path: str | Path, kind: str) -> Image.Image:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} px; at most {MAX_PIXELS:,} are read")
+            image.load()
+            return image
+    except Exception as error:  # decoders raise almost anything on hostile bytes
+        raise ImageError(f"{path}: no {kind} label image ({error})") from error
 
 
 def semantic_map(labels: npt.NDArray[np.int32], segments: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.uint8]:

@@ -19,8 +19,9 @@ from explorer.data.aerial import make_aerial
 from explorer.data.check import check_coco
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
+from explorer.data.images import ImageError
 from explorer.data.mapper import CocoMapper
-from explorer.data.panoptic import read_labels
+from explorer.data.panoptic import read_classes, read_labels
 
 Tiny = Any
 
@@ -258,3 +259,28 @@ def test_an_image_without_any_semantic_label_is_skipped(tiny_panoptic: Tiny) -> 
     Image.new("RGB", (60, 40)).save(label_file(tiny_panoptic))
     mapper = CocoMapper(panoptic_fpn(name), is_train=True)
     assert mapper(DatasetCatalog.get(name)[0]) is None
+
+
+def test_semantic_labels_are_grey_values_or_indices_of_a_palette(tmp_path: Path) -> None:
+    classes = np.array([[0, 1, 2], [255, 54, 3]], np.uint8)
+    grey, palette = Image.fromarray(classes), Image.fromarray(classes).copy()
+    palette.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    for image, mode in ((grey, "L"), (palette, "P")):
+        assert image.mode == mode
+        image.save(tmp_path / f"{mode}.png")
+        np.testing.assert_array_equal(read_classes(tmp_path / f"{mode}.png"), classes)
+    grey.convert("RGB").save(tmp_path / "colours.png")
+    with pytest.raises(
+        ImageError, match=r"colours\.png: no semantic label image \(its mode is RGB, which must be L or P\)"
+    ):
+        read_classes(tmp_path / "colours.png")
+
+
+@pytest.mark.parametrize("read", [read_classes, read_labels])
+def test_label_images_of_other_kinds_and_sizes_are_refused(read: Any, tmp_path: Path) -> None:
+    Image.new("L", (9, 9)).save(tmp_path / "x.png", "BMP")
+    with pytest.raises(ImageError, match=r"x\.png: no \w+ label image"):
+        read(tmp_path / "x.png")
+    Image.new("1", (9_000, 9_000)).save(tmp_path / "large.png")
+    with pytest.raises(ImageError, match="9000 x 9000 px; at most 64,000,000 are read"):
+        read(tmp_path / "large.png")

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from PIL import Image
 
 from explorer.data.images import ImageError
+from explorer.data.panoptic import read_classes
 from explorer.scoring.classes import SharedClasses, shared_classes
 
 _LABELS = 2**16
@@ -61,11 +61,7 @@ class SemanticEvaluator(DatasetEvaluator):
             self._pixels += np.bincount(codes, minlength=self._pixels.size).reshape(self._pixels.shape)
 
     def _read(self, path: str | Path, size: tuple[int, ...]) -> npt.NDArray[np.int64]:
-        try:
-            with Image.open(path, formats=("PNG",)) as file:
-                truth = np.asarray(file).astype(np.int64)
-        except Exception as error:  # decoders raise almost anything on hostile bytes
-            raise ImageError(f"{path}: no semantic label image ({error})") from error
+        truth = read_classes(path).astype(np.int64)
         if truth.shape != size:
             raise ImageError(f"{path}: its size {truth.shape} is not its image's, {size}")
         return truth
