@@ -180,8 +180,7 @@ def _files(folder: Path, format: Format) -> list[Path]:  # noqa: A002
 def _read(file: Path, format: Format) -> Network:  # noqa: A002
     """Makes a trunk's file ready to run; TorchScript only right after it was written here."""
     if format == "onnx":
-        check_onnx(file)
-        return onnx_network(file)
+        return onnx_network(check_onnx(file))
     if format == "openvino":
         import openvino
 
@@ -197,8 +196,11 @@ def _read(file: Path, format: Format) -> Network:  # noqa: A002
     return run
 
 
-def check_onnx(file: Path) -> None:
+def check_onnx(file: Path) -> bytes:
     """Refuses an ONNX file that names other files or operators from elsewhere.
+
+    Returns:
+        The model that was checked, for the program that runs it: it gets no file, which it might read in another way.
 
     Raises:
         ValueError: it does, or is no ONNX.
@@ -215,6 +217,8 @@ def check_onnx(file: Path) -> None:
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ValueError(f"{file} takes its weights from other files ({tensor.name}), which are not opened.")
+    checked: bytes = model.SerializeToString()
+    return checked
 
 
 def _tensors(graph: Any) -> list[Any]:

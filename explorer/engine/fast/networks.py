@@ -153,13 +153,17 @@ class OpenVinoNetwork:
         return tuple(out.permute(0, 3, 1, 2) if out.ndim == 4 else out for out in found)
 
 
-def onnx_network(file: Path) -> Network:
-    """Makes an ONNX file ready for ONNX Runtime on the CPU, in float32, with torch's number of threads."""
+def onnx_network(model: Path | bytes) -> Network:
+    """Makes an ONNX model, a file or its content, ready for ONNX Runtime on the CPU, in float32.
+
+    It runs with torch's number of threads.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    content = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
     def run(x: Tensor) -> tuple[Tensor, ...]:
