@@ -1,0 +1,41 @@
+"""What one attack is, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["checkpoint", "config", "image"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Files from outside that are to be refused.
+
+    Attributes:
+        name: of the attack.
+        kind: what the file is handed in as.
+        files: content by file name; the first is handed in. A text is the target of a symbolic link.
+        says: regular expression that the one line of refusal matches.
+    """
+
+    name: str
+    kind: Kind
+    files: Mapping[str, bytes | str]
+    says: str
+
+
+def corpus() -> list[Attack]:
+    """All attacks; their names differ."""
+    from tests.hostile import archives, calls, configs, images, pickles, safetensors
+
+    return [
+        attack for source in (calls, pickles, archives, safetensors, configs, images) for attack in source.attacks()
+    ]
+
+
+def cut(name: str, content: bytes, *, times: int = 16) -> Iterator[tuple[str, bytes]]:
+    """A file cut short at so many places, evenly spread."""
+    for part in range(times):
+        yield f"{name} cut at {part} of {times}", content[: len(content) * part // times]
