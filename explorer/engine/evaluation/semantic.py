@@ -17,8 +17,8 @@ from explorer.data.images import ImageError
 from explorer.data.panoptic import read_classes
 from explorer.scoring.classes import SharedClasses, shared_classes
 
-_LABELS = 2**16
-"""More than a label image of 8 or 16 bits can hold."""
+_LABELS = 2**8
+"""As many as a label image of 8 bits can hold."""
 _UNSCORED = -1
 
 
