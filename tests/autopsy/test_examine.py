@@ -20,6 +20,7 @@ from explorer.autopsy.stages import HeadOutput, Limits, Pyramid, RpnOutput
 from explorer.autopsy.trace import Tracer, View
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
+from explorer.data.ids import id_column
 from explorer.data.images import ImageError, read_image
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.loading import load_detector
@@ -301,6 +302,15 @@ def test_an_autopsy_is_read_as_it_was_written(examined: Autopsy, tmp_path: Path)
         )
     document = json.loads((tmp_path / "autopsy.json").read_text())
     assert document["by_size"]["all"]["found"] == int((examined.verdicts == Verdict.FOUND).sum())
+
+
+def test_ids_of_any_kind_are_kept(examined: Autopsy, tmp_path: Path) -> None:
+    images, ids = (
+        [kind(own) for own in range(len(examined))] for kind in (lambda own: f"[{own}]", lambda own: 2**70 - own)
+    )
+    replace(examined, image_ids=id_column(images), ids=id_column(ids)).write(tmp_path / "autopsy.json")
+    again = read_autopsy(tmp_path)
+    assert (again.image_ids.tolist(), again.ids.tolist()) == (images, ids)
 
 
 @pytest.mark.parametrize("text", [None, "{", "{}", '{"version": 99}', '{"version": 1, "iou": 0.5}', "[]"])

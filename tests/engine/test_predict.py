@@ -17,7 +17,8 @@ from pycocotools.coco import COCO
 from explorer.data.panoptic import read_labels
 from explorer.engine.detector import Detector
 from explorer.engine.predict import RESULTS_FILE, predict
-from explorer.scoring.convert import coco_annotations
+from explorer.scoring.convert import coco_annotations, run_from_detections
+from explorer.scoring.runs import load_run
 from explorer.types import Detections
 
 RNG = np.random.default_rng(0)
@@ -78,6 +79,28 @@ def test_results_are_a_coco_file(tiny_mask_rcnn: Detector, tmp_path: Path) -> No
     assert annotation["bbox"] == pytest.approx([x1, y1, x2 - x1, y2 - y1])
     assert annotation["score"] == pytest.approx(float(found.scores[0]))
     assert not (tmp_path / "out/pictures").exists()
+
+
+def test_results_are_a_run_on_data_with_other_ids(tiny_mask_rcnn: Detector, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        PHOTO.save(tmp_path / name)
+    report = predict(
+        tiny_mask_rcnn, [tmp_path / "c.png", tmp_path / "a.png"], tmp_path / "out", threshold=0, pictures=False
+    )
+    content = {
+        "images": [{"id": f"#{name}", "file_name": f"{name}.png", "height": 48, "width": 64} for name in "abc"],
+        "categories": [{"id": -own["id"], "name": own["name"]} for own in report.document["categories"]],
+        "annotations": [],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(content))
+    run = load_run(report.results, f"{tmp_path}/truth.json:{tmp_path}")
+    found = tiny_mask_rcnn.detect(np.asarray(PHOTO)[:, :, ::-1].copy()).detections
+    expected = run_from_detections(run.truth, [found, found], "the same").found
+    assert run.truth.image_ids.tolist() == ["#a", "#c"]
+    for column in ("images", "classes", "boxes_xywh", "scores"):
+        np.testing.assert_allclose(getattr(run.found, column), getattr(expected, column), rtol=1e-6)
+    assert run.found.masks is not None
+    assert [dict(mask or {}) for mask in run.found.masks] == [dict(mask or {}) for mask in expected.masks or ()]
 
 
 def test_an_object_in_cocos_words() -> None:
