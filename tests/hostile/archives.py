@@ -36,18 +36,31 @@ def _compressed(method: int) -> bytes:
     return stream.getvalue()
 
 
-def _two_ends() -> bytes:
-    """Two archives one behind the other, whose last record leads PyTorch's reader to the first one's directory."""
-    padded = zipped([*torch_members(_HOSTILE)])
-    second = zipped(_MEMBERS, front=padded)
-    end = padded.rindex(b"PK\x05\x06")
-    return second[:-22] + padded[end:]
+def _twins(hostile: bytes) -> bytes:
+    """Two archives of one layout: Python's zipfile finds the second one's pickle, PyTorch's reader the first one's."""
+    missing = len(hostile) - len(_SOUND)
+    spare = b"K\x010" * (missing % 2) + b"N0" * ((missing - 3 * (missing % 2)) // 2)  # pushed and popped again
+    sound = _SOUND[:2] + spare + _SOUND[2:]
+    assert len(sound) == len(hostile)
+    return torch_zip(hostile) + torch_zip(sound)
 
 
+_SEEN_BY_TORCH = {
+    "a call": state(
+        call("os", "system", "touch RAN;" * 40)
+    ),
+    "tuples nested as a key": b"\x80\x02})" + b"\x85" * 600_000 + b"K\x01s.",
+    "a bytearray of 48 GB": state(call("__builtin__", "bytearray", 48_000_000_000)) + bytes(200),
+    "a storage of 4 TB": state(tensor(count=10**12)) + bytes(20),
+}
 _STRUCTURE = {
     "one archive behind another": (_EVIL + _GOOD, _DIRECTORIES),
     "one archive behind another, with offsets that count from the start": (zipped(_MEMBERS, front=_EVIL), _IN_FRONT),
-    "two archives, and the end of the first one": (_two_ends(), "two directories|contradicts|between|another length"),
+    **{f"{what} seen by PyTorch alone": (_twins(hostile), _DIRECTORIES) for what, hostile in _SEEN_BY_TORCH.items()},
+    "tuples nested as a key in DATA.PKL": (
+        _with(Member("x/DATA.PKL", _SEEN_BY_TORCH["tuples nested as a key"]), _PICKLE),
+        _TWICE,
+    ),
     "an archive in front of the directory": (zipped(_MEMBERS, between=_EVIL), "between its members and its directory"),
     "an archive behind the directory": (zipped(_MEMBERS, inner=_EVIL), _DIRECTORIES),
     "an archive as the comment": (zipped(_MEMBERS, comment=_EVIL), _DIRECTORIES),
