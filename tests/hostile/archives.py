@@ -46,9 +46,7 @@ def _twins(hostile: bytes) -> bytes:
 
 
 _SEEN_BY_TORCH = {
-    "a call": state(
-        call("os", "system", "touch RAN;" * 40)
-    ),
+    "a call": state(call("os", "system", "touch RAN;" * 40)),
     "tuples nested as a key": b"\x80\x02})" + b"\x85" * 600_000 + b"K\x01s.",
     "a bytearray of 48 GB": state(call("__builtin__", "bytearray", 48_000_000_000)) + bytes(200),
     "a storage of 4 TB": state(tensor(count=10**12)) + bytes(20),

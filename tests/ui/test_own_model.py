@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,8 +29,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(save_safetensors(model.state_dict(), folder / "mine.safetensors")), str(folder / "config.yaml")]
 
 
-def test_a_model_is_kept_for_its_session_and_no_longer(pair: list[str]) -> None:
-    desk = session.Desk(Models(), Models())
+@pytest.fixture
+def desk() -> Iterator[Any]:
+    kept = session.Desk(Models(), Models())
+    yield kept
+    kept.folder.cleanup()
+
+
+def test_a_model_is_kept_for_its_session_and_no_longer(desk: Any, pair: list[str]) -> None:
     request = SimpleNamespace(session_hash="abc")
     names = [desk.take_model(pair, request) for _ in range(2)]
     assert names == ["upload 1: mine.safetensors", "upload 2: mine.safetensors"]
@@ -45,8 +51,7 @@ def test_a_model_is_kept_for_its_session_and_no_longer(pair: list[str]) -> None:
             models.get(names[0])
 
 
-def test_what_cannot_be_loaded_is_not_kept(pair: list[str], tmp_path: Path) -> None:
-    desk = session.Desk(Models(), Models())
+def test_what_cannot_be_loaded_is_not_kept(desk: Any, pair: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.pth").write_bytes(b"\x80\x02c__builtin__\neval\n.")
     with pytest.raises(ValueError, match=r"broken\.pth is no checkpoint"):
         desk.take_model([str(tmp_path / "broken.pth"), pair[1]], SimpleNamespace(session_hash="abc"))
@@ -75,12 +80,10 @@ def test_it_takes_a_pair(names: list[str], tmp_path: Path) -> None:
         uploaded_pair([tmp_path / name for name in names])
 
 
-def test_code_is_no_config(pair: list[str], tmp_path: Path) -> None:
+def test_code_is_no_config(desk: Any, pair: list[str], tmp_path: Path) -> None:
     (tmp_path / "lazy.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with pytest.raises(ValueError, match="goes with a checkpoint file"):
-        session.Desk(Models(), Models()).take_model(
-            [str(tmp_path / "lazy.py"), pair[1]], SimpleNamespace(session_hash="abc")
-        )
+        desk.take_model([str(tmp_path / "lazy.py"), pair[1]], SimpleNamespace(session_hash="abc"))
     assert not (tmp_path / "ran").exists()
 
 

@@ -36,8 +36,9 @@ from explorer.engine.training.trainer import Trainer
 from explorer.engine.training.weights import evaluate_with, start_from, started_with
 from explorer.scoring.classes import shared_classes
 from explorer.text import in_json, logger_of
+from explorer.types import RANDOM
 from explorer.zoo.resolve import find_weights, named_weights, resolve
-from explorer.zoo.trained import CONFIG, last_checkpoint
+from explorer.zoo.trained import CONFIG, find_trained, last_checkpoint
 
 logger = logger_of(__name__)
 
@@ -107,6 +108,9 @@ def job(args: Namespace) -> Results:
     if not comm.is_main_process():
         return {}
     report = {"config": args.config_file, "output_dir": str(output_dir(cfg)), "results": results}
+    if args.eval_only:
+        weights = _evaluated_weights(cfg, resume=args.resume)
+        report |= {"weights": str(weights)} if weights else {"weights": None, "note": RANDOM}
     if destination == "-":
         sys.stdout.write(in_json(json.dumps(plain(report), indent=2, allow_nan=False)) + "\n")
     elif destination:
@@ -143,8 +147,8 @@ def setup(args: Namespace) -> Config:
 @contextmanager
 def _one_run(folder: Path, args: Namespace) -> Iterator[None]:
     """Around what writes a config into the folder: it stays that of the run whose checkpoints lie there."""
-    config = folder / CONFIG
-    kept = config.read_bytes() if args.eval_only and config.is_file() else None
+    config, run = folder / CONFIG, find_trained(folder)
+    kept = config.read_bytes() if args.eval_only and run and run.weights else None
     if comm.is_main_process() and not args.eval_only and not (args.resume and last_checkpoint(folder)):
         set_aside(folder)
     yield
@@ -256,10 +260,14 @@ def _train(cfg: Config, *, resume: bool, on_step: OnStep | None = None) -> Resul
 
 
 def _evaluate(cfg: Config, *, resume: bool) -> Results:
-    """Evaluates the weights that the config names, or with `resume` those of the run's last checkpoint."""
     lazy = isinstance(cfg, DictConfig)
     model = instantiate(cfg.model).to(cfg.train.device) if lazy else build_model(cfg)
-    named = cfg.train.init_checkpoint if lazy else cfg.MODEL.WEIGHTS
-    last = last_checkpoint(output_dir(cfg)) if resume else None
-    evaluate_with(model, last or (Path(named) if named else None))
+    evaluate_with(model, _evaluated_weights(cfg, resume=resume))
     return evaluate_all(cfg, model)
+
+
+def _evaluated_weights(cfg: Config, *, resume: bool) -> Path | None:
+    """The weights that the config names, or with `resume` those of the run's last checkpoint."""
+    named = named_weights(cfg)
+    last = last_checkpoint(output_dir(cfg)) if resume else None
+    return last or (Path(named) if named else None)
