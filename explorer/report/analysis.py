@@ -13,6 +13,7 @@ from explorer.errors.oracles import SizeGains, mend_by_size
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import Matches, match
+from explorer.scoring.metrics import limit_note
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.scoring.overlaps import Task
 
@@ -44,6 +45,11 @@ class RunAnalysis:
     @property
     def run(self) -> Run:
         return self.matches.run
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line each on what was not scored, and on what the limit on detections cuts."""
+        return tuple(filter(None, (*self.run.notes, limit_note(self.matches))))
 
 
 def analyse(

@@ -52,6 +52,7 @@ def run_document(analysis: RunAnalysis) -> Json:
             size: {kind.label: int(number.sum()) for kind, number in own.items()} for size, own in counts.items()
         },
         "gains_points": {gains.size.name: _gains(gains.alone) for gains in analysis.gains},
+        "notes": list(analysis.notes),
         "confidence": given.confidence,
         "resamples": analysis.resamples.by_class.shape[-1],
         "seed": analysis.resamples.seed,

@@ -144,7 +144,7 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
             f"misses, of each reason in turn. {_found(analysis)}",
         )
         body.misses(analysis, telling_misses(analysis, rival, most=12))
-    return body.write(" against ".join(comparison.names), _about(analyses[0]), path)
+    return body.write(" against ".join(comparison.names), _about(*analyses), path)
 
 
 def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
@@ -198,11 +198,13 @@ def _found(analysis: RunAnalysis) -> str:
     return in_html(found_sentence(analysis.point))
 
 
-def _about(analysis: RunAnalysis) -> str:
+def _about(analysis: RunAnalysis, *others: RunAnalysis) -> str:
     figures, facts = analysis.resamples.figures, analysis.run.facts
+    notes = dict.fromkeys(note for own in (analysis, *others) for note in own.notes)
     objects = int(figures.objects[0].sum())
     where = f" of {facts['data']}" if facts.get("data") else ""
     resamples = analysis.resamples.by_class.shape[-1]
-    return (
+    about = (
         f"{figures.images:,} images{where}, {objects:,} objects; intervals from {resamples:,} resamples of the images."
     )
+    return " ".join([about, *notes])

@@ -24,7 +24,8 @@ from explorer.data.aerial import make_aerial
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.figures.autopsy import autopsy_sankey
-from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.matching import match
+from explorer.scoring.outcomes import FOUND, FoundRule, object_scores
 from explorer.scoring.runs import load_run, read_truth
 from explorer.types import SIZES, size_names
 from explorer.ui.actions.errors import examine
@@ -33,7 +34,6 @@ from explorer.ui.actions.models import Models
 MODEL = "demo/V-19-slim-dw"
 SMALL = ("INPUT.MIN_SIZE_TEST", "240")
 """A quarter of the usual pixels, and of the time."""
-RULES = [FOUND, FoundRule(0.7, 0.3)]
 Counts = dict[str, int]
 
 
@@ -56,10 +56,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder / "run", data
 
 
-@pytest.fixture(scope="module", params=RULES, ids=["default", "IoU 0.7, score 0.3"])
+@pytest.fixture(scope="module", params=["default", "another"])
 def views(request: pytest.FixtureRequest, run: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Views:
     folder, data = run
-    rule, out = request.param, tmp_path_factory.mktemp("comparison")
+    rule, out = FOUND, tmp_path_factory.mktemp("comparison")
+    if request.param == "another":  # to the last bit a score with which an object is found
+        scores = object_scores(match(load_run(folder), thresholds=(0.7,)), 0.7)
+        rule = FoundRule(0.7, float(np.sort(scores[~np.isnan(scores)])[10]))
     asked = ["--iou", rule.iou, *(["--score", rule.score] if rule.score is not None else [])]
     _call("autopsy", folder, "--device", "cpu", *asked)
     _call("compare", folder, folder, "--out", out, "--resamples", 20, *asked)

@@ -33,6 +33,10 @@ from explorer.types import Detections, Metrics
 from explorer.zoo.downloads import sha256_of
 
 COCO_LIMIT = MAX_DETECTIONS[-1]
+_BOX_SCORES = (
+    "Masks are ranked by the scores of their boxes. This model predicts scores for its masks too, which are not used "
+    "yet, so its mask AP is not the one that CenterMask's papers report."
+)
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
 
@@ -129,7 +133,10 @@ def run_over(
     if not comm.is_main_process():
         return run_from_detections(truth.of_images(()), [], detector.name, known)
     run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
-    run = replace(run, segments=figures, notes=(*scored.notes, *_cut_by_model(detector, instances.detections)))
+    notes = [*scored.notes, *_cut_by_model(detector, instances.detections)]
+    if instances.has_mask_scores:
+        notes.append(_BOX_SCORES)
+    run = replace(run, segments=figures, notes=tuple(notes))
     return replace(run, metrics=metrics_of(run))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -148,12 +148,13 @@ def examine(
     runs: list[Run] = []
     autopsies: list[Autopsy | None] = []
     wanted = chosen(names)
+    notes = [shared_classes(models.get(name).class_names, truth.class_names).note for name in wanted]
     for name in wanted:  # objects of a class that a model does not have are not held against any
         truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
         run, followed = _run(models.get(name, count), truth, found, count)
-        runs.append(run)
+        runs.append(replace(run, notes=tuple(filter(None, notes[place : place + 1]))))
         autopsies.append(followed)
     if progress:
         progress(1.0, "resampling")

@@ -111,7 +111,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         grid = fate_grid(analysis)
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
         return (
-            found_sentence(analysis.point),
+            " ".join(map(in_markdown, (found_sentence(analysis.point), *analysis.notes))),
             gr.Plot(value=figure, visible=figure is not None),
             gr.Dataframe(value=[list(row) for row in grid.rows], headers=list(grid.head), visible=True),
             gr.Gallery(value=crops, selected_index=None),
