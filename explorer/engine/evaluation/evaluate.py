@@ -31,6 +31,7 @@ from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
 from explorer.types import Detections, Metrics
 from explorer.zoo.downloads import sha256_of
+from explorer.zoo.trained import find_trained
 
 COCO_LIMIT = MAX_DETECTIONS[-1]
 _BOX_SCORES = (
@@ -76,6 +77,8 @@ def evaluate(
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
     """
     given = detector if isinstance(detector, Detector) else load_detector(detector)
+    if out and find_trained(out):
+        raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
     if max_detections < 1:
         raise ValueError(f"The limit on detections is {max_detections}; it must be 1 or more.")
     more = detecting_up_to(given.model, max_detections) if max_detections > COCO_LIMIT else nullcontext()
