@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.figures.style import INK, LAYOUT, rgb
+from explorer.types import SIZES
 
 _GROUPS: Mapping[str, tuple[Verdict, ...]] = {
     "lost in proposals": (
@@ -20,13 +22,38 @@ _GROUPS: Mapping[str, tuple[Verdict, ...]] = {
         Verdict.NO_PROPOSAL,
     ),
     "lost in box head": (Verdict.BACKGROUND, Verdict.OTHER_CLASS, Verdict.REGRESSED_AWAY, Verdict.SCORE),
-    "lost in selection": (Verdict.FINAL_NMS, Verdict.DETECTIONS_LIMIT, Verdict.TAKEN, Verdict.NOT_IN_RUN),
+    "lost in selection": (
+        Verdict.FINAL_NMS,
+        Verdict.DETECTIONS_LIMIT,
+        Verdict.TAKEN,
+        Verdict.NOT_IN_RUN,
+    ),
     "detected": (Verdict.LOW_SCORE, Verdict.FOUND),
 }
 _GROUP_COLORS = dict(zip(_GROUPS, (5, 0, 6, 2), strict=True))
+_SIZE_COLORS = dict(zip(SIZES, (1, 4, 3), strict=True))
 _END_COLORS = {Verdict.FOUND: 2, Verdict.LOW_SCORE: 1}
-_SIZE_COLORS = (1, 4, 3)
 _SHORT = {Verdict.DETECTIONS_LIMIT: "over the limit", Verdict.SCORE: "below its own threshold"}
+_COLUMNS_X = (0.001, 0.33, 0.999)
+"""Where sizes, groups and ends stand; those of the ends leave room for their labels."""
+_HEIGHT_PX, _MARGIN_PX = 500, 10
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A place where objects pass: a size, a part of the detector, or an end.
+
+    Attributes:
+        key: what it is.
+        words: what to call it.
+        objects: how many pass.
+        color: in Plotly's words.
+    """
+
+    key: object
+    words: str
+    objects: int
+    color: str
 
 
 def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
@@ -38,57 +65,71 @@ def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
         autopsy: of a detector, judged by a run.
         font_px: of the labels; smaller on narrow pages.
     """
-    everything, *sizes = (size for size in autopsy.by_size() if size.objects or size.bin.name == "all")
-    ends = [verdict for own in _GROUPS.values() for verdict in own if everything.counts[verdict]]
-    names = [name for name, own in _GROUPS.items() if set(own) & set(ends)]
-    totals = {name: sum(everything.counts[verdict] for verdict in _GROUPS[name]) for name in names}
-    nodes: list[tuple[str, int | None]] = [
-        (f"{size.bin.name}: {size.objects:,}", color) for size, color in zip(sizes, _SIZE_COLORS, strict=False)
+    everything, *sizes = autopsy.by_size()
+    counts, colors = everything.counts, {name: rgb(color) for name, color in (_SIZE_COLORS | _GROUP_COLORS).items()}
+    columns = [
+        [_Node(size.bin.name, size.bin.name, size.objects, colors[size.bin.name]) for size in sizes],
+        [_Node(name, name, sum(counts[end] for end in ends), colors[name]) for name, ends in _GROUPS.items()],
+        [_Node(end, _words(end, autopsy), counts[end], _end_color(end)) for ends in _GROUPS.values() for end in ends],
     ]
-    nodes += [(f"{name}: {totals[name]:,}", _GROUP_COLORS[name]) for name in names]
-    nodes += [
-        (f"{_end_words(verdict, autopsy)}: {everything.counts[verdict]:,}", _END_COLORS.get(verdict))
-        for verdict in ends
-    ]
-    group_of = {name: len(sizes) + place for place, name in enumerate(names)}
-    end_of = {verdict: len(sizes) + len(names) + place for place, verdict in enumerate(ends)}
-    links = [
-        (place, group_of[name], sum(size.counts[verdict] for verdict in _GROUPS[name]), _SIZE_COLORS[place])
-        for place, size in enumerate(sizes)
-        for name in names
-    ]
-    links += [
-        (group_of[name], end_of[verdict], everything.counts[verdict], _END_COLORS.get(verdict, _GROUP_COLORS[name]))
-        for name in names
-        for verdict in _GROUPS[name]
-        if verdict in end_of
-    ]
-    drawn = [link for link in links if link[2]]
+    columns = [[node for node in column if node.objects] for column in columns]
+    nodes = [node for column in columns for node in column]
+    place_of = {node.key: place for place, node in enumerate(nodes)}
+    links = [link for link in _links(autopsy) if link[2]]
+    pad = font_px + 6
     figure = go.Figure(
         go.Sankey(
+            arrangement="snap",
             node={
-                "label": [label for label, _ in nodes],
-                "color": [INK if color is None else rgb(color) for _, color in nodes],
-                "pad": 14,
+                "label": [f"{node.words}: {node.objects:,}" for node in nodes],
+                "color": [node.color for node in nodes],
+                "x": [x for x, column in zip(_COLUMNS_X, columns, strict=True) for _ in column],
+                "y": [y for column in columns for y in _centres(column, columns, pad)],
+                "pad": pad,
                 "thickness": 16,
                 "line": {"width": 0},
             },
             link={
-                "source": [source for source, _, _, _ in drawn],
-                "target": [target for _, target, _, _ in drawn],
-                "value": [value for _, _, value, _ in drawn],
-                "color": [rgb(color, 0.35) for _, _, _, color in drawn],
+                "source": [place_of[source] for source, _, _, _ in links],
+                "target": [place_of[target] for _, target, _, _ in links],
+                "value": [value for _, _, value, _ in links],
+                "color": [rgb(color, 0.35) for _, _, _, color in links],
             },
             textfont={"color": INK, "size": font_px, "shadow": "none"},
         )
     )
-    figure.update_layout(LAYOUT, height=480, margin={"l": 10, "r": 10, "t": 10, "b": 10})
+    figure.update_layout(LAYOUT, height=_HEIGHT_PX, margin=dict.fromkeys("lrtb", _MARGIN_PX))
     return figure
 
 
-def _end_words(verdict: Verdict, autopsy: Autopsy) -> str:
-    if verdict == Verdict.FOUND:
+def _links(autopsy: Autopsy) -> Iterator[tuple[object, object, int, int]]:
+    """Yields source, target, number of objects and colour: from sizes to groups, from groups to ends."""
+    everything, *sizes = autopsy.by_size()
+    for name, ends in _GROUPS.items():
+        for size in sizes:
+            yield size.bin.name, name, sum(size.counts[end] for end in ends), _SIZE_COLORS[size.bin.name]
+        for end in ends:
+            yield name, end, everything.counts[end], _END_COLORS.get(end, _GROUP_COLORS[name])
+
+
+def _centres(column: Sequence[_Node], columns: Sequence[Sequence[_Node]], pad_px: int) -> Iterator[float]:
+    """Yields where the nodes of a column stand in the figure's height, 0 to 1, from the top in their order."""
+    height = _HEIGHT_PX - 2 * _MARGIN_PX
+    total = sum(node.objects for node in column)
+    scale = min((height - pad_px * (len(own) - 1)) / max(total, 1) for own in columns)
+    top = (height - scale * total - pad_px * (len(column) - 1)) / 2
+    for node in column:
+        yield (top + scale * node.objects / 2) / height
+        top += scale * node.objects + pad_px
+
+
+def _words(end: Verdict, autopsy: Autopsy) -> str:
+    if end == Verdict.FOUND:
         return f"found, {autopsy.point.words}"
-    if verdict == Verdict.LOW_SCORE:
+    if end == Verdict.LOW_SCORE:
         return f"score below {autopsy.point.score:.3g}"
-    return _SHORT.get(verdict, verdict.label)
+    return _SHORT.get(end, end.label)
+
+
+def _end_color(end: Verdict) -> str:
+    return rgb(_END_COLORS[end]) if end in _END_COLORS else INK

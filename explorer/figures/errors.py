@@ -79,8 +79,8 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
         tickvals=list(range(len(shown))),
         ticktext=labels,
         tickangle=0,
-        tickfont={"size": 11},
-        title="object size in px, and number of objects in images",
+        tickfont={"size": 10},
+        title="size in px; objects in images",
         showgrid=False,
         zeroline=False,
     )

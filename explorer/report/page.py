@@ -28,9 +28,10 @@ h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3r
 h1, h2, p, figcaption { overflow-wrap: anywhere }
 .main-svg :is([class*="tick"], .infolayer, .legend, .sankey) text { fill: var(--ink) !important }
 p { max-width: 75ch; margin: .3rem 0 } .faint, figcaption { color: var(--faint) }
-.wide { overflow-x: auto } table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
+.wide { overflow-x: auto } .wide [role="img"] { min-width: 680px }
+table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child { text-align: left } td.sure { font-weight: 600 }
+th:first-child, td:first-child { text-align: left } th:first-child { white-space: normal } td.sure { font-weight: 600 }
 @media (max-width: 900px) { table { font-size: .82rem } th, td { padding-right: .6rem } }
 .misses { display: grid; grid-template-columns: repeat(auto-fill, minmax(216px, 1fr)); gap: 1.2rem; margin-top: 1rem }
 figure { margin: 0 } figcaption { font-size: .82rem; line-height: 1.35; margin-top: .3rem }
@@ -66,11 +67,12 @@ class _Body:
     def section(self, title: str, text: str = "") -> None:
         self._parts.append(f"<h2>{in_html(title)}</h2>" + (f"<p>{text}</p>" if text else ""))
 
-    def figure(self, figure: go.Figure, alternative: str) -> None:
+    def figure(self, figure: go.Figure, alternative: str, *, wide: bool = False) -> None:
         html = figure.to_html(
             include_plotlyjs=self._figures == 0, full_html=False, config=_CONFIG, div_id=f"figure{self._figures}"
         )
-        self._parts.append(f'<div role="img" aria-label="{in_html(alternative)}">{html}</div>')
+        drawn = f'<div role="img" aria-label="{in_html(alternative)}">{html}</div>'
+        self._parts.append(f'<div class="wide">{drawn}</div>' if wide else drawn)
         self._figures += 1
 
     def grid(self, grid: Grid) -> None:
@@ -183,7 +185,8 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
                 f"to the detections, which the model reports above a score of {autopsy.score_threshold:g}. "
                 f"{_found(analysis)}",
             )
-            body.figure(autopsy_sankey(autopsy), "Objects of each size by what became of them; see the table below.")
+            words = "Objects of each size by what became of them; see the table below."
+            body.figure(autopsy_sankey(autopsy), words, wide=True)
         else:
             body.section(
                 f"What became of the objects{whose}",

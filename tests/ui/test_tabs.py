@@ -94,6 +94,13 @@ def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
     assert page.page.get_by_role("grid", name="minus").count() == 1
     kinds = [{trace["type"] for trace in page.plot(place)["traces"]} for place in range(3)]
     assert kinds == [{"scatter"}, {"bar"}, {"sankey"}]
+    usual = chart_and_table(page)
+    page.page.get_by_label("Found from score", exact=True).click()
+    page.page.get_by_role("option", name="0.9", exact=True).click()
+    page.page.get_by_text("with IoU ≥ 0.5, score ≥ 0.9;").wait_for(timeout=60_000)
+    page.settle()
+    stricter = chart_and_table(page)
+    assert stricter["found: IoU ≥ 0.5, score ≥ 0.9"] < max(usual.values())
     page.page.locator("button.thumbnail-lg").get_by_text(" px: ").first.click()
     page.page.get_by_text("Verdict:").wait_for(timeout=60_000)
     page.settle()
@@ -101,6 +108,17 @@ def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
     assert "object" in {trace["name"] for trace in story["traces"]}
     assert story["images"] == [[480, 640]]
     page.shot("errors")
+
+
+def chart_and_table(page: Any) -> dict[str, int]:
+    """The fates of all objects by the table below the flow chart, of which the chart's ends have the same numbers."""
+    rows = page.table("What became of the objects")
+    counts = {row[0]: int(row[1].split(" ")[0].replace(",", "")) for row in rows}
+    labels = page.page.locator(".sankey .node-label").all_inner_texts()
+    drawn = sorted(int(label.rsplit(": ", 1)[1].replace(",", "")) for label in labels)
+    assert all(number in drawn for number in counts.values() if number)
+    assert any(label.startswith("found, IoU ≥ 0.5, score ≥ 0.") for label in labels)
+    return counts
 
 
 def test_speed_as_released_and_on_this_machine(visit: Open) -> None:

@@ -25,7 +25,8 @@ _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
 _NO_MISS_YET = "Click a miss."
 _NARROW_PX = 600
 _OWN_SCORE = "where half is right"
-"""The score threshold of a rule that gives none."""
+"""The score of a rule that leaves it to each model."""
+_SCORES = [round(0.05 * step, 2) for step in range(1, 20)]
 
 
 def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
@@ -36,9 +37,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
         levels = [round(level, 2) for level in IOU_THRESHOLDS]
         iou = gr.Dropdown(levels, value=FOUND.iou, label="Found from IoU", min_width=120)
-        score = gr.Number(
-            None, label="Found from score", placeholder=_OWN_SCORE, minimum=0, maximum=1, step=0.05, min_width=160
-        )
+        score = gr.Dropdown([_OWN_SCORE, *_SCORES], value=_OWN_SCORE, label="Found from score", min_width=160)
         run = gr.Button("Examine", variant="primary", min_width=120)
         stop = gr.Button("Stop", min_width=120)
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
@@ -66,7 +65,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         names: list[str],
         most: int,
         least_iou: float,
-        least_score: float | None,
+        least_score: float | str,
         wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
@@ -74,7 +73,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         from explorer.figures.errors import ap_by_size, error_types
 
         tell = desk.telling(bar, request)
-        wanted = FoundRule(least_iou, least_score)
+        wanted = _rule(least_iou, least_score)
         found = examine(desk.models_for_long, names, annotated_images(desk.data, int(most), tell), tell, found=wanted)
         (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
@@ -93,10 +92,10 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         )
 
     @explained
-    def judge_again(found: Examination | None, least_score: float | None) -> Any:
+    def judge_again(found: Examination | None, least_score: float | str) -> Any:
         if found is None:
             return gr.skip()
-        return found.judged(FoundRule(found.analyses[0].point.iou, least_score))
+        return found.judged(_rule(found.analyses[0].point.iou, least_score))
 
     def look_into(found: Examination | None, model: str | None, wide: float) -> Any:
         if found is None or model not in found.names:
@@ -135,10 +134,15 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     inputs = [models, images, iou, score, width]
     asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
-    judged = gr.on([score.submit, score.blur], judge_again, [examination, score], examination, api_visibility="private")
+    judged = score.input(judge_again, [examination, score], examination, api_visibility="private")
     judged.then(look_into, [examination, name, width], looked, api_visibility="private")
     name.input(look_into, [examination, name, width], looked, api_visibility="private")
     gallery.select(
         explain, [examination, name], [drawing, story], show_progress_on=drawing, api_visibility="private", **SHORT
     )
     stop.click(desk.stop, queue=False, api_visibility="private")
+
+
+def _rule(iou: float, score: float | str) -> FoundRule:
+    """What counts as found by what is chosen."""
+    return FoundRule(iou, None if score == _OWN_SCORE else float(score))
