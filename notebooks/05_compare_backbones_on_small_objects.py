@@ -20,8 +20,9 @@ HELP_IMAGES = 6  # photos on which other ways of using the model are tried
 
 # %%
 from explorer.errors.improve import improve
-from explorer.figures.errors import ap_by_size, autopsy_sankey, error_types, objects_scatter
-from explorer.report.tables import autopsy_grid, difference_grid, help_grid, object_grid
+from explorer.figures.autopsy import autopsy_sankey
+from explorer.figures.errors import ap_by_size, error_types, objects_scatter
+from explorer.report.tables import difference_grid, fate_grid, help_grid, object_grid
 from explorer.ui.actions.errors import annotated_images, examine
 from explorer.ui.actions.models import Models
 
@@ -60,14 +61,15 @@ difference_grid(comparison, pair)
 # ## Who finds which objects?
 
 # %%
-object_grid(pair, fine=False)
+object_grid(comparison, pair, fine=False)
 
 # %%
 objects_scatter(comparison)
 
 # %% [markdown]
-# A is the rival, B is our model, both cut at the score where half of what they show is right. McNemar's test takes
-# each object for a coin of its own; objects of one photo are not, so trust the column before it.
+# A is the rival, B is our model. An object is found by a detection of its class with an IoU of at least 0.5 and at
+# least the score at which half of what the model shows is right: both numbers stand above the table. McNemar's test
+# takes each object for a coin of its own; objects of one photo are not, so trust the column before it.
 #
 # ## What kind of errors are they?
 #
@@ -80,14 +82,15 @@ error_types({analysis.run.name: analysis.gains for analysis in analyses})
 # ## Where do small objects die?
 #
 # The autopsy follows every object: an anchor that fits, the RPN's ranking, its NMS, the box head, the final selection.
-# The first stage that lost it gets the blame.
+# The first stage that lost it gets the blame. What is detected ends as found or, where its score is too low, below the
+# threshold.
 
 # %%
-ours = analyses[1].autopsy
-autopsy_sankey(ours.by_size())
+ours = analyses[1]
+autopsy_sankey(ours.autopsy)
 
 # %%
-autopsy_grid(ours)
+fate_grid(ours)
 
 # %% [markdown]
 # ## The misses themselves
@@ -110,8 +113,8 @@ with counting("trying other ways of using it") as count:
 help_grid(ways)
 
 # %% [markdown]
-# Bold is what the interval sets apart from 0. On so few photos even that is a hint: resamples of six photos are all
-# much alike. Give `HELP_IMAGES` some hundred, and an hour.
+# Six photos are too few for an interval: resamples of them are all much alike, and a narrow interval would say that we
+# know what we do not. Give `HELP_IMAGES` some hundred, and an hour; what an interval sets apart from 0 is bold then.
 #
 # ## What we have shown
 #
@@ -120,6 +123,7 @@ help_grid(ways)
 
 # %%
 everything, small = (pair.tallies[size, None] for size in ("all", "small"))
+print(f"found: {comparison.points[1].words} ({MODEL}), {comparison.points[0].words} ({RIVAL})")
 print(f"small objects: {small.only_b} found by {MODEL} alone, {small.only_a} by {RIVAL} alone, {small.both} by both")
 points = pair.differences.points
 assert (pair.differences.settled == ((points.low > 0) | (points.high < 0))).all()

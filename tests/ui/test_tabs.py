@@ -114,7 +114,7 @@ def chart_and_table(page: Any) -> dict[str, int]:
     """The fates of all objects by the table below the flow chart, of which the chart's ends have the same numbers."""
     rows = page.table("What became of the objects")
     counts = {row[0]: int(row[1].split(" ")[0].replace(",", "")) for row in rows}
-    labels = page.page.locator(".sankey .node-label").all_inner_texts()
+    labels = page.page.locator(".sankey .node-label").all_text_contents()
     drawn = sorted(int(label.rsplit(": ", 1)[1].replace(",", "")) for label in labels)
     assert all(number in drawn for number in counts.values() if number)
     assert any(label.startswith("found, IoU ≥ 0.5, score ≥ 0.") for label in labels)
