@@ -114,7 +114,9 @@ def verdicts(autopsies: list[Autopsy]) -> str:
     small = [autopsy.by_size()[1] for autopsy in autopsies]
     lines = ["| small objects, % | " + " | ".join(named(autopsy.model) for autopsy in autopsies) + " |"]
     lines.append("| --- |" + " ---: |" * len(autopsies))
-    ends = {verdict.label: (verdict,) for verdict in Verdict if verdict < Verdict.LOW_SCORE}
+    ends: dict[str, tuple[Verdict, ...]] = {
+        verdict.label: (verdict,) for verdict in Verdict if verdict < Verdict.LOW_SCORE
+    }
     ends[f"detected, score > {autopsies[0].score_threshold:g}"] = (Verdict.LOW_SCORE, Verdict.FOUND)
     for label, verdicts in ends.items():
         counts = [sum(group.counts[verdict] for verdict in verdicts) for group in small]
