@@ -146,7 +146,7 @@ def test_another_channel_is_shown_without_running_the_network(
 
 def test_a_model_that_cannot_be_had_is_explained(scenes: dict[str, Any]) -> None:
     for widget in (FeatureExplorer(Models(), ["mine"], scenes), FieldClicker(Models(), ["mine"], scenes["first"])):
-        assert "There is no model &#x27;mine&#x27;" in widget.says.value
+        assert "There is no model 'mine'" in widget.says.value
         assert widget.still() is None
 
 
