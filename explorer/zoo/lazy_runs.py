@@ -43,16 +43,20 @@ _DumpLoader.add_multi_constructor("tag:yaml.org,2002:python/", _describe)
 
 
 def read_dump(path: Path) -> Any:
-    """Reads a saved config, of either kind, as plain data; None where it is no YAML."""
-    try:
-        return load_yaml(path, _DumpLoader)
-    except ValueError:
-        return None
+    """Reads a saved config, of either kind, as plain data.
+
+    Raises:
+        ValueError: it is missing, too large or no YAML, or has a key twice.
+    """
+    return load_yaml(path, _DumpLoader)
 
 
 def is_dump(path: Path) -> bool:
     """Whether a YAML file is a LazyConfig's: its model says what builds it."""
-    tree = read_dump(path) if path.suffix in {".yaml", ".yml"} else None
+    try:
+        tree = read_dump(path) if path.suffix in {".yaml", ".yml"} else None
+    except ValueError:
+        return False
     model = tree.get("model") if isinstance(tree, dict) else None
     return isinstance(model, dict) and "_target_" in model
 

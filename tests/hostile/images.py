@@ -57,7 +57,6 @@ _MADE = {
     "a JPEG's signature alone": (b"\xff\xd8\xff", _DAMAGED),
     "a WebP's signature alone": (b"RIFF\x04\0\0\0WEBP", _DAMAGED),
     "a GIF": (encoded("GIF"), _NONE),
-    "a BMP": (encoded("BMP"), _NONE),
     "a PPM": (encoded("PPM"), _NONE),
     "an ICO": (encoded("ICO"), _NONE),
     "a TGA": (encoded("TGA"), _NONE),

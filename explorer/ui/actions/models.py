@@ -84,7 +84,10 @@ def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:
         raise ValueError(
             "Upload two files: a checkpoint (such as model_best.pth) and the config.yaml that training saved beside it."
         )
-    tree = read_dump(configs[0])
+    try:
+        tree = read_dump(configs[0])
+    except ValueError:  # its words name the server's folder
+        tree = None
     if not isinstance(tree, dict):
         raise ValueError(f"{configs[0].name} is no config: upload the config.yaml that training saved.")
     if "_BASE_" in tree:

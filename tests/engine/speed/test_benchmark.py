@@ -64,7 +64,7 @@ def test_the_interval_of_a_median_is_that_of_order_statistics() -> None:
 
 
 def test_multiplications_are_those_counted_on_the_release() -> None:
-    detector, _ = load_or_random("faster_rcnn_V_39_FPN_3x", random=True, device="cpu")
+    detector = load_or_random("faster_rcnn_V_39_FPN_3x", random=True, device="cpu")
     counted = measure_size(detector, [as_input(scene((256, 384)), detector)], "backbone")
     assert counted.parameters_m == sum(one.numel() for one in detector.model.backbone.parameters()) / 1e6
     share = 256 * 384 / (800 * 1088)

@@ -94,7 +94,8 @@ def test_a_resumed_run_takes_another_learning_rate_from_its_config(short_trainin
     job(short_training(FASTER, *KEYS, "SOLVER.MAX_ITER", "2"))
     rates = {}
     for name, base in (("same", "0.02"), ("lower", "0.002")):
-        trainer = Trainer(yaml_recipe(setup(short_training(FASTER, *KEYS, "SOLVER.BASE_LR", base))))
+        args = short_training(FASTER, *KEYS, "SOLVER.BASE_LR", base, resume=True)
+        trainer = Trainer(yaml_recipe(setup(args)))
         trainer.resume()
         rates[name] = (trainer.optimizer.param_groups[0]["lr"], max(trainer.scheduler.base_lrs))
         trainer.optimizer.step()
