@@ -86,7 +86,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             return gr.skip(), gr.skip()
         filters = Filters(*values)
         objects = [
-            (f"{row['class']} {row['size, px']} px · {row['found by']}", int(row["#"]))
+            (f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"]))
             for row in found.who_sees_what(filters)
         ]
         first = next(iter(found.predictions))
