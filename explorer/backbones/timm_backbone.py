@@ -105,6 +105,17 @@ class TimmBackbone(Backbone):
             features = [feature.permute(0, 3, 1, 2).contiguous() for feature in features]
         return dict(zip(self._out_features, features, strict=True))
 
+    def merge_branches(self) -> None:
+        """Merges the parallel branches of RepVGG, MobileOne and their like into one convolution each, in place.
+
+        Results change by rounding alone; the network must be in evaluation mode and cannot be trained afterwards.
+
+        **Source:** timm's `reparameterize_model`, which knows no frozen norms; in evaluation those equal plain ones.
+        """
+        timm = _import_timm()
+        plain = timm.layers.unfreeze_batch_norm_2d(self.model).eval()
+        self.model = timm.utils.reparameterize_model(plain, inplace=True)
+
 
 def pixel_statistics(name: str) -> tuple[list[float], list[float]]:
     """Mean and standard deviation that a timm model's weights expect, RGB, on the 0 to 255 scale of detectron2."""

@@ -17,8 +17,11 @@ TIMM_PEERS = {
     "convnext_tiny": (96, 192, 384, 768),
     "efficientnet_b0": (24, 40, 112, 320),
     "mobilenetv3_large_100": (24, 40, 112, 960),
+    "hgnetv2_b0": (64, 256, 512, 1024),
     "mobilenetv4_conv_small": (32, 64, 96, 960),
     "regnety_004": (48, 104, 208, 440),
+    "repvgg_a0": (48, 96, 192, 1280),
+    "starnet_s1": (24, 48, 96, 192),
 }
 
 
@@ -265,6 +268,28 @@ def test_timm_fpn_builder(name):
     assert list(backbone.output_shape()) == ["p2", "p3", "p4", "p5", "p6"]
     assert tuple(shape.channels for shape in backbone.bottom_up.output_shape().values()) == TIMM_PEERS[name]
     assert_outputs_as_declared(backbone, 64, 64)
+    assert_outputs_as_declared(backbone.bottom_up, 65, 97)
+
+
+@pytest.mark.parametrize(
+    ("config", "channels"),
+    [
+        ("hgnetv2_b1", (64, 256, 512, 1024)),
+        ("convnext_tiny", (96, 192, 384, 768)),
+        ("convnext_tiny_dinov3", (96, 192, 384, 768)),
+    ],
+)
+def test_configs_of_timm_peers(config, channels):
+    backbone = fpn(f"timm/faster_rcnn_{config}_FPN_3x")
+    assert tuple(shape.channels for shape in backbone.bottom_up.output_shape().values()) == channels
+    assert_outputs_as_declared(backbone, 33, 64)
+
+
+@pytest.mark.parametrize(("size", "widest"), [("b2", 1536), ("b3", 2048), ("b4", 2048)])
+def test_larger_hgnets(size, widest):
+    backbone = TimmBackbone(f"hgnetv2_{size}", out_features=["res5"])
+    assert backbone.output_shape()["res5"].channels == widest
+    assert_outputs_as_declared(backbone, 33, 64)
 
 
 def test_timm_fpn_builder_with_p6_and_p7():

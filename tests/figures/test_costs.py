@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import timm
+import torch
 
 from explorer.backbones.vovnet import VoVNet
 from explorer.engine.speed.backbone_stages import StageCost
@@ -59,6 +61,19 @@ def test_a_block_is_drawn_with_the_widths_of_its_module() -> None:
     words = [note.text for note in osa_block(plain).layout.annotations if note.text]
     assert words[:3] == ["input<br>112", "1×1<br>80", "dw 3×3 + 1×1<br>80"]
     assert words[-1] == "1×1<br>256"
+
+
+def test_blocks_of_vovnets_descendants_are_drawn_with_what_their_modules_have() -> None:
+    def words(name: str, stage: int, block: int) -> list[str]:
+        network = timm.create_model(name)
+        return [note.text for note in osa_block(network.stages[stage].blocks[block]).layout.annotations if note.text]
+
+    light = ["1×1 + dw 5×5<br>96"] * 3
+    assert words("hgnetv2_b1", 2, 1) == ["input<br>512", *light, "concat<br>800", "1×1<br>256", "1×1<br>512", "+ input"]
+    assert words("hgnetv2_b1", 1, 0)[:2] == ["input<br>64", "3×3<br>48"]
+    assert words("hgnet_tiny", 0, 0)[-2:] == ["1×1<br>224", "eSE<br>224"]
+    with pytest.raises(ValueError, match="Linear is no block with one-shot aggregation"):
+        osa_block(torch.nn.Linear(1, 1))
 
 
 def test_training_curves_are_drawn_by_iteration() -> None:

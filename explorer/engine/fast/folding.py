@@ -9,11 +9,13 @@ import torch
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import nn
 
+from explorer.backbones.timm_backbone import TimmBackbone
+
 _FIXED = (FrozenBatchNorm2d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def fold_norms(module: nn.Module) -> int:
-    """Folds batch norms into convolutions in place, and returns how many.
+    """Folds batch norms into convolutions in place, and returns how many; merges the branches of timm's networks.
 
     Folded are norms that follow a convolution in a sequence (as in our backbones), and those that detectron2's
     convolutions carry. The network must be in evaluation mode, and cannot be trained afterwards. Results change by
@@ -21,7 +23,9 @@ def fold_norms(module: nn.Module) -> int:
     """
     folded = 0
     for part in list(module.modules()):
-        if isinstance(part, nn.Sequential):
+        if isinstance(part, TimmBackbone):
+            part.merge_branches()
+        elif isinstance(part, nn.Sequential):
             for before, after in pairwise(list(part._modules)):
                 conv, norm = part._modules[before], part._modules[after]
                 if isinstance(conv, nn.Conv2d) and getattr(conv, "activation", None) is None and _is_fixed(norm):

@@ -37,9 +37,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
         levels = [round(level, 2) for level in IOU_THRESHOLDS]
         iou = gr.Dropdown(levels, value=FOUND.iou, label="Found from IoU", min_width=120)
-        score = gr.Dropdown([_OWN_SCORE, *_SCORES], value=_OWN_SCORE, label="Found from score", min_width=160)
-        run = gr.Button("Examine", variant="primary", min_width=120)
-        stop = gr.Button("Stop", min_width=120)
+        score = gr.Dropdown([_OWN_SCORE, *_SCORES], value=_OWN_SCORE, label="Found from score", scale=2, min_width=220)
+        run = gr.Button("Examine", variant="primary", scale=0, min_width=120)
+        stop = gr.Button("Stop", scale=0, min_width=120)
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
     difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)

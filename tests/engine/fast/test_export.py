@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from explorer.config import load_config
 from explorer.data.images import read_image
-from explorer.engine.detector import Detector
+from explorer.engine.detector import Detector, make_detector
 from explorer.engine.fast import export as export_module
 from explorer.engine.fast.export import FORMATS, ExportError, check_onnx, export, is_export, load_export
 from explorer.engine.loading import load_detector
@@ -54,6 +55,15 @@ def test_an_export_is_a_model(demo: Detector, photo: np.ndarray, coco_tiny: Path
         np.testing.assert_allclose(found.boxes_xyxy, wanted.boxes_xyxy, atol=0.05)
     with pytest.raises(ValueError, match="its own weights"):
         load_detector(tmp_path / "out", exact=True)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+@pytest.mark.parametrize("name", ["hgnetv2_b1", "repvgg_a0"])
+def test_a_timm_peer_is_exported(name: str, kind: str, photo: np.ndarray, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    keys = ["MODEL.TIMM.NAME", name, "MODEL.TIMM.NORM", "FrozenBN", "INPUT.MIN_SIZE_TEST", "160"]
+    peer = make_detector(load_config("timm/faster_rcnn_hgnetv2_b1_FPN_3x", keys), name, device="cpu")
+    assert export(peer, photo, tmp_path, kind)["max_rel_error"] < 1e-4  # type: ignore[arg-type]
 
 
 def test_torchscript_is_written_and_not_read(demo: Detector, photo: np.ndarray, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.structures import Boxes
 from torch import nn
 
+from explorer.backbones import TimmBackbone
 from explorer.data.aerial import make_aerial, render_scene
 from explorer.data.coco import register_coco
 from explorer.data.images import read_image
@@ -83,6 +84,23 @@ def test_norms_fold_into_the_convolutions_before_them() -> None:
     assert not any(isinstance(part, (FrozenBatchNorm2d, nn.BatchNorm2d)) for part in layers)
     learning = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
     assert fold_norms(learning) == 0
+
+
+@pytest.mark.parametrize("norm", ["", "FrozenBN"])
+def test_branches_of_a_timm_network_merge(norm: str) -> None:
+    torch.manual_seed(0)
+    network = TimmBackbone("repvgg_a0", norm=norm).eval()
+    for part in network.modules():
+        if hasattr(part, "running_var"):
+            part.running_mean.normal_(std=0.3)
+            part.running_var.uniform_(0.6, 1.4)
+    image = torch.randn(1, 3, 96, 160)
+    with torch.no_grad():
+        before = network(image)
+        fold_norms(network)
+        for name, wanted in before.items():
+            torch.testing.assert_close(network(image)[name], wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+    assert not any(hasattr(part, "running_var") for part in network.modules())
 
 
 def boxes_of_all_kinds(count: int, seed: int) -> Boxes:
