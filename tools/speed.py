@@ -11,17 +11,20 @@ hardly depend on them, and the released ones cannot be had everywhere.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from int8 import int8_group
 from painting import painter
-from speed_page import HEAVY, LIGHT, MAIN, SHORT, TIMM, Document, page, rows
+from speed_page import HEAVY, LIGHT, MAIN, PEER, PEERS, SHORT, TIMM, Document, page, rows
+from torch.utils.flop_counter import FlopCounterMode
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial
@@ -107,6 +110,35 @@ def timm_group() -> Document:
     return found
 
 
+def peers_group() -> Document:
+    """Bare backbones of about as many multiplications as a VoVNet's, each class in rounds of its own."""
+    image, plan = torch.randn(1, 3, *SIZE), Plan("openvino", torch.float32)
+    found: Document = {}
+    for ours, theirs in PEERS.items():
+        print(ours, flush=True)
+        configs = {ours: (MAIN, "MODEL.VOVNET.CONV_BODY")} | dict.fromkeys(theirs, (PEER, "MODEL.TIMM.NAME"))
+        calls: dict[str, Callable[[], object]] = {}
+        costs: Document = {}
+        for name, (config, key) in configs.items():
+            model: Any = make_detector(load_config(config, [key, name]), name, device="cpu").model
+            body = model.backbone.bottom_up.requires_grad_(requires_grad=False)
+            with FlopCounterMode(display=False) as counter:
+                body(image)
+            parameters = sum(parameter.numel() for parameter in body.parameters())
+            costs[name] = {"gmac": counter.get_total_flops() / 2e9, "parameters_m": parameters / 1e6}
+            network = prepare(_Maps(copy.deepcopy(body)), image[:, :, :128, :192], plan)
+            calls[f"{name} eager"] = lambda run=body: run(image)  # type: ignore[misc]
+            calls[f"{name} fast"] = lambda run=network: run(image)  # type: ignore[misc]
+        seconds = interleaved(calls, rounds=ROUNDS, warm_up=2)
+        found[ours] = {
+            name: cost
+            | asdict(middle(seconds[f"{name} fast"] / seconds[f"{ours} fast"]))
+            | {"median_s": {side: middle(seconds[f"{name} {side}"]).value for side in ("eager", "fast")}}
+            for name, cost in costs.items()
+        }
+    return found
+
+
 def accuracy_group() -> Document:
     """AP of the demo models as trained and the fast way: on aerial scenes, and on BCCD's test set where it is there."""
     with tempfile.TemporaryDirectory() as folder:
@@ -142,6 +174,7 @@ GROUPS: dict[str, Callable[[], Document]] = {
     "backbones, light": lambda: backbone_group(LIGHT),
     "backbones, heavy": lambda: backbone_group(HEAVY),
     "timm": timm_group,
+    "peers": peers_group,
     "AP": accuracy_group,
     "int8": lambda: int8_group(MAIN, SIZE, DEMOS[0]),
     "Faster R-CNN, light": lambda: task_group("Faster R-CNN", slice(8)),

@@ -15,6 +15,13 @@ SHORT = ("eager", "fast-fp32", "fast-bf16")
 LIGHT = ("Mv2_FPNLite", "V_19_slim_dw_FPNLite", "V_19_dw_FPNLite", "V_19_slim_FPNLite", "V_19_FPNLite", "V_19_FPN")
 HEAVY = ("R_50_FPN", "V_39_FPN", "R_101_FPN", "V_57_FPN", "V_99_FPN")
 TIMM = {"V-19-dw-eSE": "ese_vovnet19b_dw", "V-39-eSE": "ese_vovnet39b", "V-57-eSE": "ese_vovnet57b"}
+PEER = "timm/faster_rcnn_hgnetv2_b1_FPN_3x"
+PEERS = {
+    "V-19-slim-dw-eSE": ("hgnetv2_b0", "hgnetv2_b1", "mobilenetv4_conv_small", "starnet_s1"),
+    "V-19-slim-eSE": ("hgnetv2_b2", "hgnetv2_b3", "repvgg_a0", "starnet_s4"),
+    "V-19-eSE": ("hgnetv2_b4", "convnext_tiny"),
+}
+"""VoVNets, and the backbones of timm's whose multiplications are about as many."""
 Document = dict[str, Any]
 
 
@@ -45,6 +52,7 @@ def page(known: Document, name: str = "speed-cpu") -> str:
         *((ROWS.format(v39=v39_words(known)), row_table(known), picture(known, name)) if tasks else ()),
         TIMM_WORDS,
         timm_table(known.get("timm", {})),
+        *((PEERS_WORDS, peers_table(known["peers"])) if "peers" in known else ()),
         *((bfloat16_words(known["AP"]), bfloat16_table(known["AP"])) if "AP" in known else ()),
         *((INT8, int8_table(known["int8"]), INT8_WORDS) if "int8" in known else ()),
         *((LOST,) if name == "speed-cpu" else ()),
@@ -196,6 +204,22 @@ def timm_table(found: Document) -> str:
     return as_table(("backbone", "ours, ms", "timm, ms", "timm / ours"), lines)
 
 
+def peers_table(found: Document) -> str:
+    """Backbones that people would pick today beside VoVNets of their class."""
+    lines: list[tuple[str, ...]] = []
+    for ours, theirs in PEERS.items():
+        for name in (ours, *theirs):
+            own = found.get(ours, {}).get(name)
+            if own is None:
+                lines.append((name, "–", "–", "–", NOT_MEASURED))
+                continue
+            cost = f"{own['gmac']:.1f} / {own['parameters_m']:.1f}"
+            medians = [f"{1000 * own['median_s'][side]:.0f}" for side in ("eager", "fast")]
+            ratio = f"{own['value']:.2f} [{own['low']:.2f}, {own['high']:.2f}]"
+            lines.append((name, cost, *medians, "1.00" if name == ours else ratio))
+    return as_table(("backbone", "GMAC / M params", "eager, ms", "float32, ms", "time / VoVNet's"), lines)
+
+
 def bfloat16_words(rows: Document) -> str:
     """What AP was measured on."""
     cells = ", of the blood-cell model on BCCD's test set" if any(name.endswith("bccd") for name in rows) else ""
@@ -274,6 +298,11 @@ TIMM_WORDS = """## Against timm
 
 Bare backbones with the same convolutions (eSE on the last block of a stage alone), float32: ours by the fast way,
 timm's `features_only` channels-last and compiled with frozen weights, its fastest setting."""
+PEERS_WORDS = """## Backbones of today
+
+Bare backbones in float32 the fast way, each class of about the same number of multiplications in one run; beside them,
+eager torch. Time by that of the class's first, a VoVNet-V2, in brackets as above. [What became of VoVNet in
+HGNetV2](hgnetv2.md) is told apart."""
 BFLOAT16 = """## Does bfloat16 cost accuracy?
 
 AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`"""

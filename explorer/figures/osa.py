@@ -106,7 +106,7 @@ def _chained(
     taps = [0]
     for layer, width in zip(layers, widths, strict=True):
         taps.append(len(boxes))
-        boxes.append((f"{' + '.join(map(_kernel, _convolutions(layer)))}<br>{width}", 4))
+        boxes.append((f"{' +<br>'.join(map(_kernel, _convolutions(layer)))}<br>{width}", 4))
     concat = len(boxes)
     boxes.append((f"concat<br>{collected}", 7))
     for part in aggregation:

@@ -6,6 +6,7 @@ at: the result says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,10 @@ def apply(name: str, call: Call) -> Trail:
         NotUnderstoodError: there is no rule for it, or not for this way to call it.
     """
     bare = name.rstrip("_")
+    if bare not in _OF_FOLDED and any(trail.folded for _, trail in call.operands):
+        if bare in _POINTWISE and len(call.operands) == 1 and call.output.shape == call.tensor.shape:
+            return call.trail
+        raise NotUnderstoodError
     if bare in _POINTWISE:
         return _pointwise(call)
     if bare not in _RULES:
@@ -225,17 +230,22 @@ def _renamed(axes: Axes, new: Callable[[int], int]) -> Axes:
 
 
 def _reshape(call: Call) -> Trail:
-    """Understood where rows and columns stay the last two dimensions, or are gone."""
-    dimensions, axes = call.tensor.dim(), call.trail.axes
-    if axes == (-1, -1):
-        return call.trail
-    if axes == (dimensions - 2, dimensions - 1):
-        if call.output.dim() >= 2 and call.output.shape[-2:] == call.tensor.shape[-2:]:
-            return replace(call.trail, axes=(call.output.dim() - 2, call.output.dim() - 1))
-        if call.tensor.shape[-2:] == (1, 1):
-            return replace(call.trail, axes=(-1, -1))
-    if call.output.shape == call.tensor.shape:
-        return call.trail
+    """Understood where rows and columns stay side by side, lie along one axis, come apart again, or are gone."""
+    trail, before, after = call.trail, tuple(call.tensor.shape), tuple(call.output.shape)
+    if trail.axes == (-1, -1) or after == before:
+        return trail
+    first, second = trail.axes
+    grid = trail.folded or (before[first], before[second])
+    if trail.folded is None and (second != first + 1 or first < 0):
+        raise NotUnderstoodError
+    if grid == (1, 1):
+        return replace(trail, axes=(-1, -1), folded=None)
+    for place in range(len(after)):
+        if math.prod(after[:place]) == math.prod(before[:first]):
+            if after[place : place + 2] == grid:
+                return replace(trail, axes=(place, place + 1), folded=None)
+            if after[place] == math.prod(grid):
+                return replace(trail, axes=(place, place), folded=grid)
     raise NotUnderstoodError
 
 
@@ -304,6 +314,9 @@ def _vector(call: Call) -> Trail:
 
 
 def _vector_product(call: Call) -> Trail:
+    """A product of matrices: of vectors, or of the channels at each place of a map with weights."""
+    if call.trail.folded and len(call.operands) == 1 and call.trail.axes == (0, 0):
+        return call.trail
     if any(trail.axes != (-1, -1) for _, trail in call.operands):
         raise NotUnderstoodError
     return merged([trail for _, trail in call.operands], (-1, -1))
@@ -319,6 +332,9 @@ _LIMITS = ("clamp", "clamp_max", "clamp_min", "hardtanh", "threshold")
 _ACTIVATIONS = ("elu", "gelu", "hardsigmoid", "hardswish", "leaky_relu", "mish", "relu", "relu6", "sigmoid", "silu")
 _COPIES = ("alias", "clone", "contiguous", "copy", "detach", "dropout", "expand", "lift_fresh", "native_dropout", "to")
 _POINTWISE = frozenset((*_ARITHMETIC, *_FUNCTIONS, *_LIMITS, *_ACTIVATIONS, *_COPIES, "_to_copy"))
+
+_OF_FOLDED = frozenset(("view", "_unsafe_view", "reshape", "transpose", "permute", "mm", "addmm"))
+"""What keeps a map understood whose places lie along one axis: what fully connected layers do to its channels."""
 
 _RULES: dict[str, Callable[[Call], Trail]] = {
     "convolution": _convolution,

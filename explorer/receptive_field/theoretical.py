@@ -197,7 +197,7 @@ def _follow(
         def ends(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
             for label, tensor in _named_tensors(name, output):
                 trail = tracer.trail_of(tensor)
-                if trail is not None and min(trail.axes) >= 0:
+                if trail is not None and min(trail.axes) >= 0 and not trail.folded:
                     grid = tensor.shape[trail.axes[0]], tensor.shape[trail.axes[1]]
                     fields[label] = ReceptiveField(label, grid, size, trail, ignore_global)
 

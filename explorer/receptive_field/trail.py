@@ -20,15 +20,17 @@ class Trail:
 
     Attributes:
         products: what its units see; empty where they see nothing of the input.
-        axes: its rows and columns.
+        axes: its rows and columns; one axis twice where `folded` is given.
         whole: layers on the way that look at the whole map.
         unknown: operations on the way that were not understood, with the layers that they stand in.
+        folded: numbers of rows and columns of a map whose places lie along one axis; None for a map with two.
     """
 
     products: tuple[Product, ...]
     axes: Axes
     whole: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    folded: tuple[int, int] | None = None
 
 
 class NotUnderstoodError(Exception):

@@ -59,7 +59,7 @@ def test_a_block_is_drawn_with_the_widths_of_its_module() -> None:
     assert words == ["input<br>768", *layers, "concat<br>1728", "1×1<br>768", "eSE<br>768", "+ input"]
     plain = VoVNet("V-19-slim-dw-eSE", ese="none").stage3.OSA3_1
     words = [note.text for note in osa_block(plain).layout.annotations if note.text]
-    assert words[:3] == ["input<br>112", "1×1<br>80", "dw 3×3 + 1×1<br>80"]
+    assert words[:3] == ["input<br>112", "1×1<br>80", "dw 3×3 +<br>1×1<br>80"]
     assert words[-1] == "1×1<br>256"
 
 
@@ -68,7 +68,7 @@ def test_blocks_of_vovnets_descendants_are_drawn_with_what_their_modules_have() 
         network = timm.create_model(name)
         return [note.text for note in osa_block(network.stages[stage].blocks[block]).layout.annotations if note.text]
 
-    light = ["1×1 + dw 5×5<br>96"] * 3
+    light = ["1×1 +<br>dw 5×5<br>96"] * 3
     assert words("hgnetv2_b1", 2, 1) == ["input<br>512", *light, "concat<br>800", "1×1<br>256", "1×1<br>512", "+ input"]
     assert words("hgnetv2_b1", 1, 0)[:2] == ["input<br>64", "3×3<br>48"]
     assert words("hgnet_tiny", 0, 0)[-2:] == ["1×1<br>224", "eSE<br>224"]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from explorer.backbones.mobilenet import MobileNetV2
 from explorer.backbones.specs import STAGES, VARIANTS
+from explorer.backbones.timm_backbone import TimmBackbone
 from explorer.backbones.vovnet import VoVNet
 from explorer.receptive_field.theoretical import ReceptiveField, theoretical_fields
 
@@ -223,6 +224,35 @@ def test_timm_models_are_followed() -> None:
     gates = theoretical_fields(timm.create_model("ese_vovnet19b_dw", features_only=True), (256, 256))
     assert any(field.whole for field in gates.values())
     assert all(field.partial is None for field in gates.values())
+
+
+def test_hgnetv2_sees_what_it_is_shown() -> None:
+    assert_true(TimmBackbone("hgnetv2_b0", out_features=["res2", "res3"]), ["res2", "res3"], (64, 96))
+
+
+def test_fully_connected_layers_of_a_map_are_followed() -> None:
+    fields = theoretical_fields(TimmBackbone("convnext_atto", out_features=["res2", "res3"]), (512, 512))
+    # a patch of 4, then kernels of 7: two of stride 4, and after a patch of 2, two of stride 8
+    assert fields["res2"].size_px == (4 + 2 * 6 * 4,) * 2
+    assert fields["res3"].size_px == (4 + 2 * 6 * 4 + 4 + 2 * 6 * 8,) * 2
+    assert all(field.partial is None for field in fields.values())
+
+
+class Places(nn.Module):
+    """Treats the places of a map as a sequence of vectors, and mixes them or not."""
+
+    def __init__(self, mixes: bool) -> None:
+        super().__init__()
+        self.mixes, self.layer = mixes, nn.Linear(30 if mixes else 3, 30 if mixes else 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        places = image.flatten(2)
+        return (self.layer(places) if self.mixes else self.layer(places.mT).mT).reshape(image.shape)
+
+
+def test_a_map_as_a_sequence_is_followed_only_where_it_is_understood() -> None:
+    assert theoretical_fields(Places(mixes=False), (5, 6))[""].mask(2, 3).sum() == 1
+    assert "" not in theoretical_fields(Places(mixes=True), (5, 6))
 
 
 def test_the_model_is_left_as_it_was() -> None:
