@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,32 @@ class OpenVinoNetwork:
     def __init__(self, compiled: Any) -> None:
         self._request = compiled.create_infer_request()
         self._outputs = len(compiled.outputs)
+        self._last: tuple[int, ...] | None = None
         _KEPT.append((compiled, self._request))
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         x = x.float().permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x.float().contiguous()
-        self._request.infer({0: x.numpy()}, share_inputs=True)
+        try:
+            self._run(x)
+        except RuntimeError:
+            self._recover()
+            raise
+        self._last = tuple(x.shape)
         found = (torch.from_numpy(self._request.get_output_tensor(i).data) for i in range(self._outputs))
         return tuple(out.permute(0, 3, 1, 2) if out.ndim == 4 else out for out in found)
+
+    def _run(self, x: Tensor) -> None:
+        # Not `infer`: with one thread it says nothing of a failure, and the outputs stay those of the run before.
+        self._request.start_async({0: x.numpy()}, share_inputs=True)
+        self._request.wait()
+
+    def _recover(self) -> None:
+        """After a failure OpenVINO fails at the size before it too, until it has run at another."""
+        if self._last is not None:
+            first, second, *rest = self._last
+            other = (first, 2 * second, *rest) if rest else (2 * first, second)
+            with suppress(RuntimeError):
+                self._run(torch.zeros(other))
 
 
 def onnx_network(model: Path | bytes) -> Network:

@@ -322,6 +322,21 @@ def test_bfloat16_keeps_average_precision(tmp_path: Path, request: pytest.Fixtur
     assert abs(half - exact) < 0.3
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_engine_that_fails_says_so_and_goes_on(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO pools no map that is smaller than the window; alone, one thread would give the last run's output."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    layer = nn.MaxPool2d(3, 2, ceil_mode=True)
+    network = prepare(layer, torch.zeros(1, 3, 8, 8), Plan("openvino", torch.float32))
+    for size, fails in ((8, False), (2, True), (8, False), (2, True), (16, False)):
+        image = torch.rand(1, 3, size, size)
+        if fails:
+            with pytest.raises(RuntimeError, match="MaxPool"):
+                network(image)
+        else:
+            torch.testing.assert_close(network(image)[0], layer(image))
+
+
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
 def test_photos_too_thin_for_the_engine_are_answered_by_the_model(size: tuple[int, int]) -> None:
     photo = np.full((*size, 3), 90, np.uint8)
