@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 ESEPlacement = Literal["all", "last", "none"]
+Identity = bool | Literal["matching"]
 ESE_PLACEMENTS: tuple[ESEPlacement, ...] = ("all", "last", "none")
 STAGES = ("stage2", "stage3", "stage4", "stage5")
 
@@ -28,7 +30,13 @@ class VoVNetSpec:
         depthwise: 3x3 convolutions (but the first) are depthwise separable.
         ese: which OSA blocks of a stage end in effective squeeze-excitation: `"all"` (as released), `"last"`
             (timm's placement) or `"none"` (VoVNet-V1).
-        identity: blocks after the first of a stage add their input to their output (V2).
+        identity: blocks after the first of a stage add their input to their output (V2); `"matching"`: every block
+            does whose input has as many channels as its output (vision-toolbox).
+        stem_strides: of the three stem convolutions.
+        stage2_pool: stage 2 begins with a max pooling, as the others do; then the stem's third convolution has stride
+            1 in the networks of vision-toolbox and 1e100, which are the paper's Table 1 to the letter.
+        pool_padding: pixels around a map before its 3x3 max pooling. 0: windows start at the edge, and the last one
+            may reach beyond (the release, timm). 1: windows are centred on every second pixel.
     """
 
     stem_channels: tuple[int, int, int]
@@ -38,7 +46,17 @@ class VoVNetSpec:
     blocks_per_stage: tuple[int, int, int, int]
     depthwise: bool = False
     ese: ESEPlacement = "all"
-    identity: bool = True
+    identity: Identity = True
+    stem_strides: tuple[int, int, int] = (2, 1, 2)
+    stage2_pool: bool = False
+    pool_padding: Literal[0, 1] = 0
+
+    @property
+    def strides(self) -> tuple[int, int, int, int, int]:
+        """Strides of the stem and of stages 2 to 5 against the image."""
+        stem = prod(self.stem_strides)
+        stage2 = stem * 2 if self.stage2_pool else stem
+        return stem, stage2, stage2 * 2, stage2 * 4, stage2 * 8
 
 
 _STEM = (64, 64, 128)

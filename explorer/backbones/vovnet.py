@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectron2.config import CfgNode, configurable
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from explorer.backbones.blocks import OSABlock, conv_norm_relu, separable_conv_norm_relu
 from explorer.backbones.deformable import DeformableConvNormReLU, Deformation
 from explorer.backbones.norms import freeze
-from explorer.backbones.specs import ESE_PLACEMENTS, STAGES, ESEPlacement, VoVNetSpec, variant
+from explorer.backbones.specs import ESE_PLACEMENTS, STAGES, ESEPlacement, Identity, VoVNetSpec, variant
 
 _FEATURES = ("stem", *STAGES)
 _PLAIN = Deformation()
 
 
 class VoVNet(Backbone):
-    """VoVNet: a stem of three convolutions (stride 4) and four stages of OSA blocks (strides 4, 8, 16, 32).
+    """VoVNet: a stem of three convolutions and four stages of OSA blocks, of strides 4, 8, 16 and 32 as released.
 
     Source: VoVNet (arXiv 1904.09730) and CenterMask (arXiv 1911.06667); features equal the release's.
     """
@@ -35,8 +35,12 @@ class VoVNet(Backbone):
         input_channels: int = 3,
         norm: str = "FrozenBN",
         ese: ESEPlacement | None = None,
-        identity: bool | None = None,
+        identity: Identity | None = None,
         depthwise: bool | None = None,
+        stage_out_channels: Sequence[int] = (),
+        stem_strides: Sequence[int] = (),
+        stage2_pool: bool | None = None,
+        pool_padding: int | None = None,
         deformation: Deformation = _PLAIN,
         freeze_at: int = 0,
         out_features: Sequence[str] = STAGES,
@@ -50,17 +54,30 @@ class VoVNet(Backbone):
             ese: placement of eSE, instead of the variant's own.
             identity: identity mapping, instead of the variant's own.
             depthwise: separable convolutions, instead of the variant's own.
+            stage_out_channels: channels of stages 2 to 5, instead of the variant's own.
+            stem_strides: of the three stem convolutions, instead of the variant's own.
+            stage2_pool: whether stage 2 begins with a pooling, instead of the variant's own.
+            pool_padding: 0 or 1 pixel around the maps that are pooled, instead of the variant's own.
             deformation: which stages have deformable convolutions.
             freeze_at: 0 trains all, 1 freezes the stem, 2 also stage 2, … 5 everything. Only the frozen stages'
                 norms stand still.
             out_features: names among `stem`, `stage2` … `stage5`; stages after the last one are not built.
         """
         super().__init__()
-        spec = _override(variant(spec) if isinstance(spec, str) else spec, ese, identity, depthwise)
+        own = {
+            "ese": ese,
+            "identity": identity,
+            "depthwise": depthwise,
+            "stage_out_channels": tuple(stage_out_channels) or None,
+            "stem_strides": tuple(stem_strides) or None,
+            "stage2_pool": stage2_pool,
+            "pool_padding": pool_padding,
+        }
+        spec = _override(variant(spec) if isinstance(spec, str) else spec, own)
         _check_features(out_features, freeze_at)
         self.spec = spec
         self._out_features = [name for name in _FEATURES if name in set(out_features)]
-        self._out_feature_strides: dict[str, int] = {"stem": 4, **{name: 4 * 2**i for i, name in enumerate(STAGES)}}
+        self._out_feature_strides: dict[str, int] = dict(zip(_FEATURES, spec.strides, strict=True))
         self._out_feature_channels = dict(
             zip(_FEATURES, (spec.stem_channels[-1], *spec.stage_out_channels), strict=True)
         )
@@ -90,6 +107,10 @@ class VoVNet(Backbone):
             "ese": node.ESE,
             "identity": node.IDENTITY,
             "depthwise": node.DEPTHWISE,
+            "stage_out_channels": node.STAGE_OUT_CHANNELS,
+            "stem_strides": node.STEM_STRIDES,
+            "stage2_pool": node.STAGE2_POOL,
+            "pool_padding": node.POOL_PADDING,
             "deformation": Deformation(tuple(node.STAGE_WITH_DCN), node.WITH_MODULATED_DCN, node.DEFORMABLE_GROUPS),
             "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
             "out_features": node.OUT_FEATURES,
@@ -119,15 +140,23 @@ class VoVNet(Backbone):
         return outputs
 
 
-def _override(spec: VoVNetSpec, ese: ESEPlacement | None, identity: bool | None, depthwise: bool | None) -> VoVNetSpec:
-    if ese is not None and ese not in ESE_PLACEMENTS:
-        raise ValueError(f"MODEL.VOVNET.ESE is {ese!r}; choose one of {', '.join(ESE_PLACEMENTS)}.")
-    return dataclasses.replace(
-        spec,
-        ese=spec.ese if ese is None else ese,
-        identity=spec.identity if identity is None else identity,
-        depthwise=spec.depthwise if depthwise is None else depthwise,
-    )
+def _override(spec: VoVNetSpec, own: Mapping[str, Any]) -> VoVNetSpec:
+    """Replaces what is not None in `own`."""
+    spec = dataclasses.replace(spec, **{key: value for key, value in own.items() if value is not None})
+    allowed: dict[str, tuple[Any, ...]] = {
+        "ese": ESE_PLACEMENTS,
+        "identity": (True, False, "matching"),
+        "pool_padding": (0, 1),
+    }
+    for key, choices in allowed.items():
+        value = getattr(spec, key)
+        if value not in choices:
+            raise ValueError(f"MODEL.VOVNET.{key.upper()} is {value!r}; choose one of {', '.join(map(str, choices))}.")
+    for key, count in (("stage_out_channels", 4), ("stem_strides", 3)):
+        value = getattr(spec, key)
+        if len(value) != count or not all(isinstance(number, int) and number > 0 for number in value):
+            raise ValueError(f"MODEL.VOVNET.{key.upper()} is {list(value)}; give {count} whole numbers from 1 up.")
+    return spec
 
 
 def _check_features(out_features: Sequence[str], freeze_at: int) -> None:
@@ -143,9 +172,9 @@ def _make_stem(spec: VoVNetSpec, input_channels: int, norm: str) -> nn.Sequentia
     make_layer = separable_conv_norm_relu if spec.depthwise else conv_norm_relu
     stem = nn.Sequential()
     for part in (
-        conv_norm_relu("stem_1", input_channels, first, norm, stride=2),
-        make_layer("stem_2", first, second, norm, stride=1),
-        make_layer("stem_3", second, third, norm, stride=2),
+        conv_norm_relu("stem_1", input_channels, first, norm, stride=spec.stem_strides[0]),
+        make_layer("stem_2", first, second, norm, stride=spec.stem_strides[1]),
+        make_layer("stem_3", second, third, norm, stride=spec.stem_strides[2]),
     ):
         for name, layer in part.named_children():
             stem.add_module(name, layer)
@@ -153,25 +182,26 @@ def _make_stem(spec: VoVNetSpec, input_channels: int, norm: str) -> nn.Sequentia
 
 
 def _make_stage(spec: VoVNetSpec, index: int, norm: str, deformation: Deformation) -> nn.Sequential:
-    """Stage `index + 2`: a 3x3 max pooling of stride 2 (not in stage 2) and its OSA blocks."""
+    """Stage `index + 2`: a 3x3 max pooling of stride 2 (in stage 2 if the spec says so) and its OSA blocks."""
     out_channels = spec.stage_out_channels[index]
     in_channels = spec.stage_out_channels[index - 1] if index else spec.stem_channels[-1]
     blocks = spec.blocks_per_stage[index]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    if index:
-        layers["Pooling"] = nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)
+    if index or spec.stage2_pool:
+        padding = spec.pool_padding
+        layers["Pooling"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=padding, ceil_mode=not padding)
     for i in range(blocks):
-        name = f"OSA{index + 2}_{i + 1}"
+        name, width = f"OSA{index + 2}_{i + 1}", out_channels if i else in_channels
         layers[name] = OSABlock(
             name,
-            out_channels if i else in_channels,
+            width,
             spec.stage_conv_channels[index],
             out_channels,
             spec.layers_per_block,
             norm=norm,
             depthwise=spec.depthwise,
             ese=spec.ese == "all" or (spec.ese == "last" and i == blocks - 1),
-            identity=spec.identity and i > 0,
+            identity=width == out_channels if spec.identity == "matching" else spec.identity and i > 0,
             deformation=deformation if deformation.stages[index] else None,
         )
     return nn.Sequential(layers)

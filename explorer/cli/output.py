@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,19 @@ def say(*parts: str | tuple[str, str], err: bool = False) -> None:
     from rich.console import Console
 
     Console(stderr=err).print(on_terminal(*parts), soft_wrap=True)
+
+
+def show_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Prints labels and what there is to say of each, one below the other."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in facts:
+        table.add_row(label, on_terminal(text))
+    Console().print(table, highlight=False)
 
 
 def write_json(content: Any, destination: str) -> None:

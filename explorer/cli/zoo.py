@@ -1,4 +1,4 @@
-"""`explorer zoo list|show|fetch`: what models there are, and their weights."""
+"""`explorer zoo list|show|fetch|identify`: what models there are, their weights, and what files of weights hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.checkpoints import identify
+from explorer.cli.output import JsonFile, say, show_facts, write_json
 from explorer.cli.running import progress
 from explorer.text import legible_lines, on_terminal
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from explorer.zoo.registry import ZooEntry
 
-app = typer.Typer(no_args_is_help=True, help="Models of the zoo: list them, show one, fetch its weights.")
+app = typer.Typer(no_args_is_help=True, help="Models of the zoo: list, show, fetch; files of weights: identify.")
+app.command()(identify)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `explorer zoo list`.")]
 
@@ -58,15 +60,7 @@ def show(name: Name, json_file: JsonFile = None) -> None:
         write_json(entry.as_dict(), json_file)
         if json_file == "-":
             return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in _facts(entry):
-        table.add_row(label, on_terminal(text))
-    Console().print(table, highlight=False)
+    show_facts(_facts(entry))
 
 
 @app.command()

@@ -29,7 +29,10 @@ LAZY_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
     "MODEL.PIXEL_MEAN": ("model.pixel_mean",),
     "MODEL.PIXEL_STD": ("model.pixel_std",),
-    "MODEL.VOVNET.ESE": ("model.backbone.bottom_up.ese",),
+    **{
+        f"MODEL.VOVNET.{key.upper()}": (f"model.backbone.bottom_up.{key}",)
+        for key in ("ese", "identity", "stage_out_channels", "stem_strides", "stage2_pool", "pool_padding")
+    },
 }
 """What weights may need of a config, by yaml key, and the places where a LazyConfig says the same."""
 _OPTIONAL_LAZY_KEYS = frozenset(
@@ -43,9 +46,9 @@ _REFUSALS = (AssertionError, KeyError, ValueError, MemoryError, RecursionError, 
 def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     """Adds this project's keys to a detectron2 config, in place, and returns it.
 
-    `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` for `ESE`,
-    `IDENTITY` and `DEPTHWISE` means: as `CONV_BODY` has it; `STAGE_WITH_DCN` says of stages 2 to 5 whether their 3x3
-    convolutions are deformable. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
+    `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` or an empty
+    list, from `ESE` to `POOL_PADDING`, means: as `CONV_BODY` has it; `STAGE_WITH_DCN` says of stages 2 to 5 whether
+    their 3x3 convolutions are deformable. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
     `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, a run's folder or any
     other model) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
     number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not
@@ -59,6 +62,10 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     model.VOVNET.ESE = None
     model.VOVNET.IDENTITY = None
     model.VOVNET.DEPTHWISE = None
+    model.VOVNET.STAGE_OUT_CHANNELS = []
+    model.VOVNET.STEM_STRIDES = []
+    model.VOVNET.STAGE2_POOL = None
+    model.VOVNET.POOL_PADDING = None
     model.VOVNET.STAGE_WITH_DCN = [False, False, False, False]
     model.VOVNET.WITH_MODULATED_DCN = False
     model.VOVNET.DEFORMABLE_GROUPS = 1

@@ -1,4 +1,4 @@
-"""Tensor names of other makers' checkpoints, told in ours: timm's, Caffe2's, and backbones without their prefix.
+"""Tensor names of other makers' checkpoints, told in ours, under whatever prefix they stand.
 
 Works on names alone. Ours are the release's (`stage3.OSA3_1.layers.0.OSA3_1_0/conv.weight`), so released
 checkpoints need none of this.
@@ -7,22 +7,20 @@ checkpoints need none of this.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-_PREFIXES = ("", "backbone.bottom_up.", "bottom_up.", "backbone.")
-# Where a TimmBackbone has timm's network: as timm names it, or once more inside timm's own wrapper.
-_TIMM_PREFIXES = tuple(f"{prefix}{model}" for prefix in _PREFIXES for model in ("model.", "model.model."))
+from explorer.zoo.vovnet_names import MOST_NETWORKS, sightings
+
 # timm's feature extractors flatten the first level of their sequences: `stages.0.downsample` -> `stages_0.downsample`.
 _SEQUENCE = re.compile(r"^(\w+)\.(\d+)\.")
-
-# timm's parts of a layer -> ours
-_CONV = {"conv": "conv", "bn": "norm"}
-_SEPARABLE = {"conv_dw": "dw_conv3x3", "conv_pw": "pw_conv1x1", "bn": "pw_norm"}
-_STEM = re.compile(r"stem\.(\d)")
-_BLOCK = re.compile(r"stages\.(\d)\.blocks\.(\d+)\.(conv_mid|conv_concat|conv_reduction|attn)(?:\.(\d+))?")
+_DEEPEST_PREFIX = 8  # components
+_MOVES_TRIED = 4
+_TIMM_HOMES = ("model.model.", "model.")
+"""How a `TimmBackbone` names timm's network: as timm does, or once more inside timm's own wrapper."""
 
 # timm's MobileNetV2 counts blocks within stages, ours along the network (one stem, then 1, 2, 3, 4, 3, 3, 1 blocks).
 _MOBILENET_STARTS = (1, 2, 4, 7, 11, 14, 17)
@@ -30,78 +28,105 @@ _MOBILENET_BLOCKS = {f"{stage}.{i}" for stage, n in enumerate((1, 2, 3, 4, 3, 3,
 _MOBILENET_BLOCK = re.compile(r"blocks\.(?P<stage>\d)\.(?P<block>\d)\.(?P<part>\w+)\.(?P<leaf>\w+)")
 _MOBILENET_FIRST = {"conv_dw": 0, "bn1": 1, "conv_pw": 3, "bn2": 4}
 _MOBILENET_OTHER = {"conv_pw": 0, "bn1": 1, "conv_dw": 3, "bn2": 4, "conv_pwl": 6, "bn3": 7}
+_MOBILENET_FIRST_TENSOR = "conv_stem.weight"
 _MOBILENET_STEM = {"conv_stem": "features.0.0", "bn1": "features.0.1"}
 
 
 def align(tensors: Mapping[str, Tensor], model_names: Collection[str]) -> dict[str, Tensor]:
     """Spells a checkpoint's names as the model does, choosing the spelling that fits most of the model's names.
 
-    Tried are the names as they are, timm's VoVNet and MobileNetV2, and Caffe2's ResNet, each with and without a
-    backbone's prefix, and any timm network's for a `TimmBackbone`. A checkpoint that fits as it is is never renamed.
+    Tried are the names as they are, VoVNet's in other makers' words, timm's MobileNetV2, Caffe2's ResNet, and any timm
+    network's for a `TimmBackbone`, each with the prefixes exchanged by which most names agree: what stands before a
+    network in a file (`module.`, `img_backbone.`, `model.backbone.bottom_up.`) is found, not known beforehand. A
+    checkpoint that fits as it is is never renamed.
     """
     wanted = set(model_names)
     best, best_hits = dict(tensors), sum(name in wanted for name in tensors)
-    for spelled in (*_spellings(tensors), *_timm_spellings(tensors, wanted)):
+    for spelled in _spellings(tensors, wanted):
         hits = sum(name in wanted for name in spelled)
         if hits > best_hits:
             best, best_hits = spelled, hits
     return best
 
 
-def _spellings(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    for spelled in (dict(tensors), from_timm(tensors), from_caffe2(tensors)):
-        for prefix in _PREFIXES:
-            yield {prefix + name: tensor for name, tensor in spelled.items()}
-            if prefix:
-                yield {name.removeprefix(prefix): tensor for name, tensor in spelled.items()}
+def _spellings(tensors: Mapping[str, Tensor], wanted: Collection[str]) -> Iterator[dict[str, Tensor]]:
+    endings = _endings_of(wanted)
+    for pattern in (r"\1.\2.", r"\1_\2."):
+        flat = {_SEQUENCE.sub(pattern, name): tensor for name, tensor in tensors.items()}
+        for theirs, ours in _moves(flat, endings):
+            if ours.endswith(_TIMM_HOMES):
+                parts = {name.removeprefix(ours).partition(".")[0] for name in wanted if name.startswith(ours)}
+                moved = _moved(flat, theirs, ours).items()  # parts that ours lacks, as classifiers, stay behind
+                yield {name: t for name, t in moved if name.removeprefix(ours).partition(".")[0] in parts}
+    for spelled in (dict(tensors), *_networks(tensors), from_caffe2(tensors)):
+        for theirs, ours in _moves(spelled, endings):
+            yield _moved(spelled, theirs, ours)
 
 
-def _timm_spellings(tensors: Mapping[str, Tensor], wanted: Collection[str]) -> Iterator[dict[str, Tensor]]:
-    """What timm's tensors are called in a `TimmBackbone`; those of parts it lacks, as classifiers, stay behind."""
-    for prefix in _TIMM_PREFIXES:
-        parts = {name.removeprefix(prefix).partition(".")[0] for name in wanted if name.startswith(prefix)}
-        for sequence in (r"\1.\2.", r"\1_\2."):
-            spelled = {_SEQUENCE.sub(sequence, name): tensor for name, tensor in tensors.items()}
-            yield {prefix + name: tensor for name, tensor in spelled.items() if name.partition(".")[0] in parts}
+def _networks(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The networks in a file that are not in our names, in ours; what stands beside them stays behind."""
+    for seen in sightings(tensors):
+        if seen.naming != "release":
+            yield seen.tensors(tensors)
+    yield _from_timms_mobilenet(tensors)
+
+
+def _endings_of(wanted: Collection[str]) -> dict[str, str | None]:
+    """Every end of a name, from a dot on, with what stands before it; None where that is more than one thing."""
+    before: dict[str, str | None] = {}
+    for name in wanted:
+        for ending in _endings(name):
+            prefix = name.removesuffix(ending)
+            before[ending] = prefix if before.get(ending, prefix) == prefix else None
+    return before
+
+
+def _endings(name: str) -> Iterator[str]:
+    """The name, then what is left of it without its first component, its first two, ….."""
+    yield name
+    for _ in range(_DEEPEST_PREFIX):
+        _, dot, name = name.partition(".")
+        if not dot:
+            return
+        yield name
+
+
+def _moves(tensors: Mapping[str, Tensor], endings: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Which prefix of theirs to exchange for which of ours: those by which most names agree, the best first."""
+    votes: Counter[tuple[str, str]] = Counter()
+    for name in tensors:
+        ending = next((ending for ending in _endings(name) if ending in endings), None)
+        if ending is not None and (ours := endings[ending]) is not None:
+            votes[name.removesuffix(ending), ours] += 1
+    return [move for move, _ in votes.most_common(_MOVES_TRIED)]
+
+
+def _moved(tensors: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
+    """Exchanges a prefix; names without it stay, unless one with it comes to be called so."""
+    spelled = {name: ours + name.removeprefix(theirs) if name.startswith(theirs) else name for name in tensors}
+    taken = {new for name, new in spelled.items() if name.startswith(theirs)}
+    return {new: tensors[name] for name, new in spelled.items() if name.startswith(theirs) or new not in taken}
 
 
 def from_timm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames timm's VoVNets (V1 and V2) and MobileNetV2s of the usual depth; classifiers stay behind.
+    """Renames timm's VoVNets (V1 and V2) and MobileNetV2s of the usual depth; what stands beside them stays behind.
 
     Other checkpoints come back empty. timm has eSE on the last block of a stage only: the model that these tensors
     fill completely has `MODEL.VOVNET.ESE: last` where a stage has several blocks.
     """
-    rename: Callable[[str, Collection[str]], str | None]
-    if "stages.0.blocks.0.conv_concat.conv.weight" in tensors:
-        rename = _vovnet_name
-    elif _is_mobilenet(tensors):
-        rename = _mobilenet_name
-    else:
-        return {}
-    renamed = ((rename(name, tensors), tensor) for name, tensor in tensors.items())
-    return {name: tensor for name, tensor in renamed if name is not None}
+    seen = [sighting for sighting in sightings(tensors) if sighting.naming == "timm"]
+    return seen[0].tensors(tensors) if seen else _from_timms_mobilenet(tensors)
 
 
-def _vovnet_name(timm_name: str, names: Collection[str]) -> str | None:
-    """Our name of a tensor in timm's VoVNet, or None: `stem.1.bn.bias` -> `stem.stem_2/norm.bias`."""
-    layer, part, leaf = f"..{timm_name}".rsplit(".", 2)
-    layer = layer.lstrip(".")
-    parts = _SEPARABLE if f"{layer}.conv_dw.weight" in names else _CONV
-    if match := _STEM.fullmatch(layer):
-        home = f"stem.stem_{int(match[1]) + 1}"
-    elif match := _BLOCK.fullmatch(layer):
-        stage, block = int(match[1]) + 2, f"OSA{int(match[1]) + 2}_{int(match[2]) + 1}"
-        if match[3] == "attn":
-            return f"stage{stage}.{block}.ese.{part}.{leaf}"
-        inner = {
-            "conv_mid": f"layers.{match[4]}.{block}_{match[4]}",
-            "conv_concat": f"concat.{block}_concat",
-            "conv_reduction": f"conv_reduction.{block}_reduction_0",
-        }[match[3]]
-        home = f"stage{stage}.{block}.{inner}"
-    else:
-        return None
-    return f"{home}/{parts[part]}.{leaf}" if part in parts else None
+def _from_timms_mobilenet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    stems = [name for name in tensors if name.endswith(_MOBILENET_FIRST_TENSOR)]
+    for stem in stems[:MOST_NETWORKS]:
+        prefix = stem.removesuffix(_MOBILENET_FIRST_TENSOR)
+        inside = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        if _is_mobilenet(inside):
+            renamed = ((_mobilenet_name(name), tensor) for name, tensor in inside.items())
+            return {name: tensor for name, tensor in renamed if name is not None}
+    return {}
 
 
 def _is_mobilenet(names: Collection[str]) -> bool:
@@ -112,7 +137,7 @@ def _is_mobilenet(names: Collection[str]) -> bool:
     )
 
 
-def _mobilenet_name(timm_name: str, _: Collection[str]) -> str | None:
+def _mobilenet_name(timm_name: str) -> str | None:
     """Our name of a tensor in timm's MobileNetV2, or None: `blocks.1.0.bn1.bias` -> `features.2.conv.1.bias`."""
     if match := _MOBILENET_BLOCK.fullmatch(timm_name):
         stage = int(match["stage"])

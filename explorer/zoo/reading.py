@@ -6,8 +6,9 @@ import hashlib
 import mmap
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,8 +25,30 @@ _MAX_NESTING = 4
 _LONGEST_REASON = 300
 
 
+FileFormat = Literal["PyTorch, zip archive", "PyTorch, before 1.6", "safetensors", "pickle"]
+
+
 class CheckpointError(ValueError):
     """A checkpoint is damaged, hostile, or does not fit the model."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        format: how it is written.
+        containers: the keys that were opened to reach the tensors, the outermost first: `("state_dict",)`.
+        beside: what else stands in those containers, by key: `optimizer`, `epoch`.
+        tensors: by name, on the CPU.
+        metadata: texts in the head of a safetensors file.
+    """
+
+    format: FileFormat
+    containers: tuple[str, ...]
+    beside: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -38,9 +61,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, of no known kind, damaged, or tries anything but holding numbers.
     """
-    content = read_content(path)
+    tensors = dict(read_parts(path).tensors)
+    for wrapper in _WRAPPERS:
+        if all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def read_parts(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint's tensors as `read_checkpoint` does, with every prefix, and says what stands around them.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
+    found = _found(path, mapped=True)
     try:
-        return _tensors(content)
+        containers, inside, beside = _containers(found.content)
+        return Checkpoint(found.format, containers, beside, _tensors(inside), found.metadata)
     except ValueError as error:
         raise _refusal(path, error) from None
 
@@ -55,6 +92,17 @@ def read_content(path: str | Path, *, mapped: bool = True) -> Any:
     Raises:
         CheckpointError: as `read_checkpoint`.
     """
+    return _found(path, mapped=mapped).content
+
+
+@dataclass(frozen=True)
+class _Found:
+    format: FileFormat
+    content: Any
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def _found(path: str | Path, *, mapped: bool) -> _Found:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file.")
@@ -70,17 +118,17 @@ def _refusal(path: str | Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{Path(path).name} is no checkpoint that can be used: it {shown}. Nothing was loaded.")
 
 
-def _read(path: Path, mapped: bool) -> Any:
+def _read(path: Path, mapped: bool) -> _Found:
     content = _bytes_of(path, mapped)
     start = content[:512]
     if start.startswith(_ZIP_START):
-        return read_torch_zip(content)
+        return _Found("PyTorch, zip archive", read_torch_zip(content))
     if start.startswith(_TORCH_LEGACY_START):
-        return read_torch_legacy(content)
+        return _Found("PyTorch, before 1.6", read_torch_legacy(content))
     if start[8:9] == b"{":
-        return _read_safetensors(path, content, mapped)
+        return _Found("safetensors", *_read_safetensors(path, content, mapped))
     if start.startswith(b"\x80") or path.suffix == ".pkl":
-        return read_pkl(content)
+        return _Found("pickle", read_pkl(content))
     if start.lstrip().startswith(b"<"):
         raise CheckpointError("is a web page: its link asks for a login or has moved")
     raise CheckpointError("is neither safetensors, nor PyTorch's .pth, nor detectron2's .pkl")
@@ -100,7 +148,7 @@ def _bytes_of(path: Path, mapped: bool) -> mmap.mmap:
         return content
 
 
-def _read_safetensors(path: Path, content: mmap.mmap, mapped: bool) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, content: mmap.mmap, mapped: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
     stored, said = read_safetensors(content)
     if rest := said.get(CONTINUED):
         beside = path.with_name(Path(rest).name)
@@ -113,7 +161,7 @@ def _read_safetensors(path: Path, content: mmap.mmap, mapped: bool) -> dict[str,
         if twice := stored.keys() & further.keys():
             raise CheckpointError(f"and {beside.name[:80]}, in which it goes on, both hold {min(twice)[:80]}")
         stored |= further
-    return _opened(stored)
+    return _opened(stored), said
 
 
 def _opened(stored: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -128,12 +176,22 @@ def _opened(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     return opened
 
 
-def _tensors(content: Any, depth: int = 0) -> dict[str, Tensor]:
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"holds a {type(content).__name__} where tensors by name were expected")
-    for key in _CONTAINERS:
-        if isinstance(content.get(key), Mapping) and depth < _MAX_NESTING:
-            return _tensors(content[key], depth + 1)
+def _containers(content: Any) -> tuple[tuple[str, ...], Mapping[Any, Any], tuple[str, ...]]:
+    """Opens the containers around the tensors: which those were, what is inside, and what stands beside it."""
+    opened: list[str] = []
+    beside: list[str] = []
+    while True:
+        if not isinstance(content, Mapping):
+            raise CheckpointError(f"holds a {type(content).__name__} where tensors by name were expected")
+        key = next((key for key in _CONTAINERS if isinstance(content.get(key), Mapping)), None)
+        if key is None or len(opened) >= _MAX_NESTING:
+            return tuple(opened), content, tuple(beside)
+        beside += [str(other) for other in content if isinstance(other, str) and other != key and other.isprintable()]
+        opened.append(key)
+        content = content[key]
+
+
+def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
     tensors = {
         name: _as_tensor(name, value)
         for name, value in content.items()
@@ -141,9 +199,6 @@ def _tensors(content: Any, depth: int = 0) -> dict[str, Tensor]:
     }
     if not tensors:
         raise CheckpointError("holds no tensors")
-    for wrapper in _WRAPPERS:
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors
 
 

@@ -338,3 +338,36 @@ def test_other_bottom_up_networks_in_a_lazy_config(kind, options):
     assert isinstance(backbone.bottom_up, kind)
     assert list(backbone.output_shape()) == ["p3", "p4", "p5", "p6", "p7"]
     assert_outputs_as_declared(backbone, 128, 256)
+
+
+@pytest.mark.parametrize(
+    ("options", "strides"),
+    [
+        (
+            {"stem_strides": (2, 1, 1), "stage2_pool": True, "pool_padding": 1, "identity": "matching"},
+            (2, 4, 8, 16, 32),
+        ),
+        ({"stem_strides": (2, 1, 1)}, (2, 2, 4, 8, 16)),
+        ({"stage_out_channels": (128, 256, 348, 512)}, (4, 4, 8, 16, 32)),
+    ],
+    ids=["the paper's pooling", "finer", "other widths"],
+)
+def test_a_vovnet_of_another_structure_gives_what_it_declares(options, strides):
+    net = VoVNet("V-27-slim", out_features=["stem", "stage2", "stage3", "stage4", "stage5"], **options)
+    assert tuple(shape.stride for shape in net.output_shape().values()) == strides
+    assert_outputs_as_declared(net, 64, 96)
+    assert net.stage2.OSA2_1.identity == (options.get("identity") == "matching")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"identity": "first"}, r"IDENTITY is 'first'; choose one of True, False, matching"),
+        ({"pool_padding": 2}, r"POOL_PADDING is 2; choose one of 0, 1"),
+        ({"stem_strides": (2, 1)}, r"STEM_STRIDES is \[2, 1\]; give 3 whole numbers"),
+        ({"stage_out_channels": (128, 0, 1, 1)}, r"STAGE_OUT_CHANNELS is \[128, 0, 1, 1\]; give 4 whole numbers"),
+    ],
+)
+def test_structures_that_do_not_exist_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        VoVNet("V-27-slim", **options)

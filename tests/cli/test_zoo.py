@@ -98,3 +98,21 @@ def test_listing_loads_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_identify_says_what_a_file_holds(run, tmp_path):
+    from tests.zoo.wild import dd3d
+
+    dd3d(tmp_path / "weights.pth")
+    result = run("identify", tmp_path / "weights.pth")
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    assert "V-19-slim-dw-eSE, V2 (eSE), eSE on every block" in text
+    assert "fcos2d_head: 1 tensors (head)" in text
+    assert "an optimizer's state is among them" in text
+    assert (
+        json.loads(run("identify", tmp_path / "weights.pth", "--json", "-").stdout)["prefix"] == "backbone.bottom_up."
+    )
+    refused = run("identify", tmp_path / "none.pth")
+    assert refused.exit_code == 2
+    assert "there is no such file" in refused.stderr

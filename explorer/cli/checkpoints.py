@@ -1,0 +1,60 @@
+"""`explorer zoo identify`: what files of weights hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explorer.cli.output import JsonFile, say, show_facts, write_json
+from explorer.cli.running import exit_codes
+
+if TYPE_CHECKING:
+    from explorer.zoo.identify import Identity
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt, .ckpt, .pkl or .safetensors file.")]
+
+
+def identify(file: File, json_file: JsonFile = None) -> None:
+    """Say which VoVNet a file of weights holds, in whose names, what stands beside it, and what uses it."""
+    from explorer.zoo.identify import identify as run
+
+    with exit_codes():
+        found = run(file)
+        if json_file:
+            write_json(found.as_dict(), json_file)
+    if json_file != "-":
+        show_facts(_facts(found))
+        if found.command:
+            say(found.command)
+
+
+def _facts(found: Identity) -> list[tuple[str, str]]:
+    facts = [("file", found.file), ("format", found.format)]
+    facts += [("container", ", then ".join(found.containers))] if found.containers else []
+    if found.variant:
+        ese = {"all": "eSE on every block", "last": "eSE on the last block of a stage", "none": "no eSE"}[found.ese]
+        facts += [
+            ("network", f"{found.variant}, {found.generation}, {ese}"),
+            ("prefix", found.prefix or "none"),
+            ("names", f"{found.naming}'s"),
+            ("tensors", f"{found.tensors_matched} of {found.tensors_total} are the network's"),
+        ]
+    else:
+        shape = "of no known variant" if found.naming else "none found"
+        facts += [("VoVNet", shape), ("tensors", f"{found.tensors_total}")]
+    facts += [("missing", f"{len(found.missing)}: {', '.join(found.missing[:3])}")] if found.missing else []
+    if found.deformable_stages:
+        facts.append(("deformable", "stages " + ", ".join(map(str, found.deformable_stages))))
+    facts += [("beside", f"{group.name}: {group.tensors} tensors ({group.kind})") for group in found.beside]
+    if found.stored_beside:
+        optimiser = "; an optimizer's state is among them" if found.optimiser else ""
+        facts.append(("also stored", ", ".join(found.stored_beside) + optimiser))
+    if found.variant:
+        mean = f", mean {list(found.pixel_mean)}, deviation {list(found.pixel_std)}" if found.pixel_mean else ""
+        facts.append(("channel order", found.channel_order + mean))
+        facts += [
+            ("needs", f"{key} {value}") for key, value in zip(found.overrides[::2], found.overrides[1::2], strict=True)
+        ]
+    return facts
