@@ -1,9 +1,10 @@
-"""`explorer zoo identify`: what files of weights hold."""
+"""`explorer zoo identify|convert`: what files of weights hold, and a VoVNet taken out of one."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,6 +12,7 @@ from explorer.cli.output import JsonFile, say, show_facts, write_json
 from explorer.cli.running import exit_codes
 
 if TYPE_CHECKING:
+    from explorer.zoo.convert import Target
     from explorer.zoo.identify import Identity
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt, .ckpt, .pkl or .safetensors file.")]
@@ -28,6 +30,34 @@ def identify(file: File, json_file: JsonFile = None) -> None:
         show_facts(_facts(found))
         if found.command:
             say(found.command)
+
+
+def convert(
+    file: File,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new .safetensors file.")],
+    to: Annotated[str, typer.Option("--to", help="Whose tensor names: release, timm or img_backbone.")] = "release",
+    channel_order: Annotated[
+        str | None, typer.Option("--channel-order", metavar="rgb|bgr", help="What it shall take. [default: as it does]")
+    ] = None,
+    source_order: Annotated[
+        str | None, typer.Option("--source-order", metavar="rgb|bgr", help="What it takes now, if that is not known.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Write the VoVNet of a file of weights as safetensors, alone, in the names and channel order wanted."""
+    from explorer.zoo.convert import convert as run
+
+    with exit_codes():
+        done = run(file, out, to=cast("Target", to), channel_order=channel_order, source_order=source_order)
+        if json_file:
+            write_json(asdict(done), json_file)
+    if json_file != "-":
+        for_timm = f", for timm.create_model({done.timm_model!r})" if done.timm_model else ""
+        say(f"{done.variant}, {done.tensors} tensors, channel order {done.channel_order}{for_timm} -> {done.file}")
+        if done.flipped:
+            say("The stem's channels were exchanged: bring pixel mean and deviation into the new order, too.")
+        if done.overrides:
+            say(f"A config needs {' '.join(done.overrides)}")
 
 
 def _facts(found: Identity) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`explorer zoo list|show|fetch|identify`: what models there are, their weights, and what files of weights hold."""
+"""`explorer zoo list|show|fetch|identify|convert`: models, their weights, and files of weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from explorer.cli.checkpoints import identify
+from explorer.cli.checkpoints import convert, identify
 from explorer.cli.output import JsonFile, say, show_facts, write_json
 from explorer.cli.running import progress
 from explorer.text import legible_lines, on_terminal
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from explorer.zoo.registry import ZooEntry
 
-app = typer.Typer(no_args_is_help=True, help="Models of the zoo: list, show, fetch; files of weights: identify.")
+app = typer.Typer(
+    no_args_is_help=True, help="Models of the zoo: list, show, fetch; files of weights: identify, convert."
+)
 app.command()(identify)
+app.command()(convert)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `explorer zoo list`.")]
 

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,9 @@ class Found:
     fit: Fit | None
     overrides: tuple[str, ...]
 
-    @property
+    @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The network's tensors by the release's names."""
+        """The network's tensors by the release's names, and others that are called as if they were."""
         return self.sighting.tensors(self.checkpoint.tensors) if self.sighting else {}
 
 
@@ -149,7 +150,6 @@ def identify(path: str | Path) -> Identity:
     """
     found = find(path)
     checkpoint, sighting, own = found.checkpoint, found.sighting, found.fit
-    order = checkpoint.metadata.get(CHANNEL_ORDER, "")
     beside = checkpoint.beside
     return Identity(
         str(path),
@@ -168,11 +168,17 @@ def identify(path: str | Path) -> Identity:
         tuple(_beside(found)),
         any(word in key.lower() for key in beside for word in _OPTIMISERS),
         beside,
-        order if order in ("RGB", "BGR") else UNKNOWN,
+        order_of(found),
         (),
         (),
         _command(path, own.variant, found.overrides) if own else "",
     )
+
+
+def order_of(found: Found) -> str:
+    """The channel order of the images that a checkpoint's network takes: `RGB`, `BGR`, or `UNKNOWN`."""
+    said = found.checkpoint.metadata.get(CHANNEL_ORDER, "")
+    return said if said in ("RGB", "BGR") else UNKNOWN
 
 
 def _command(path: str | Path, variant: str, overrides: tuple[str, ...]) -> str:

@@ -41,7 +41,6 @@ class Fit:
         overrides: `KEY VALUE` pairs by which it differs from the variant.
         matched: the tensors that are its own, with its shapes.
         missing: its tensors that are not there or have another shape; batch counters are not missed.
-        plain: it is built as the release and timm build it.
     """
 
     variant: str
@@ -50,7 +49,6 @@ class Fit:
     overrides: tuple[str, ...]
     matched: tuple[str, ...]
     missing: tuple[str, ...]
-    plain: bool
 
     @property
     def generation(self) -> str:
@@ -94,7 +92,7 @@ def fit(shapes: Shapes, naming: NamingTitle = "release") -> Fit | None:
         overrides += ["MODEL.VOVNET.OUT_FEATURES", str(list(stages))]
     overrides += _deformable_words(seen.deformation)
     numbers = tuple(index + 2 for index, has in enumerate(seen.deformation.stages) if has)
-    return Fit(best[0], seen.ese, numbers, tuple(overrides), matched, missing, not numbers and naming not in _MAKERS)
+    return Fit(best[0], seen.ese, numbers, tuple(overrides), matched, missing)
 
 
 @dataclass(frozen=True)

@@ -116,3 +116,21 @@ def test_identify_says_what_a_file_holds(run, tmp_path):
     refused = run("identify", tmp_path / "none.pth")
     assert refused.exit_code == 2
     assert "there is no such file" in refused.stderr
+
+
+def test_convert_writes_a_clean_file_and_says_what_it_is(run, tmp_path):
+    from tests.zoo.wild import toolbox
+
+    toolbox(tmp_path / "f.pth")
+    out = tmp_path / "out.safetensors"
+    result = run("convert", tmp_path / "f.pth", "--source-order", "rgb", "--channel-order", "bgr", "--out", out)
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    assert "V-27-slim" in text
+    assert "channel order BGR" in text
+    assert "MODEL.VOVNET.STEM_STRIDES [2, 1, 1]" in text
+    assert "pixel mean" in text
+    assert out.is_file()
+    refused = run("convert", tmp_path / "f.pth", "--to", "timm", "--out", out)
+    assert refused.exit_code == 2
+    assert "--to release or --to img_backbone" in refused.stderr
