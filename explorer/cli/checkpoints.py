@@ -55,7 +55,7 @@ def convert(
         for_timm = f", for timm.create_model({done.timm_model!r})" if done.timm_model else ""
         say(f"{done.variant}, {done.tensors} tensors, channel order {done.channel_order}{for_timm} -> {done.file}")
         if done.flipped:
-            say("The stem's channels were exchanged: bring pixel mean and deviation into the new order, too.")
+            say("The stem's channels were exchanged: pixel mean and deviation are in the new order, too.")
         if done.overrides:
             say(f"A config needs {' '.join(done.overrides)}")
 
@@ -74,6 +74,10 @@ def _facts(found: Identity) -> list[tuple[str, str]]:
     else:
         shape = "of no known variant" if found.naming else "none found"
         facts += [("VoVNet", shape), ("tensors", f"{found.tensors_total}")]
+    if known := found.known:
+        proof = {"checksum": "", "zoo": "", "name": " (by its name alone: no checksum of it proves that)"}[known.by]
+        facts += [("known as", known.title + proof), ("licence", known.licence or "none is stated")]
+        facts += [("address", known.address)] if known.address else []
     facts += [("missing", f"{len(found.missing)}: {', '.join(found.missing[:3])}")] if found.missing else []
     if found.deformable_stages:
         facts.append(("deformable", "stages " + ", ".join(map(str, found.deformable_stages))))

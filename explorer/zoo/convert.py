@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from explorer.zoo.checkpoints import save_safetensors
-from explorer.zoo.identify import CHANNEL_ORDER, OVERRIDES, UNKNOWN, Found, find, order_of
+from explorer.zoo.identify import SAID, Found, find
+from explorer.zoo.known import ORDERS, UNKNOWN, Pixels
 from explorer.zoo.vovnet_names import in_timms_names
 
 Target = Literal["release", "timm", "img_backbone"]
 TARGETS: tuple[Target, ...] = get_args(Target)
-ORDERS = ("RGB", "BGR")
 TIMM_MODELS = {
     "V-19-slim-dw-eSE": "ese_vovnet19b_slim_dw",
     "V-19-dw-eSE": "ese_vovnet19b_dw",
@@ -40,7 +40,7 @@ class Converted:
         variant: the network.
         tensors: how many tensors it has.
         channel_order: what its stem takes: `RGB`, `BGR`, or that it is not known.
-        overrides: `KEY VALUE` pairs that a config needs for its structure; they stand in the file, too.
+        overrides: `KEY VALUE` pairs that a config needs with it, as far as they are known; they stand in the file, too.
         flipped: whether the stem's input channels were exchanged.
         timm_model: what loads it, where it was written for timm; else empty.
     """
@@ -84,21 +84,21 @@ def convert(
     if own is None or own.missing:
         lacks = f": it lacks {', '.join(own.missing[:3])}" if own else ""
         raise ValueError(f"{path} holds no whole VoVNet of a known variant{lacks}. See `explorer zoo identify`.")
-    before = _source_order(path, found, source_order)
-    after = _order(channel_order, "--channel-order") or before
+    pixels = _taken(path, found, source_order)
+    wanted = _order(channel_order, "--channel-order") or pixels.order
     tensors = {name: found.tensors[name] for name in own.matched}
-    if flipped := after != before:
-        if before == UNKNOWN:
+    if flipped := wanted != pixels.order:
+        if pixels.order == UNKNOWN:
             raise ValueError(
                 f"Whether {path} takes RGB or BGR is not known, so its channels cannot be brought into another order. "
                 "Say which it is with --source-order (source_order=)."
             )
-        tensors[_STEM] = tensors[_STEM].flip(1)
+        tensors[_STEM], pixels = tensors[_STEM].flip(1), pixels.reversed()
     model = _timm_model(path, found) if to == "timm" else ""
-    metadata = {OVERRIDES: json.dumps(found.overrides)}
-    metadata |= {CHANNEL_ORDER: after} if after in ORDERS else {}
+    metadata = {SAID: json.dumps({"overrides": found.overrides, "pixels": pixels.as_dict()})}
     save_safetensors(_spelled(tensors, to), out, metadata, half=False)
-    return Converted(str(out), own.variant, len(tensors), after, found.overrides, flipped, model)
+    overrides = (*found.overrides, *pixels.overrides)
+    return Converted(str(out), own.variant, len(tensors), pixels.order, overrides, flipped, model)
 
 
 def _spelled(tensors: dict[str, Tensor], to: Target) -> dict[str, Tensor]:
@@ -108,11 +108,12 @@ def _spelled(tensors: dict[str, Tensor], to: Target) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
-def _source_order(path: str | Path, found: Found, said: str | None) -> str:
-    known, said = order_of(found), _order(said, "--source-order")
-    if said and known != UNKNOWN and said != known:
-        raise ValueError(f"{path} is known to take {known}, not {said}. Leave --source-order out.")
-    return said or known
+def _taken(path: str | Path, found: Found, said: str | None) -> Pixels:
+    """What images the network takes, as is known or as the user says."""
+    known, said = found.pixels, _order(said, "--source-order")
+    if said and known.order != UNKNOWN and said != known.order:
+        raise ValueError(f"{path} is known to take {known.order}, not {said}. Leave --source-order out.")
+    return replace(known, order=said) if said else known
 
 
 def _order(order: str | None, option: str) -> str:

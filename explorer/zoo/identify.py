@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,15 +12,14 @@ from typing import Any
 
 from torch import Tensor
 
+from explorer.zoo.known import ORDERS, Known, Pixels, recognise
 from explorer.zoo.reading import Checkpoint, read_parts
 from explorer.zoo.vovnet_names import NamingTitle, Sighting, sightings
 from explorer.zoo.vovnet_shapes import Fit, fit
 
-UNKNOWN = "unknown: try both"
-OVERRIDES = "explorer.overrides"
-"""Key of a safetensors file's metadata: the `KEY VALUE` pairs, as JSON, that a config needs with its weights."""
-CHANNEL_ORDER = "explorer.channel_order"
-"""Key of a safetensors file's metadata: `RGB` or `BGR`."""
+SAID = "explorer.network"
+"""Key of a safetensors file's metadata: what its tensors do not say of their network, as JSON. `overrides` are the
+`KEY VALUE` pairs that a config needs with them, `pixels` what `Pixels.as_dict` says."""
 
 _NECKS = ("neck", "fpn", "lateral", "pyramid", "top_block")
 _HEADS = ("head", "classifier", "fc", "rpn", "proposal_generator", "decoder", "predictor", "query", "bbox", "cls")
@@ -68,6 +66,7 @@ class Identity:
         channel_order: `RGB`, `BGR`, or `UNKNOWN`.
         pixel_mean: in that order, in 0 to 255; empty where it is not known.
         pixel_std: likewise.
+        known: which file of those that circulate it is, if any.
         command: what uses it; empty where there is no VoVNet.
     """
 
@@ -90,6 +89,7 @@ class Identity:
     channel_order: str
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
+    known: Known | None
     command: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,6 +107,7 @@ class Found:
         sighting: where the network's tensors are; None where there is none.
         fit: which network they are of; None where it is none of the known ones.
         overrides: `KEY VALUE` pairs that a config needs for its structure.
+        known: which file of those that circulate it is, if any.
     """
 
     checkpoint: Checkpoint
@@ -114,6 +115,13 @@ class Found:
     sighting: Sighting | None
     fit: Fit | None
     overrides: tuple[str, ...]
+    known: Known | None
+
+    @property
+    def pixels(self) -> Pixels:
+        """What images the network takes: as the file's head says, or as is known of the file."""
+        said = Pixels.read(_said(self.checkpoint, "pixels"))
+        return said if said.order in ORDERS or self.known is None else self.known.pixels
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -128,14 +136,15 @@ def find(path: str | Path) -> Found:
         CheckpointError: the file cannot be read.
     """
     checkpoint = read_parts(path)
-    said = _said_overrides(checkpoint.metadata)
-    seen = tuple(sightings(checkpoint.tensors))
-    best = Found(checkpoint, seen, None, None, said)
+    said = _said_overrides(checkpoint)
+    seen, known = tuple(sightings(checkpoint.tensors)), recognise(Path(path))
+    best = Found(checkpoint, seen, None, None, said, known)
     for sighting in seen:
         shapes = {name: tuple(tensor.shape) for name, tensor in sighting.tensors(checkpoint.tensors).items()}
         own = fit(shapes, sighting.naming)
         if best.sighting is None or (own and len(own.matched) > (len(best.fit.matched) if best.fit else 0)):
-            best = Found(checkpoint, seen, sighting, own, tuple(_merged(own.overrides if own else (), said)))
+            overrides = tuple(_merged(own.overrides if own else (), said))
+            best = Found(checkpoint, seen, sighting, own, overrides, known)
     return best
 
 
@@ -168,17 +177,12 @@ def identify(path: str | Path) -> Identity:
         tuple(_beside(found)),
         any(word in key.lower() for key in beside for word in _OPTIMISERS),
         beside,
-        order_of(found),
-        (),
-        (),
-        _command(path, own.variant, found.overrides) if own else "",
+        found.pixels.order,
+        found.pixels.mean,
+        found.pixels.std,
+        found.known,
+        _command(path, own.variant, (*found.overrides, *found.pixels.overrides)) if own else "",
     )
-
-
-def order_of(found: Found) -> str:
-    """The channel order of the images that a checkpoint's network takes: `RGB`, `BGR`, or `UNKNOWN`."""
-    said = found.checkpoint.metadata.get(CHANNEL_ORDER, "")
-    return said if said in ("RGB", "BGR") else UNKNOWN
 
 
 def _command(path: str | Path, variant: str, overrides: tuple[str, ...]) -> str:
@@ -186,14 +190,19 @@ def _command(path: str | Path, variant: str, overrides: tuple[str, ...]) -> str:
     return shlex.join([*words, "--layers", "stage*", "MODEL.VOVNET.CONV_BODY", variant, *overrides])
 
 
-def _said_overrides(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """The overrides that a converted file carries; a text that is none is passed over."""
+def _said(checkpoint: Checkpoint, key: str) -> Any:
+    """What a converted file says of itself; None where it says nothing, or what is no JSON."""
     try:
-        said = json.loads(metadata.get(OVERRIDES, "[]"))
+        said = json.loads(checkpoint.metadata.get(SAID, "{}"))
     except (ValueError, RecursionError):
-        return ()
-    words = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
-    fine = len(words) % 2 == 0 and all(key.startswith(_STRUCTURE) and key.isprintable() for key in words[::2])
+        return None
+    return said.get(key) if isinstance(said, dict) else None
+
+
+def _said_overrides(checkpoint: Checkpoint) -> tuple[str, ...]:
+    said = _said(checkpoint, "overrides")
+    words = said if isinstance(said, list) and all(isinstance(word, str) for word in said) else []
+    fine = len(words) % 2 == 0 and all(key.startswith(_STRUCTURE) for key in words[::2])
     return tuple(words) if fine and all(word.isprintable() for word in words) else ()
 
 

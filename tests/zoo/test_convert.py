@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from explorer.backbones import VoVNet
 from explorer.backbones.deformable import Deformation
 from explorer.zoo.convert import TIMM_MODELS, convert
-from explorer.zoo.identify import UNKNOWN, find, identify
+from explorer.zoo.identify import SAID, identify
+from explorer.zoo.known import UNKNOWN
 from explorer.zoo.reading import read_checkpoint, read_parts
 
 from .wild import WILD, network, planner_with_timm, under
@@ -124,12 +126,20 @@ def test_what_cannot_be_converted_is_said(tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("text", ["[[1]]", "no json", '["MODEL.WEIGHTS", "x"]', '["MODEL.VOVNET.ESE"]', "[" * 9000])
-def test_overrides_in_a_files_head_are_data(text, tmp_path):
-    from safetensors.torch import save_file
-
-    from explorer.zoo.identify import OVERRIDES
-
-    save_file(under("", network()), tmp_path / "f.safetensors", {OVERRIDES: text})
-    assert OVERRIDES in read_parts(tmp_path / "f.safetensors").metadata
-    assert find(tmp_path / "f.safetensors").overrides == ()
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json",
+        "[1]",
+        "[" * 9000,
+        '{"overrides": [[1]]}',
+        '{"overrides": ["MODEL.WEIGHTS", "x"]}',
+        '{"overrides": ["MODEL.VOVNET.ESE"]}',
+        '{"overrides": 7, "pixels": {"order": 1}}',
+    ],
+)
+def test_what_a_files_head_says_is_data(text, tmp_path):
+    save_file(under("", network()), tmp_path / "f.safetensors", {SAID: text})
+    assert SAID in read_parts(tmp_path / "f.safetensors").metadata
+    found = identify(tmp_path / "f.safetensors")
+    assert (found.overrides, found.channel_order) == ((), UNKNOWN)

@@ -7,7 +7,8 @@ import torch
 
 from explorer.backbones import VARIANTS, VoVNet
 from explorer.zoo.checkpoints import load_weights
-from explorer.zoo.identify import UNKNOWN, find, identify
+from explorer.zoo.identify import find, identify
+from explorer.zoo.known import UNKNOWN
 from explorer.zoo.reading import CheckpointError, read_checkpoint
 from explorer.zoo.vovnet_names import sightings
 from explorer.zoo.vovnet_shapes import fit
