@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from explorer.data.images import read_image
     from explorer.engine.detector import Detector
     from explorer.engine.evaluation.evaluate import evaluate
-    from explorer.engine.loading import fast, load_detector
+    from explorer.engine.loading import fast, load_backbone, load_detector
     from explorer.errors.bootstrap import bootstrap
     from explorer.errors.compare import compare
     from explorer.features.capture import feature_maps
@@ -43,6 +43,7 @@ __all__ = [
     "evaluate",
     "fast",
     "feature_maps",
+    "load_backbone",
     "load_config",
     "load_detector",
     "load_run",
@@ -66,6 +67,7 @@ _HOMES = {
     "evaluate": "explorer.engine.evaluation.evaluate",
     "fast": "explorer.engine.loading",
     "feature_maps": "explorer.features.capture",
+    "load_backbone": "explorer.engine.loading",
     "load_config": "explorer.config",
     "load_detector": "explorer.engine.loading",
     "load_run": "explorer.scoring.runs",

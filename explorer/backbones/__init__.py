@@ -1,5 +1,6 @@
 """VoVNet, MobileNetV2 and timm models as detectron2 backbones; importing this package registers their builders."""
 
+from explorer.backbones.alone import BackboneOnly
 from explorer.backbones.build import with_fpn, with_fpn_p6p7
 from explorer.backbones.mobilenet import MobileNetV2
 from explorer.backbones.specs import VARIANTS, VoVNetSpec, variant
@@ -8,6 +9,7 @@ from explorer.backbones.vovnet import VoVNet
 
 __all__ = [
     "VARIANTS",
+    "BackboneOnly",
     "MobileNetV2",
     "TimmBackbone",
     "VoVNet",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, Device, exit_codes, load, progress
+from explorer.cli.running import MODELS, Device, Weights, exit_codes, input_size, load, progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Each {MODELS}.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Each {MODELS}; or backbone:V-99-eSE.")],
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Network input in pixels.")] = "800x1088",
     modes: Annotated[
         str, typer.Option("--modes", metavar="A,B,…", help="What to time; `eager` is the model itself.")
@@ -31,6 +30,7 @@ def benchmark(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds that are kept.")] = 7,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
     device: Device = "cpu",
+    weights: Weights = None,
     random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, in processes apart.")] = True,
     plot: Annotated[
@@ -54,21 +54,21 @@ def benchmark(
     with exit_codes():
         if stage not in ("backbone", "detector"):
             raise ValueError(f"--stage is {stage!r}: give backbone or detector.")
-        input_size, part = _size(size), cast("Stage", stage)
+        pixels, part = input_size(size), cast("Stage", stage)
         if threads:
             torch.set_num_threads(threads)
-        detectors = _named_apart({model: load(model, device=device, random=random) for model in models})
+        detectors = _loaded(models, device=device, random=random, weights=weights)
         named = {detector.name: model for model, detector in zip(dict.fromkeys(models), detectors, strict=True)}
 
         def memory_of(name: str, mode: str) -> float | None:
-            return peak_memory_mb(named[name], mode, input_size, part, batch)
+            return peak_memory_mb(named[name], mode, pixels, part, batch)
 
         with progress("timing") as advance:
             found = run(
                 detectors,
                 [mode.strip() for mode in modes.split(",")],
                 baseline=baseline,
-                size=input_size,
+                size=pixels,
                 stage=part,
                 batch=batch,
                 rounds=rounds,
@@ -91,6 +91,12 @@ def benchmark(
                 say((f"{row.model}, {row.mode}: not measured, {row.note}", "dim"))
 
 
+def _loaded(models: Sequence[str], weights: str | None, **options: Any) -> list[Detector]:
+    if weights and len(models) > 1:
+        raise ValueError(f"--weights goes with one MODEL, and here are {len(models)}: give checkpoints as MODELs.")
+    return _named_apart({model: load(model, weights=weights, **options) for model in models})
+
+
 def _named_apart(loaded: Mapping[str, Detector]) -> list[Detector]:
     """Calls detectors that share a name, such as those of two runs' folders, as the user did."""
     shared = {name for name, number in Counter(one.name for one in loaded.values()).items() if number > 1}
@@ -98,15 +104,3 @@ def _named_apart(loaded: Mapping[str, Detector]) -> list[Detector]:
         replace(one, name=f"{model} ({one.caveat})" if one.caveat else model) if one.name in shared else one
         for model, one in loaded.items()
     ]
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Reads `HxW`.
-
-    Raises:
-        ValueError: it is no such thing.
-    """
-    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
-    if not match or not int(match[1]) or not int(match[2]):
-        raise ValueError(f"--size is {text!r}: give height and width in pixels, as in 800x1088.")
-    return int(match[1]), int(match[2])

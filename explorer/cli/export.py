@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, exit_codes, load
+from explorer.cli.running import AllowPartial, AnyModel, ConfigFile, Weights, exit_codes, load
 
 if TYPE_CHECKING:
     from explorer.engine.fast.export import Format
 
 
 def export(
-    model: Model,
+    model: AnyModel,
     out: Annotated[Path, typer.Option("--out", help="Folder for the export.")],
     format: Annotated[str, typer.Option("--format", help="onnx, openvino or torchscript.")] = "onnx",  # noqa: A002
     weights: Weights = None,
@@ -38,7 +38,13 @@ def export(
     with exit_codes():
         image = read_image(photo) if photo else scene((480, 640))
         detector = load(
-            model, weights=weights, config_file=config_file, device="cpu", exact=True, allow_partial=allow_partial
+            model,
+            weights=weights,
+            config_file=config_file,
+            device="cpu",
+            exact=True,
+            allow_partial=allow_partial,
+            bare=True,
         )
         record = run(detector, image, out, cast("Format", format))
         if json_file:

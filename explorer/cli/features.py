@@ -8,18 +8,21 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, config_changes, exit_codes, load
+from explorer.cli.running import AllowPartial, AnyModel, ConfigFile, Weights, config_changes, exit_codes, load
 
 
 def features(
-    model: Model,
+    model: AnyModel,
     image: Annotated[Path, typer.Argument(help="An image file: JPEG, PNG, WebP, BMP, TIFF.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layers", help="A name or glob: p2, stage4, 'backbone.bottom_up.stage4.*'. [default: p*]"),
+        typer.Option(
+            "--layers",
+            help="A name or glob: p2, stage4, 'backbone.bottom_up.stage4.*'. [default: p*, or a backbone's outputs]",
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and features.html.")] = Path("features"),
     weights: Weights = None,
@@ -36,7 +39,7 @@ def features(
 
     from explorer.data.images import read_image
     from explorer.engine.artifacts import plain
-    from explorer.report.features import DEFAULT_LAYERS, feature_report
+    from explorer.report.features import default_layers, feature_report
 
     with exit_codes():
         photo = read_image(image)
@@ -48,7 +51,7 @@ def features(
             overrides=overrides or (),
             allow_partial=allow_partial,
         )
-        report = feature_report(detector, photo, layers or DEFAULT_LAYERS, out, explained=explain)
+        report = feature_report(detector, photo, layers or default_layers(detector), out, explained=explain)
         if json_file:
             document = detector.origin | {"random_weights": detector.weights is None} | report.document()
             write_json(plain(document), json_file)

@@ -8,11 +8,23 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import AllowPartial, ConfigFile, Model, Weights, config_changes, exit_codes, load, progress
+from explorer.cli.running import (
+    AllowPartial,
+    AnyModel,
+    ConfigFile,
+    Weights,
+    config_changes,
+    exit_codes,
+    input_size,
+    load,
+    progress,
+)
+
+_LEAST_PX = 64
 
 
 def receptive_field(
-    model: Model,
+    model: AnyModel,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
@@ -27,7 +39,7 @@ def receptive_field(
     inputs: Annotated[
         int, typer.Option("--inputs", min=0, help="Measure effective fields on so much noise; 0 leaves them out.")
     ] = 16,
-    size: Annotated[int, typer.Option("--size", min=64, help="Side of that noise in pixels.")] = 512,
+    size: Annotated[str, typer.Option("--size", metavar="HxW", help="Of that noise in pixels.")] = "512x512",
     gates: Annotated[bool, typer.Option("--gates/--no-gates", help="With or without squeeze-excitation.")] = True,
     json_file: JsonFile = None,
 ) -> None:
@@ -39,6 +51,9 @@ def receptive_field(
     from explorer.scoring.runs import read_truth
 
     with exit_codes():
+        noise = input_size(size)
+        if min(noise) < _LEAST_PX:
+            raise ValueError(f"--size is {size!r}: fields are measured on noise of {_LEAST_PX} pixels or more a side.")
         truth = read_truth(data) if data else None
         detector = load(
             model,
@@ -49,7 +64,7 @@ def receptive_field(
             allow_partial=allow_partial,
         )
         with progress("measuring") as advance:
-            report = field_report(detector, truth, inputs=inputs, size=(size, size), gates=gates, progress=advance)
+            report = field_report(detector, truth, inputs=inputs, size=noise, gates=gates, progress=advance)
         document = detector.origin | {"random_weights": detector.weights is None} | report.document()
         pages = write_field_figures(report, out) if out else []
         if json_file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MODELS = "a zoo name, a config file, the folder of a training run, or a checkpoint file"
 Model = Annotated[str, typer.Argument(help=f"{MODELS.capitalize()}.")]
+AnyModel = Annotated[
+    str, typer.Argument(metavar="MODEL", help=f"{MODELS.capitalize()}; or backbone:V-99-eSE, backbone:FILE.")
+]
 Weights = Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")]
 ConfigFile = Annotated[
     str | None,
@@ -135,6 +139,19 @@ def load(model: str, **options: Any) -> Detector:
 def fast_dtype(name: str) -> DtypeName:
     """Returns what `--dtype` names; the engine refuses what is none."""
     return cast("DtypeName", name)
+
+
+def input_size(text: str) -> tuple[int, int]:
+    """Reads `HxW`, or one number for both.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    match = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", text)
+    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not height or not width:
+        raise ValueError(f"--size is {text!r}: give height and width in pixels, as in 800x1088.")
+    return height, width
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from detectron2.structures import Instances
 from omegaconf import DictConfig
 from torch import nn
 
-import explorer.backbones
-import explorer.heads  # noqa: F401 - registers the heads that they name
+import explorer.heads  # noqa: F401 - registers the heads that configs name
+from explorer.backbones import BackboneOnly
 from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
@@ -76,6 +76,23 @@ class Detector:
         return self.model if self.fast is None else self.fast
 
     @property
+    def finds_objects(self) -> bool:
+        """Whether it is a whole detector, and not a backbone alone."""
+        return not isinstance(self.model, BackboneOnly)
+
+    def check_finds_objects(self) -> None:
+        """Refuses a backbone alone.
+
+        Raises:
+            ValueError: it is one; the message says what takes it.
+        """
+        if not self.finds_objects:
+            raise ValueError(
+                f"{self.name} is a backbone without a detector and finds no objects: give it to explorer features, "
+                "receptive-field, export or benchmark --stage backbone, or a detector with these weights instead."
+            )
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Says which model this is and where its weights are from, for files that hold its results."""
         said = {"model": self.name, "weights": self.weights and str(self.weights)}
@@ -105,8 +122,9 @@ class Detector:
                 it.
 
         Raises:
-            ValueError: if the image has another shape or type.
+            ValueError: if the image has another shape or type, or this is a backbone alone.
         """
+        self.check_finds_objects()
         if image_bgr.ndim != 3 or image_bgr.shape[2] != 3 or image_bgr.dtype != np.uint8 or not image_bgr.size:
             raise ValueError(
                 f"Got an image of shape {image_bgr.shape} and type {image_bgr.dtype}; expected "
@@ -145,7 +163,8 @@ def make_detector(
     network = build(cfg, pick_device(device))
     caveat, remarks = RANDOM, tuple[str, ...]()
     if weights is not None:
-        report = load_weights(network, weights, allow_partial=allow_partial)
+        bare = isinstance(network, BackboneOnly)
+        report = load_weights(network, weights, allow_partial=allow_partial, allow_more=bare)
         caveat = PARTIAL if report.missing or report.mismatched else ""
         remarks = () if report.complete else (report.counts,)
     return replace(detector_of(cfg, network.eval(), name, weights), caveat=caveat, remarks=remarks)

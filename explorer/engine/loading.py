@@ -16,6 +16,7 @@ from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName
 from explorer.engine.fast.model import FastModel
 from explorer.zoo.downloads import DownloadError
+from explorer.zoo.registry import BACKBONE_PREFIX
 from explorer.zoo.resolve import configured, lasting_name, resolve
 from explorer.zoo.transfer import Progress
 
@@ -39,6 +40,7 @@ def load_detector(
     dtype: DtypeName = "float32",
     engine: EngineName | Literal["auto"] = "auto",
     allow_partial: bool = False,
+    bare: bool = False,
     progress: Progress | None = None,
 ) -> Detector:
     """Builds a detector and loads its weights, which are downloaded if need be.
@@ -60,11 +62,12 @@ def load_detector(
         engine: what the fast way runs on; `torch` is ready at once, `auto` the fastest over many images.
         allow_partial: take what fits of weights that do not fit wholly, such as a backbone's alone; the rest is random,
             and the detector has "(partial weights)" in its name.
+        bare: take a backbone without a detector, too: `backbone:V-99-eSE`, `backbone:FILE`.
         progress: called with bytes done and bytes in total while weights come.
 
     Raises:
-        ValueError: if the model, a key, the device or the number format is unknown, the weights do not fit, or a
-            training run has no checkpoint.
+        ValueError: if the model, a key, the device or the number format is unknown, the weights do not fit, a
+            training run has no checkpoint, or the model is a backbone alone and `bare` is not set.
         DownloadError: if the weights cannot be had.
     """
     if is_export(model):
@@ -73,9 +76,13 @@ def load_detector(
         exported = load_export(Path(model))
         if lowest_score is not None:
             report_from(exported.model, lowest_score)
+        if not bare:
+            exported.check_finds_objects()
         return replace(exported, source=str(Path(model).expanduser().absolute()))
     found = resolve(model, weights=weights, config_file=config_file, overrides=overrides, progress=progress)
     detector = make_detector(found.cfg, found.name, weights=found.weights, device=device, allow_partial=allow_partial)
+    if not bare:
+        detector.check_finds_objects()
     detector = _named(detector, found.remark if found.weights else "its config names none")
     source, changes = lasting_name(config_file or model, overrides)
     detector = replace(detector, source=source, overrides=tuple(changes))
@@ -86,10 +93,40 @@ def load_detector(
     return detector if exact else fast(detector, dtype, engine)
 
 
+def load_backbone(
+    backbone: str | Path,
+    *,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Detector:
+    """Builds a backbone without a detector, for its features, receptive fields, times and exports.
+
+    Args:
+        backbone: its name, `V-99-eSE`, or a checkpoint with a VoVNet in it, whoever made it (`explorer.zoo.identify`).
+        weights: a checkpoint where a name is given; what it needs of the config is set. By default they are random.
+        overrides: see `load_detector`.
+        device: likewise.
+        progress: likewise.
+
+    Returns:
+        A `Detector` whose `model` gives feature maps; its `detect` is refused.
+
+    Raises:
+        ValueError: there is no such backbone, or the weights do not fit it.
+        DownloadError: if the weights cannot be had.
+    """
+    model = f"{BACKBONE_PREFIX}{str(backbone).removeprefix(BACKBONE_PREFIX)}"
+    return load_detector(
+        model, weights=weights, overrides=overrides, device=device, exact=True, bare=True, progress=progress
+    )
+
+
 def load_or_random(
     model: str | Path, *, random: bool = False, overrides: Sequence[str] = (), device: str = "cpu", **options: Any
 ) -> Detector:
-    """Loads a detector to look into; with random weights where wanted, or where the zoo's own cannot be had.
+    """Loads a detector or a backbone to look into; with random weights where wanted, or where the zoo's cannot be had.
 
     Args:
         model: see `load_detector`.
@@ -107,7 +144,7 @@ def load_or_random(
     """
     if not random:
         try:
-            return load_detector(model, overrides=overrides, device=device, exact=True, **options)
+            return load_detector(model, overrides=overrides, device=device, exact=True, bare=True, **options)
         except DownloadError:
             if options.get("weights") is not None:
                 raise

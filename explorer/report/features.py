@@ -26,7 +26,6 @@ from explorer.types import FeatureMap
 
 CHANNELS = 12
 """Channels that a sheet shows, the strongest first."""
-DEFAULT_LAYERS = ("p*",)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -87,6 +86,12 @@ class FeatureReport:
         return Grid(("layer", "channels × rows × columns", "stride", "dead", "saturated", "effective rank"), rows)
 
 
+def default_layers(detector: Detector) -> tuple[str, ...]:
+    """The layers to look at where none is named: a pyramid's levels, or a bare backbone's outputs."""
+    model: Any = detector.model
+    return ("p*",) if detector.finds_objects else tuple(model.backbone.output_shape())
+
+
 def feature_report(
     detector: Detector, image_bgr: Pixels, layers: Sequence[str], out: Path, *, explained: int = 1
 ) -> FeatureReport:
@@ -100,7 +105,7 @@ def feature_report(
         image_bgr: the photo, `(height, width, 3)`.
         layers: names and globs; see `explorer.features.layers.find_layers`.
         out: folder.
-        explained: for so many detections, the best ones, show which places speak for them.
+        explained: for so many detections, the best ones, show which places speak for them; a bare backbone has none.
 
     Raises:
         ValueError: a layer is unknown or gives no map of the photo.
@@ -137,7 +142,7 @@ def feature_report(
 
 
 def _explained(detector: Detector, image_bgr: Pixels, number: int) -> list[tuple[str, list[float], DetectionCam]]:
-    if not number:
+    if not number or not detector.finds_objects:
         return []
     found = detector.detect(image_bgr).detections
     explained = []

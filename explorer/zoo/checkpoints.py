@@ -79,7 +79,11 @@ class LoadReport:
 
 
 def load_weights(
-    module: nn.Module, source: str | Path | Mapping[str, Tensor], *, allow_partial: bool = False
+    module: nn.Module,
+    source: str | Path | Mapping[str, Tensor],
+    *,
+    allow_partial: bool = False,
+    allow_more: bool = False,
 ) -> LoadReport:
     """Copies a checkpoint into `module`, in place; names of other makers are translated (`explorer.zoo.names`).
 
@@ -91,6 +95,7 @@ def load_weights(
         module: a detector, or a backbone alone.
         source: a file that `read_checkpoint` reads, or tensors by name.
         allow_partial: load what fits and report the rest, as fine-tuning wants it; one fitting tensor is the least.
+        allow_more: load what fits wholly, whatever else the checkpoint holds, as a detector's does for its backbone.
 
     Raises:
         CheckpointError: the file cannot be read, or does not fit; the message is the report.
@@ -111,7 +116,8 @@ def load_weights(
             if name in ours and name not in fitting
         },
     )
-    if not report.loaded or not (report.complete or allow_partial):
+    whole = report.complete or (allow_more and not (report.missing or report.mismatched))
+    if not report.loaded or not (whole or allow_partial):
         way_out = "\nTo use what fits all the same: --allow-partial (allow_partial=True)." if report.loaded else ""
         raise CheckpointError(f"The checkpoint does not fit the model; nothing was loaded.\n{report}{way_out}")
     ready = {name: tensor.to(ours[name].device, ours[name].dtype) for name, tensor in fitting.items()}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from explorer.zoo.known import ORDERS, Known, Pixels, recognise
 from explorer.zoo.reading import Checkpoint, read_parts
+from explorer.zoo.registry import BACKBONE_PREFIX
 from explorer.zoo.vovnet_names import NamingTitle, Sighting, sightings
 from explorer.zoo.vovnet_shapes import Fit, fit
 
@@ -181,13 +182,8 @@ def identify(path: str | Path) -> Identity:
         found.pixels.mean,
         found.pixels.std,
         found.known,
-        _command(path, own.variant, (*found.overrides, *found.pixels.overrides)) if own else "",
+        shlex.join(["explorer", "features", f"{BACKBONE_PREFIX}{path}", "PHOTO"]) if own else "",
     )
-
-
-def _command(path: str | Path, variant: str, overrides: tuple[str, ...]) -> str:
-    words = ["explorer", "features", "faster_rcnn_V_39_FPN_3x", "PHOTO", "--weights", str(path), "--allow-partial"]
-    return shlex.join([*words, "--layers", "stage*", "MODEL.VOVNET.CONV_BODY", variant, *overrides])
 
 
 def _said(checkpoint: Checkpoint, key: str) -> Any:

@@ -18,6 +18,8 @@ from explorer.zoo.downloads import cache_dir
 
 Status = Literal["bundled", "cached", "download"]
 
+BACKBONE_PREFIX = "backbone:"
+"""Begins MODEL arguments that mean a backbone without a detector."""
 IMAGENET_TASK = "ImageNet backbone"
 _RELEASE_LICENCE = "CC BY-NC 4.0"
 _DETECTRON2_LICENCE = "CC BY-SA 3.0"

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.zoo import registry
+from explorer.zoo.bare import CONFIG as BARE_CONFIG
+from explorer.zoo.bare import Bare, find_bare, needs
 from explorer.zoo.downloads import adopt, fetch
 from explorer.zoo.registry import ZooEntry
 from explorer.zoo.trained import Recipe, Trained, find_recipe, find_trained
@@ -80,7 +82,7 @@ def resolve(
     source = _source(model, config_file)
     trained, entry = source.trained, source.entry
     lazy = _is_lazy(source.config)
-    words = [*_own_weights(trained, lazy=lazy), *overrides]
+    words = [*source.overrides, *_own_weights(trained, lazy=lazy), *overrides]
     cfg = _read(source.config, words)
     named = str(weights or named_weights(cfg))
     if trained and not named:
@@ -90,6 +92,8 @@ def resolve(
         path, needed = fetch_weights(entry, offline=offline, progress=progress), entry.overrides
     else:
         path, needed = find_weights(named, offline=offline, progress=progress)
+        if source.bare and path and not source.bare.weights and "vovnet" in cfg.MODEL.BACKBONE.NAME:
+            needed = (*needed, *needs(path, cfg.MODEL.VOVNET.CONV_BODY))
     if needed:
         cfg = _read(source.config, [*(lazy_overrides(cfg, needed) if lazy else needed), *words])
     its_own = trained is not None and path == trained.weights
@@ -107,13 +111,15 @@ def configured(
     if recipe := _recipe(model, config_file, ""):
         return configured(recipe.model, [*recipe.overrides, *overrides])
     source = _source(model, config_file)
-    return _read(source.config, overrides), source.name
+    return _read(source.config, [*source.overrides, *overrides]), source.name
 
 
 def lasting_name(model: str | Path, overrides: Sequence[str] = ()) -> tuple[str, list[str]]:
     """Spells a MODEL argument and its overrides so that they mean the same later, and in another working directory."""
     if recipe := _recipe(model, None, ""):  # another evaluation may take this one's place
         return recipe.model, [*recipe.overrides, *overrides]
+    if (bare := find_bare(model)) and bare.weights:
+        return registry.BACKBONE_PREFIX + bare.weights, list(overrides)
     is_file = str(model) not in {entry.name for entry in registry.entries()} and Path(model).expanduser().exists()
     return str(Path(model).expanduser().absolute()) if is_file else str(model), list(overrides)
 
@@ -124,6 +130,13 @@ class _Source:
     name: str
     entry: ZooEntry | None = None
     trained: Trained | None = None
+    bare: Bare | None = None
+
+    @property
+    def overrides(self) -> list[str]:
+        """What makes the config the model's own; the file of a bare backbone is its weights."""
+        weights = ["MODEL.WEIGHTS", self.bare.weights] if self.bare and self.bare.weights else []
+        return [*(self.bare.overrides if self.bare else ()), *weights]
 
 
 def _recipe(model: str | Path, config_file: str | Path | None, weights: str | None) -> Recipe | None:
@@ -138,11 +151,16 @@ def _recipe(model: str | Path, config_file: str | Path | None, weights: str | No
 def _source(model: str | Path, config_file: str | Path | None) -> _Source:
     from explorer.config import CONFIGS
 
+    if bare := find_bare(model):
+        if config_file:
+            raise ValueError(f"{model} has a config of its own: leave {config_file} out.")
+        return _Source(CONFIGS / BARE_CONFIG, bare.name, bare=bare)
     entry = {known.name: known for known in registry.entries()}.get(str(model))
     if entry is not None and entry.config is None:
         raise ValueError(
             f"{entry.name} is an ImageNet backbone, not a detector. Give a configuration as MODEL "
-            f"and the backbone as its weights: --weights {entry.name}."
+            f"and the backbone as its weights: --weights {entry.name}. Without a detector it is "
+            f"backbone:{entry.backbone} --weights {entry.name}."
         )
     if entry is not None and entry.config and config_file is None:
         return _Source(CONFIGS / entry.config, entry.name, entry)

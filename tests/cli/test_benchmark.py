@@ -56,7 +56,7 @@ def test_the_table_and_the_plot(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--size", "800"], "800x1088"),
+        (["--size", "800x"], "800x1088"),
         (["--modes", "eager,warp"], "no mode 'warp'"),
         (["--modes", "torch-fp32"], "baseline 'eager' is not among the modes"),
         (["--stage", "neck"], "backbone or detector"),

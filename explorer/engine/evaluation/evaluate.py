@@ -77,6 +77,7 @@ def evaluate(
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
     """
     given = detector if isinstance(detector, Detector) else load_detector(detector)
+    given.check_finds_objects()
     if out and find_trained(out):
         raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
     if max_detections < 1:

@@ -113,10 +113,13 @@ def benchmark(
         progress: called after each call.
 
     Raises:
-        ValueError: there is no such mode, or the baseline is not among the modes or cannot be measured.
+        ValueError: there is no such mode, the baseline is not among the modes or cannot be measured, or a backbone
+            without a detector is to be timed as one.
     """
     if baseline not in modes:
         raise ValueError(f"The baseline {baseline!r} is not among the modes: {', '.join(modes)}.")
+    if stage == "detector" and (bare := next((one for one in detectors if not one.finds_objects), None)):
+        raise ValueError(f"{bare.name} is a backbone without a detector: time it with --stage backbone.")
     image, device = scene(size), detectors[0].device
     runners: dict[tuple[str, str], Runner] = {}
     notes: dict[tuple[str, str], str] = {}
