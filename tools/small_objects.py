@@ -115,7 +115,7 @@ def verdicts(autopsies: list[Autopsy]) -> str:
     lines = ["| small objects, % | " + " | ".join(named(autopsy.model) for autopsy in autopsies) + " |"]
     lines.append("| --- |" + " ---: |" * len(autopsies))
     ends: dict[str, tuple[Verdict, ...]] = {
-        verdict.label: (verdict,) for verdict in Verdict if verdict < Verdict.LOW_SCORE
+        verdict.label: (verdict,) for verdict in autopsies[0].chain.verdicts if verdict < Verdict.LOW_SCORE
     }
     ends[f"detected, score > {autopsies[0].score_threshold:g}"] = (Verdict.LOW_SCORE, Verdict.FOUND)
     for label, verdicts in ends.items():

@@ -1,4 +1,4 @@
-"""Autopsies over a data set: for every object, where in a two-stage detector it was lost, or that it was found.
+"""Autopsies over a data set: for every object, where in the detector it was lost, or that it was found.
 
 The verdicts are defined in `explorer.autopsy.verdicts`. Images are read, followed and forgotten one at a time. What is
 found is said by the matches of a run (`explorer.scoring.outcomes`), as in every other view of that run.
@@ -6,19 +6,21 @@ found is said by the matches of a run (`explorer.scoring.outcomes`), as in every
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.dissection import Dissection, Finding, Objects
+from explorer.autopsy.chain import Chain
+from explorer.autopsy.counterfactual import Verification, try_again, verifications
+from explorer.autopsy.dissection import Dissection
+from explorer.autopsy.findings import Finding
+from explorer.autopsy.objects import Objects
 from explorer.autopsy.verdicts import Verdict, judged
-from explorer.data.ids import Ids, id_column
+from explorer.data.ids import Ids
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
@@ -30,13 +32,8 @@ if TYPE_CHECKING:
     from explorer.engine.detector import Detector
     from explorer.types import Detections
 
-AUTOPSY_FILE = "autopsy.json"
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
-
-_VERSION = 2
-_ID_COLUMNS = ("image_ids", "ids")
-_NUMBER_COLUMNS: dict[str, Any] = {"classes": np.int64, "areas_px": np.float64}
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class SizeGroup:
 
     Attributes:
         bin: the size.
-        counts: objects by verdict; every verdict is there.
+        counts: objects by verdict; those of the detector's chain and crowds, in its order.
     """
 
     bin: SizeBin
@@ -63,7 +60,8 @@ class Autopsy:
 
     Attributes:
         model: the detector's name.
-        score_threshold: the model's own, which class scores must exceed to become detections.
+        chain: the stages of its kind.
+        score_threshold: the model's own, which scores must exceed to become detections.
         point: what counts as found: the IoU from which a box is on an object, and the score from which it is found.
         class_names: by class row.
         level_names: the feature maps, by `Finding.fpn_level`.
@@ -72,11 +70,12 @@ class Autopsy:
         classes: `(G,)` int64, class row.
         areas_px: `(G,)` float64, COCO's areas, which decide sizes.
         boxes_xywh: `(G, 4)` float64, original-image frame.
-        findings: one per object. `taker` is a row here; `said_class` a class row, `len(class_names)` for background and
-            one more for a class of the model's that the data does not have.
+        findings: one per object. `taker` is a row here; `Said.class_index` a class row, `len(class_names)` for
+            background and one more for a class of the model's that the data does not have.
     """
 
     model: str
+    chain: Chain
     score_threshold: float
     point: OperatingPoint
     class_names: tuple[str, ...]
@@ -96,12 +95,10 @@ class Autopsy:
         """`(G,)` numbers of `Verdict`."""
         return np.array([finding.verdict for finding in self.findings], dtype=np.int64)
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """Returns one field of `Finding` as a column `(G,)`, boxes as `(G, 4)` with NaN for none."""
-        values = [getattr(finding, name) for finding in self.findings]
-        if name == "suppressor_xyxy":
-            return np.array([value or (np.nan,) * 4 for value in values], dtype=np.float64).reshape(-1, 4)
-        return np.array(values)
+    @property
+    def ends(self) -> tuple[Verdict, ...]:
+        """What can become of an object in this kind of detector, in its order; crowds last."""
+        return (*self.chain.verdicts, Verdict.CROWD)
 
     def judged_by(self, matches: Matches, point: OperatingPoint) -> Autopsy:
         """Lets the detections of a run of this model say what is found; any score can follow another.
@@ -126,7 +123,12 @@ class Autopsy:
         scores = object_scores(matches, point.iou)
         verdicts = map(Verdict, judged(self.verdicts, scores, point.score).tolist())
         findings = tuple(
-            replace(finding, verdict=verdict, score=score)
+            replace(
+                finding,
+                verdict=verdict,
+                score=None if np.isnan(score) else score,
+                after=finding.after if verdict < Verdict.NOT_IN_RUN else None,
+            )
             for finding, verdict, score in zip(self.findings, verdicts, scores.tolist(), strict=True)
         )
         return replace(self, point=point, findings=findings)
@@ -136,66 +138,13 @@ class Autopsy:
         groups = []
         for size in bins:
             counts = np.bincount(self.verdicts[size.names(self.areas_px)], minlength=len(Verdict))
-            groups.append(SizeGroup(size, {verdict: int(counts[verdict]) for verdict in Verdict}))
+            groups.append(SizeGroup(size, {verdict: int(counts[verdict]) for verdict in self.ends}))
         return tuple(groups)
 
-    def write(self, path: Path) -> None:
-        """Writes everything as one JSON file, which `read_autopsy` reads; by custom `autopsy.json` in a run's folder.
-
-        It is an object with what counts as found, the verdicts' names, `by_size` for COCO's sizes, and `objects`:
-        columns of equal length, of numbers, null for "none".
-        """
-        from explorer.engine.artifacts import write_json
-
-        findings = {field.name: self.column(field.name).tolist() for field in fields(Finding)}
-        known = {name: getattr(self, name).tolist() for name in (*_ID_COLUMNS, *_NUMBER_COLUMNS, "boxes_xywh")}
-        groups = {
-            group.bin.name: {verdict.name.lower(): count for verdict, count in group.counts.items()}
-            for group in self.by_size()
-        }
-        document = {
-            "version": _VERSION,
-            "model": self.model,
-            "score_threshold": self.score_threshold,
-            "found": vars(self.point),
-            "class_names": self.class_names,
-            "level_names": self.level_names,
-            "verdicts": [{"name": verdict.name.lower(), "label": verdict.label} for verdict in Verdict],
-            "by_size": groups,
-            "objects": known | findings,
-        }
-        write_json(path, document)
-
-
-def read_autopsy(path: str | Path) -> Autopsy:
-    """Reads what `Autopsy.write` wrote.
-
-    Args:
-        path: the file, or the run's folder that holds it as `autopsy.json`.
-
-    Raises:
-        ValueError: there is none, or it is broken or of another version.
-    """
-    path = Path(path)
-    path = path / AUTOPSY_FILE if path.is_dir() else path
-    try:
-        document = json.loads(path.read_bytes())
-        if document["version"] != _VERSION:
-            raise ValueError(f"its version is {document['version']}, this program reads {_VERSION}")
-        objects = document["objects"]
-        return Autopsy(
-            document["model"],
-            document["score_threshold"],
-            _point(document["found"]),
-            tuple(document["class_names"]),
-            tuple(document["level_names"]),
-            **{name: id_column(objects[name]) for name in _ID_COLUMNS},
-            **{name: np.array(objects[name], dtype=kind) for name, kind in _NUMBER_COLUMNS.items()},
-            boxes_xywh=np.array(objects["boxes_xywh"], dtype=np.float64).reshape(-1, 4),
-            findings=tuple(_findings(objects)),
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is no autopsy ({error}). Make one with `explorer autopsy`.") from error
+    @cached_property
+    def verification(self) -> Mapping[Verdict, Verification]:
+        """How lost objects fared when only the stage that lost them was relaxed; empty where that was not tried."""
+        return verifications(self.findings)
 
 
 def autopsy(
@@ -204,17 +153,20 @@ def autopsy(
     *,
     found: FoundRule = FOUND,
     matches: Matches | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
     on_detections: Callable[[Detections], None] | None = None,
 ) -> Autopsy:
     """Finds out, for every object, where the detector lost it.
 
     Args:
-        detector: a Faster, Mask or Panoptic R-CNN.
+        detector: a Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask.
         truth: what is there, and the image files.
         found: what counts as found.
         matches: of the boxes of a run of this detector on `truth`, which say what is found; None for what the detector
             reports as it is followed.
+        verify: relax for each lost object the stage that lost it, and nothing else, and see how far it gets then; see
+            `explorer.autopsy.counterfactual`.
         progress: called after each image.
         on_detections: called with what the model reports on each image, without masks, so that one forward pass gives
             both.
@@ -224,22 +176,23 @@ def autopsy(
             not at the rule's IoU, or do not reach its precision.
         ImageError: an image cannot be read, or has another size than its annotations say.
     """
-    from explorer.autopsy.trace import Tracer
+    from explorer.autopsy.families import tracer_of
 
     point = found.of(matches) if matches else None  # says at once what is wrong
-    tracer = Tracer(detector)
+    tracer = tracer_of(detector)
     class_indices = class_indices_of(detector, truth)
     row_of_class = _class_rows(class_indices, len(detector.class_names))
     findings: list[Finding] = []
     detections: list[Detections] = []
     for image, rows in enumerate(_rows_by_image(truth)):
         if matches is None or on_detections or rows.stop > rows.start:
-            trace = tracer(read_checked(truth, image))
-            dissection = Dissection(trace, objects_in(truth, image, class_indices), iou=found.iou)
-            findings += [_in_table(finding, rows.start, row_of_class) for finding in dissection.findings()]
-            detections.append(trace.detections)
+            view = tracer.look(read_checked(truth, image))
+            dissection = Dissection(tracer, tracer.follow(view), objects_in(truth, image, class_indices), iou=found.iou)
+            own = _verified(view, dissection) if verify else dissection.findings()
+            findings += [_in_table(finding, rows.start, row_of_class) for finding in own]
+            detections.append(dissection.trace.detections)
             if on_detections:
-                on_detections(trace.detections)
+                on_detections(dissection.trace.detections)
         if progress:
             progress(image + 1, len(truth.image_ids))
     if matches is None:
@@ -249,10 +202,11 @@ def autopsy(
     point = point or found.of(matches)
     followed = Autopsy(
         detector.name,
-        tracer.limits.score_threshold,
+        tracer.chain,
+        tracer.score_threshold,
         point,
         truth.class_names,
-        tracer.pyramid.names,
+        tracer.level_names,
         truth.image_ids[truth.images],
         truth.ids,
         truth.classes,
@@ -310,24 +264,18 @@ def _rows_of(truth: Truth, image: int) -> slice:
     return slice(first, last)
 
 
+def _verified(view: object, dissection: Dissection) -> list[Finding]:
+    """The findings, those of lost objects with where these are lost once that stage is relaxed."""
+    return [
+        replace(finding, after=try_again(view, dissection, row).after) if finding.verdict.is_miss else finding
+        for row, finding in enumerate(dissection.findings())
+    ]
+
+
 def _in_table(finding: Finding, first: int, row_of_class: npt.NDArray[np.int64]) -> Finding:
     """Takes a finding's rows from those of its image and model to those of the data set."""
-    taker = finding.taker + first if finding.taker >= 0 else -1
-    said = int(row_of_class[finding.said_class]) if finding.said_class >= 0 else -1
-    return replace(finding, taker=taker, said_class=said)
-
-
-def _point(known: Mapping[str, Any]) -> OperatingPoint:
-    given: dict[str, Any] = {name: np.nan if value is None else value for name, value in known.items()}
-    return OperatingPoint(**given)
-
-
-def _findings(objects: Mapping[str, Sequence[Any]]) -> Iterator[Finding]:
-    names = [field.name for field in fields(Finding)]
-    empty = asdict(Finding(Verdict.CROWD, 0))
-    for values in zip(*(objects[name] for name in names), strict=True):
-        given = dict(zip(names, values, strict=True))
-        box = given.pop("suppressor_xyxy")
-        known = {name: empty[name] if value is None else value for name, value in given.items()}
-        known["verdict"] = Verdict(known["verdict"])
-        yield Finding(**known, suppressor_xyxy=None if box[0] is None else tuple(box))
+    taker, said = finding.taker, finding.results.said
+    if said is not None:
+        said = replace(said, class_index=int(row_of_class[said.class_index]))
+    results = replace(finding.results, said=said)
+    return replace(finding, taker=None if taker is None else taker + first, results=results)

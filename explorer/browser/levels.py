@@ -9,7 +9,7 @@ from explorer.scoring.columns import Run
 
 def levels_of(run: Run) -> tuple[str, ...] | None:
     """Returns the level's name for each object, `(G,)`; None where the model is not known or has no such levels."""
-    from explorer.autopsy.stages import Pyramid
+    from explorer.autopsy.two_stage.stages import Pyramid
     from explorer.engine.config_facts import config_facts
     from explorer.zoo.resolve import configured
 

@@ -98,7 +98,7 @@ def fingerprint_of(files: Iterable[Path], rule: FoundRule | None = None) -> str:
 
 def run_files(path: Path) -> tuple[Path, ...]:
     """The files that decide what is written of a run."""
-    from explorer.autopsy.examine import AUTOPSY_FILE
+    from explorer.autopsy.files import AUTOPSY_FILE
     from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 
     if path.is_dir():

@@ -40,30 +40,37 @@ def autopsy(
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the results, instead of the run's.")] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Relax for each lost object the stage that lost it, and see how far it gets then."
+        ),
+    ] = False,
     iou: Iou = 0.5,
     score: Score = None,
     precision: Precision = None,
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
-    """Find out where each missed object was lost: proposals, box head, suppression, thresholds.
+    """Find out where each missed object was lost: anchors, scores, suppression, limits.
 
     Writes autopsy.json, objects.json (COCO annotations with their verdicts), report.json and report.html. Needs a
-    Faster, Mask or Panoptic R-CNN; of other detectors' results it says what detections alone can tell.
+    Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask; of other detectors' results it says what detections
+    alone can tell.
     """
     from dataclasses import replace
 
     from rich.console import Console
 
-    from explorer.autopsy.examine import AUTOPSY_FILE
     from explorer.autopsy.examine import autopsy as examine
+    from explorer.autopsy.files import AUTOPSY_FILE, write_autopsy
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
     from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
-    from explorer.report.tables import fate_grid
-    from explorer.report.words import found_sentence
+    from explorer.report.tables import fate_grid, verification_grid
+    from explorer.report.words import found_sentence, verification_sentence
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
     from explorer.zoo.trained import recorded
@@ -87,8 +94,10 @@ def autopsy(
             )
             detector = detector.with_renamed(given.facts.get("renamed", {}))
             with progress("following objects") as advance:
-                found = examine(detector, given.truth, found=rule, matches=analysis.matches, progress=advance)
-            found.write(folder / AUTOPSY_FILE)
+                found = examine(
+                    detector, given.truth, found=rule, matches=analysis.matches, verify=verify, progress=advance
+                )
+            write_autopsy(found, folder / AUTOPSY_FILE)
             analysis = replace(analysis, autopsy=found)
         document = plain(run_document(analysis))
         write_file(folder / "report.json", document)
@@ -101,5 +110,9 @@ def autopsy(
     if json_file != "-":
         Console().print(fate_grid(analysis).on_terminal())
         say()
+        if analysis.autopsy is not None and analysis.autopsy.verification:
+            Console().print(verification_grid(analysis.autopsy).on_terminal())
+            say()
+            say(verification_sentence(analysis.autopsy))
         say(found_sentence(analysis.point))
         say((f"-> {page}", "dim"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -12,28 +12,15 @@ from explorer.autopsy.verdicts import Verdict
 from explorer.figures.style import INK, LAYOUT, rgb
 from explorer.types import SIZES
 
-_GROUPS: Mapping[str, tuple[Verdict, ...]] = {
-    "lost in proposals": (
-        Verdict.NO_ANCHOR,
-        Verdict.PRE_NMS_TOPK,
-        Verdict.TOO_SMALL,
-        Verdict.RPN_NMS,
-        Verdict.POST_NMS_TOPK,
-        Verdict.NO_PROPOSAL,
-    ),
-    "lost in box head": (Verdict.BACKGROUND, Verdict.OTHER_CLASS, Verdict.REGRESSED_AWAY, Verdict.SCORE),
-    "lost in selection": (
-        Verdict.FINAL_NMS,
-        Verdict.DETECTIONS_LIMIT,
-        Verdict.TAKEN,
-        Verdict.NOT_IN_RUN,
-    ),
-    "detected": (Verdict.LOW_SCORE, Verdict.FOUND),
-}
-_GROUP_COLORS = dict(zip(_GROUPS, (5, 0, 6, 2), strict=True))
+_PART_COLORS = (5, 0, 6, 2)
+"""Of a detector's parts, in their order."""
 _SIZE_COLORS = dict(zip(SIZES, (1, 4, 3), strict=True))
 _END_COLORS = {Verdict.FOUND: 2, Verdict.LOW_SCORE: 1}
-_SHORT = {Verdict.DETECTIONS_LIMIT: "over the limit", Verdict.SCORE: "below its own threshold"}
+_SHORT = {
+    Verdict.DETECTIONS_LIMIT: "over the limit",
+    Verdict.SCORE: "below its own threshold",
+    Verdict.CENTERNESS: "centerness too low",
+}
 _COLUMNS_X = (0.001, 0.33, 0.999)
 """Where sizes, groups and ends stand; those of the ends leave room for their labels."""
 _HEIGHT_PX, _MARGIN_PX = 500, 10
@@ -57,7 +44,7 @@ class _Node:
 
 
 def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
-    """Draws where the objects of each size end: lost among proposals, in the box head or in the selection, or detected.
+    """Draws where the objects of each size end: lost in one of the detector's parts, or detected.
 
     What is detected is found, or scored below the threshold. Crowds are left out.
 
@@ -66,11 +53,12 @@ def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
         font_px: of the labels; smaller on narrow pages.
     """
     everything, *sizes = autopsy.by_size()
-    counts, colors = everything.counts, {name: rgb(color) for name, color in (_SIZE_COLORS | _GROUP_COLORS).items()}
+    counts, parts = everything.counts, autopsy.chain.parts
+    colors = {name: rgb(color) for name, color in (_SIZE_COLORS | _colors(parts)).items()}
     columns = [
         [_Node(size.bin.name, size.bin.name, size.objects, colors[size.bin.name]) for size in sizes],
-        [_Node(name, name, sum(counts[end] for end in ends), colors[name]) for name, ends in _GROUPS.items()],
-        [_Node(end, _words(end, autopsy), counts[end], _end_color(end)) for ends in _GROUPS.values() for end in ends],
+        [_Node(name, name, sum(counts[end] for end in ends), colors[name]) for name, ends in parts.items()],
+        [_Node(end, _words(end, autopsy), counts[end], _end_color(end)) for ends in parts.values() for end in ends],
     ]
     columns = [[node for node in column if node.objects] for column in columns]
     nodes = [node for column in columns for node in column]
@@ -103,13 +91,18 @@ def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
 
 
 def _links(autopsy: Autopsy) -> Iterator[tuple[object, object, int, int]]:
-    """Yields source, target, number of objects and colour: from sizes to groups, from groups to ends."""
+    """Yields source, target, number of objects and colour: from sizes to parts, from parts to ends."""
     everything, *sizes = autopsy.by_size()
-    for name, ends in _GROUPS.items():
+    colors = _colors(autopsy.chain.parts)
+    for name, ends in autopsy.chain.parts.items():
         for size in sizes:
             yield size.bin.name, name, sum(size.counts[end] for end in ends), _SIZE_COLORS[size.bin.name]
         for end in ends:
-            yield name, end, everything.counts[end], _END_COLORS.get(end, _GROUP_COLORS[name])
+            yield name, end, everything.counts[end], _END_COLORS.get(end, colors[name])
+
+
+def _colors(parts: Iterable[str]) -> dict[str, int]:
+    return dict(zip(parts, _PART_COLORS, strict=True))
 
 
 def _centres(column: Sequence[_Node], columns: Sequence[Sequence[_Node]], pad_px: int) -> Iterator[float]:

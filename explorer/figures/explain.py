@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from explorer.autopsy.explain import Explanation, Kind
+from explorer.autopsy.explain import Explanation
+from explorer.autopsy.family import Kind
 from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
 from explorer.text import in_plotly
@@ -14,8 +15,10 @@ from explorer.text import in_plotly
 _STYLE: Mapping[Kind, tuple[int, str, float]] = {
     "object": (2, "solid", 3.5),
     "anchor": (1, "dot", 2),
+    "location": (1, "dot", 2),
     "RPN's box": (4, "dash", 2),
     "proposal": (6, "solid", 1.5),
+    "candidate": (4, "dash", 2),
     "detection": (0, "solid", 2),
     "suppressor": (5, "dashdot", 2.5),
 }

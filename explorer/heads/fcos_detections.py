@@ -53,7 +53,7 @@ def detections(
         By image, best first: `pred_boxes` in pixels of the network's input, which may reach out of the image, `scores`,
         `pred_classes`.
     """
-    by_level = [_decoded(*maps) for maps in zip(*output, strides, strict=True)]
+    by_level = [decoded(*maps) for maps in zip(*output, strides, strict=True)]
     found = []
     for image, size in enumerate(image_sizes):
         parts = [_best(limits, *(part[image] for part in level)) for level in by_level]
@@ -65,7 +65,7 @@ def detections(
     return found
 
 
-def _decoded(logits: Tensor, distances: Tensor, centerness: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+def decoded(logits: Tensor, distances: Tensor, centerness: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """Class probabilities `(batch, n, classes)`, centerness `(batch, n, 1)` and boxes `(batch, n, 4)` of a level."""
     places = locations(logits.shape[-2:], stride, logits.device)
     probability, central, sides = (

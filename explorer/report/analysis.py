@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from explorer.autopsy.examine import AUTOPSY_FILE, Autopsy, read_autopsy
+from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.files import AUTOPSY_FILE, read_autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
 from explorer.errors.compare import Comparison
 from explorer.errors.oracles import SizeGains, mend_by_size

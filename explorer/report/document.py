@@ -62,6 +62,10 @@ def run_document(analysis: RunAnalysis) -> Json:
             group.bin.name: {verdict.name.lower(): number for verdict, number in group.counts.items()}
             for group in analysis.autopsy.by_size()
         }
+        if analysis.autopsy.verification:
+            document["autopsy_verified"] = {
+                verdict.name.lower(): vars(own) for verdict, own in analysis.autopsy.verification.items()
+            }
     return document
 
 

@@ -50,8 +50,10 @@ def fates_of(analysis: RunAnalysis) -> Fates:
     """Says what became of each object: the autopsy's verdict or, without one, what detections alone tell."""
     truth, autopsy = analysis.run.truth, analysis.autopsy
     if autopsy is not None:
-        names = tuple(verdict.label for verdict in Verdict if verdict != Verdict.CROWD)
-        return Fates(truth, names, np.where(autopsy.verdicts == Verdict.CROWD, -1, autopsy.verdicts))
+        ends = autopsy.chain.verdicts
+        places = np.full(len(Verdict), -1)
+        places[list(ends)] = np.arange(len(ends))
+        return Fates(truth, tuple(verdict.label for verdict in ends), places[autopsy.verdicts])
     names = (*_ERRORS.values(), LOW_SCORE, FOUND)
     types, scores = analysis.taxonomy.object_types, object_scores(analysis.matches, analysis.point.iou)
     conditions = [types == kind for kind in _ERRORS] + [scores < analysis.point.score, scores >= analysis.point.score]

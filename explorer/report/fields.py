@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.anatomy import check_stages, pyramid_of
+from explorer.autopsy.two_stage.anatomy import has_two_stages, pyramid_of
 from explorer.engine.detector import Detector
 from explorer.figures.export import write_page
 from explorer.figures.receptive_field import effective_heat, fields_against_objects
@@ -173,9 +173,7 @@ def object_sides(detector: Detector, truth: Truth) -> dict[str, npt.NDArray[np.f
 
     Empty for detectors without one.
     """
-    try:
-        check_stages(detector)
-    except ValueError:
+    if not has_two_stages(detector):
         return {}
     pyramid = pyramid_of(detector.model)
     sizes = np.array([detector.model_input.size_for(int(h), int(w)) for h, w in truth.image_sizes]).reshape(-1, 2)

@@ -15,8 +15,8 @@ from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
-from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid
-from explorer.report.words import found_sentence
+from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid, verification_grid
+from explorer.report.words import found_sentence, verification_sentence
 from explorer.text import NAME_LENGTH, in_html
 
 _STYLE = """
@@ -66,6 +66,9 @@ class _Body:
 
     def section(self, title: str, text: str = "") -> None:
         self._parts.append(f"<h2>{in_html(title)}</h2>" + (f"<p>{text}</p>" if text else ""))
+
+    def text(self, words: str) -> None:
+        self._parts.append(f"<p>{in_html(words)}</p>")
 
     def figure(self, figure: go.Figure, alternative: str, *, wide: bool = False) -> None:
         html = figure.to_html(
@@ -181,9 +184,8 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
         if autopsy is not None:
             body.section(
                 f"Where objects are lost{whose.replace(' of ', ' in ', 1)}",
-                "Each object's last candidate, followed through the detector: from the proposals through the box head "
-                f"to the detections, which the model reports above a score of {autopsy.score_threshold:g}. "
-                f"{_found(analysis)}",
+                f"Each object's last candidate, followed through the detector: {autopsy.chain.path}, which the model "
+                f"reports above a threshold of its own, {autopsy.score_threshold:g}. {_found(analysis)}",
             )
             words = "Objects of each size by what became of them; see the table below."
             body.figure(autopsy_sankey(autopsy), words, wide=True)
@@ -195,6 +197,9 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
                 "file), and is said of boxes, at the IoU that they were followed with.",
             )
         body.grid(fate_grid(analysis))
+        if autopsy is not None and autopsy.verification:
+            body.text(verification_sentence(autopsy))
+            body.grid(verification_grid(autopsy))
 
 
 def _found(analysis: RunAnalysis) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from rich.table import Table
 
+from explorer.autopsy.examine import Autopsy
 from explorer.engine.speed.backbone_stages import StageCost
 from explorer.errors.bootstrap import Interval, Resamples
 from explorer.errors.compare import Comparison, Pair
@@ -187,6 +188,15 @@ def fate_grid(analysis: RunAnalysis) -> Grid:
     )
     head = (f"{size.name} ({total:,})" for size, total in zip(COCO_BINS, totals, strict=True))
     return Grid((analysis.run.name, *head), rows)
+
+
+def verification_grid(autopsy: Autopsy) -> Grid:
+    """What became of lost objects once only the stage that had lost them was relaxed, by that stage."""
+    rows = tuple(
+        (verdict.label, f"{own.lost:,}", _share(own.confirmed, own.lost), _share(own.found, own.lost))
+        for verdict, own in autopsy.verification.items()
+    )
+    return Grid(("stage relaxed", "lost there", "gets past it", "is detected"), rows)
 
 
 def help_grid(ways: Sequence[Help]) -> Grid:

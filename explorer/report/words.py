@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from explorer.autopsy.examine import Autopsy
 from explorer.errors.bootstrap import TOO_FEW
 from explorer.scoring.outcomes import OperatingPoint
 
@@ -22,6 +23,17 @@ def found_sentence(point: OperatingPoint) -> str:
     right = f"from there on, {point.precision_percent:.0f} % of what {point.run} shows is right"
     shows = right if point.detections else f"{point.run} shows nothing from there on"
     return f"An object is found by a detection of its class with {point.words}; {shows}."
+
+
+def verification_sentence(autopsy: Autopsy) -> str:
+    """Says for how many lost objects relaxing the stage that lost them confirms that it did."""
+    own = autopsy.verification.values()
+    lost, confirmed, found = (sum(getattr(each, name) for each in own) for name in ("lost", "confirmed", "found"))
+    return (
+        f"Verified: with only the stage relaxed that had lost it, an object gets past that stage in {confirmed:,} of "
+        f"{lost:,} cases ({100 * confirmed / lost:.1f} %), and a detection has it in {found:,} "
+        f"({100 * found / lost:.1f} %); the others are lost at a later stage, too."
+    )
 
 
 def p_words(p: float) -> str:

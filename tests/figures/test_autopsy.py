@@ -6,8 +6,9 @@ from collections import Counter
 
 import numpy as np
 
-from explorer.autopsy.dissection import Finding
 from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.findings import Finding
+from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.figures.autopsy import autopsy_sankey
 from explorer.scoring.outcomes import OperatingPoint
@@ -20,7 +21,7 @@ def autopsy_of(verdicts: list[Verdict], sides_px: list[float]) -> Autopsy:
     boxes = np.stack([0 * sides, 0 * sides, sides, sides], axis=1)
     point = OperatingPoint("a run", 0.5, 0.25, 50.0, 50.0, 4)
     findings = tuple(Finding(verdict, 0) for verdict in verdicts)
-    return Autopsy("model", 0.05, point, ("cat",), ("p2",), rows, rows, 0 * rows, sides**2, boxes, findings)
+    return Autopsy("model", TWO_STAGE, 0.05, point, ("cat",), ("p2",), rows, rows, 0 * rows, sides**2, boxes, findings)
 
 
 def test_every_object_is_led_to_its_end() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explorer.autopsy.dissection import Finding
-from explorer.autopsy.explain import DecidingBox, Explanation
+from explorer.autopsy.explain import Explanation
+from explorer.autopsy.family import DecidingBox
+from explorer.autopsy.findings import Finding
 from explorer.figures.explain import explained
 
 

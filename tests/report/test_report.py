@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from explorer.autopsy.dissection import Finding
 from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.files import write_autopsy
+from explorer.autopsy.findings import Finding
+from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.compare import Comparison, compare
 from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_beside, named_apart
@@ -79,6 +81,7 @@ def autopsied(runs: tuple[Run, Run]) -> Autopsy:
     verdicts = [Verdict.FOUND, Verdict.FOUND, Verdict.OTHER_CLASS] * 6
     return Autopsy(
         "first",
+        TWO_STAGE,
         0.05,
         FOUND.of(match(runs[0])),
         truth.class_names,
@@ -187,7 +190,7 @@ def test_tables_have_the_figures(analysis: RunAnalysis, comparison: Comparison, 
     assert objects.rows[0][:3] == ("all (18 in 6)", "0", "12")
     assert len(object_grid(comparison, pair).rows) > len(objects.rows)
     found = (f"found: {analysis.point.words}", "12 (66.7 %)")
-    for own, lost in ((analysis, "taken"), (replace(analysis, autopsy=autopsied), "box head says another class")):
+    for own, lost in ((analysis, "taken"), (replace(analysis, autopsy=autopsied), "classified as another class")):
         first, *_, last = fate_grid(own).rows
         assert first[0].startswith(lost)
         assert (first[1], last[:2]) == ("6 (33.3 %)", found)
@@ -234,7 +237,7 @@ def test_an_autopsy_of_other_objects_is_refused(runs: tuple[Run, Run], autopsied
     other = replace(autopsied, ids=autopsied.ids + 1)
     with pytest.raises(ValueError, match="make it again with `explorer autopsy`"):
         analyse(runs[0], autopsy=other, resamples=5)
-    other.write(tmp_path / "autopsy.json")
+    write_autopsy(other, tmp_path / "autopsy.json")
     assert autopsy_beside(runs[0]) is None
     assert autopsy_beside(replace(runs[0], folder=tmp_path)) is None
     autopsied.write(tmp_path / "autopsy.json")

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from typer.testing import CliRunner
 
-from explorer.autopsy.examine import read_autopsy
+from explorer.autopsy.files import read_autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.browser.judging import judge
 from explorer.cli import app

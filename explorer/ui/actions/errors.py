@@ -179,16 +179,14 @@ def _examination(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found
 
 def _run(detector: Detector, truth: Truth, found: FoundRule, count: Counter) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
-    from explorer.autopsy.anatomy import check_stages
     from explorer.autopsy.examine import autopsy, read_checked
+    from explorer.autopsy.families import is_followed
     from explorer.scoring.classes import shared_classes
     from explorer.scoring.convert import run_from_detections
 
     classes = shared_classes(detector.class_names, truth.class_names)
     detections: list[Detections] = []
-    try:
-        check_stages(detector)
-    except ValueError:
+    if not is_followed(detector):
         for image in range(len(truth.image_ids)):
             detections.append(detector.detect(read_checked(truth, image)).detections)
             count(image + 1, len(truth.image_ids))

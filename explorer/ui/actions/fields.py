@@ -155,11 +155,9 @@ def fields_and_objects(
 
 
 def _sides_by_level(detector: Detector, objects: Detections) -> dict[str, Any]:
-    from explorer.autopsy.anatomy import check_stages, pyramid_of
+    from explorer.autopsy.two_stage.anatomy import has_two_stages, pyramid_of
 
-    try:
-        check_stages(detector)
-    except ValueError:
+    if not has_two_stages(detector):
         return {}
     pyramid = pyramid_of(detector.model)
     height, width = objects.image_size

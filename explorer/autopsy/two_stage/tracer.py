@@ -11,7 +11,7 @@ Source: detectron2 0.6, `modeling/proposal_generator/{rpn,proposal_utils}.py`, `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,80 +19,55 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.layers import batched_nms
-from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances
 
-from explorer.autopsy.anatomy import check_stages, limits_of, pyramid_of
-from explorer.autopsy.stages import (
-    DetectionStages,
+from explorer.autopsy.family import Tracer
+from explorer.autopsy.frame import Floats, Frame, Ints
+from explorer.autopsy.objects import Objects
+from explorer.autopsy.selection import select, with_spared
+from explorer.autopsy.two_stage.anatomy import has_two_stages, limits_of, pyramid_of
+from explorer.autopsy.two_stage.chain import TWO_STAGE
+from explorer.autopsy.two_stage.stages import (
     Exceptions,
-    Floats,
     HeadOutput,
-    Ints,
     Limits,
     ProposalStages,
     RpnOutput,
-    StageTrace,
+    TwoStageTrace,
+    TwoStageView,
 )
-from explorer.engine.detector import Detector, to_detections
-from explorer.types import Detections
-
-_NO_EXCEPTIONS = Exceptions()
+from explorer.autopsy.two_stage.trails import TwoStageTrails
+from explorer.engine.detector import Detector
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """What the network makes of one image before any box is chosen.
+class TwoStageTracer(Tracer):
+    """Follows images through a Faster, Mask or Panoptic R-CNN.
 
     Attributes:
-        image_size: `(height, width)` of the original image.
-        input_size: `(height, width)` of the resized one, without padding.
-        features: the feature pyramid by level name.
-        rpn: what the RPN says of each anchor.
-    """
-
-    image_size: tuple[int, int]
-    input_size: tuple[int, int]
-    features: Mapping[str, torch.Tensor]
-    rpn: RpnOutput
-
-
-class Tracer:
-    """Follows images through one detector.
-
-    `tracer(image)` gives the trace. In two steps, `tracer.follow(tracer.look(image), limits, exceptions)`, the same
-    view can be followed again under other limits, or with exceptions, without the network's first and dearest part.
-
-    Attributes:
-        limits: those of the model, with the score threshold asked for.
         pyramid: the model's feature maps.
     """
 
-    def __init__(self, detector: Detector, *, score_threshold: float | None = None) -> None:
-        """Takes a detector apart; it stays as it is.
+    says = "Faster R-CNN, Mask R-CNN and Panoptic FPN"
+    chain = TWO_STAGE
+    limits: Limits
 
-        Args:
-            detector: a Faster, Mask or Panoptic R-CNN.
-            score_threshold: what a class score must exceed, in place of the model's own threshold.
-
-        Raises:
-            ValueError: the detector has other stages than these, or the threshold is not in [0, 1].
-        """
-        check_stages(detector)
-        if score_threshold is not None and not 0 <= score_threshold <= 1:
-            raise ValueError(f"The score threshold is {score_threshold}; it must lie between 0 and 1.")
+    def __init__(self, detector: Detector) -> None:
+        """Takes apart a detector that fits."""
         self._detector, self._model = detector, detector.model
         self.limits = limits_of(self._model)
-        if score_threshold is not None:
-            self.limits = replace(self.limits, score_threshold=score_threshold)
         self.pyramid = pyramid_of(self._model)
+        self.level_names = self.pyramid.names
+        self.score_threshold = self.limits.score_threshold
 
-    def __call__(self, image_bgr: npt.NDArray[np.uint8]) -> StageTrace:
-        """Follows one image, `(height, width, 3)` uint8, BGR, upright."""
-        return self.follow(self.look(image_bgr))
+    @classmethod
+    def fits(cls, detector: Detector) -> bool:
+        return has_two_stages(detector)
+
+    def trails(self, trace: TwoStageTrace, objects: Objects, iou: float) -> TwoStageTrails:
+        return TwoStageTrails(trace, objects, iou)
 
     @torch.no_grad()
-    def look(self, image_bgr: npt.NDArray[np.uint8]) -> View:
+    def look(self, image_bgr: npt.NDArray[np.uint8]) -> TwoStageView:
         """Runs backbone, feature pyramid and RPN on one image."""
         model_input = self._detector.model_input(image_bgr)
         images = self._model.preprocess_image([model_input])  # type: ignore[operator]
@@ -100,32 +75,38 @@ class Tracer:
         rpn = self._ask_rpn(features, images.image_sizes[0])
         height, width = image_bgr.shape[:2]
         input_height, input_width = (int(side) for side in images.image_sizes[0])
-        return View((height, width), (input_height, input_width), features, rpn)
+        return TwoStageView(Frame((height, width), (input_height, input_width)), features, rpn)
 
     def follow(
         self,
-        view: View,
+        view: TwoStageView,
         limits: Limits | None = None,
-        exceptions: Exceptions = _NO_EXCEPTIONS,
+        exceptions: Exceptions | None = None,
         *,
-        known: HeadOutput | None = None,
-    ) -> StageTrace:
-        """Follows a view to the detections.
+        known: TwoStageTrace | None = None,
+    ) -> TwoStageTrace:
+        """Follows a view to the detections; proposals that an earlier trace has are not asked again.
 
-        Args:
-            view: from this tracer's `look`.
-            limits: what candidates must pass; `self.limits` where None.
-            exceptions: what is let through against the rules. Proposals go by their row in the trace without exceptions
-                under the same RPN limits.
-            known: the head's output for this view in an earlier trace: proposals that are in it are not asked again.
+        In the exceptions, proposals go by their row in the trace without exceptions under the same RPN limits.
         """
-        limits = limits or self.limits
-        stages = _choose_proposals(view, limits, exceptions, self._detector.device)
-        head = _amended(self._ask_head(view, stages.passed, exceptions, known), exceptions)
-        chosen, detections = self._choose_detections(view, head, limits, exceptions)
-        return StageTrace(
-            view.image_size, view.input_size, self.pyramid, limits, view.rpn, stages, head, chosen, detections
+        limits, exceptions = limits or self.limits, exceptions or Exceptions()
+        stages = _choose_proposals(view.rpn, limits, exceptions, self._detector.device)
+        head = _amended(self._ask_head(view, stages.passed, exceptions, known.head if known else None), exceptions)
+        over = (head.scores[:, :-1] > np.float32(limits.score_threshold)) & head.finite[:, None]
+        candidates = np.argwhere(over)
+        rows, classes = candidates.T
+        selection, detections = select(
+            candidates,
+            head.boxes_xyxy[rows, classes if head.boxes_xyxy.shape[1] > 1 else 0],
+            head.scores[rows, classes],
+            view.frame,
+            nms_iou=limits.nms_iou,
+            detections=limits.detections,
+            spared=exceptions.spared_candidates,
+            device=self._detector.device,
+            class_names=self._detector.class_names,
         )
+        return TwoStageTrace(limits, selection, detections, view, self.pyramid, stages, head)
 
     def _ask_rpn(self, features: Mapping[str, torch.Tensor], input_size: tuple[int, int]) -> RpnOutput:
         rpn: Any = self._model.proposal_generator
@@ -147,7 +128,9 @@ class Tracer:
         )
 
     @torch.no_grad()
-    def _ask_head(self, view: View, passed: Ints, exceptions: Exceptions, known: HeadOutput | None) -> HeadOutput:
+    def _ask_head(
+        self, view: TwoStageView, passed: Ints, exceptions: Exceptions, known: HeadOutput | None
+    ) -> HeadOutput:
         extra = np.array(exceptions.extra_proposals, dtype=np.float32).reshape(-1, 4)
         anchors = np.concatenate([passed, np.full(len(extra), -1)])
         proposals = np.concatenate([view.rpn.boxes_xyxy[passed], extra])
@@ -162,16 +145,16 @@ class Tracer:
         columns = [np.concatenate(both)[rows] for both in zip(_columns(known), _columns(judged), strict=True)]
         return HeadOutput(*columns)
 
-    def _judge(self, view: View, anchors: Ints, proposals_xyxy: Floats) -> HeadOutput:
+    def _judge(self, view: TwoStageView, anchors: Ints, proposals_xyxy: Floats) -> HeadOutput:
         heads: Any = self._model.roi_heads
-        instances = Instances(view.input_size)
+        instances = Instances(view.frame.input_size)
         instances.proposal_boxes = Boxes(torch.from_numpy(proposals_xyxy).to(self._detector.device))
         maps = [view.features[name] for name in heads.box_in_features]
         predictions = heads.box_predictor(heads.box_head(heads.box_pooler(maps, [instances.proposal_boxes])))
         (boxes,) = heads.box_predictor.predict_boxes(predictions, [instances])
         (scores,) = heads.box_predictor.predict_probs(predictions, [instances])
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(scores).all(dim=1)
-        clipped, _ = _clipped(boxes.reshape(-1, 4), view.input_size)
+        clipped, _ = _clipped(boxes.reshape(-1, 4), view.frame.input_size)
         return HeadOutput(
             anchors,
             proposals_xyxy,
@@ -180,33 +163,9 @@ class Tracer:
             finite.cpu().numpy(),
         )
 
-    def _choose_detections(
-        self, view: View, head: HeadOutput, limits: Limits, exceptions: Exceptions
-    ) -> tuple[DetectionStages, Detections]:
-        """Thresholds, suppresses and limits as `fast_rcnn_inference_single_image` does."""
-        device = self._detector.device
-        over = (head.scores[:, :-1] > np.float32(limits.score_threshold)) & head.finite[:, None]
-        candidates = np.argwhere(over)
-        rows, classes = candidates.T
-        boxes = torch.from_numpy(head.boxes_xyxy[rows, classes if head.boxes_xyxy.shape[1] > 1 else 0]).to(device)
-        scores = torch.from_numpy(head.scores[rows, classes]).to(device)
-        survivors = batched_nms(boxes, scores, torch.from_numpy(classes).to(device), limits.nms_iou).cpu().numpy()
-        spared = [row for pair in exceptions.spared_candidates for row in np.flatnonzero((candidates == pair).all(1))]
-        kept = _with_spared(survivors, np.array(spared, dtype=np.int64), _numpy(scores))
-        limited = kept[: limits.detections] if limits.detections >= 0 else kept
-        instances = Instances(view.input_size)
-        instances.pred_boxes, instances.scores = Boxes(boxes[limited]), scores[limited]
-        instances.pred_classes = torch.from_numpy(classes[limited]).to(device)
-        instances.candidates = torch.from_numpy(limited).to(device)
-        shown = detector_postprocess(instances, *view.image_size)
-        reported = shown.candidates[torch.argsort(shown.scores, descending=True, stable=True)].cpu().numpy()
-        stages = DetectionStages(candidates, kept, limited, reported)
-        return stages, to_detections(shown, self._detector.class_names)
 
-
-def _choose_proposals(view: View, limits: Limits, exceptions: Exceptions, device: torch.device) -> ProposalStages:
+def _choose_proposals(rpn: RpnOutput, limits: Limits, exceptions: Exceptions, device: torch.device) -> ProposalStages:
     """Ranks, sifts, suppresses and limits as `find_top_rpn_proposals` does."""
-    rpn = view.rpn
     starts = [0, *(np.flatnonzero(np.diff(rpn.levels)) + 1), len(rpn.levels)]
     best = []
     for start, end in pairwise(starts):
@@ -218,17 +177,8 @@ def _choose_proposals(view: View, limits: Limits, exceptions: Exceptions, device
     usable = entered[rpn.finite[entered] & nonempty]
     boxes, logits, levels = (torch.from_numpy(a[usable]).to(device) for a in (rpn.boxes_xyxy, rpn.logits, rpn.levels))
     survivors = usable[batched_nms(boxes, logits, levels, limits.rpn_nms_iou).cpu().numpy()]
-    kept = _with_spared(survivors, np.array(exceptions.spared_anchors, dtype=np.int64), rpn.logits)
+    kept = with_spared(survivors, np.array(exceptions.spared_anchors, dtype=np.int64), rpn.logits)
     return ProposalStages(entered, usable, kept, kept[: limits.post_nms_topk])
-
-
-def _with_spared(survivors: Ints, spared: Ints, scores: Floats) -> Ints:
-    """Puts the spared among the survivors, best first; without any, the survivors stay as they are."""
-    spared = np.setdiff1d(spared, survivors)
-    if not len(spared):
-        return survivors
-    both = np.concatenate([survivors, spared])
-    return both[np.argsort(-scores[both], kind="stable")]
 
 
 def _amended(head: HeadOutput, exceptions: Exceptions) -> HeadOutput:

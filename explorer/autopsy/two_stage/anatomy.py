@@ -9,7 +9,7 @@ from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from torch import nn
 
-from explorer.autopsy.stages import Limits, Pyramid
+from explorer.autopsy.two_stage.stages import Limits, Pyramid
 from explorer.engine.detector import Detector
 
 
@@ -39,14 +39,13 @@ def pyramid_of(model: nn.Module) -> Pyramid:
     return Pyramid(names, pooler.min_level, pooler.max_level, float(size), level, background_below)
 
 
-def check_stages(detector: Detector) -> None:
-    """Refuses what has other stages: dense detectors, cascades, rotated boxes, a head of one's own.
+def has_two_stages(detector: Detector) -> bool:
+    """Whether it is a Faster, Mask or Panoptic R-CNN as detectron2 builds it.
 
-    Raises:
-        ValueError: it is no Faster, Mask or Panoptic R-CNN as detectron2 builds it.
+    Others have other stages: dense detectors, cascades, rotated boxes, a head of one's own.
     """
     model: Any = detector.model
-    plain = (
+    return (
         isinstance(model, GeneralizedRCNN)
         and isinstance(model.proposal_generator, RPN)
         and model.proposal_generator.anchor_generator.box_dim == 4
@@ -54,8 +53,3 @@ def check_stages(detector: Detector) -> None:
         and type(model.roi_heads)._forward_box is StandardROIHeads._forward_box
         and isinstance(model.roi_heads.box_predictor, FastRCNNOutputLayers)
     )
-    if not plain:
-        raise ValueError(
-            f"{detector.name} is a {type(model).__name__} without the stages that can be followed: anchors, region "
-            "proposals, one box head. Take a Faster R-CNN, Mask R-CNN or Panoptic FPN; `explorer zoo list` shows them."
-        )

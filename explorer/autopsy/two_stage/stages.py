@@ -1,22 +1,24 @@
 """Every stage between an anchor and a detection of a two-stage detector, as plain arrays.
 
-`explorer.autopsy.trace` fills these types; whoever reads them needs numpy alone. Boxes are `(x1, y1, x2, y2)` in pixels
+`explorer.autopsy.two_stage.tracer` fills these types. Boxes are `(x1, y1, x2, y2)` in pixels
 of the resized input, the model's own frame, unless a name says otherwise. An RPN box goes by its *anchor*, the row of
 its anchor with all levels laid end to end; a box of the head by its *candidate*, a pair of proposal row and class.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from explorer.types import Detections
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from explorer.autopsy.family import Trace, View
+from explorer.autopsy.frame import Bools, Floats, Frame, Ints
+from explorer.autopsy.selection import first_over
+from explorer.scoring.nearby import BoxIndex
 
 
 @dataclass(frozen=True)
@@ -159,68 +161,62 @@ class HeadOutput:
 
 
 @dataclass(frozen=True, eq=False)
-class DetectionStages:
-    """Which of the head's boxes get how far.
+class TwoStageView(View):
+    """What the network makes of one image before any box is chosen.
 
     Attributes:
-        candidates: `(N, 2)` proposal and class of the boxes above the score threshold, ascending.
-        kept: rows of `candidates` that are not suppressed, best first.
-        limited: of these, as many as an image may have.
-        reported: of these, one per detection: those that are no empty box in the original image.
+        features: the feature pyramid by level name.
+        rpn: what the RPN says of each anchor.
     """
 
-    candidates: Ints
-    kept: Ints
-    limited: Ints
-    reported: Ints
+    features: Mapping[str, torch.Tensor]
+    rpn: RpnOutput
+
+    @cached_property
+    def anchors(self) -> BoxIndex:
+        """The anchors in the frame of the original image, to look up."""
+        return BoxIndex(self.frame.unclipped(self.rpn.anchors_xyxy))
+
+    @cached_property
+    def rpn_boxes(self) -> BoxIndex:
+        """What the RPN makes of them, likewise."""
+        return BoxIndex(self.frame.to_original(self.rpn.boxes_xyxy))
 
 
 @dataclass(frozen=True, eq=False)
-class StageTrace:
+class TwoStageTrace(Trace):
     """One image's way through a two-stage detector.
 
     Attributes:
-        image_size: `(height, width)` of the original image.
-        input_size: `(height, width)` of the resized one, without padding.
+        view: what the network makes of the image.
         pyramid: the feature maps.
         limits: what the candidates had to pass.
-        rpn: what the RPN says of each anchor.
         proposal_stages: what becomes of the RPN's boxes.
         head: what the head says of each proposal.
-        detection_stages: what becomes of the head's boxes.
-        detections: what the model reports, in the frame of the original image; without masks.
     """
 
-    image_size: tuple[int, int]
-    input_size: tuple[int, int]
+    view: TwoStageView
     pyramid: Pyramid
     limits: Limits
-    rpn: RpnOutput
     proposal_stages: ProposalStages
     head: HeadOutput
-    detection_stages: DetectionStages
-    detections: Detections
 
-    def to_original(self, boxes_xyxy: Floats) -> Floats:
-        """Takes boxes `(…, 4)` to the frame of the original image, bit by bit as detectron2's postprocessing does."""
-        (height, width), (input_height, input_width) = self.image_size, self.input_size
-        boxes = boxes_xyxy.copy()
-        boxes[..., 0::2] *= width / input_width
-        boxes[..., 1::2] *= height / input_height
-        clipped: Floats = np.clip(boxes, 0, np.array([width, height] * 2, dtype=boxes.dtype))
-        return clipped
+    @property
+    def frame(self) -> Frame:
+        return self.view.frame
 
-    def to_input(self, boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """Takes boxes `(…, 4)` from the frame of the original image to the resized input's; does not clip."""
-        (height, width), (input_height, input_width) = self.image_size, self.input_size
-        scale = np.array([input_width / width, input_height / height] * 2)
-        scaled: npt.NDArray[np.float64] = np.asarray(boxes_xyxy, dtype=np.float64) * scale
-        return scaled
+    @property
+    def rpn(self) -> RpnOutput:
+        return self.view.rpn
 
     def rank_of(self, anchor: int) -> int:
         """The place, from 1, that the RPN's logit gives to an anchor within its level."""
         level = self.rpn.levels == self.rpn.levels[anchor]
         return 1 + int((self.rpn.logits[level] > self.rpn.logits[anchor]).sum())
+
+    def objectness(self, anchor: int) -> float:
+        """The RPN's probability, in [0, 1], that an anchor is on an object."""
+        return float(1 / (1 + np.exp(-np.float64(self.rpn.logits[anchor]))))
 
     def suppressor_of_anchor(self, anchor: int) -> int:
         """The anchor whose box suppressed this one's in the RPN."""
@@ -228,25 +224,4 @@ class StageTrace:
         rivals = kept[(self.rpn.levels[kept] == self.rpn.levels[anchor])]
         rivals = rivals[rivals != anchor]
         boxes = self.rpn.boxes_xyxy
-        return int(rivals[_first_over(boxes[anchor], boxes[rivals], self.limits.rpn_nms_iou)])
-
-    def suppressor_of_candidate(self, candidate: int) -> int:
-        """The row of `detection_stages.candidates` that suppressed this one."""
-        candidates, kept = self.detection_stages.candidates, self.detection_stages.kept
-        proposal, class_index = candidates[candidate]
-        rivals = kept[(candidates[kept, 1] == class_index) & (kept != candidate)]
-        boxes = self.head.boxes_of(int(class_index))
-        return int(rivals[_first_over(boxes[proposal], boxes[candidates[rivals, 0]], self.limits.nms_iou)])
-
-
-def _first_over(box: Floats, rivals: Floats, iou: float) -> int:
-    """The first of `rivals`, best first, that overlaps `box` by more than `iou`.
-
-    torchvision may shift boxes apart by level or class before it compares them, which rounds: where by unshifted boxes
-    none is over, it was the nearest.
-    """
-    overlap = np.clip(np.minimum(box[2:], rivals[:, 2:]) - np.maximum(box[:2], rivals[:, :2]), 0, None).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (rivals[:, 2:] - rivals[:, :2]).prod(axis=1) - overlap
-    ious = overlap / union
-    over = np.flatnonzero(ious > iou)
-    return int(over[0] if len(over) else ious.argmax())
+        return int(rivals[first_over(boxes[anchor], boxes[rivals], self.limits.rpn_nms_iou)])

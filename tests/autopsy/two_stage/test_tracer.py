@@ -11,11 +11,10 @@ import torch
 from detectron2.modeling.poolers import assign_boxes_to_levels
 from detectron2.structures import Boxes
 
-from explorer.autopsy.stages import Exceptions, StageTrace
-from explorer.autopsy.trace import Tracer
-from explorer.config import load_lazy_config
+from explorer.autopsy.two_stage.stages import Exceptions, TwoStageTrace
+from explorer.autopsy.two_stage.tracer import TwoStageTracer
 from explorer.data.aerial import render_scene
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.types import Detections
 
@@ -43,8 +42,8 @@ def scene() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def trace(demo: Detector, scene: np.ndarray) -> StageTrace:
-    return Tracer(demo)(scene)
+def trace(demo: Detector, scene: np.ndarray) -> TwoStageTrace:
+    return TwoStageTracer(demo)(scene)
 
 
 @contextmanager
@@ -70,12 +69,12 @@ def assert_same(traced: Detections, plain: Detections) -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: "-".join(config[:2]))
 def test_the_detections_are_those_of_the_plain_model(tiny: Callable[..., Detector], noise, config):
     detector = tiny(*config)
-    assert_same(Tracer(detector)(noise).detections, detector.detect(noise).detections)
+    assert_same(TwoStageTracer(detector)(noise).detections, detector.detect(noise).detections)
 
 
 def test_so_are_a_trained_model_s(demo, scene, trace):
     assert_same(trace.detections, demo.detect(scene).detections)
-    assert trace.to_original(trace.rpn.boxes_xyxy).max() <= 320
+    assert trace.frame.to_original(trace.rpn.boxes_xyxy).max() <= 320
 
 
 # what changes in the model, and what in the limits
@@ -95,21 +94,20 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("rpn", "head", "limits"), CHANGES, ids=lambda values: ",".join(values))
 def test_other_limits_are_the_model_s_own_settings(demo, scene, rpn, head, limits):
-    tracer = Tracer(demo)
+    tracer = TwoStageTracer(demo)
     traced = tracer.follow(tracer.look(scene), replace(tracer.limits, **limits))
     with (
         settings(demo.model.proposal_generator, **rpn),
         settings(demo.model.roi_heads.box_predictor, **head),
     ):
         assert_same(traced.detections, demo.detect(scene).detections)
-        assert Tracer(demo).limits == traced.limits
+        assert TwoStageTracer(demo).limits == traced.limits
 
 
 def test_a_higher_threshold_only_leaves_detections_out(demo, scene, trace):
-    higher = Tracer(demo, score_threshold=0.5)(scene).detections
+    tracer = TwoStageTracer(demo)
+    higher = tracer.follow(tracer.look(scene), replace(tracer.limits, score_threshold=0.5)).detections
     assert_same(higher, trace.detections.keep(trace.detections.scores > 0.5))
-    with pytest.raises(ValueError, match="threshold is 50; it must lie between 0 and 1"):
-        Tracer(demo, score_threshold=50)
 
 
 def test_the_proposals_are_detectron2_s(demo, scene, trace):
@@ -126,7 +124,7 @@ def test_what_is_not_finite_is_dropped_as_the_model_drops_it(tiny, noise):
     with torch.no_grad():
         detector.model.proposal_generator.rpn_head.objectness_logits.bias[0] = float("nan")
         detector.model.proposal_generator.rpn_head.anchor_deltas.bias[5] = float("inf")
-    trace = Tracer(detector)(noise)
+    trace = TwoStageTracer(detector)(noise)
     assert 0 < trace.rpn.finite.sum() < len(trace.rpn.finite)
     assert len(trace.proposal_stages.usable) < len(trace.proposal_stages.entered)
     assert np.isfinite(trace.rpn.boxes_xyxy).all()
@@ -134,12 +132,13 @@ def test_what_is_not_finite_is_dropped_as_the_model_drops_it(tiny, noise):
 
 
 def test_nothing_over_the_threshold_gives_no_detections(demo, scene):
-    trace = Tracer(demo, score_threshold=1.0)(scene)
-    assert len(trace.detections) == len(trace.detection_stages.candidates) == 0
+    tracer = TwoStageTracer(demo)
+    trace = tracer.follow(tracer.look(scene), replace(tracer.limits, score_threshold=1.0))
+    assert len(trace.detections) == len(trace.selection.candidates) == 0
 
 
 def test_every_stage_is_part_of_the_one_before(trace):
-    stages, chosen = trace.proposal_stages, trace.detection_stages
+    stages, chosen = trace.proposal_stages, trace.selection
     for fewer, more in [
         (stages.usable, stages.entered),
         (stages.kept, stages.usable),
@@ -150,7 +149,7 @@ def test_every_stage_is_part_of_the_one_before(trace):
         assert len(fewer) <= len(more)
         assert np.isin(fewer, more).all()
     proposals, classes = chosen.candidates[chosen.reported].T
-    boxes = trace.to_original(trace.head.boxes_xyxy[proposals, classes])
+    boxes = trace.frame.to_original(trace.head.boxes_xyxy[proposals, classes])
     np.testing.assert_array_equal(boxes, trace.detections.boxes_xyxy)
     np.testing.assert_array_equal(trace.head.scores[proposals, classes], trace.detections.scores)
 
@@ -182,13 +181,13 @@ def test_suppressors_are_those_of_the_textbook(trace):
     assert set(expected) == set(rows) - set(stages.kept.tolist())
     assert {row: trace.suppressor_of_anchor(row) for row in expected} == expected
 
-    candidates, kept = trace.detection_stages.candidates, trace.detection_stages.kept
+    candidates, kept = trace.selection.candidates, trace.selection.kept
     proposals, classes = candidates.T
     boxes, scores = trace.head.boxes_xyxy[proposals, classes].astype(float), trace.head.scores[proposals, classes]
     expected = greedy_suppressors(boxes, scores, classes, range(len(candidates)), 0.5)
     assert len(expected) > 20
     assert set(expected) == set(range(len(candidates))) - set(kept.tolist())
-    assert {row: trace.suppressor_of_candidate(row) for row in expected} == expected
+    assert {row: trace.selection.suppressor_of(row) for row in expected} == expected
 
 
 def test_ranks_count_within_the_level(trace):
@@ -202,7 +201,7 @@ def test_ranks_count_within_the_level(trace):
 @pytest.mark.parametrize("config", ["faster_rcnn_V_39_FPN_3x", "faster_rcnn_V_19_slim_dw_FPNLite_3x"])
 def test_levels_are_detectron2_s(tiny, config):
     detector = tiny(config)
-    pyramid, pooler = Tracer(detector).pyramid, detector.model.roi_heads.box_pooler
+    pyramid, pooler = TwoStageTracer(detector).pyramid, detector.model.roi_heads.box_pooler
     sides = np.concatenate([np.random.default_rng(0).uniform(0, 900, (300, 2)), [[112, 112], [224, 224], [0, 5]]])
     boxes = np.concatenate([np.ones_like(sides), 1 + sides], axis=1).astype(np.float32)
     expected = assign_boxes_to_levels([Boxes(torch.from_numpy(boxes))], pooler.min_level, pooler.max_level, 224, 4)
@@ -212,44 +211,26 @@ def test_levels_are_detectron2_s(tiny, config):
 
 
 def test_exceptions_let_through_what_they_name(demo, scene, trace):
-    tracer = Tracer(demo)
+    tracer = TwoStageTracer(demo)
     view = tracer.look(scene)
-    stages, chosen = trace.proposal_stages, trace.detection_stages
+    stages, chosen = trace.proposal_stages, trace.selection
     suppressed = int(np.setdiff1d(stages.usable, stages.kept)[0])
     assert suppressed in tracer.follow(view, exceptions=Exceptions(spared_anchors=(suppressed,))).proposal_stages.kept
 
     box = (10.0, 20.0, 60.0, 50.0)
-    extended = tracer.follow(view, exceptions=Exceptions(extra_proposals=(box,)), known=trace.head)
+    extended = tracer.follow(view, exceptions=Exceptions(extra_proposals=(box,)), known=trace)
     np.testing.assert_array_equal(extended.head.proposals_xyxy[-1], box)
     np.testing.assert_array_equal(extended.head.scores[:-1], trace.head.scores)
     assert extended.head.anchors[-1] == -1
     alone = tracer.follow(view, exceptions=Exceptions(extra_proposals=(box,)))
     np.testing.assert_allclose(extended.head.scores[-1], alone.head.scores[-1], rtol=1e-4)
 
-    changed = tracer.follow(view, exceptions=Exceptions(declared=((7, 2),), unmoved=((7, 2),)), known=trace.head)
+    changed = tracer.follow(view, exceptions=Exceptions(declared=((7, 2),), unmoved=((7, 2),)), known=trace)
     assert changed.head.scores[7].tolist() == [0, 0, 1, 0, 0, 0, 0]
     np.testing.assert_array_equal(changed.head.boxes_of(2)[7], trace.head.proposals_xyxy[7])
 
     row = int(np.setdiff1d(np.arange(len(chosen.candidates)), chosen.kept)[0])
     pair = tuple(chosen.candidates[row].tolist())
-    spared = tracer.follow(view, exceptions=Exceptions(spared_candidates=(pair,)), known=trace.head)
-    assert set(spared.detection_stages.kept) == {row, *chosen.kept}
+    spared = tracer.follow(view, exceptions=Exceptions(spared_candidates=(pair,)), known=trace)
+    assert set(spared.selection.kept) == {row, *chosen.kept}
     assert (np.diff(spared.detections.scores) <= 0).all()
-
-
-@pytest.mark.parametrize(
-    ("config", "overrides", "kind"),
-    [
-        ("retinanet_V_39_FPN_3x", (), "RetinaNet"),
-        ("faster_rcnn_V_39_FPN_3x", ("MODEL.ROI_HEADS.NAME", "CascadeROIHeads", *AGNOSTIC), "GeneralizedRCNN"),
-    ],
-)
-def test_other_detectors_are_refused(tiny, config, overrides, kind):
-    with pytest.raises(ValueError, match=rf"{config} is a {kind} without the stages.*Take a Faster R-CNN"):
-        Tracer(tiny(config, *overrides))
-
-
-def test_fcos_is_refused():
-    cfg = load_lazy_config("fcos_V_39_FPN_3x")
-    with pytest.raises(ValueError, match="FCOS without the stages"):
-        Tracer(make_detector(cfg, "fcos_V_39_FPN_3x", device="cpu"))

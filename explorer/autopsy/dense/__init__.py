@@ -1,0 +1,1 @@
+"""Dense detectors, which find boxes in one stage: RetinaNet from anchors, FCOS and CenterMask from locations."""

@@ -1,0 +1,76 @@
+"""An object's way through a dense detector, as boxes to draw and in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explorer.autopsy.dense.chain import FCOS
+from explorer.autopsy.dense.relax import place_word
+from explorer.autopsy.family import Death, DecidingBox, Kind, corners
+from explorer.autopsy.findings import Finding
+from explorer.autopsy.verdicts import Verdict
+from explorer.scoring.nearby import ious_with
+
+if TYPE_CHECKING:
+    from explorer.autopsy.dense.trails import DenseTrails
+
+
+def boxes(trails: DenseTrails, row: int, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
+    """Yields the place of the candidate that got furthest, or else the nearest, and what the head makes of it."""
+    trace, box = trails.trace, trails.objects.boxes_xyxy[row]
+    anchors = trace.frame.unclipped(trace.places.anchors_xyxy)
+    if death.anchor is None:
+        centres = (anchors[:, :2] + anchors[:, 2:]) / 2
+        near = np.linalg.norm(centres - (box[:2] + box[2:]) / 2, axis=1)
+        place = int(ious_with(box, anchors).argmax() if trace.chain is not FCOS else near.argmin())
+    else:
+        place = death.anchor
+    kind: Kind = "location" if trace.chain is FCOS else "anchor"
+    level = trace.level_names[int(trace.places.levels[place])]
+    iou = float(ious_with(box, anchors[place][None])[0])
+    words = f"cell of a location of {level}" if trace.chain is FCOS else f"anchor of {level}, IoU {iou:.2f}"
+    yield DecidingBox(kind, words, corners(anchors[place]))
+    made, said = trace.boxes_xyxy[place], int(trace.places.class_scores[place].argmax())
+    iou = float(ious_with(box, made[None])[0])
+    called = f"{class_names[said]} {trace.places.class_scores[place, said]:.2f}"
+    yield DecidingBox("candidate", f"what the head makes of it, IoU {iou:.2f}, most likely {called}", corners(made))
+
+
+def sentences(trails: DenseTrails, row: int, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
+    """Tells how far it got, stage by stage."""
+    trace, best, said = trails.trace, finding.results.best, finding.results.said
+    word, number = place_word(trace), int((trails.assigned == row).sum())
+    yield f"An object of this size is looked for in {trace.level_names[finding.fpn_level]}."
+    if trace.chain is not FCOS:
+        yield f"The best anchor overlaps it with IoU {best['anchors'].iou:.2f}; {number} are matched with it."
+    elif number:
+        yield f"{number} location{'s are' if number > 1 else ' is'} assigned to it."
+    else:
+        yield f"No location is assigned to it: {_why_no_location(trails, row)}."
+    highest = best["anchors" if "anchors" in best else "locations"].score
+    if highest is not None:
+        yield f"There, its class has a score of {highest:.2f} at most."
+    if best["boxes"].score is not None:
+        yield (
+            f"The best box on the object has a score of {best['boxes'].score:.2f}, rank {best['boxes'].rank:,} of its "
+            f"level; the best {trace.limits.pre_nms_topk:,} go on to NMS."
+        )
+    if said is not None:
+        central = "" if said.centerness is None else f" and a centerness of {said.centerness:.2f}"
+        yield (
+            f"At the {word} of the candidate that got furthest, its class has a score of {said.own_probability:.2f}"
+            f"{central}; most likely is {class_names[said.class_index]}, with {said.probability:.2f}."
+        )
+    if finding.verdict in (Verdict.CLASS_SCORE, Verdict.OTHER_CLASS, Verdict.CENTERNESS):
+        what = "class scores" if trace.limits.of_class_score else "scores"
+        yield f"The detector goes on with {what} above {trace.limits.threshold:g}."
+
+
+def _why_no_location(trails: DenseTrails, row: int) -> str:
+    box = trails.trace.frame.to_input(trails.objects.boxes_xyxy[[row]])
+    if (trails.trace.view.assignment.objects_of(box) >= 0).any():
+        return "smaller objects have those that it would have alone"
+    return "where one is near enough to its centre, its level is for objects of another size"

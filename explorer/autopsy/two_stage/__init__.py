@@ -1,0 +1,1 @@
+"""Two-stage detectors: Faster, Mask and Panoptic R-CNN."""

@@ -1,0 +1,63 @@
+"""An object's way through a two-stage detector, as boxes to draw and in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from explorer.autopsy.family import Death, DecidingBox, corners
+from explorer.autopsy.findings import Finding
+from explorer.autopsy.two_stage.stages import TwoStageTrace
+from explorer.scoring.nearby import ious_with
+
+if TYPE_CHECKING:
+    from explorer.autopsy.two_stage.trails import TwoStageTrails
+
+MOST_PROPOSALS = 5
+_LEAST_IOU = 0.3
+
+
+def boxes(trails: TwoStageTrails, row: int, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
+    """Yields the anchor, what the RPN makes of it, and the nearest proposals."""
+    trace, box, frame = trails.trace, trails.objects.boxes_xyxy[row], trails.trace.frame
+    anchor = death.anchor
+    if anchor is None:
+        near, ious = trace.view.anchors.near(box, 0.1)
+        anchor = int(near[ious.argmax()]) if len(near) else None
+    if anchor is not None:
+        here = frame.unclipped(trace.rpn.anchors_xyxy[anchor])
+        level = trace.pyramid.names[int(trace.rpn.levels[anchor])]
+        iou = float(ious_with(box, here[None])[0])
+        yield DecidingBox("anchor", f"anchor of {level}, IoU {iou:.2f}", corners(here))
+        made = frame.to_original(trace.rpn.boxes_xyxy[anchor])
+        iou, sure = float(ious_with(box, made[None])[0]), trace.objectness(anchor)
+        words = f"what the RPN makes of it, IoU {iou:.2f}, objectness {sure:.2f}"
+        yield DecidingBox("RPN's box", words, corners(made))
+    ious = ious_with(box, trails.proposals_xyxy)
+    for place in np.argsort(-ious)[:MOST_PROPOSALS].tolist():
+        if ious[place] >= _LEAST_IOU:
+            said = int(trace.head.scores[place].argmax())
+            called = class_names[said] if said < len(class_names) else "background"
+            words = f"proposal, IoU {ious[place]:.2f}, called {called} {trace.head.scores[place, said]:.2f}"
+            yield DecidingBox("proposal", words, corners(trails.proposals_xyxy[place]))
+
+
+def sentences(trace: TwoStageTrace, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
+    """Tells how far it got, stage by stage."""
+    limits, best, said = trace.limits, finding.results.best, finding.results.said
+    yield f"The box head looks for an object of this size in {trace.pyramid.names[finding.fpn_level]}."
+    yield f"The best anchor overlaps it with IoU {best['anchors'].iou:.2f}."
+    rpn, proposals = best["RPN"], best["proposals"]
+    if rpn.score is not None:
+        yield (
+            f"The RPN is on the object with objectness {rpn.score:.2f}, rank {rpn.rank:,} of its level; the best "
+            f"{limits.pre_nms_topk:,} go on, {limits.post_nms_topk:,} of the image become proposals."
+        )
+    yield f"The best proposal overlaps it with IoU {proposals.iou:.2f}."
+    if proposals.score is not None:
+        yield f"On the object, the box head says its class with {proposals.score:.2f} at most."
+    if said is not None:
+        called = class_names[said.class_index] if said.class_index < len(class_names) else "background"
+        yield f"It takes the candidate that got furthest for {called} with {said.probability:.2f}."
