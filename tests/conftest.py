@@ -19,7 +19,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytest_plugins = ["tests.fixtures.detectors", "tests.fixtures.hostile", "tests.fixtures.invented"]
+pytest_plugins = [
+    "tests.fixtures.detectors",
+    "tests.fixtures.dense",
+    "tests.fixtures.hostile",
+    "tests.fixtures.invented",
+]
 
 REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "").split(",")))
 """Tests with these markers must run: CI sets `browser,mongo,notebook`, so that a skip there is a failure."""

@@ -240,7 +240,7 @@ def test_an_autopsy_of_other_objects_is_refused(runs: tuple[Run, Run], autopsied
     write_autopsy(other, tmp_path / "autopsy.json")
     assert autopsy_beside(runs[0]) is None
     assert autopsy_beside(replace(runs[0], folder=tmp_path)) is None
-    autopsied.write(tmp_path / "autopsy.json")
+    write_autopsy(autopsied, tmp_path / "autopsy.json")
     assert autopsy_beside(replace(runs[0], folder=tmp_path)) is not None
 
 

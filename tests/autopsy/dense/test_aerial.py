@@ -1,0 +1,80 @@
+"""Autopsies of dense detectors on aerial scenes: every object has one end, and ends are what relaxing a stage says."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from explorer.autopsy.examine import Autopsy, autopsy
+from explorer.autopsy.explain import explain
+from explorer.autopsy.files import read_autopsy, write_autopsy
+from explorer.autopsy.verdicts import Verdict
+from explorer.data.aerial import make_aerial
+from explorer.data.images import read_image
+from explorer.scoring.columns import Truth
+from explorer.scoring.convert import run_from_detections
+from explorer.scoring.matching import match
+from explorer.scoring.outcomes import FoundRule, object_scores
+from explorer.scoring.runs import read_truth
+from tests.fixtures.dense import DENSE
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
+    folder = tmp_path_factory.mktemp("data") / "aerial"
+    make_aerial(folder, images=8, seed=5, size=(240, 320), workers=1)
+    return read_truth(f"{folder}:val")
+
+
+@pytest.fixture(scope="module", params=DENSE)
+def detector(dense, request):
+    return dense(request.param)
+
+
+@pytest.fixture(scope="module")
+def examined(detector, truth) -> Autopsy:
+    return autopsy(detector, truth, found=FoundRule(iou=0.3, score=0.5), verify=True)
+
+
+def test_every_object_has_one_end_and_those_found_are_cocos(detector, truth, examined):
+    assert set(examined.verdicts.tolist()) <= {*examined.chain.verdicts, Verdict.CROWD}
+    assert len(set(examined.verdicts.tolist())) > 3
+    for group in examined.by_size():
+        assert sum(group.counts.values()) - group.counts[Verdict.CROWD] == group.objects
+    run = run_from_detections(
+        truth, [detector.detect(read_image(name)).detections for name in truth.file_names], "plain"
+    )
+    scores = object_scores(match(run, thresholds=(0.3,)), 0.3)
+    np.testing.assert_array_equal(examined.verdicts == Verdict.FOUND, scores >= 0.5)
+    np.testing.assert_array_equal(examined.verdicts == Verdict.LOW_SCORE, scores < 0.5)
+    assert Verdict.NOT_IN_RUN not in examined.verdicts
+
+
+def test_at_least_95_percent_get_past_a_stage_that_is_relaxed(examined):
+    lost = examined.verdicts[examined.verdicts < Verdict.NOT_IN_RUN]
+    assert {verdict: own.lost for verdict, own in examined.verification.items()} == Counter(lost.tolist())
+    assert len(examined.verification) > 1
+    for verdict, own in examined.verification.items():
+        assert own.lost >= own.confirmed >= own.found
+        assert own.confirmed >= 0.95 * own.lost, (verdict.label, own)
+
+
+def test_it_is_read_as_it_was_written(examined, tmp_path):
+    write_autopsy(examined, tmp_path / "autopsy.json")
+    again = read_autopsy(tmp_path)
+    assert again.findings == examined.findings
+    assert again.chain is examined.chain
+    assert again.verification == examined.verification
+
+
+def test_each_verdict_is_explained(detector, truth, examined):
+    for verdict in set(examined.verdicts.tolist()) - {Verdict.FOUND, Verdict.LOW_SCORE, Verdict.CROWD}:
+        row = int(np.flatnonzero(examined.verdicts == verdict)[0])
+        story = explain(detector, truth, row, iou=0.3, score=0.5)
+        assert story.finding.verdict == verdict
+        assert story.finding.after == examined.findings[row].after
+        assert story.sentences[-2].startswith(f"Verdict: {Verdict(verdict).label}")
+        assert story.sentences[-1].startswith("Counterfactual: ")
+        assert [box.kind for box in story.boxes[:3]] == ["object", story.boxes[1].kind, "candidate"]
