@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -30,6 +31,7 @@ from explorer.scoring.runs import load_run, read_truth
 from explorer.types import SIZES, size_names
 from explorer.ui.actions.errors import examine
 from explorer.ui.actions.models import Models
+from explorer.zoo.checkpoints import save_safetensors
 
 MODEL = "demo/V-19-slim-dw"
 SMALL = ("INPUT.MIN_SIZE_TEST", "240")
@@ -200,3 +202,41 @@ def _fates(examination: Any) -> tuple[tuple[str, ...], ...]:
 
     rows: tuple[tuple[str, ...], ...] = fate_grid(examination.analyses[0]).rows
     return rows
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "centermask"])
+def test_dense_detectors_are_counted_alike(
+    kind: str, dense: Callable[..., Detector], run: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Found, below the threshold and lost add up to the objects, in every view, and each loss is verified."""
+    data, detector, weights = run[1], dense(kind), tmp_path / "weights.safetensors"
+    save_safetensors(detector.model.state_dict(), weights, half=False)
+    (tmp_path / "config.yaml").write_text(detector.cfg.dump(), encoding="utf-8")
+    model = (tmp_path / "config.yaml", "--weights", weights)
+    _call("evaluate", *model, "--data", data, "--out", tmp_path / "run", "--device", "cpu", "--exact")
+    _call("autopsy", tmp_path / "run", "--device", "cpu", "--verify", "--iou", 0.5, "--score", 0.5)
+    document = json.loads((tmp_path / "run/report.json").read_text())
+    objects, fates = document["objects"]["all"], document["fates"]["all"]
+    assert sum(fates.values()) == objects
+    counts = {Verdict[name.upper()]: number for name, number in document["autopsy"]["all"].items()}
+    assert {verdict.label: number for verdict, number in counts.items() if verdict != Verdict.CROWD} == fates
+    assert {group.bin.name: group.objects for group in read_autopsy(tmp_path / "run").by_size()}["all"] == objects
+    lost = {verdict: number for verdict, number in counts.items() if number and verdict < Verdict.NOT_IN_RUN}
+    verified = document["autopsy_verified"]
+    assert {Verdict[name.upper()]: own["lost"] for name, own in verified.items()} == lost
+    page = (tmp_path / "run/report.html").read_text()
+    for label, number_lost in ((verdict.label, number) for verdict, number in lost.items()):
+        assert [number(row[1]) for row in of_grid(page, label)] == [number_lost, number_lost]
+    confirmed = sum(own["confirmed"] for own in verified.values())
+    assert f"in {confirmed:,} of {sum(lost.values()):,} cases" in page
+    assert confirmed >= 0.95 * sum(lost.values())
+
+    class Own(Models):
+        def get(self, name: str, progress: Any = None) -> Detector:
+            return load_detector(model[0], weights=weights, device="cpu", exact=True)
+
+    examination = examine(Own(), ["it"], read_truth(data), found=FoundRule(0.5, 0.5), verify=True)
+    (analysis,) = examination.analyses
+    assert analysis.autopsy is not None
+    assert analysis.autopsy.by_size()[0].counts == counts
+    assert {verdict.name.lower(): vars(own) for verdict, own in analysis.autopsy.verification.items()} == verified

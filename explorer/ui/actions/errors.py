@@ -129,6 +129,7 @@ def examine(
     progress: Progress | None = None,
     *,
     found: FoundRule = FOUND,
+    verify: bool = False,
 ) -> Examination:
     """Runs models on annotated images and finds out what they miss and where it is lost.
 
@@ -138,6 +139,7 @@ def examine(
         truth: the images and what is in them.
         progress: called with the share that is done and what is being done.
         found: what counts as found.
+        verify: relax for each lost object the stage that lost it, to see that it did.
 
     Raises:
         ValueError: a model has other classes than the data, or cannot be used.
@@ -153,7 +155,7 @@ def examine(
         truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
-        run, followed = _run(models.get(name, count), truth, found, count)
+        run, followed = _run(models.get(name, count), truth, found, verify, count)
         runs.append(replace(run, notes=tuple(filter(None, notes[place : place + 1]))))
         autopsies.append(followed)
     if progress:
@@ -177,7 +179,9 @@ def _examination(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found
     return Examination(analyses, comparison, misses)
 
 
-def _run(detector: Detector, truth: Truth, found: FoundRule, count: Counter) -> tuple[Run, Autopsy | None]:
+def _run(
+    detector: Detector, truth: Truth, found: FoundRule, verify: bool, count: Counter
+) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
     from explorer.autopsy.examine import autopsy, read_checked
     from explorer.autopsy.families import is_followed
@@ -191,7 +195,7 @@ def _run(detector: Detector, truth: Truth, found: FoundRule, count: Counter) -> 
             detections.append(detector.detect(read_checked(truth, image)).detections)
             count(image + 1, len(truth.image_ids))
         return run_from_detections(truth, detections, detector.name, classes=classes), None
-    followed = autopsy(detector, truth, found=found, progress=count, on_detections=detections.append)
+    followed = autopsy(detector, truth, found=found, verify=verify, progress=count, on_detections=detections.append)
     return run_from_detections(truth, detections, detector.name, classes=classes), followed
 
 

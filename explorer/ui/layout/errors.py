@@ -20,7 +20,8 @@ _AERIAL = (
     "procedural aerial scenes that they were not trained on; `python app.py --data PATH` takes your own COCO folder"
 )
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
-decided about it: the anchor, what the RPN made of it, proposals, what suppressed it, detections."""
+decided about it: the anchor or location, what the detector made of it, what suppressed it, detections."""
+_VERIFY = "Relaxes for each lost object the stage that lost it."
 _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
 _NO_MISS_YET = "Click a miss."
 _NARROW_PX = 600
@@ -38,6 +39,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         levels = [round(level, 2) for level in IOU_THRESHOLDS]
         iou = gr.Dropdown(levels, value=FOUND.iou, label="Found from IoU", min_width=120)
         score = gr.Dropdown([_OWN_SCORE, *_SCORES], value=_OWN_SCORE, label="Found from score", scale=2, min_width=220)
+        verify = gr.Checkbox(False, label="Verify where objects are lost", info=_VERIFY, min_width=200)
         run = gr.Button("Examine", variant="primary", scale=0, min_width=120)
         stop = gr.Button("Stop", scale=0, min_width=120)
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
@@ -48,6 +50,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     rule = gr.Markdown()
     flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
     fates = gr.Dataframe(label="What became of the objects", interactive=False, visible=False, wrap=True)
+    verified = gr.Dataframe(label="Each stage relaxed, and nothing else", interactive=False, visible=False, wrap=True)
     gr.Markdown(_MISSES)
     gallery = gr.Gallery(
         label="Telling misses", columns=6, height=420, object_fit="contain", allow_preview=False, buttons=[]
@@ -66,6 +69,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         most: int,
         least_iou: float,
         least_score: float | str,
+        check: bool,
         wide: float,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
@@ -74,7 +78,8 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
 
         tell = desk.telling(bar, request)
         wanted = _rule(least_iou, least_score)
-        found = examine(desk.models_for_long, names, annotated_images(desk.data, int(most), tell), tell, found=wanted)
+        truth = annotated_images(desk.data, int(most), tell)
+        found = examine(desk.models_for_long, names, truth, tell, found=wanted, verify=check)
         (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
         return (
@@ -101,18 +106,26 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         if found is None or model not in found.names:
             return [gr.skip()] * len(looked)
         from explorer.figures.autopsy import autopsy_sankey
-        from explorer.report.tables import fate_grid
-        from explorer.report.words import found_sentence
+        from explorer.report.tables import fate_grid, verification_grid
+        from explorer.report.words import found_sentence, verification_sentence
 
         analysis = found.analyses[found.names.index(model)]
         font_px = 9 if wide < _NARROW_PX else 13
         figure = autopsy_sankey(analysis.autopsy, font_px=font_px) if analysis.autopsy else None
         grid = fate_grid(analysis)
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
+        says, checked = (found_sentence(analysis.point), *analysis.notes), None
+        if analysis.autopsy and analysis.autopsy.verification:
+            says, checked = (*says, verification_sentence(analysis.autopsy)), verification_grid(analysis.autopsy)
         return (
-            " ".join(map(in_markdown, (found_sentence(analysis.point), *analysis.notes))),
+            " ".join(map(in_markdown, says)),
             gr.Plot(value=figure, visible=figure is not None),
             gr.Dataframe(value=[list(row) for row in grid.rows], headers=list(grid.head), visible=True),
+            gr.Dataframe(
+                value=[list(row) for row in checked.rows] if checked else None,
+                headers=list(checked.head) if checked else None,
+                visible=checked is not None,
+            ),
             gr.Gallery(value=crops, selected_index=None),
             waiting(_NO_MISS_YET),
             "",
@@ -129,9 +142,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         said = [f"**{in_markdown(title)}**", "", *(f"- {in_markdown(sentence)}" for sentence in story.sentences)]
         return zoomable(drawn(story)), "\n".join(said)
 
-    looked = [rule, flow, fates, gallery, drawing, story]
+    looked = [rule, flow, fates, verified, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]
-    inputs = [models, images, iou, score, width]
+    inputs = [models, images, iou, score, verify, width]
     asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
     judged = score.input(judge_again, [examination, score], examination, api_visibility="private")

@@ -138,6 +138,13 @@ def test_crowds_are_not_judged_and_take_no_places():
     assert dissection.trails.assigned.tolist() == [1]  # type: ignore[attr-defined]
 
 
+def test_an_image_without_objects_has_nothing_to_lose():
+    none = Objects(np.zeros((0, 4)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))
+    _, dissection = dissect(FCOS, (ON,), {}, none)
+    assert dissection.findings() == []
+    assert dissection.trails.assigned.tolist() == [-1]  # type: ignore[attr-defined]
+
+
 def test_what_nobody_assigned_counts_only_if_it_is_sure():
     unsure = (-1, OBJECT, (0.03, 0.02), 1.0)
     central = (-1, OBJECT, (0.5, 0.02), 0.05)
