@@ -70,7 +70,7 @@ def autopsy(
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
     from explorer.report.tables import fate_grid, verification_grid
-    from explorer.report.words import found_sentence, verification_sentence
+    from explorer.report.words import autopsy_sentences, found_sentence
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
     from explorer.zoo.trained import recorded
@@ -113,6 +113,7 @@ def autopsy(
         if analysis.autopsy is not None and analysis.autopsy.verification:
             Console().print(verification_grid(analysis.autopsy).on_terminal())
             say()
-            say(verification_sentence(analysis.autopsy))
+        for sentence in autopsy_sentences(analysis.autopsy) if analysis.autopsy is not None else ():
+            say(sentence)
         say(found_sentence(analysis.point))
         say((f"-> {page}", "dim"))

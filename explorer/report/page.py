@@ -16,7 +16,7 @@ from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
 from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid, verification_grid
-from explorer.report.words import found_sentence, verification_sentence
+from explorer.report.words import autopsy_sentences, found_sentence
 from explorer.text import NAME_LENGTH, in_html
 
 _STYLE = """
@@ -68,7 +68,8 @@ class _Body:
         self._parts.append(f"<h2>{in_html(title)}</h2>" + (f"<p>{text}</p>" if text else ""))
 
     def text(self, words: str) -> None:
-        self._parts.append(f"<p>{in_html(words)}</p>")
+        if words:
+            self._parts.append(f"<p>{in_html(words)}</p>")
 
     def figure(self, figure: go.Figure, alternative: str, *, wide: bool = False) -> None:
         html = figure.to_html(
@@ -197,8 +198,9 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
                 "file), and is said of boxes, at the IoU that they were followed with.",
             )
         body.grid(fate_grid(analysis))
+        if autopsy is not None:
+            body.text(" ".join(autopsy_sentences(autopsy)))
         if autopsy is not None and autopsy.verification:
-            body.text(verification_sentence(autopsy))
             body.grid(verification_grid(autopsy))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.verdicts import Verdict
 from explorer.errors.bootstrap import TOO_FEW
 from explorer.scoring.outcomes import OperatingPoint
 
@@ -23,6 +24,20 @@ def found_sentence(point: OperatingPoint) -> str:
     right = f"from there on, {point.precision_percent:.0f} % of what {point.run} shows is right"
     shows = right if point.detections else f"{point.run} shows nothing from there on"
     return f"An object is found by a detection of its class with {point.words}; {shows}."
+
+
+def autopsy_sentences(autopsy: Autopsy) -> tuple[str, ...]:
+    """Says what the table of fates does not: what centerness does to scores, and what relaxing each stage confirms."""
+    sentences = []
+    if held := autopsy.held_back_by_centerness:
+        low = int((autopsy.verdicts == Verdict.LOW_SCORE).sum())
+        sentences.append(
+            f"Of the {low:,} scored below the threshold of {autopsy.point.score:.3g}, {held:,} would reach it with a "
+            "centerness of 1."
+        )
+    if autopsy.verification:
+        sentences.append(verification_sentence(autopsy))
+    return tuple(sentences)
 
 
 def verification_sentence(autopsy: Autopsy) -> str:

@@ -21,7 +21,7 @@ from torch import nn
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.dense.chain import FCOS, RETINANET
 from explorer.autopsy.dense.stages import Assignment, Limits, Places
-from explorer.autopsy.frame import Ints
+from explorer.autopsy.frame import Floats, Ints
 from explorer.heads import CenterROIHeads
 from explorer.heads import fcos as centermask
 from explorer.heads.fcos_detections import decoded
@@ -189,15 +189,14 @@ def _places(
     boxes: Sequence[torch.Tensor],
 ) -> Places:
     """Lays levels end to end: `(n, 4)`, `(n, K)`, `(n, 1)` and `(n, 4)` of each."""
-    scores = class_scores
-    if centerness is not None:
-        scores = [torch.sqrt(own * central) for own, central in zip(class_scores, centerness, strict=True)]
-    cat = [torch.cat(list(column)).cpu().numpy() for column in (anchors, class_scores, scores, boxes)]
-    return Places(
-        np.repeat(np.arange(len(anchors)), [len(level) for level in anchors]),
-        cat[0],
-        cat[1],
-        None if centerness is None else torch.cat(list(centerness))[:, 0].cpu().numpy(),
-        cat[2],
-        cat[3],
-    )
+    levels = np.repeat(np.arange(len(anchors)), [len(level) for level in anchors])
+    cells, probabilities, corners = (_joined(column) for column in (anchors, class_scores, boxes))
+    if centerness is None:
+        return Places(levels, cells, probabilities, None, probabilities, corners)
+    scores = [torch.sqrt(own * central) for own, central in zip(class_scores, centerness, strict=True)]
+    return Places(levels, cells, probabilities, _joined(centerness)[:, 0], _joined(scores), corners)
+
+
+def _joined(levels: Sequence[torch.Tensor]) -> Floats:
+    joined: Floats = torch.cat(list(levels)).cpu().numpy()
+    return joined

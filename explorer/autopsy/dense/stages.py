@@ -86,8 +86,9 @@ class Places:
 
     def rank_of(self, pair: Pair) -> int:
         """The rank, from 1, that its score has among all of its level."""
-        own = self.scores[self.levels == self.levels[pair[0]]]
-        return 1 + int((own > self.scores[pair]).sum())
+        level = int(self.levels[pair[0]])
+        first, last = np.searchsorted(self.levels, [level, level + 1])
+        return 1 + int((self.scores[first:last] > self.scores[pair]).sum())
 
 
 class Assignment(Protocol):

@@ -107,16 +107,16 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
             return [gr.skip()] * len(looked)
         from explorer.figures.autopsy import autopsy_sankey
         from explorer.report.tables import fate_grid, verification_grid
-        from explorer.report.words import found_sentence, verification_sentence
+        from explorer.report.words import autopsy_sentences, found_sentence
 
         analysis = found.analyses[found.names.index(model)]
+        followed = analysis.autopsy
         font_px = 9 if wide < _NARROW_PX else 13
-        figure = autopsy_sankey(analysis.autopsy, font_px=font_px) if analysis.autopsy else None
+        figure = autopsy_sankey(followed, font_px=font_px) if followed else None
         grid = fate_grid(analysis)
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
-        says, checked = (found_sentence(analysis.point), *analysis.notes), None
-        if analysis.autopsy and analysis.autopsy.verification:
-            says, checked = (*says, verification_sentence(analysis.autopsy)), verification_grid(analysis.autopsy)
+        says = (found_sentence(analysis.point), *analysis.notes, *(autopsy_sentences(followed) if followed else ()))
+        checked = verification_grid(followed) if followed and followed.verification else None
         return (
             " ".join(map(in_markdown, says)),
             gr.Plot(value=figure, visible=figure is not None),
