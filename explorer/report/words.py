@@ -45,7 +45,7 @@ def verification_sentence(autopsy: Autopsy) -> str:
     own = autopsy.verification.values()
     lost, confirmed, found = (sum(getattr(each, name) for each in own) for name in ("lost", "confirmed", "found"))
     return (
-        f"Verified: with only the stage relaxed that had lost it, an object gets past that stage in {confirmed:,} of "
+        f"Verified: with only the stage relaxed that lost it, an object gets past that stage in {confirmed:,} of "
         f"{lost:,} cases ({100 * confirmed / lost:.1f} %), and a detection has it in {found:,} "
         f"({100 * found / lost:.1f} %); the others are lost at a later stage, too."
     )

@@ -37,7 +37,7 @@ _HEAD = (Verdict.CLASS_SCORE, Verdict.OTHER_CLASS, Verdict.REGRESSED_AWAY)
 _SELECTION = (Verdict.LEVEL_TOPK, *SELECTION)
 RETINANET = Chain(
     "RetinaNet",
-    "from the anchors that are matched with it over its class score and box to the detections",
+    "from the anchors matched with it through class score and box to the detections",
     {
         "lost in assignment": (Verdict.NO_MATCHED_ANCHOR,),
         "lost in head": _HEAD,
@@ -47,7 +47,7 @@ RETINANET = Chain(
 )
 FCOS = Chain(
     "FCOS",
-    "from the locations that are assigned to it over its class score, box and centerness to the detections",
+    "from the locations assigned to it through class score, box and centerness to the detections",
     {
         "lost in assignment": (Verdict.NO_LOCATION,),
         "lost in head": (*_HEAD, Verdict.CENTERNESS),

@@ -41,7 +41,7 @@ from explorer.autopsy.verdicts import Verdict
 
 TWO_STAGE = Chain(
     "two-stage",
-    "from the anchors over the RPN's proposals and the box head to the detections",
+    "from the anchors through the RPN's proposals and the box head to the detections",
     {
         "lost in proposals": (
             Verdict.NO_ANCHOR,
