@@ -42,6 +42,8 @@ class Detections:
         class_names: names by class index.
         image_size: `(height, width)` in pixels.
         masks: one compressed COCO RLE per object (`{"size": [h, w], "counts": bytes}`), or None for box detectors.
+        mask_scores: `(N,)` float32, by which masks are ranked, of detectors that score masks apart from boxes; None
+            for those whose masks have the scores of their boxes.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
@@ -50,6 +52,7 @@ class Detections:
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
     masks: tuple[Mapping[str, Any], ...] | None = None
+    mask_scores: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -71,6 +74,7 @@ class Detections:
             self.class_names,
             self.image_size,
             masks,
+            None if self.mask_scores is None else self.mask_scores[mask],
         )
 
     def count_by_size(self) -> dict[str, int]:

@@ -24,7 +24,7 @@ from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.loading import load_detector
 from explorer.errors.bootstrap import Resamples
 from explorer.report.analysis import analyse
-from explorer.scoring.overlaps import Task
+from explorer.scoring.columns import Task
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, WEIGHTS

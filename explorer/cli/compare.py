@@ -11,7 +11,7 @@ from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import Iou, MatchBy, Precision, Score, exit_codes, progress
 
 if TYPE_CHECKING:
-    from explorer.scoring.overlaps import Task
+    from explorer.scoring.columns import Task
 
 
 def compare(

@@ -224,6 +224,7 @@ def to_detections(instances: Instances, class_names: tuple[str, ...]) -> Detecti
         class_names=class_names,
         image_size=(int(height), int(width)),
         masks=masks,
+        mask_scores=instances.mask_scores.numpy() if instances.has("mask_scores") else None,
     )
 
 

@@ -32,9 +32,9 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from explorer.scoring.columns import Run
+from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.overlaps import Overlaps, Rows, Task, areas_px, overlaps
+from explorer.scoring.overlaps import Overlaps, Rows, areas_px, overlaps
 from explorer.scoring.sizes import ALL, SizeBin
 
 NOBODY = -1
@@ -74,7 +74,7 @@ class Taxonomy:
     none, has its own.
 
     Attributes:
-        run: what is there and what was found.
+        run: what is there and what was found, ranked as `Matches.run` is.
         foreground: tf, the IoU from which a detection is on an object.
         background: tb, the IoU from which a detection has to do with an object.
         detection_types: `(D,)` int8, an `ErrorType` for each row of `run.found`.
@@ -136,6 +136,7 @@ def classify_errors(
         )
     limit = run.max_detections if max_dets is None else max_dets
     matches = match(run, task, thresholds=(foreground,), bins=(ALL,), max_detections=(limit,))
+    run = matches.run
     ignored = matches.objects_ignored[0]
     pairs = overlaps(run, task, least=background, rows=np.flatnonzero(matches.counted), same_class=False)
     types, objects = _judge_detections(matches, _of_objects(pairs, ~ignored), foreground)

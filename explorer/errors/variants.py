@@ -15,6 +15,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.layers import batched_nms
 from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
+from detectron2.modeling.proposal_generator import RPN
 
 from explorer.engine.detector import Detector, to_detections
 from explorer.types import Detections
@@ -131,12 +132,12 @@ def sliced(detector: Detector, parts: int = 2) -> Variant:
 
     def detect(image: Image) -> Detections:
         whole = detector.detect(image).detections
-        found = [replace(whole, masks=None)]
+        found = [replace(whole, masks=None, mask_scores=None)]
         height, width = image.shape[:2]
         for top, left, bottom, right in windows(height, width, parts):
             part = detector.detect(np.ascontiguousarray(image[top:bottom, left:right])).detections
             boxes = part.boxes_xyxy + np.array([left, top, left, top], dtype=np.float32)
-            found.append(replace(part, boxes_xyxy=boxes, masks=None))
+            found.append(replace(part, boxes_xyxy=boxes, masks=None, mask_scores=None))
         return _merged(found)
 
     words = f"{parts} × {parts} slices with {100 * SLICE_OVERLAP:g} % overlap and the whole image, merged by NMS."
@@ -167,7 +168,7 @@ def _merged(found: list[Detections]) -> Detections:
 
 
 def _check_two_stages(detector: Detector) -> None:
-    if not isinstance(detector.model, GeneralizedRCNN):
+    if not (isinstance(detector.model, GeneralizedRCNN) and isinstance(detector.model.proposal_generator, RPN)):
         raise ValueError(
             f"{detector.name} is a {type(detector.model).__name__} without region proposals: "
             "take a Faster or Mask R-CNN."

@@ -28,7 +28,9 @@ class FCOS(nn.Module):
 
     Attributes:
         test_score_thresh: what the score of a detection must exceed, in place of the threshold that class
-            probabilities have in `limits`; None for that one.
+            probabilities have in `limits`; None for that one. It is the box's score: masks are ranked by how good
+            they are expected to be, and none is left out for it.
+        max_detections_per_image: how many of the best of an image are reported.
     """
 
     @configurable
@@ -61,6 +63,7 @@ class FCOS(nn.Module):
         self.limits = {True: training_limits, False: test_limits}
         self.focal_alpha, self.focal_gamma = focal_alpha, focal_gamma
         self.test_score_thresh: float | None = None
+        self.max_detections_per_image = test_limits.post_nms_topk
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -113,7 +116,8 @@ class FCOS(nn.Module):
             losses = fcos_losses(output, targets, alpha=self.focal_alpha, gamma=self.focal_gamma)
         limits = self.limits[self.training]
         if not self.training:
-            limits = replace(limits, score_threshold=self.test_score_thresh)
+            most = self.max_detections_per_image
+            limits = replace(limits, score_threshold=self.test_score_thresh, post_nms_topk=most)
         found = detections(output, self.assignment.strides, images.image_sizes, limits)
         return ([_as_proposals(one) for one in found] if self.training else found), losses
 

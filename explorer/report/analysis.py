@@ -12,11 +12,10 @@ from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
 from explorer.errors.compare import Comparison
 from explorer.errors.oracles import SizeGains, mend_by_size
 from explorer.errors.taxonomy import Taxonomy, classify_errors
-from explorer.scoring.columns import Run
+from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import limit_note
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
-from explorer.scoring.overlaps import Task
 
 Progress = Callable[[int, int], None]
 """Called with the number of steps done and the number in all."""

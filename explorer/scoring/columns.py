@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ import numpy.typing as npt
 from explorer.data.ids import Id, Ids, as_id
 from explorer.data.masks import Rle
 from explorer.types import Metrics
+
+Task = Literal["bbox", "segm"]
+"""What is compared: boxes, or masks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +136,8 @@ class Found:
         boxes_xywh: `(D, 4)` float64.
         scores: `(D,)` float64.
         masks: one RLE per object, None for an object without, or None for box detectors.
+        mask_scores: `(D,)` float64, of detectors that score masks apart from boxes, as CenterMask does; None for those
+            whose masks have the scores of their boxes.
     """
 
     images: npt.NDArray[np.int64]
@@ -140,9 +145,17 @@ class Found:
     boxes_xywh: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     masks: tuple[Rle | None, ...] | None = None
+    mask_scores: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def ranked_for(self, task: Task) -> Found:
+        """Returns the detections with the scores, and in the order, that count for boxes or for masks."""
+        if task == "bbox" or self.mask_scores is None:
+            return self
+        own = self.mask_scores
+        return in_order(self.images, self.classes, self.boxes_xywh, own, self.masks, own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +190,11 @@ class Run:
         """COCO's limit on the detections of one class in one image that count for average precision."""
         return int(self.facts.get("max_detections", 100))
 
+    def ranked_for(self, task: Task) -> Run:
+        """Returns the run as boxes or masks are ranked; itself where one score serves both."""
+        found = self.found.ranked_for(task)
+        return self if found is self.found else replace(self, found=found)
+
 
 def in_order(
     images: npt.NDArray[np.int64],
@@ -184,11 +202,12 @@ def in_order(
     boxes_xywh: npt.NDArray[np.float64],
     scores: npt.NDArray[np.float64],
     masks: Sequence[Rle | None] | None = None,
+    mask_scores: npt.NDArray[np.float64] | None = None,
 ) -> Found:
     """Sorts detections as `Found` wants them; equal scores keep their order, which decides between them in COCO."""
     steps, same = np.diff(images), images[1:] == images[:-1]
     if (steps >= 0).all() and not (same & (np.diff(scores) > 0)).any():
-        return Found(images, classes, boxes_xywh, scores, None if masks is None else tuple(masks))
+        return Found(images, classes, boxes_xywh, scores, None if masks is None else tuple(masks), mask_scores)
     order = np.lexsort((-scores, images))
     return Found(
         images[order],
@@ -196,6 +215,7 @@ def in_order(
         boxes_xywh[order],
         scores[order],
         None if masks is None else tuple(masks[row] for row in order),
+        None if mask_scores is None else mask_scores[order],
     )
 
 

@@ -11,12 +11,12 @@ from pycocotools import mask as mask_api
 
 from explorer.data.ids import Id
 from explorer.scoring.classes import SharedClasses, listed
-from explorer.scoring.columns import Run, Truth, in_order
+from explorer.scoring.columns import Found, Run, Truth, in_order
 from explorer.types import Detections
 
 CocoResult = dict[str, Any]
 """One detection in COCO's results format: `image_id`, `category_id`, `bbox` (XYWH, pixels), `score` and, for masks,
-`segmentation` (RLE)."""
+`segmentation` (RLE). A detector that scores masks apart from boxes adds `mask_score`, which other tools do not read."""
 
 
 def coco_results(run: Run) -> list[CocoResult]:
@@ -29,13 +29,16 @@ def coco_results(run: Run) -> list[CocoResult]:
             found.images.tolist(), found.classes.tolist(), found.boxes_xywh.tolist(), found.scores.tolist(), strict=True
         )
     ]
-    return _with_masks(results, found.masks)
+    return _with_masks(results, found)
 
 
-def _with_masks(results: list[CocoResult], masks: Sequence[Mapping[str, Any] | None] | None) -> list[CocoResult]:
-    for result, mask in zip(results, masks or (), strict=bool(masks)):
+def _with_masks(results: list[CocoResult], found: Found | Detections) -> list[CocoResult]:
+    for result, mask in zip(results, found.masks or (), strict=bool(found.masks)):
         if mask is not None:
             result["segmentation"] = {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+    if found.mask_scores is not None:
+        for result, score in zip(results, found.mask_scores.tolist(), strict=True):
+            result["mask_score"] = score
     return results
 
 
@@ -52,7 +55,7 @@ def results_of(detections: Detections, image_id: Id, category_ids: Mapping[int, 
         {"image_id": image_id, "category_id": category_ids[index], "bbox": box, "score": score}
         for index, box, score in zip(*columns, strict=True)
     ]
-    return _with_masks(results, detections.masks)
+    return _with_masks(results, detections)
 
 
 def coco_annotations(detections: Detections, image_id: Id, category_ids: Mapping[int, Id]) -> list[dict[str, Any]]:
@@ -107,6 +110,9 @@ def run_from_detections(
     scores = np.concatenate([found.scores.astype(np.float64) for found in detections] or [np.zeros(0)])
     rows = np.concatenate([_class_rows(found, truth, classes) for found in detections] or [np.zeros(0, np.int64)])
     masks = [mask for found in detections for mask in found.masks or ()]
+    mask_scores = None
+    if any(found.mask_scores is not None for found in detections):
+        mask_scores = np.concatenate([_mask_scores(found) for found in detections])
     kept = np.flatnonzero(rows >= 0)
     columns = in_order(
         detected[kept],
@@ -114,6 +120,7 @@ def run_from_detections(
         xywh(boxes)[kept],
         scores[kept],
         tuple(masks[row] for row in kept) if any(found.masks is not None for found in detections) else None,
+        None if mask_scores is None else mask_scores[kept],
     )
     return Run(name, truth, columns, dict(facts or {}))
 
@@ -135,9 +142,16 @@ def _class_rows(found: Detections, truth: Truth, classes: SharedClasses | None) 
     return rows
 
 
+def _mask_scores(found: Detections) -> npt.NDArray[np.float64]:
+    own: npt.NDArray[np.float64] = (found.scores if found.mask_scores is None else found.mask_scores).astype(np.float64)
+    return own
+
+
 def _judge_detections(found: Detections, size: tuple[int, ...]) -> str | None:
     if found.image_size != size:
         return f"are in a frame of (height, width) {found.image_size}, the image's is {size}"
-    if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes_xyxy).all()):
-        return "have a score or a coordinate that is not finite"
+    if not (np.isfinite(_mask_scores(found)).all() and np.isfinite(found.scores).all()):
+        return "have a score that is not finite"
+    if not np.isfinite(found.boxes_xyxy).all():
+        return "have a coordinate that is not finite"
     return None

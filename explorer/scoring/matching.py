@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.scoring.columns import Run
-from explorer.scoring.overlaps import Overlaps, Rows, Task, areas_px, overlaps
+from explorer.scoring.columns import Run, Task
+from explorer.scoring.overlaps import Overlaps, Rows, areas_px, overlaps
 from explorer.scoring.sizes import DEFAULT_BINS, SizeBin
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -31,7 +31,8 @@ class Matches:
     """Who took whom: everything that figures, resamples and comparisons need, computed once.
 
     Attributes:
-        run: the detections and the objects.
+        run: the detections and the objects; where masks are compared that have scores of their own, these are the
+            detections' scores, and they are in that order.
         task: what was compared, boxes or masks.
         thresholds: `(T,)` float64, IoU thresholds.
         bins: the `A` size bins.
@@ -140,7 +141,7 @@ def match(
     limits = _judge(
         task, thresholds, bins, limits_up_to(run.max_detections) if max_detections is None else max_detections
     )
-    levels = np.asarray(thresholds, dtype=np.float64)
+    run, levels = run.ranked_for(task), np.asarray(thresholds, dtype=np.float64)
     asked = np.minimum(levels, 1 - 1e-10)  # COCO's own way with an IoU of 1
     ranks = _ranks(run)
     pairs = overlaps(run, task, least=float(asked.min()))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.scoring.columns import Run
+from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.ordering import Floats
-from explorer.scoring.overlaps import Rows, Task
+from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import COCO_BINS, SizeBin
 from explorer.types import SIZES, Metrics
 

@@ -12,10 +12,7 @@ import numpy.typing as npt
 from pycocotools import mask as mask_api
 
 from explorer.data.masks import Rle
-from explorer.scoring.columns import Run
-
-Task = Literal["bbox", "segm"]
-"""What is compared: boxes, or masks."""
+from explorer.scoring.columns import Run, Task
 
 PAIRS_AT_A_TIME = 2**18
 """Bounds memory."""

@@ -23,7 +23,16 @@ from explorer.scoring.results_file import Columns, columns_of
 from explorer.scoring.runs import find_run
 
 IMAGES_AT_A_TIME = 1000
-_ROW = np.dtype([("image", "i4"), ("class", "i4"), ("box", "f8", 4), ("score", "f8"), ("mask_bytes", "i4")])
+_ROW = np.dtype(
+    [
+        ("image", "i4"),
+        ("class", "i4"),
+        ("box", "f8", 4),
+        ("score", "f8"),
+        ("mask_score", "f8"),
+        ("mask_bytes", "i4"),
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +70,7 @@ class RunInParts(ExitStack):
         number = len(range(0, len(source.truth.image_ids), IMAGES_AT_A_TIME))
         self._pieces: list[list[tuple[int, int, int]]] = [[] for _ in range(number)]
         self._lengths = [0] * number
-        self._masks_there = False
+        self._masks_there = self._mask_scores_there = False
         self._rows = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self._masks = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         try:
@@ -90,6 +99,8 @@ class RunInParts(ExitStack):
         rows = np.empty(len(places), dtype=_ROW)
         rows["image"], rows["class"] = columns.images % IMAGES_AT_A_TIME, columns.classes
         rows["box"], rows["score"] = columns.boxes_xywh, columns.scores
+        rows["mask_score"] = columns.scores if columns.mask_scores is None else columns.mask_scores
+        self._mask_scores_there |= columns.mask_scores is not None
         counts = [mask["counts"] if mask else b"" for mask in columns.masks or ()]
         rows["mask_bytes"] = [len(own) for own in counts] if counts else 0
         self._masks_there |= any(counts)
@@ -106,7 +117,8 @@ class RunInParts(ExitStack):
         rows = np.concatenate([np.zeros(0, _ROW), *(self._piece(start, number) for start, number, _ in pieces)])
         images = rows["image"].astype(np.int64)
         masks = list(self._masks_of(place, rows, truth.image_sizes[images])) if self._masks_there else None
-        return in_order(images, rows["class"].astype(np.int64), rows["box"], rows["score"], masks)
+        mask_scores = rows["mask_score"] if self._mask_scores_there else None
+        return in_order(images, rows["class"].astype(np.int64), rows["box"], rows["score"], masks, mask_scores)
 
     def _piece(self, start: int, number: int) -> npt.NDArray[Any]:
         self._rows.seek(start)

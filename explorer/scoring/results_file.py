@@ -26,7 +26,8 @@ IMAGES_FILE = "image_ids.json"
 
 Results = Sequence[Any]
 """Detections in COCO's results format: `image_id`, `category_id`, `score`, and `bbox` (XYWH), `segmentation` (run
-lengths or polygons) or both. Of further keys `category_name` matters: it tells the class."""
+lengths or polygons) or both. Of further keys two matter: `category_name` tells the class, and masks are ranked by
+`mask_score`, where a detection has one, instead of `score`."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Columns(NamedTuple):
     boxes_xywh: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     masks: Sequence[Rle | None] | None
+    mask_scores: npt.NDArray[np.float64] | None = None
 
 
 def found_among(
@@ -79,7 +81,10 @@ def found_in(file: ResultsFile, truth: Truth, source: object, match_by: MatchBy 
     masks: list[Rle | None] | None = None
     if any(block.masks for block in blocks):
         masks = [mask for block in blocks for mask in block.masks or [None] * len(block.scores)]
-    return in_order(images, classes, boxes, scores, masks)
+    mask_scores: npt.NDArray[np.float64] | None = None
+    if any(block.mask_scores is not None for block in blocks):
+        mask_scores = np.concatenate([block.scores if (own := block.mask_scores) is None else own for block in blocks])
+    return in_order(images, classes, boxes, scores, masks, mask_scores)
 
 
 def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchBy | None = None) -> Iterator[Columns]:
@@ -121,7 +126,7 @@ def _in_bulk(block: Block, images: Images, classes: Classes) -> tuple[Columns, S
             return None
         if not {4}.issuperset(map(len, entries)):  # there is more than these four
             names = [entry.get("category_name") for entry in entries]
-            if any(entry.get("segmentation") for entry in entries):
+            if any(entry.get("segmentation") or "mask_score" in entry for entry in entries):
                 return None
             keys = list(zip(keys, names, strict=True)) if any(names) else keys
         columns = Columns(
@@ -155,6 +160,7 @@ class _Row(NamedTuple):
     box_xywh: Sequence[float]
     score: float
     mask: Rle | None
+    mask_score: float | None
 
 
 def _in_columns(rows: Sequence[_Row], classes: Classes | None = None) -> Columns:
@@ -164,7 +170,13 @@ def _in_columns(rows: Sequence[_Row], classes: Classes | None = None) -> Columns
         np.array([row.box_xywh for row in rows], dtype=np.float64).reshape(-1, 4),
         np.array([row.score for row in rows], dtype=np.float64),
         [row.mask for row in rows] if any(row.mask for row in rows) else None,
+        _mask_scores(rows) if any(row.mask_score is not None for row in rows) else None,
     )
+
+
+def _mask_scores(rows: Sequence[_Row]) -> npt.NDArray[np.float64]:
+    own = [row.score if row.mask_score is None else row.mask_score for row in rows]
+    return np.array(own, dtype=np.float64)
 
 
 def _known(columns: Columns, keys: Sequence[Any], known: Classes) -> tuple[Columns, Sequence[str]]:
@@ -175,7 +187,8 @@ def _known(columns: Columns, keys: Sequence[Any], known: Classes) -> tuple[Colum
     masks = columns.masks and list(itertools.compress(columns.masks, kept))
     names = [known.lacking[key] for key in itertools.compress(keys, ~kept)]
     images, classes, boxes, scores = (column[kept] for column in columns[:4])
-    return Columns(images, classes, boxes, scores, masks), names
+    mask_scores = None if columns.mask_scores is None else columns.mask_scores[kept]
+    return Columns(images, classes, boxes, scores, masks, mask_scores), names
 
 
 def _judged(entry: Any, images: Images, classes: Classes, sizes: Sequence[tuple[int, int]]) -> _Row:
@@ -187,9 +200,8 @@ def _judged(entry: Any, images: Images, classes: Classes, sizes: Sequence[tuple[
     named = isinstance(entry.get("category_name"), str)
     key = (category_id, entry["category_name"]) if named else category_id
     classes[key]  # raises where it is unknown
-    score: Any = entry.get("score")
-    if not is_number(score) or not abs(score) <= sys.float_info.max:
-        raise ValueError(f"{where} has score {shorten(score)}, which must be a finite number")
+    score = _score(entry, "score", where)
+    mask_score = None if entry.get("mask_score") is None else _score(entry, "mask_score", where)
     mask = _mask(entry.get("segmentation"), sizes[image], where)
     box = entry.get("bbox")
     if box is None and mask is not None:
@@ -198,7 +210,14 @@ def _judged(entry: Any, images: Images, classes: Classes, sizes: Sequence[tuple[
         raise ValueError(f"{where} has bbox {shorten(box)}, which must be four finite numbers [x, y, width, height]")
     if box[2] < 0 or box[3] < 0:
         raise ValueError(f"{where} has bbox {box!r}, of negative size; boxes are [x, y, width, height], not corners")
-    return _Row(image, key, box, score, mask)
+    return _Row(image, key, box, score, mask, mask_score)
+
+
+def _score(entry: Mapping[str, Any], name: str, where: str) -> float:
+    score: Any = entry.get(name)
+    if not is_number(score) or not abs(score) <= sys.float_info.max:
+        raise ValueError(f"{where} has {name} {shorten(score)}, which must be a finite number")
+    return float(score)
 
 
 def _id(entry: Mapping[str, Any], name: str) -> Id:

@@ -109,7 +109,14 @@ def test_slices_bring_boxes_back_to_the_image_and_merge_them(scene: np.ndarray) 
 
 
 def test_dense_detectors_have_no_proposals_to_raise(tiny: Callable[..., Detector]) -> None:
-    dense = tiny("retinanet_V_39_FPN_3x")
-    for make in (variants.more_boxes, variants.flipped):
-        with pytest.raises(ValueError, match="without region proposals"):
-            make(dense)
+    for config in ("retinanet_V_39_FPN_3x", "centermask_V_39_eSE_FPN_ms_3x"):
+        for make in (variants.more_boxes, variants.flipped):
+            with pytest.raises(ValueError, match="without region proposals"):
+                make(tiny(config))
+
+
+def test_slices_of_masks_scored_apart_are_boxes_alone(tiny_centermask: Detector, scene: np.ndarray) -> None:
+    assert tiny_centermask.detect(scene).detections.mask_scores is not None
+    found = variants.sliced(tiny_centermask).detect(scene)
+    assert len(found) > 0
+    assert found.masks is found.mask_scores is None

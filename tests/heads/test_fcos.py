@@ -135,6 +135,8 @@ def test_training_gives_proposals_and_losses_and_test_gives_detections(assignmen
     assert nothing == {}
     assert [set(one.get_fields()) for one in found] == [{"pred_boxes", "scores", "pred_classes"}] * 2
     assert [len(one) for one in found] == [5, 5]
+    fcos.max_detections_per_image = 3
+    assert [len(one) for one in fcos(images, features)[0]] == [3, 3]
 
 
 def test_maps_without_a_passing_location_give_no_detections():

@@ -160,6 +160,18 @@ def test_detections_get_masks_and_keep_their_scores(boxes, features):
     assert found.mask_scores.shape == (len(boxes),)
 
 
+def test_no_mask_is_left_out_for_a_low_score(features):
+    heads = _heads().eval()
+    torch.nn.init.constant_(heads.maskiou_head.maskiou.bias, -9.0)
+    one = Instances((256, 320))
+    one.pred_boxes, one.scores = Boxes(torch.tensor([[10.0, 20, 90, 100], [0, 0, 300, 200]])), torch.tensor([0.5, 0.01])
+    one.pred_classes = torch.tensor([1, 2])
+    with torch.no_grad():
+        (found,) = heads.forward_with_given_boxes(features, [one])
+    assert len(found.pred_masks) == len(found.scores) == 2
+    assert (found.mask_scores < 0).all()
+
+
 def test_masks_alone_are_scored_like_their_boxes(features):
     heads = _heads("MODEL.MASKIOU_ON", "False").eval()
     one = Instances((256, 320))

@@ -34,10 +34,6 @@ from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
 COCO_LIMIT = MAX_DETECTIONS[-1]
-_BOX_SCORES = (
-    "Masks are ranked by the scores of their boxes. This model predicts scores for its masks too, which are not used "
-    "yet, so its mask AP is not the one that CenterMask's papers report."
-)
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
 
@@ -56,7 +52,8 @@ def evaluate(
     """Runs a detector over a data set; `Run.metrics` are its figures.
 
     Classes are matched by name. Those that the model and the data set share are scored, and `Run.notes` say which are
-    not. The detector runs the way that its `detect` does.
+    not. The detector runs the way that its `detect` does. Masks that have scores of their own (CenterMask's) are ranked
+    by these, boxes by theirs.
 
     Args:
         detector: a detector, or what `load_detector` takes.
@@ -137,10 +134,8 @@ def run_over(
     if not comm.is_main_process():
         return run_from_detections(truth.of_images(()), [], detector.name, known)
     run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
-    notes = [*scored.notes, *_cut_by_model(detector, instances.detections)]
-    if instances.has_mask_scores:
-        notes.append(_BOX_SCORES)
-    run = replace(run, segments=figures, notes=tuple(notes))
+    notes = (*scored.notes, *_cut_by_model(detector, instances.detections))
+    run = replace(run, segments=figures, notes=notes)
     return replace(run, metrics=metrics_of(run))
 
 

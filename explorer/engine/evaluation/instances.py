@@ -25,13 +25,10 @@ class CollectDetections(DatasetEvaluator):
 
     def reset(self) -> None:
         self._by_row: dict[int, Detections] = {}
-        self.has_mask_scores = False
-        """Whether the model scores its masks apart from its boxes, as CenterMask's MaskIoU head does."""
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Keeps the detections (`instances`, original-image frame) of a batch of images."""
         for image, output in zip(inputs, outputs, strict=True):
-            self.has_mask_scores |= output["instances"].has("mask_scores")
             self._by_row[image["row"]] = to_detections(output["instances"], self._class_names)
 
     def evaluate(self) -> dict[str, Any]:

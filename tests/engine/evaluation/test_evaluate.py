@@ -23,7 +23,7 @@ from explorer.engine.evaluation.evaluate import evaluate, run_over
 from explorer.engine.evaluation.reading import ReadForTest, image_loader
 from explorer.engine.loading import fast
 from explorer.scoring.metrics import COCO_FIGURES, metrics_of
-from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
+from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE, found_among
 from explorer.scoring.runs import load_run, read_truth
 from explorer.zoo.checkpoints import save_safetensors
 
@@ -55,6 +55,20 @@ def test_a_model_is_scored_on_boxes_and_masks(tiny_mask_rcnn: Detector, coco_tin
         assert np.array_equal(getattr(again.found, column), getattr(run.found, column))
     for task, figures in metrics.values.items():
         assert metrics_of(again).values[task] == pytest.approx(figures, nan_ok=True)
+
+
+def test_boxes_and_masks_of_one_run_are_ranked_by_their_own_scores(
+    tiny_centermask: Detector, coco_tiny: Path, tmp_path: Path
+) -> None:
+    run = evaluate(tiny_centermask, f"{coco_tiny}:val2017", out=tmp_path, limit=3)
+    assert run.found.mask_scores is not None
+    assert not any("scored" in note for note in run.notes)
+    results = json.loads((tmp_path / RESULTS_FILE).read_text())
+    assert [one["mask_score"] for one in results] == run.found.mask_scores.tolist()
+    by_masks = [one | {"score": one["mask_score"]} for one in results]
+    both = [metrics_of(replace(run, found=found_among(own, run.truth))) for own in (results, by_masks)]
+    assert run.metrics.values["bbox"] == pytest.approx(both[0].values["bbox"], nan_ok=True)
+    assert run.metrics.values["segm"] == pytest.approx(both[1].values["segm"], nan_ok=True)
 
 
 def test_the_models_mode_is_left_as_it_was(tiny: Callable[..., Detector], val: str) -> None:
