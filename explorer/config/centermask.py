@@ -10,7 +10,8 @@ def add_centermask_config(cfg: CfgNode) -> CfgNode:
 
     `MODEL.FCOS` configures the proposal generator, `MODEL.MASKIOU_ON` and `MODEL.ROI_MASKIOU_HEAD` the head that
     predicts how good a mask is. `MODEL.ROI_MASK_HEAD.ASSIGN_CRITERION` chooses the map that a box is pooled from by the
-    `ratio` of its area to the image's, or by `area` alone, as FPN does.
+    `ratio` of its area to the image's, or by `area` alone, as FPN does. `MODEL.ROI_MASKIOU_HEAD.FC_DIM`, the width of
+    its fully connected layers, is the only key that the release does not have.
     """
     model = cfg.MODEL
     model.FCOS = CfgNode()
@@ -41,4 +42,5 @@ def add_centermask_config(cfg: CfgNode) -> CfgNode:
     model.ROI_MASKIOU_HEAD.NAME = "MaskIoUHead"
     model.ROI_MASKIOU_HEAD.NUM_CONV = 4
     model.ROI_MASKIOU_HEAD.CONV_DIM = 256
+    model.ROI_MASKIOU_HEAD.FC_DIM = 1024
     return cfg

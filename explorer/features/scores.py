@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from detectron2.modeling.meta_arch import FCOS, RetinaNet
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from explorer.features.layers import eager
 from explorer.features.places import check_box
+from explorer.heads import fcos
+from explorer.heads.fcos_detections import decoded
 from explorer.types import Frame
 
 
@@ -37,7 +40,8 @@ def assigned_level(model: nn.Module, frame: Frame, box_xyxy: Sequence[float]) ->
     """Returns the backbone's feature that a box belongs to, by the model's own rule.
 
     For R-CNNs it is the level that the box is pooled from, which depends on its area in the resized photo. For
-    RetinaNet and FCOS it is the level with most of the anchors that training would match with the box.
+    RetinaNet, FCOS and CenterMask it is the level with most of the anchors or locations that training would match with
+    the box.
 
     Args:
         model: a detectron2 detector.
@@ -52,6 +56,8 @@ def assigned_level(model: nn.Module, frame: Frame, box_xyxy: Sequence[float]) ->
     boxes = Boxes(torch.as_tensor(frame.to_input(box_xyxy), dtype=torch.float32)[None])
     if isinstance(model, RetinaNet):
         return _matched_level(model, frame, boxes)
+    if (generator := _fcos(model)) is not None:
+        return _located_level(generator, frame, boxes)
     heads = _box_heads(model)
     pooler = heads.box_pooler
     index = 0
@@ -66,8 +72,8 @@ def score_box(
 ) -> BoxScore:
     """Computes the score that a detector gives a box for a class.
 
-    R-CNNs classify the box itself, as if it had been proposed. RetinaNet and FCOS classify what they predict at each
-    place; taken is the prediction whose box overlaps the given one most.
+    R-CNNs classify the box itself, as if it had been proposed. RetinaNet, FCOS and CenterMask classify what they
+    predict at each place; taken is the prediction whose box overlaps the given one most.
 
     Args:
         model: a detectron2 detector in evaluation mode.
@@ -81,13 +87,16 @@ def score_box(
     """
     check_box(frame, box_xyxy)
     model = eager(model)
-    part = model if isinstance(model, RetinaNet) else _box_heads(model)
+    generator = _fcos(model)
+    part: Any = model if isinstance(model, RetinaNet) else _box_heads(model) if generator is None else model.roi_heads
     if not 0 <= class_index < part.num_classes:
         raise ValueError(f"There is no class {class_index}; the model has {part.num_classes}, from 0.")
     device = next(model.parameters()).device
     box = Boxes(torch.as_tensor(frame.to_input(box_xyxy), dtype=torch.float32, device=device)[None])
     if isinstance(model, RetinaNet):
         return _dense_score(model, features, frame, box, class_index)
+    if generator is not None:
+        return _located_score(generator, features, frame, box, class_index)
     pooled = part.box_pooler([features[name] for name in part.box_in_features], [box])
     predictions = part.box_predictor(part.box_head(pooled))
     proposal = Instances(frame.resized_size, proposal_boxes=box)
@@ -104,8 +113,39 @@ def _box_heads(model: nn.Module) -> StandardROIHeads:
     kind = type(model).__name__ + (f" with {type(heads).__name__}" if heads is not None else "")
     raise ValueError(
         f"The score of one box cannot be computed for a {kind}: known are R-CNNs with StandardROIHeads (Faster, Mask, "
-        "Panoptic FPN), RetinaNet and FCOS."
+        "Panoptic FPN), RetinaNet, FCOS and CenterMask."
     )
+
+
+def _fcos(model: nn.Module) -> fcos.FCOS | None:
+    """The part of a CenterMask that finds boxes."""
+    generator = getattr(model, "proposal_generator", None)
+    return generator if isinstance(generator, fcos.FCOS) else None
+
+
+def _located_level(generator: fcos.FCOS, frame: Frame, boxes: Boxes) -> str:
+    truth = Instances(frame.resized_size, gt_boxes=boxes, gt_classes=torch.zeros(1, dtype=torch.long))
+    strides = generator.assignment.strides
+    targets = generator.assignment([[-(-side // stride) for side in frame.padded_size] for stride in strides], [truth])
+    located = [int((level.classes == 0).sum()) for level in targets]
+    if not any(located):
+        raise ValueError("No location of FCOS learns the box: it is too small to hold one.")
+    return generator.in_features[max(range(len(located)), key=located.__getitem__)]
+
+
+def _located_score(
+    generator: fcos.FCOS, features: Mapping[str, Tensor], frame: Frame, box: Boxes, class_index: int
+) -> BoxScore:
+    output = generator.fcos_head([features[name] for name in generator.in_features])
+    levels = [decoded(*maps) for maps in zip(*output, generator.assignment.strides, strict=True)]
+    probability, central, corners = (torch.cat(column, dim=1)[0] for column in zip(*levels, strict=True))
+    candidates = Boxes(corners.detach())
+    candidates.clip(frame.resized_size)
+    place = int(pairwise_iou(box, candidates)[0].argmax())
+    logits = torch.cat([level[0].flatten(1).T for level in output.logits])
+    level = int((torch.tensor([own.shape[1] for own, *_ in levels]).cumsum(0) <= place).sum())
+    score = float((probability[place, class_index] * central[place, 0]).detach().sqrt())
+    return BoxScore(logits[place, class_index], score, generator.in_features[level])
 
 
 def _matched_level(model: RetinaNet, frame: Frame, boxes: Boxes) -> str:

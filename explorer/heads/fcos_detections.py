@@ -66,7 +66,12 @@ def detections(
 
 
 def decoded(logits: Tensor, distances: Tensor, centerness: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Class probabilities `(batch, n, classes)`, centerness `(batch, n, 1)` and boxes `(batch, n, 4)` of a level."""
+    """Returns what the maps of one level say of its locations, by rows; arguments as in `DenseOutput`.
+
+    Returns:
+        Class probabilities `(batch, n, classes)`, centerness `(batch, n, 1)` in [0, 1], and boxes `(batch, n, 4)`,
+        corners in pixels of the network's input.
+    """
     places = locations(logits.shape[-2:], stride, logits.device)
     probability, central, sides = (
         maps.float().flatten(2).transpose(1, 2) for maps in (logits, centerness, distances * stride)

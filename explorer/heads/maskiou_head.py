@@ -62,6 +62,7 @@ class MaskIoUHead(nn.Module):
             "input_shape": input_shape,
             "classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
             "conv_dims": [node.CONV_DIM] * node.NUM_CONV,
+            "fc_dim": node.FC_DIM,
         }
 
     def forward(self, pooled: Tensor, masks: Tensor) -> Tensor:
@@ -74,7 +75,15 @@ class MaskIoUHead(nn.Module):
         Returns:
             `(boxes, classes)`; not bounded.
         """
-        x = torch.cat((pooled, F.max_pool2d(masks, 2).to(pooled.dtype)), dim=1)
+        return self.layers(self.seen(pooled, masks))
+
+    @staticmethod
+    def seen(pooled: Tensor, masks: Tensor) -> Tensor:
+        """Puts the masks beside the features, as the layers take them: `(boxes, channels + 1, s, s)`."""
+        return torch.cat((pooled, F.max_pool2d(masks, 2).to(pooled.dtype)), dim=1)
+
+    def layers(self, x: Tensor) -> Tensor:
+        """Maps features with masks, `(boxes, channels + 1, s, s)`, to IoUs, `(boxes, classes)`."""
         for i in range(1, self.convs + 1):
             x = F.relu(self.get_submodule(f"maskiou_fcn{i}")(x))
         x = F.relu(self.maskiou_fc1(x.flatten(1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -179,6 +180,32 @@ def test_scores_are_those_of_the_detections(demo: Detector, scene: np.ndarray) -
     score = score_box(demo.model, features, frame, found.boxes_xyxy[0], int(found.classes[0]))
     assert score.probability == pytest.approx(float(found.scores[0]), abs=0.25)  # the box itself, not its proposal
     assert score.level == assigned_level(demo.model, frame, found.boxes_xyxy[0])
+
+
+def test_scores_of_centermask_are_those_of_its_detections(tiny_centermask: Detector, scene: np.ndarray) -> None:
+    found = tiny_centermask.detect(scene).detections
+    model: Any = tiny_centermask.model
+    model_input = tiny_centermask.model_input(scene)
+    with torch.no_grad():
+        features = model.backbone(model.preprocess_image([model_input]).tensor)
+    frame = input_frame(model, model_input)
+    for row in range(3):
+        score = score_box(model, features, frame, found.boxes_xyxy[row], int(found.classes[row]))
+        assert score.probability == pytest.approx(float(found.scores[row]), abs=0.01)  # clipped boxes can be alike
+        assert score.level in model.proposal_generator.in_features
+    with pytest.raises(ValueError, match="There is no class 80; the model has 80"):
+        score_box(model, features, frame, found.boxes_xyxy[0], 80)
+    cam = detection_cam(model, model_input, found.boxes_xyxy[0].tolist(), int(found.classes[0]))
+    assert cam.view.values.max() > 0
+
+
+@pytest.mark.parametrize(("side", "level"), [(30, "p3"), (100, "p3"), (200, "p4"), (400, "p5"), (700, "p6")])
+def test_a_box_belongs_to_the_level_that_learns_it(side: int, level: str, tiny_centermask: Detector) -> None:
+    """CenterMask's ranges are of the largest distance from a location to a side: about half of the box's own."""
+    frame = Frame((1024, 1024), (1024, 1024), (1024, 1024))
+    assert assigned_level(tiny_centermask.model, frame, (50, 50, 50 + side, 50 + side)) == level
+    with pytest.raises(ValueError, match="No location of FCOS learns the box"):
+        assigned_level(tiny_centermask.model, frame, (50, 50, 51, 51))
 
 
 def test_eigen_cam_is_the_first_singular_vector() -> None:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from explorer.engine.fast.hardware import Plan
 from explorer.engine.fast.networks import Network, prepare
+from explorer.heads.mask_head import SpatialAttentionMaskHead
+from explorer.heads.maskiou_head import MaskIoUHead
 
 
 class FastBoxHead(nn.Module):
@@ -41,15 +43,27 @@ class FastMaskHead(nn.Module):
         return instances
 
 
-class _Outputs(nn.Module):
-    """Makes a network that gives one tensor give a tuple of one."""
+class FastMaskIoUHead(nn.Module):
+    """Stands where the head stood that predicts the IoU of masks."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network
+        self._network = network
+
+    def forward(self, pooled: Tensor, masks: Tensor) -> Tensor:
+        """As `MaskIoUHead.forward`."""
+        return run(self._network, MaskIoUHead.seen(pooled, masks))
+
+
+class _Outputs(nn.Module):
+    """Makes a network that gives one tensor, or that method of it, give a tuple of one."""
+
+    def __init__(self, network: nn.Module, method: str = "forward") -> None:
+        super().__init__()
+        self.network, self._method = network, method
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        return (self.network(x),)
+        return (getattr(self.network, self._method)(x),)
 
 
 def fast_box_head(roi_heads: Any, plan: Plan) -> FastBoxHead | None:
@@ -71,14 +85,24 @@ def fast_box_head(roi_heads: Any, plan: Plan) -> FastBoxHead | None:
 
 
 def fast_mask_head(roi_heads: Any, plan: Plan) -> FastMaskHead | None:
-    """Makes the mask head ready, or returns None for one that is not detectron2's."""
+    """Makes the mask head ready, or returns None for one that is not detectron2's or CenterMask's."""
     head = roi_heads.mask_head
-    if type(head) is not MaskRCNNConvUpsampleHead:
+    if type(head) not in (MaskRCNNConvUpsampleHead, SpatialAttentionMaskHead):
         return None
-    layers = nn.Sequential(*copy.deepcopy(head).children()).requires_grad_(requires_grad=False).eval()
-    first: Any = next(layer for layer in layers if hasattr(layer, "in_channels"))
+    own = copy.deepcopy(head).requires_grad_(requires_grad=False).eval()
+    first: Any = next(layer for layer in own.children() if hasattr(layer, "in_channels"))
     sample = torch.zeros(2, first.in_channels, *roi_heads.mask_pooler.output_size)
-    return FastMaskHead(prepare(_Outputs(layers), sample, plan))
+    return FastMaskHead(prepare(_Outputs(own, "layers"), sample, plan))
+
+
+def fast_maskiou_head(roi_heads: Any, plan: Plan) -> FastMaskIoUHead | None:
+    """Makes the head ready that predicts the IoU of masks, or returns None for another or none."""
+    head = roi_heads.maskiou_head
+    if type(head) is not MaskIoUHead:
+        return None
+    own = copy.deepcopy(head).requires_grad_(requires_grad=False).eval()
+    sample = torch.zeros(2, own.maskiou_fcn1.in_channels, *roi_heads.mask_pooler.output_size)
+    return FastMaskIoUHead(prepare(_Outputs(own, "layers"), sample, plan))
 
 
 def run(network: Network, x: Tensor) -> Tensor:

@@ -16,10 +16,11 @@ from detectron2.modeling.roi_heads import StandardROIHeads
 from torch import Tensor, nn
 
 from explorer.engine.fast.hardware import DtypeName, EngineName, Plan, choose, probe
-from explorer.engine.fast.heads import fast_box_head, fast_mask_head
+from explorer.engine.fast.heads import fast_box_head, fast_mask_head, fast_maskiou_head
 from explorer.engine.fast.networks import Network, NotFastError, prepare
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
+from explorer.heads.roi_heads import CenterROIHeads
 from explorer.text import logger_of
 
 logger = logger_of(__name__)
@@ -181,12 +182,14 @@ def _roi_parts(roi_heads: Any, plan: Plan) -> dict[str, nn.Module]:
     for name, part in roi_heads.named_children():
         if isinstance(part, ROIPooler) and BagPooler.takes(part):
             parts[f"roi_heads.{name}"] = BagPooler(part)
-    if isinstance(roi_heads, StandardROIHeads):
-        if "roi_heads.box_pooler" in parts and (box := fast_box_head(roi_heads, plan)):
-            parts["roi_heads.box_head"] = box
-        if "roi_heads.mask_pooler" in parts and (mask := fast_mask_head(roi_heads, plan)):
-            parts["roi_heads.mask_head"] = mask
-    return parts
+    ready: dict[str, nn.Module | None] = {}
+    if isinstance(roi_heads, StandardROIHeads) and "roi_heads.box_pooler" in parts:
+        ready["box_head"] = fast_box_head(roi_heads, plan)
+    if isinstance(roi_heads, (StandardROIHeads, CenterROIHeads)) and "roi_heads.mask_pooler" in parts:
+        ready["mask_head"] = fast_mask_head(roi_heads, plan)
+    if isinstance(roi_heads, CenterROIHeads):
+        ready["maskiou_head"] = fast_maskiou_head(roi_heads, plan)
+    return parts | {f"roi_heads.{name}": part for name, part in ready.items() if part is not None}
 
 
 def relative_error(found: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> float:

@@ -10,6 +10,7 @@ Source: He et al., Mask R-CNN (arXiv 1703.06870); torchvision 0.29, `ops/csrc/op
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from detectron2.layers import ROIAlign
 from detectron2.modeling.poolers import ROIPooler, assign_boxes_to_levels, convert_boxes_to_pooler_format
 from detectron2.structures import Boxes
 from torch import Tensor, nn
+
+from explorer.heads.pooling import ScaleAdaptivePooler
 
 _MOST_ROWS = 1 << 22
 """Rows of one call, so that indices and weights stay within tens of megabytes."""
@@ -38,18 +41,24 @@ class BagPooler(nn.Module):
             isinstance(level, ROIAlign) and level.aligned for level in pooler.level_poolers
         )
 
-    def forward(self, maps: list[Tensor], box_lists: list[Boxes]) -> Tensor:
+    def forward(
+        self, maps: list[Tensor], box_lists: list[Boxes], image_sizes: Sequence[tuple[int, int]] | None = None
+    ) -> Tensor:
         """Pools boxes from the maps that fit their size.
 
         Args:
             maps: `(batch, channels, h, w)` by level.
             box_lists: boxes in pixels of the network's input, by image.
+            image_sizes: `(height, width)` of the resized images without their padding, where the level depends on it.
 
         Returns:
             `(boxes, channels, *output_size)`, channels-last in memory.
         """
         own, boxes = self._original, convert_boxes_to_pooler_format(box_lists)
-        if len(own.level_poolers) == 1:
+        if isinstance(own, ScaleAdaptivePooler):
+            assert image_sizes is not None
+            levels = own.assign(box_lists, image_sizes)
+        elif len(own.level_poolers) == 1:
             levels = torch.zeros(len(boxes), dtype=torch.int64)
         else:
             levels = assign_boxes_to_levels(

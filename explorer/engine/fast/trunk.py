@@ -16,6 +16,7 @@ from detectron2.modeling.proposal_generator import RPN
 from torch import Tensor, nn
 
 from explorer.engine.fast.networks import Network
+from explorer.heads.fcos import FCOS
 
 SAMPLE_SIZE = (128, 192)
 """`(height, width)` of the image by which a trunk is traced and checked: uneven, and four cells in the coarsest map."""
@@ -24,8 +25,8 @@ SAMPLE_SIZE = (128, 192)
 class Trunk(nn.Module):
     """Backbone, FPN and dense heads: images in, a flat tuple of maps out.
 
-    The dense head is an RPN's, a RetinaNet's or an FCOS's; a panoptic model's semantic head comes with it. Which
-    tensor is what follows from `levels`, `outputs` and `levels_seen`.
+    The dense head is an RPN's, a RetinaNet's or an FCOS's, CenterMask's among them; a panoptic model's semantic head
+    comes with it. Which tensor is what follows from `levels`, `outputs` and `levels_seen`.
 
     Attributes:
         levels: names of the feature maps, which come first.
@@ -75,8 +76,10 @@ class Trunk(nn.Module):
 def dense_head(model: nn.Module) -> tuple[str, tuple[str, ...]] | None:
     """Returns where a model has the head that looks at every cell, and at which levels it looks; None for none."""
     known: Any = model
-    if isinstance(getattr(model, "proposal_generator", None), RPN):
-        return "proposal_generator.rpn_head", tuple(known.proposal_generator.in_features)
+    generator = getattr(model, "proposal_generator", None)
+    for kind, name in ((RPN, "rpn_head"), (FCOS, "fcos_head")):
+        if isinstance(generator, kind):
+            return f"proposal_generator.{name}", tuple(known.proposal_generator.in_features)
     if isinstance(model, DenseDetector):
         return "head", tuple(known.head_in_features)
     return None

@@ -22,12 +22,14 @@ _STAGES = {
     "backbone": "FPN",
     "head": "dense head",
     "proposal_generator.rpn_head": "RPN head",
+    "proposal_generator.fcos_head": "dense head",
     "proposal_generator": "proposals",
     "sem_seg_head": "semantic head",
     "roi_heads.box_pooler": "box pooling",
     "roi_heads.box_head": "box head",
     "roi_heads.mask_pooler": "mask pooling",
     "roi_heads.mask_head": "mask head",
+    "roi_heads.maskiou_head": "mask scoring",
     "roi_heads": "box choice",
 }
 """Parts of a detector and what they are called; a part's time is without that of the parts inside it."""

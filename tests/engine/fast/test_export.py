@@ -66,6 +66,20 @@ def test_a_timm_peer_is_exported(name: str, kind: str, photo: np.ndarray, tmp_pa
     assert export(peer, photo, tmp_path, kind)["max_rel_error"] < 1e-4  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_an_export_of_centermask_gives_its_boxes_masks_and_scores(
+    tiny_centermask: Detector, photo: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    record = export(tiny_centermask, photo, tmp_path, kind)  # type: ignore[arg-type]
+    assert record["max_rel_error"] < 1e-4
+    assert record["outputs"] == ["p3", "p4", "p5", "p6", "p7", *(f"dense head {i}" for i in range(15))]
+    found, wanted = (one.detect(photo).detections for one in (load_detector(tmp_path, device="cpu"), tiny_centermask))
+    assert len(found) == len(wanted) > 0
+    np.testing.assert_allclose(np.sort(found.scores), np.sort(wanted.scores), atol=1e-3)
+    assert found.masks is not None
+    assert found.mask_scores is not None
+
+
 def test_torchscript_is_written_and_not_read(demo: Detector, photo: np.ndarray, tmp_path: Path) -> None:
     assert export(demo, photo, tmp_path, "torchscript")["max_rel_error"] < 1e-4
     with pytest.raises(ValueError, match="TorchScript is code"):

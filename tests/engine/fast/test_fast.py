@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling.poolers import ROIPooler
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from explorer.backbones import TimmBackbone
@@ -164,7 +165,14 @@ def test_photos_give_the_same_boxes_classes_and_order(coco_tiny: Path, model: st
 
 
 @pytest.mark.parametrize(
-    "config", ["mask_rcnn_V_39_FPN_3x", "panoptic_fpn_V_39_FPN_3x", "retinanet_V_39_FPN_3x", "fcos_V_39_FPN_3x"]
+    "config",
+    [
+        "mask_rcnn_V_39_FPN_3x",
+        "panoptic_fpn_V_39_FPN_3x",
+        "retinanet_V_39_FPN_3x",
+        "fcos_V_39_FPN_3x",
+        "panoptic_centermask_V_39_eSE_FPN_ms_3x",
+    ],
 )
 def test_every_kind_of_detector_runs_the_fast_way(
     tiny: Callable[..., Detector], noise: np.ndarray, config: str
@@ -175,7 +183,7 @@ def test_every_kind_of_detector_runs_the_fast_way(
         size = [f"dataloader.test.mapper.augmentations.0.{key}=64" for key in ("short_edge_length", "max_size")]
         plain = load_detector(config, overrides=[*small, *size], device="cpu", exact=True)
     else:
-        plain = tiny(config)
+        plain = tiny(config, *(["MODEL.FPN.OUT_CHANNELS", "64"] if "centermask" in config else []))
     quick = fast(plain, "float32", "torch")
     assert quick.fast is not None
     assert quick.fast.ready().max_rel_error < 1e-4
@@ -185,6 +193,37 @@ def test_every_kind_of_detector_runs_the_fast_way(
     if wanted.panoptic is not None:
         assert found.panoptic is not None
         assert (found.panoptic.segment_ids == wanted.panoptic.segment_ids).mean() > 0.95
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_the_parts_of_centermask_run_the_fast_way(tiny_centermask: Detector, noise: np.ndarray, engine: str) -> None:
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+    quick = fast(tiny_centermask, "float32", engine)  # type: ignore[arg-type]
+    assert quick.fast is not None
+    heads = {f"roi_heads.{name}" for name in ("mask_pooler", "mask_head", "maskiou_head")}
+    assert quick.fast.ready().parts.keys() == {"backbone", "proposal_generator.fcos_head", *heads}
+    model: Any = tiny_centermask.model
+    features = {name: torch.randn(2, 64, 128 >> level, 160 >> level) for level, name in enumerate(("p3", "p4", "p5"))}
+    given = []
+    for _ in range(2):
+        both = [Instances((1024, 1280)), Instances((900, 1000))]
+        for one, (seed, count) in zip(both, ((0, 30), (1, 20)), strict=True):
+            one.pred_boxes, one.scores = Boxes(4 * boxes_of_all_kinds(count, seed).tensor), torch.full((count,), 0.5)
+            one.pred_classes = torch.arange(count)
+        given.append(both)
+    clone: Any = with_parts(model, quick.fast.ready().parts)
+    with torch.no_grad():
+        found, wanted = (
+            one.roi_heads.forward_with_given_boxes(features, own)
+            for one, own in zip((clone, model), given, strict=True)
+        )
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours.pred_masks, theirs.pred_masks, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours.mask_scores, theirs.mask_scores, rtol=1e-4, atol=1e-5)
+    detected, exact = (one.detect(noise).detections for one in (quick, tiny_centermask))
+    np.testing.assert_allclose(np.sort(detected.scores), np.sort(exact.scores), atol=1e-3)
+    assert detected.mask_scores is not None
 
 
 def test_bfloat16_finds_objects_in_a_photo(coco_tiny: Path) -> None:

@@ -44,12 +44,15 @@ def losses(rows: list[dict[str, float]]) -> list[float]:
         ("mask_rcnn_V_39_FPN_3x", "segm/AP"),
         ("retinanet_V_39_FPN_3x", "bbox/AP"),
         ("panoptic_fpn_V_39_FPN_3x", "panoptic_seg/PQ"),
+        ("centermask_V_39_eSE_FPN_ms_3x", "segm/AP"),
+        ("panoptic_centermask_V_39_eSE_FPN_ms_3x", "panoptic_seg/PQ"),
     ],
 )
 def test_every_meta_architecture_trains_and_is_validated(
     config: str, figure: str, short_training: Arguments, tmp_path: Path
 ) -> None:
-    results = job(short_training(config))
+    wide = ["MODEL.FPN.OUT_CHANNELS", "64"] if "centermask" in config else []  # groups of more than one channel
+    results = job(short_training(config, *wide))
     task, name = figure.split("/")
     assert name in results[task]
     rows = read_metrics(tmp_path / "run" / METRICS)
