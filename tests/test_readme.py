@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.config import config_path
-from explorer.zoo.registry import get
+from explorer.zoo.registry import get, remarks
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -19,8 +19,9 @@ README = (ROOT / "README.md").read_text()
 def test_the_model_tables_are_the_registrys_and_the_cards():
     tables = runpy.run_path(str(ROOT / "tools" / "model_table.py"))
     table = tables["table"]()
-    assert table.count("\n") == 1 + 24
+    assert table.count("\n") == 1 + 24 + 16
     assert table in README
+    assert all(remark in " ".join(README.split()) for remark in remarks())
     assert tables["demo_table"]() in README
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from explorer.zoo.registry import ZooEntry, detectors
+from explorer.zoo.registry import ZooEntry, detectors, remarks
 
 COLUMNS = (
     "model",
     "box AP (S / M / L)",
     "mask AP (S / M / L)",
     "PQ",
-    "s on V100",
+    "s",
     "params, M",
     "weights' licence",
     "ours: detector, M",
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def table() -> str:
-    """Returns the rows of the release's tables as Markdown: released numbers left, numbers measured here right."""
+    """Returns the rows of the releases' tables as Markdown: released numbers left, numbers measured here right."""
     rows = [COLUMNS, ("---",) * len(COLUMNS), *(_cells(entry) for entry in detectors() if entry.released)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
@@ -51,13 +51,13 @@ def _demo_cells(entry: ZooEntry, card: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _cells(entry: ZooEntry) -> tuple[str, ...]:
-    released = entry.released or {}
+    released, (seconds, gpu) = entry.released or {}, entry.released_time or (float("nan"), "V100")
     return (
         f"`{entry.name}`",
         _ap(released, "box"),
         _ap(released, "mask"),
         str(released.get("pq", "–")),
-        f"{released['inference_s_v100']:.3f}",
+        f"{seconds:.3f}" if gpu == "V100" else f"{seconds:.3f} ({gpu})",
         str(released.get("params_m", "–")),
         entry.licence,
         f"{entry.params_m:.1f}",
@@ -74,4 +74,4 @@ def _ap(released: Mapping[str, Any], kind: str) -> str:
 
 
 if __name__ == "__main__":
-    print(demo_table(), table(), sep="\n\n")
+    print(demo_table(), table(), "\n".join(f"- {remark}" for remark in remarks()), sep="\n\n")

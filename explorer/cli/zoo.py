@@ -47,9 +47,9 @@ def list_(json_file: JsonFile = None) -> None:
         console.width = max(console.width, _WIDTH)
     console.print(_table(found))
     console.print(
-        "AP and PQ in percent on COCO val2017, s = seconds per image on a V100: as released, not measured here. "
-        "Params in millions, measured: whole detector/backbone and FPN alone. The release's own figures, which are "
-        "neither for every row, and AP by size: `explorer zoo show MODEL`.",
+        "AP and PQ in percent on COCO val2017, s = seconds per image on a V100 (*: on a Titan Xp): as released, not "
+        "measured here. Params in millions, measured: whole detector/backbone and FPN alone. The release's own "
+        "figures, which are neither for every row, and AP by size: `explorer zoo show MODEL`.",
         style="dim",
         highlight=False,
     )
@@ -116,7 +116,7 @@ def _table(found: tuple[ZooEntry, ...]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     table.add_column("model", no_wrap=True)
     for title in ("params (M)", "box", "mask", "PQ", "s"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -134,7 +134,10 @@ def _cells(entry: ZooEntry) -> tuple[str, ...]:
     released = entry.released or {}
     sizes = f"{entry.params_m:.1f}/{entry.backbone_fpn_params_m:.1f}" if entry.params_m is not None else ""
     numbers = (f"{released[key]:.1f}" if key in released else "" for key in ("box_ap", "mask_ap", "pq"))
-    seconds = f"{released['inference_s_v100']:.3f}" if released else ""
+    seconds = ""
+    if entry.released_time:
+        value, gpu = entry.released_time
+        seconds = f"{value:.3f}" if gpu == "V100" else f"{value:.3f}*"
     return (entry.name, sizes, *numbers, seconds, entry.licence, entry.status)
 
 
@@ -155,8 +158,9 @@ def _facts(entry: ZooEntry) -> list[tuple[str, str]]:
             facts.append((f"{kind} AP", f"{released[f'{kind}_ap']}" + (f" ({', '.join(by_size)})" if by_size else "")))
     if "pq" in released:
         facts.append(("PQ", f"{released['pq']}"))
-    if released:
-        facts.append(("inference", f"{released['inference_s_v100']} s per image on a V100, {released['schedule']}"))
+    if entry.released_time:
+        seconds, gpu = entry.released_time
+        facts.append(("inference", f"{seconds:g} s per image on a {gpu}, {released['schedule']}"))
     if entry.card:
         measured = entry.card["measured"]
         facts += [("trained for", entry.card["training"])]

@@ -33,6 +33,10 @@ CONTINUED = "continued_in"
 """Key of a safetensors file's metadata: the file beside it that holds the rest of its tensors."""
 CONTINUED_SHA256 = "continued_sha256"
 """Key of the digest of that file, checked where it is given."""
+_TABLES = {"released.json": "", "centermask.json": "centermask/"}
+"""Files of released rows, and the folder below `configs/` where their configs lie."""
+GPUS = {"inference_s_v100": "V100", "inference_s_titan_xp": "Titan Xp"}
+"""What released times were measured on, by their key."""
 _DEMOS = (
     "V-19-slim-dw",
     "MobileNetV2",
@@ -71,7 +75,8 @@ class ZooEntry:
         sha256: digest of the file where it is known beforehand; otherwise it is recorded on first use.
         params_m: trainable and frozen parameters of the whole detector in millions, without frozen norms' constants.
         backbone_fpn_params_m: the same of backbone and FPN alone.
-        released: the row of the release's table: AP in percent, `inference_s_v100`, `params_m` as printed there, links.
+        released: the row of the release's table: AP in percent (`box_ap_tta` with test-time augmentation), seconds by
+            GPU (`GPUS`), `params_m` as printed there, links.
         overrides: KEY VALUE pairs that a config needs with these weights (pixel mean and deviation, channel order).
         note: what a reader of the numbers has to know.
         card: of bundled weights, how they were trained, and figures measured on them with their intervals.
@@ -107,6 +112,12 @@ class ZooEntry:
         return cache_dir() / "weights" / f"{self.name}{suffix}"
 
     @property
+    def released_time(self) -> tuple[float, str] | None:
+        """Seconds per image as the release's table has them, and the GPU; None for models that it has not."""
+        known = self.released or {}
+        return next(((float(known[key]), gpu) for key, gpu in GPUS.items() if key in known), None)
+
+    @property
     def status(self) -> Status:
         """`bundled` with the package, `cached` on this machine, or to `download`."""
         if self.bundled:
@@ -135,7 +146,7 @@ class ZooEntry:
 
 
 def entries() -> tuple[ZooEntry, ...]:
-    """Every entry: bundled demos, the release's 24 detectors in its order, ImageNet backbones."""
+    """Every entry: bundled demos, the releases' 24 detectors and 16 CenterMasks in their order, ImageNet backbones."""
     return (*_demos(), *_released(), *_imagenet())
 
 
@@ -228,14 +239,19 @@ def _millions(count: int) -> float:
 
 @cache
 def _released() -> tuple[ZooEntry, ...]:
-    return tuple(_released_entry(row) for row in _data()["detectors"])
+    return tuple(_released_entry(row, folder) for table, folder in _TABLES.items() for row in _data(table)["detectors"])
 
 
-def _released_entry(row: Mapping[str, Any]) -> ZooEntry:
+def remarks() -> tuple[str, ...]:
+    """What a reader of the releases' tables has to know: what is missing in them, and what is printed wrongly."""
+    return tuple(remark for table in _TABLES for remark in _data(table).get("remarks", ()))
+
+
+def _released_entry(row: Mapping[str, Any], folder: str) -> ZooEntry:
     released: Mapping[str, Any] = MappingProxyType(row["released"])
     url = row.get("weights", released["model_url"])
     from_detectron2 = "fbaipublicfiles" in url
-    note = ""
+    note = row.get("note", "")
     if "weights" in row:
         note = (
             f"The release's table links Mask R-CNN's weights here ({PurePosixPath(released['model_url']).name}); "
@@ -245,7 +261,7 @@ def _released_entry(row: Mapping[str, Any]) -> ZooEntry:
         name=row["name"],
         task=released["task"],
         backbone=released["backbone"],
-        config=f"{row['name']}.yaml",
+        config=f"{folder}{row['name']}.yaml",
         licence=_DETECTRON2_LICENCE if from_detectron2 else _RELEASE_LICENCE,
         weights=_mirrors(url),
         params_m=_millions(row["detector_params"]),
@@ -259,7 +275,7 @@ def _released_entry(row: Mapping[str, Any]) -> ZooEntry:
 def _imagenet() -> tuple[ZooEntry, ...]:
     found = [
         ZooEntry(f"imagenet/{backbone}", IMAGENET_TASK, backbone, None, _RELEASE_LICENCE, weights=_mirrors(url))
-        for backbone, url in _data()["imagenet_backbones"].items()
+        for backbone, url in _data("released.json")["imagenet_backbones"].items()
     ]
     for name, backbone, (mean, std), ese in _TIMM:
         pixels = ("INPUT.FORMAT", "RGB", "MODEL.PIXEL_MEAN", mean, "MODEL.PIXEL_STD", std)
@@ -278,6 +294,6 @@ def _mirrors(url: str) -> tuple[str, ...]:
 
 
 @cache
-def _data() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((files("explorer.zoo") / "released.json").read_text(encoding="utf-8"))
+def _data(table: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((files("explorer.zoo") / table).read_text(encoding="utf-8"))
     return data

@@ -17,10 +17,57 @@ def upstream(shared: Path) -> dict:
     return json.loads((shared / "golden/upstream_state_dict.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def centermasks(shared: Path) -> dict:
+    return json.loads((shared / "zoo/centermask2_models.json").read_text())
+
+
 def test_every_released_row_is_an_entry_with_its_numbers(rows):
-    released = [entry for entry in registry.entries() if entry.released]
+    released = [entry for entry in registry.entries() if entry.released and "CenterMask" not in entry.task]
     assert [dict(entry.released) for entry in released] == rows["results"]
     assert len({entry.name for entry in registry.entries()}) == len(registry.entries())
+
+
+def test_every_released_centermask_is_an_entry_with_its_numbers(centermasks):
+    entries = {entry.weights[0]: entry for entry in registry.entries() if "CenterMask" in entry.task}
+    named = {*centermasks["configs"]} - {*centermasks["configs_without_table_row"]}
+    assert {entry.name for entry in entries.values()} == named
+    published = [row for table in centermasks["centermask2_tables"] for row in table["rows"]]
+    met = set()
+    for row in published:
+        if row["model_url"] not in entries:
+            assert row["method"].startswith(("Mask R-CNN", "Panoptic-FPN", "YOLACT", "CenterMask (maskrcnn-benchmark)"))
+            continue
+        entry, suffix = entries[row["model_url"]], "_tta" if "TTA" in row["method"] else ""
+        met.add(entry.name)
+        aps = entry.released[f"box_ap{suffix}"], entry.released[f"mask_ap{suffix}"]
+        assert aps == (row["box_ap"], row["mask_ap"])
+        assert entry.released.get("pq") == row.get("pq")
+        if not suffix:
+            assert entry.backbone == row["backbone"]
+            gpu = "Titan Xp" if "lite" in entry.name else "V100"
+            assert entry.released_time == (row["inference_s"], gpu)
+            assert entry.released["metrics_url"] == row["metrics_url"]
+        if "backbone_params_m" in row:
+            assert entry.released["params_m"] == row["backbone_params_m"]
+    assert met == named
+
+
+def test_parameters_of_centermasks_equal_the_releases_tensors(shared):
+    upstream = json.loads((shared / "golden/centermask_state_dict.json").read_text())
+    for entry in registry.entries():
+        if "CenterMask" in entry.task:
+            shapes = upstream[f"{entry.name}.yaml"]
+            assert entry.params_m == round(registry.count_parameters(shapes) / 1e6, 1)
+            assert entry.backbone_fpn_params_m == round(registry.count_parameters(shapes, "backbone.") / 1e6, 1)
+
+
+def test_what_the_release_prints_wrongly_is_said():
+    notes = {entry.name: entry.note for entry in registry.entries()}
+    assert "wrong way round" in notes["panoptic_centermask_V_39_eSE_FPN_ms_3x"]
+    assert "Titan Xp" in notes["centermask_lite_V_39_eSE_FPN_ms_4x"]
+    assert "test-time augmentation" in notes["centermask_V_99_eSE_FPN_ms_3x"]
+    assert len(registry.remarks()) == 6
 
 
 def test_weights_start_with_the_released_link_and_go_on_with_mirrors(rows):
@@ -36,7 +83,8 @@ def test_weights_start_with_the_released_link_and_go_on_with_mirrors(rows):
 
 
 def test_faster_rcnn_resnets_take_faster_rcnn_weights_and_say_so():
-    noted = {entry.name: entry for entry in registry.detectors() if entry.note and entry.released}
+    rows = [entry for entry in registry.detectors() if "CenterMask" not in entry.task]
+    noted = {entry.name: entry for entry in rows if entry.note and entry.released}
     assert sorted(noted) == ["faster_rcnn_R_101_FPN_3x", "faster_rcnn_R_50_FPN_3x", "faster_rcnn_X_101_FPN_3x"]
     model_zoo = pytest.importorskip("detectron2.model_zoo.model_zoo")._ModelZooUrls
     for name, entry in noted.items():
