@@ -17,6 +17,11 @@ _LOSSES = {
     "loss_rpn_loc": "RPN: box",
     "loss_cls": "head: class",
     "loss_box_reg": "head: box",
+    "loss_fcos_cls": "FCOS: class",
+    "loss_fcos_loc": "FCOS: box",
+    "loss_fcos_ctr": "FCOS: centerness",
+    "loss_mask": "mask",
+    "loss_maskiou": "mask score",
 }
 _DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 
@@ -26,7 +31,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], *, parts:
 
     Args:
         runs: by name, rows with `iteration` and the scalars of that iteration, as in a run's `metrics.json`.
-        parts: also the parts of the loss.
+        parts: also the parts of the loss that the runs have.
 
     Raises:
         ValueError: there is no run.
@@ -40,14 +45,21 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], *, parts:
             if place and not parts:
                 break
             known = [row for row in rows if key in row]
+            if place and not known:
+                continue
             color = class_color(place if parts and len(runs) == 1 else number + 4)
+            dash = _DASHES[place % len(_DASHES)]
             figure.add_trace(
                 go.Scatter(
                     x=[row["iteration"] + 1 for row in known],
                     y=[row[key] for row in known],
                     mode="lines+markers",
                     marker={"size": 4},
-                    line={"color": f"rgb{color}", "dash": _DASHES[place], "width": 2.5 if not place else 1.5},
+                    line={
+                        "color": f"rgb{color}",
+                        "dash": dash,
+                        "width": 2.5 if not place else 1.5,
+                    },
                     name=f"{name}: {words}" if parts else name,
                     hovertemplate="%{y:.3g}",
                 )

@@ -80,6 +80,7 @@ def test_training_curves_are_drawn_by_iteration() -> None:
     rows = [{"iteration": 0, "total_loss": 2.0, "loss_cls": 1.0}, {"iteration": 1, "bbox/AP": 3.0}]
     (whole,) = training_curves({"mine": rows}).data
     assert (list(whole.x), list(whole.y)) == ([1], [2.0])
-    assert len(training_curves({"mine": rows}, parts=True).data) == 5
+    parts = training_curves({"mine": [{"iteration": 0, "loss_maskiou": 0.1, **rows[0]}]}, parts=True).data
+    assert [part.name for part in parts] == ["mine: all", "mine: head: class", "mine: mask score"]
     with pytest.raises(ValueError, match="no run"):
         training_curves({})
