@@ -80,6 +80,16 @@ def test_an_export_of_centermask_gives_its_boxes_masks_and_scores(
     assert found.mask_scores is not None
 
 
+def test_deformable_convolutions_go_to_openvino_and_not_to_onnx(
+    tiny: Callable[..., Detector], photo: np.ndarray, tmp_path: Path
+) -> None:
+    wide = ["MODEL.FPN.OUT_CHANNELS", "64", "MODEL.VOVNET.CONV_BODY", "V-19-eSE"]
+    deformable = tiny("centermask_V_39_eSE_dcn_FPN_ms_3x", *wide)
+    assert export(deformable, photo, tmp_path / "openvino", "openvino")["max_rel_error"] < 1e-4
+    with pytest.raises(ExportError, match=r"ONNX cannot hold this model .*deform_conv2d"):
+        export(deformable, photo, tmp_path / "onnx", "onnx")
+
+
 def test_torchscript_is_written_and_not_read(demo: Detector, photo: np.ndarray, tmp_path: Path) -> None:
     assert export(demo, photo, tmp_path, "torchscript")["max_rel_error"] < 1e-4
     with pytest.raises(ValueError, match="TorchScript is code"):
