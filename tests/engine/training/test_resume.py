@@ -77,11 +77,13 @@ def recipe_of(no_log_files: None, short_training: Arguments) -> Callable[..., Re
 @pytest.mark.parametrize(
     ("config", "keys"),
     [
-        (FASTER, ()),
         (FASTER, ("SOLVER.AMP.ENABLED", "True", "DATALOADER.NUM_WORKERS", "1")),
-        (FASTER, ("TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2")),
-        ("retinanet_V_39_FPN_3x", ("DATALOADER.ASPECT_RATIO_GROUPING", "False")),
         ("mask_rcnn_V_39_FPN_3x", ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler")),
+        pytest.param(FASTER, (), marks=pytest.mark.slow),
+        pytest.param(
+            FASTER, ("TEST.PRECISE_BN.ENABLED", "True", "TEST.PRECISE_BN.NUM_ITER", "2"), marks=pytest.mark.slow
+        ),
+        pytest.param("retinanet_V_39_FPN_3x", ("DATALOADER.ASPECT_RATIO_GROUPING", "False"), marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(
