@@ -15,7 +15,7 @@ from explorer.errors.paired import differences, outcomes
 from explorer.errors.taxonomy import ERRORS, ErrorType, classify_errors
 from explorer.report.words import interval_words
 from explorer.scoring.columns import Truth
-from explorer.scoring.matching import NOBODY, Matches, match
+from explorer.scoring.matching import MAX_DETECTIONS, NOBODY, Matches, match
 from explorer.scoring.outcomes import OperatingPoint, found_by
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import COCO_BINS
@@ -44,17 +44,16 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
     """Compares two runs that a data set was built with; their files are read again.
 
     Raises:
-        ValueError: a run is gone, or they are on different images.
+        ValueError: a run is gone, or they are on different images or annotations.
     """
-    from explorer.errors.compare import difference_of
+    from explorer.scoring.alike import alike
     from explorer.scoring.runs import load_run
 
     state = read_state(dataset)
     assert state is not None
     given = [(name, state.runs[name]) for name in (a, b)]
     runs = [load_run(Path(own.path), state.source, name, own.match_by) for name, own in given]
-    if fault := difference_of(runs[0].truth, runs[1].truth):
-        raise ValueError(fault)
+    alike(runs, data=state.source, max_detections=MAX_DETECTIONS[-1])
     matches = [match(run, bins=COCO_BINS) for run in runs]
     return compared(matches, [state.runs[name].rule.of(own) for name, own in zip((a, b), matches, strict=True)])
 

@@ -39,6 +39,10 @@ def compare(
     ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=2, help="Resamples of the images.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of the resamples.")] = 0,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Compare runs of other data or protocols too, on what they share."),
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Compare runs on the same images: is one better on small objects, or is it noise, and who finds which objects?
@@ -56,8 +60,8 @@ def compare(
     from explorer.report.page import write_comparison_page
     from explorer.report.tables import difference_grid, object_grid, size_grid
     from explorer.report.words import found_sentence
+    from explorer.scoring.alike import alike
     from explorer.scoring.matching import limits_up_to, match
-    from explorer.scoring.metrics import limit_note
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
 
@@ -70,9 +74,10 @@ def compare(
         if any(len(recipe) > 1 for recipe in recipes):
             if rule != FoundRule():
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
-            _over_seeds(recipes, data, match_by, task, out, max_detections, resamples, seed, json_file)
+            _over_seeds(recipes, data, match_by, task, out, max_detections, resamples, seed, force, json_file)
             return
         loaded = named_apart([load_run(path, data, match_by=match_by) for path in runs])
+        loaded = alike(loaded, data=data, max_detections=max_detections, force=force)
         limits = limits_up_to(max_detections or max(given.max_detections for given in loaded))
         matches = [match(given, task, max_detections=limits) for given in loaded]
         with progress("resampling") as advance:
@@ -81,7 +86,6 @@ def compare(
         document = comparison_document(comparison, analyses)
         write_file(out / "report.json", document, indent=2)
         write_file(out / "objects.json", annotations_with(comparison.truth, found_by_columns(comparison)))
-        notes = {note for own in matches if (note := limit_note(own))}
         page = write_comparison_page(comparison, analyses, out / "report.html")
         if json_file:
             write_json(plain(document), json_file)
@@ -95,7 +99,7 @@ def compare(
             for letter, place in (("A", pair.a), ("B", pair.b)):
                 say(f"{letter} is {comparison.names[place]}. {found_sentence(comparison.points[place])}")
             console.print(object_grid(comparison, pair, fine=False).on_terminal())
-        for note in sorted(notes):
+        for note in dict.fromkeys(note for analysis in analyses for note in analysis.notes):
             say(note)
         say()
         say((f"-> {page}", "dim"))
@@ -110,6 +114,7 @@ def _over_seeds(
     max_detections: int | None,
     resamples: int,
     seed: int,
+    force: bool,
     json_file: str | None,
 ) -> None:
     from rich.console import Console
@@ -120,6 +125,7 @@ def _over_seeds(
     from explorer.report.analysis import named_apart
     from explorer.report.document import seed_document
     from explorer.report.tables import seed_difference_grid, seed_size_grid
+    from explorer.scoring.alike import alike
     from explorer.scoring.matching import limits_up_to, match
     from explorer.scoring.runs import load_run
 
@@ -129,11 +135,16 @@ def _over_seeds(
     loaded = [[load_run(path, data, match_by=match_by) for path in recipe] for recipe in recipes]
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
+    compared = iter(
+        alike([run for recipe in named for run in recipe], data=data, max_detections=max_detections, force=force)
+    )
+    named = [[next(compared) for _ in recipe] for recipe in named]
     limits = limits_up_to(max_detections or max(run.max_detections for recipe in named for run in recipe))
     matches = [[match(run, task, max_detections=limits) for run in recipe] for recipe in named]
     with progress("resampling") as advance:
         comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
-    document = plain(seed_document(comparison))
+    notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))
+    document = plain(seed_document(comparison) | {"notes": notes})
     write_file(out / "report.json", document, indent=2)
     if json_file:
         write_json(document, json_file)
@@ -142,5 +153,7 @@ def _over_seeds(
         for grid in (seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)):
             console.print(grid.on_terminal())
             console.print()
+        for note in notes:
+            say(note)
         say(("Means over seeds; 95 % intervals over images and seeds.", "dim"))
         say((f"-> {out / 'report.json'}", "dim"))

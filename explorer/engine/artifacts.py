@@ -7,9 +7,12 @@ import math
 import os
 import platform
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,14 +77,32 @@ def plain(value: object) -> Any:
 
 
 def provenance() -> dict[str, Any]:
-    """Says when and with what a result is made: UTC date, versions, processor architecture, GPU if any."""
+    """Says when and with what a result is made: UTC date, code, versions, processor architecture, GPU if any."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"vovnet-explorer": __version__, "python": platform.python_version()}
         | {package: _installed(names) for package, names in PACKAGES.items()},
+        "code": _code(),
         "machine": platform.machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+@cache
+def _code() -> dict[str, Any] | None:
+    """The commit that this package runs at, and whether files differ from it; None where it is no git checkout."""
+    root, program = Path(__file__).resolve().parents[2], shutil.which("git")
+    if program is None or not (root / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        command = [program, "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):  # git does not trust the folder
+        return None
 
 
 def _flush(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, LazyConfig
 from detectron2.data import transforms
 from omegaconf import DictConfig
 
@@ -80,6 +81,12 @@ class ConfigFacts:
 def config_facts(cfg: Config) -> ConfigFacts:
     """Reads the facts from either kind of config."""
     return _lazy_facts(cfg) if isinstance(cfg, DictConfig) else _yaml_facts(cfg)
+
+
+def config_sha256(cfg: Config) -> str:
+    """Returns the SHA-256 of a config's text: two runs with the same one were configured alike."""
+    text = LazyConfig.to_py(cfg) if isinstance(cfg, DictConfig) else cfg.dump()
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _yaml_facts(cfg: CfgNode) -> ConfigFacts:

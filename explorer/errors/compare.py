@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.data.ids import id_order
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap, draw
 from explorer.errors.paired import Differences, Group, Tally, differences, outcomes, tallies
+from explorer.scoring.alike import difference_of
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import Matches
 from explorer.scoring.ordering import Weights
@@ -113,7 +113,10 @@ def compare(
 
 
 def refuse_unlike(matches: Sequence[Matches]) -> None:
-    """Raises ValueError for fewer than two runs, or such as have other annotations or were matched otherwise."""
+    """Raises ValueError for fewer than two runs, or such as have other annotations or were matched otherwise.
+
+    What their records say of data and protocol is `explorer.scoring.alike`'s to judge.
+    """
     if len(matches) < 2:
         raise ValueError(f"a comparison needs at least two runs, not {len(matches)}")
     first = matches[0]
@@ -124,26 +127,6 @@ def refuse_unlike(matches: Sequence[Matches]) -> None:
         settings = [(m.task, m.thresholds.tolist(), m.bins, m.max_detections) for m in (first, other)]
         if settings[0] != settings[1]:
             raise ValueError(f"{whose} were matched differently; match all runs with the same settings")
-
-
-def difference_of(a: Truth, b: Truth) -> str | None:
-    """Says in what two runs' annotations differ; None where they are the same."""
-    if alone := sorted(a.row_of_image.keys() ^ b.row_of_image.keys(), key=id_order):
-        return (
-            f"they were run on {len(a.image_ids)} and {len(b.image_ids)} images, of which {len(alone)} are in one "
-            f"only, the first is image {alone[0]}; run both on the same images"
-        )
-    if a.class_names != b.class_names or not np.array_equal(a.category_ids, b.category_ids):
-        odd = [f"{x!r} and {y!r}" for x, y in zip(a.class_names, b.class_names, strict=False) if x != y]
-        return (
-            f"they have {len(a.class_names)} and {len(b.class_names)} classes"
-            f"{', the first that differ are ' + odd[0] if odd else ''}; run both on the same classes"
-        )
-    same = all(
-        np.array_equal(getattr(a, column), getattr(b, column))
-        for column in ("ids", "images", "classes", "boxes_xywh", "areas_px", "crowds")
-    )
-    return None if same else f"their annotations differ ({len(a)} and {len(b)} objects); read both with the same data"
 
 
 def _pair(

@@ -186,9 +186,15 @@ def _evaluated(truth: Truth, folder: Path, facts: Mapping[str, Any]) -> Truth:
     path = folder / IMAGES_FILE
     if path.exists():
         try:
-            return truth.of_images(json.loads(path.read_bytes()))
+            evaluated = truth.of_images(json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} does not list images of {facts.get('data')!r}: {error}") from error
+        if facts.get("images", len(evaluated.image_ids)) != len(evaluated.image_ids):
+            raise ValueError(
+                f"{folder} was run on {facts['images']!r} images, but {IMAGES_FILE} lists {len(evaluated.image_ids)}: "
+                "its files are not of one run. Evaluate again."
+            )
+        return evaluated
     images = facts.get("images", len(truth.image_ids))
     if not isinstance(images, int) or not 0 < images <= len(truth.image_ids):
         raise ValueError(f"{folder} was run on {images!r} images, but {facts.get('data')!r} has {len(truth.image_ids)}")

@@ -48,6 +48,27 @@ def test_two_runs_are_compared(runs: list[Path], tmp_path: Path) -> None:
     assert json.loads(again.stdout) == document
 
 
+def test_runs_on_other_images_are_compared_by_force_alone(runs: list[Path], data: str, tmp_path: Path) -> None:
+    fewer = tmp_path / "fewer"
+    words = ["evaluate", "demo/MobileNetV2", "--data", data, "--limit", "3", "--out", str(fewer), "--device", "cpu"]
+    assert run(app, [*words, "INPUT.MIN_SIZE_TEST", "160"]).exit_code == 0
+    for recipes in ([str(runs[0]), str(fewer)], [f"{runs[0]},{runs[1]}", f"{fewer},{runs[1]}"]):
+        words = ["compare", *recipes, "--out", str(tmp_path / "out"), "--resamples", "5"]
+        refused = run(app, words)
+        assert refused.exit_code == 2
+        assert "they were run on 4 and 3 images" in refused.stderr
+        assert not (tmp_path / "out").exists()
+    forced = run(
+        app, ["compare", str(runs[0]), str(fewer), "--out", str(tmp_path / "out"), "--resamples", "5", "--force"]
+    )
+    assert forced.exit_code == 0, forced.output
+    said = "Compared by force although the runs differ"
+    assert said in " ".join(forced.stdout.split())
+    assert said in (tmp_path / "out" / "report.html").read_text()
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert all(said in own["notes"][-1] for own in document["runs"])
+
+
 def test_any_detectors_results_are_compared(runs: list[Path], data: str, tmp_path: Path) -> None:
     files = [str(folder / "coco_instances_results.json") for folder in runs]
     done = run(app, ["compare", *files, "--data", data, "--out", str(tmp_path), "--resamples", "5"])

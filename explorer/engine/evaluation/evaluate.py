@@ -15,7 +15,7 @@ from detectron2.utils import comm
 from explorer.data.coco import register_coco
 from explorer.data.images import ImageError
 from explorer.engine.artifacts import provenance, write_json
-from explorer.engine.config_facts import config_facts
+from explorer.engine.config_facts import config_facts, config_sha256
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.classes import Scored, scored_classes
 from explorer.engine.evaluation.instances import CollectDetections
@@ -23,6 +23,7 @@ from explorer.engine.evaluation.panoptic import PanopticEvaluator
 from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
 from explorer.engine.loading import detecting_up_to, detection_limit, load_detector
+from explorer.scoring.alike import annotations_sha256
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import coco_results, run_from_detections
 from explorer.scoring.matching import MAX_DETECTIONS
@@ -135,6 +136,10 @@ def run_over(
         return run_from_detections(truth.of_images(()), [], detector.name, known)
     run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
     notes = (*scored.notes, *_cut_by_model(detector, instances.detections))
+    if len(truth) and not len(run.found):
+        notes += (
+            f"{detector.name} finds nothing on any of the {len(truth.image_ids)} images: every figure is of that.",
+        )
     run = replace(run, segments=figures, notes=notes)
     return replace(run, metrics=metrics_of(run))
 
@@ -225,7 +230,9 @@ def _facts(detector: Detector, data: str) -> dict[str, Any]:
         **detector.origin,
         "config": detector.source or detector.name,
         "weights": weights and {"path": str(weights), "sha256": sha256_of(weights)},
+        "config_sha256": config_sha256(detector.cfg),
         "data": data,
+        "annotations": {"sha256": annotations_sha256(data)},
         "run_on": detector.device.type,
         "inference": detector.inference,
         "overrides": list(detector.overrides),

@@ -1,0 +1,155 @@
+"""Runs that may be compared: on the same images and annotations, with the same classes, by the same protocol.
+
+What a run's record (`run.json`) says decides where the annotations at hand cannot tell: that they have changed since,
+that classes were renamed, or that another number of detections counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from explorer.data.coco import instances_file
+from explorer.data.ids import id_order
+from explorer.scoring.columns import Run, Truth, in_order
+
+HINT = "--force compares them all the same, on the images and classes that they share"
+
+
+def annotations_sha256(data: str) -> str | None:
+    """Returns the SHA-256 of a data set's annotation file; None where it has none, or is not there any more."""
+    try:
+        file, _ = instances_file(data)
+        facts = file.stat()
+    except (ValueError, OSError):
+        return None
+    return _sha256(file, facts.st_mtime_ns, facts.st_size)
+
+
+def alike(
+    runs: Sequence[Run], *, data: str | None = None, max_detections: int | None = None, force: bool = False
+) -> list[Run]:
+    """Returns runs that can be compared.
+
+    Args:
+        runs: two or more.
+        data: what all are scored on, where it was named; else each was read with the data set of its own record.
+        max_detections: the limit that all are scored with, where it was named; else each run's own counts.
+        force: compare runs of other images, classes or protocols all the same, on the images and classes that all of
+            them have. `Run.notes` say what differs, and so do the pages and documents made of them.
+
+    Raises:
+        ValueError: the runs differ, which is named, and `force` is not set; or they share no image or no class.
+    """
+    first, *others = runs
+    problems = [problem for run in runs if (problem := _changed(run, data))]
+    for other in others:
+        problems += [f"{first.name} and {other.name}: {words}" for words in _differences(first, other, max_detections)]
+    if not problems:
+        return list(runs)
+    if not force:
+        raise ValueError(f"The runs cannot be compared: {'; '.join(problems)}. {HINT}.")
+    images = {image for image in first.truth.row_of_image if all(image in run.truth.row_of_image for run in others)}
+    classes = [name for name in first.truth.class_names if all(name in run.truth.class_names for run in others)]
+    if not images or not classes:
+        raise ValueError(f"The runs share no {'class' if images else 'image'}, so that there is nothing to compare.")
+    note = (
+        f"Compared by force although the runs differ: {'; '.join(problems)}. What counts are the {len(images)} images "
+        f"and {len(classes)} classes that all of them have."
+    )
+    return [replace(restricted(run, sorted(images, key=id_order), classes), notes=(*run.notes, note)) for run in runs]
+
+
+def restricted(run: Run, images: Sequence[int | str], classes: Sequence[str]) -> Run:
+    """Returns a run on some of its images, by id, and some of its classes, by name; its figures stay behind."""
+    truth = run.truth.of_images(images).of_classes(classes)
+    image_rows = _rows(run.truth.image_ids.tolist(), truth.image_ids.tolist())
+    class_rows = _rows(run.truth.class_names, truth.class_names)
+    found = run.found
+    kept = np.flatnonzero((image_rows[found.images] >= 0) & (class_rows[found.classes] >= 0))
+    return Run(
+        run.name,
+        truth,
+        in_order(
+            image_rows[found.images[kept]],
+            class_rows[found.classes[kept]],
+            found.boxes_xywh[kept],
+            found.scores[kept],
+            None if found.masks is None else tuple(found.masks[row] for row in kept),
+            None if found.mask_scores is None else found.mask_scores[kept],
+        ),
+        run.facts,
+        run.folder,
+        notes=run.notes,
+    )
+
+
+def difference_of(a: Truth, b: Truth) -> str | None:
+    """Says in what two runs' annotations differ; None where they are the same."""
+    if alone := sorted(a.row_of_image.keys() ^ b.row_of_image.keys(), key=id_order):
+        return (
+            f"they were run on {len(a.image_ids)} and {len(b.image_ids)} images, of which {len(alone)} are in one "
+            f"only, the first is image {alone[0]}; run both on the same images"
+        )
+    if a.class_names != b.class_names or not np.array_equal(a.category_ids, b.category_ids):
+        odd = [f"{x!r} and {y!r}" for x, y in zip(a.class_names, b.class_names, strict=False) if x != y]
+        return (
+            f"they have {len(a.class_names)} and {len(b.class_names)} classes"
+            f"{', the first that differ are ' + odd[0] if odd else ''}; run both on the same classes"
+        )
+    same = all(
+        np.array_equal(getattr(a, column), getattr(b, column))
+        for column in ("ids", "images", "classes", "boxes_xywh", "areas_px", "crowds")
+    )
+    return None if same else f"their annotations differ ({len(a)} and {len(b)} objects); read both with the same data"
+
+
+def _changed(run: Run, data: str | None) -> str | None:
+    """Says that a run's annotations are not those that it was evaluated with; None where they are, or none can tell."""
+    then, named = _annotations(run.facts).get("sha256"), data or run.facts.get("data")
+    now = annotations_sha256(str(named)) if then and named else None
+    if not then or now is None or now == then:
+        return None
+    then = str(then)
+    return f"the annotations of {named} are not those that {run.name} was evaluated with ({then[:12]}, now {now[:12]})"
+
+
+def _differences(a: Run, b: Run, max_detections: int | None) -> list[str]:
+    found = []
+    if difference := difference_of(a.truth, b.truth):
+        found.append(difference)
+    names = [dict(run.facts.get("renamed") or {}) for run in (a, b)]
+    if names[0] != names[1]:
+        found.append(f"their classes were renamed differently ({names[0] or 'not at all'}, {names[1] or 'not at all'})")
+    if max_detections is None and a.max_detections != b.max_detections:
+        found.append(
+            f"{a.max_detections} and {b.max_detections} detections per class and image counted; give the limit of both "
+            "with --max-detections"
+        )
+    return found
+
+
+def _annotations(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = facts.get("annotations")
+    return given if isinstance(given, Mapping) else {}
+
+
+def _rows(old: Sequence[Any], new: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """By old row the new one, -1 for what is left out."""
+    places = {value: row for row, value in enumerate(new)}
+    return np.array([places.get(value, -1) for value in old], dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: Path, changed_ns: int, size: int) -> str:
+    """Its arguments beside the file make a changed file another one."""
+    del changed_ns, size
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
