@@ -10,7 +10,7 @@ import typer
 
 from explorer.cli.checkpoints import convert, identify
 from explorer.cli.output import JsonFile, say, show_facts, write_json
-from explorer.cli.running import progress
+from explorer.cli.running import exit_codes, progress
 from explorer.text import legible_lines, on_terminal
 
 if TYPE_CHECKING:
@@ -27,25 +27,32 @@ app.command()(convert)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `explorer zoo list`.")]
 
 
+_ABOUT_REFUSED = (
+    "refused: the source refuses since 2025 (Dropbox answers 403). What can be had instead: `explorer zoo show MODEL`. "
+    "Weights that you have: `explorer zoo fetch MODEL --from FILE`, or EXPLORER_MIRROR, a folder, an address or a "
+    "Hugging Face repository."
+)
 _WIDTH = 100  # of the table, where no terminal says how wide it is
 
 
 @app.command("list")
 def list_(json_file: JsonFile = None) -> None:
     """List every model with its released numbers, licence and where its weights are."""
-    from explorer.zoo.registry import entries
+    from explorer.zoo.registry import REFUSED, entries
 
-    found = entries()
-    if json_file:
-        write_json([entry.as_dict() for entry in found], json_file)
-        if json_file == "-":
-            return
+    with exit_codes():
+        found = entries()
+        table = _table(found)
+        if json_file:
+            write_json([entry.as_dict() for entry in found], json_file)
+    if json_file == "-":
+        return
     from rich.console import Console
 
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _WIDTH)
-    console.print(_table(found))
+    console.print(table)
     console.print(
         "AP and PQ in percent on COCO val2017, s = seconds per image on a V100 (*: on a Titan Xp): as released, not "
         "measured here. Params in millions, measured: whole detector/backbone and FPN alone. The release's own "
@@ -53,17 +60,19 @@ def list_(json_file: JsonFile = None) -> None:
         style="dim",
         highlight=False,
     )
+    if any(entry.status == REFUSED for entry in found):
+        console.print(_ABOUT_REFUSED, style="dim", highlight=False)
 
 
 @app.command()
 def show(name: Name, json_file: JsonFile = None) -> None:
     """Show everything known about one model."""
     entry = _get(name)
-    if json_file:
-        write_json(entry.as_dict(), json_file)
-        if json_file == "-":
-            return
-    show_facts(_facts(entry))
+    with exit_codes():
+        if json_file:
+            write_json(entry.as_dict(), json_file)
+        if json_file != "-":
+            show_facts(_facts(entry))
 
 
 @app.command()
@@ -73,6 +82,7 @@ def fetch(
         Path | None, typer.Option("--from", metavar="FILE", help="Take this file instead of downloading it.")
     ] = None,
     offline: Annotated[bool, typer.Option(help="Only check what is on this machine.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Try sources that are known to refuse, too.")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Download the weights of a model into the cache, or check those that are there."""
@@ -85,7 +95,7 @@ def fetch(
             path = adopt_weights(entry, from_file)
         else:
             with progress(entry.name, "bytes") as advance:
-                path = fetch_weights(entry, offline=offline, progress=advance)
+                path = fetch_weights(entry, offline=offline, progress=advance, anyway=anyway)
     except ValueError as error:
         _fail(str(error), code=2)
     except (DownloadError, OSError) as error:
@@ -138,10 +148,18 @@ def _cells(entry: ZooEntry) -> tuple[str, ...]:
     if entry.released_time:
         value, gpu = entry.released_time
         seconds = f"{value:.3f}" if gpu == "V100" else f"{value:.3f}*"
-    return (entry.name, sizes, *numbers, seconds, entry.licence, entry.status)
+    return (entry.name, sizes, *numbers, seconds, entry.licence, _status(entry))
+
+
+def _status(entry: ZooEntry) -> str:
+    from explorer.zoo.registry import REFUSED
+
+    return "refused" if entry.status == REFUSED else entry.status
 
 
 def _facts(entry: ZooEntry) -> list[tuple[str, str]]:
+    from explorer.zoo.refusals import instead
+
     released = entry.released or {}
     facts = [("name", entry.name), ("task", entry.task), ("backbone", entry.backbone)]
     if entry.config:
@@ -173,6 +191,7 @@ def _facts(entry: ZooEntry) -> list[tuple[str, str]]:
         facts += [(label, str(value)) for label, value in measured.get("panoptic", {}).items()]
     facts += [("licence", f"{entry.licence} (weights)"), ("weights", entry.status), ("file", str(entry.path))]
     facts += [("source", url) for url in entry.weights]
+    facts += [("instead", instead(entry))] if entry.refuses else []
     if entry.overrides:
         pairs = zip(entry.overrides[::2], entry.overrides[1::2], strict=True)
         facts += [("sets", f"{key} {value}") for key, value in pairs]

@@ -174,7 +174,7 @@ def identify(path: str | Path) -> Identity:
         len(own.matched) if own else 0,
         len(checkpoint.tensors),
         own.missing if own else (),
-        found.overrides,
+        (*found.overrides, *found.pixels.overrides) if own else (),
         tuple(_beside(found)),
         any(word in key.lower() for key in beside for word in _OPTIMISERS),
         beside,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,11 +16,16 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from explorer.zoo.downloads import cache_dir
+from explorer.zoo.mirrors import mirror
 
-Status = Literal["bundled", "cached", "download"]
+Status = Literal["bundled", "cached", "mirror", "download", "source refuses since 2025"]
+REFUSED: Status = "source refuses since 2025"
+_REFUSING_HOSTS = ("dropbox.com", "dropboxusercontent.com")
+"""They answer 403 to every link of the releases."""
 
 BACKBONE_PREFIX = "backbone:"
 """Begins MODEL arguments that mean a backbone without a detector."""
+_HUB_FILE = "model.safetensors"  # what every repository of timm calls its weights
 IMAGENET_TASK = "ImageNet backbone"
 _RELEASE_LICENCE = "CC BY-NC 4.0"
 _DETECTRON2_LICENCE = "CC BY-SA 3.0"
@@ -118,11 +124,29 @@ class ZooEntry:
         return next(((float(known[key]), gpu) for key, gpu in GPUS.items() if key in known), None)
 
     @property
+    def refuses(self) -> bool:
+        """Whether every source of the weights refuses downloads."""
+        hosts = [urlsplit(url).netloc for url in self.weights]
+        return bool(hosts) and all(host.endswith(_REFUSING_HOSTS) for host in hosts)
+
+    @property
+    def mirror_names(self) -> tuple[str, ...]:
+        """What the file may be called in a mirror: as in the cache, or as where it was released."""
+        released = PurePosixPath(urlsplit(self.weights[0]).path).name
+        own = self.path.relative_to(cache_dir() / "weights").as_posix()
+        return (own,) if released == _HUB_FILE else (own, released)
+
+    @property
     def status(self) -> Status:
-        """`bundled` with the package, `cached` on this machine, or to `download`."""
+        """`bundled` with the package, `cached` on this machine, in the `mirror`, to `download`, or refused."""
         if self.bundled:
             return "bundled"
-        return "cached" if self.path.is_file() else "download"
+        if self.path.is_file():
+            return "cached"
+        known = mirror()
+        if known and (known.base or known.file(self.mirror_names)):
+            return "mirror"
+        return REFUSED if self.refuses else "download"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything about the entry in JSON's types."""
@@ -165,6 +189,15 @@ def get(name: str) -> ZooEntry:
     if name not in by_name:
         raise ValueError(f"The zoo has no {name!r}. {nearest(name, by_name)} See `explorer zoo list`.")
     return by_name[name]
+
+
+def variant_of(entry: ZooEntry) -> str:
+    """The name in `explorer.backbones` of an entry's VoVNet-V2 or MobileNetV2; empty for other backbones."""
+    if "Mv2" in entry.name or entry.backbone == "MobileNetV2":
+        return "MobileNetV2"
+    depth = re.search(r"(?:^|[_/])V[_-](\d+)", entry.name)
+    parts = [f"-{part}" for part in ("slim", "dw") if part in entry.name]
+    return f"V-{depth[1]}{''.join(parts)}-eSE" if depth else ""
 
 
 def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from explorer.zoo import registry
 from explorer.zoo.bare import CONFIG as BARE_CONFIG
 from explorer.zoo.bare import Bare, find_bare, needs
-from explorer.zoo.downloads import adopt, fetch
+from explorer.zoo.downloads import DownloadError, adopt, fetch, offline_wanted
+from explorer.zoo.mirrors import mirror
+from explorer.zoo.refusals import refusal
 from explorer.zoo.registry import ZooEntry
 from explorer.zoo.trained import Recipe, Trained, find_recipe, find_trained
 from explorer.zoo.transfer import Progress
@@ -236,15 +238,31 @@ def find_weights(
     raise ValueError(f"The weights {str(source)!r} are neither a file nor in the zoo. {hint} See `explorer zoo list`.")
 
 
-def fetch_weights(entry: ZooEntry, *, offline: bool = False, progress: Progress | None = None) -> Path:
-    """Returns the file of an entry's weights, downloaded if need be.
+def fetch_weights(
+    entry: ZooEntry, *, offline: bool = False, progress: Progress | None = None, anyway: bool = False
+) -> Path:
+    """Returns the file of an entry's weights, copied from the mirror or downloaded if need be.
+
+    Args:
+        entry: of the zoo.
+        offline: never open a connection.
+        progress: called with bytes done and bytes in total while the file comes.
+        anyway: also try sources that are known to refuse.
 
     Raises:
-        DownloadError: no source gave the file.
+        DownloadError: no source gave the file, or all of them are known to refuse.
+        ValueError: `EXPLORER_MIRROR` is no place.
     """
     if entry.bundled:
         return entry.bundled
-    return fetch(entry.path, entry.weights, name=entry.name, sha256=entry.sha256, offline=offline, progress=progress)
+    known, here = mirror(), entry.path.is_file()
+    if known and not here and (file := known.file(entry.mirror_names)):
+        return adopt_weights(entry, file)
+    sources = known.addresses(entry.mirror_names) if known else ()
+    sources += () if entry.refuses and not anyway else entry.weights
+    if not sources and not here and not (offline or offline_wanted()):
+        raise DownloadError(refusal(entry))
+    return fetch(entry.path, sources, name=entry.name, sha256=entry.sha256, offline=offline, progress=progress)
 
 
 def adopt_weights(entry: ZooEntry, local: Path) -> Path:

@@ -17,6 +17,7 @@ NAME = "faster_rcnn_V_39_FPN_3x"
 def run(monkeypatch, tmp_path):
     monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("EXPLORER_OFFLINE", raising=False)
+    monkeypatch.delenv("EXPLORER_MIRROR", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -40,7 +41,7 @@ def test_the_table_shows_every_name_and_number_in_100_columns(run):
     for entry in registry.entries():
         (line,) = [line for line in result.stdout.splitlines() if line.split()[:1] == [entry.name]]
         assert entry.licence in line
-        assert entry.status in line
+        assert (entry.status if entry.status != registry.REFUSED else "refused") in line
         if entry.released:
             assert str(entry.released["box_ap"]) in line
             assert f"{entry.params_m}/{entry.backbone_fpn_params_m}" in line
@@ -134,3 +135,20 @@ def test_convert_writes_a_clean_file_and_says_what_it_is(run, tmp_path):
     refused = run("convert", tmp_path / "f.pth", "--to", "timm", "--out", out)
     assert refused.exit_code == 2
     assert "--to release or --to img_backbone" in refused.stderr
+
+
+def test_what_is_refused_is_said_before_a_download_is_tried(run, monkeypatch):
+    monkeypatch.setattr("explorer.zoo.downloads.download", lambda *_, **__: pytest.fail("a connection was opened"))
+    assert "the source refuses since 2025" in " ".join(run("list").stdout.split())
+    shown = " ".join(run("show", NAME).stdout.split())
+    assert "source refuses since 2025" in shown
+    assert f"explorer train --config-file {NAME} MODEL.WEIGHTS timm/ese_vovnet39b.ra_in1k" in shown
+    result = run("fetch", NAME)
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "faster_rcnn_R_50_FPN_3x, faster_rcnn_R_101_FPN_3x, faster_rcnn_X_101_FPN_3x" in result.stderr
+    monkeypatch.setenv("EXPLORER_MIRROR", "no such place")
+    for words in (["list"], ["show", NAME], ["fetch", NAME]):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "EXPLORER_MIRROR is 'no such place': give a folder" in result.stderr

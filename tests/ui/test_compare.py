@@ -18,6 +18,9 @@ from explorer.scoring.runs import load_run
 from explorer.ui.actions.compare import Comparison, Filters, compare
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.examples import Example, examples
+from explorer.zoo import registry
+from explorer.zoo.downloads import DownloadError
+from explorer.zoo.resolve import fetch_weights
 
 ALL = Filters(0.05)
 
@@ -151,6 +154,46 @@ def test_a_file_that_is_no_photo_is_refused_by_name(zoo: Any, tmp_path: Path) ->
     path.write_text("not a picture")
     with pytest.raises(ValueError, match=r"notes\.png"):
         compare(zoo.models, ["A"], path)
+
+
+def test_a_model_that_cannot_be_had_costs_its_own_column_only(
+    zoo: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    get = zoo.models.get
+
+    def refuse(name: str, progress: Any = None) -> Any:
+        if name == "gone":
+            raise DownloadError("No source gave the weights of gone:\n  https://x answered 403\nIf you have the file")
+        return get(name, progress)
+
+    monkeypatch.setattr(zoo.models, "get", refuse)
+    result = compare(zoo.models, ["A", "gone", "B"], photo)
+    assert result.unavailable == {"gone": "No source gave the weights of gone."}
+    assert result.letters == {"A": "A", "B": "B"}
+    first, _, last = result.counts(ALL)
+    assert (first["objects"], last["objects"], last["model"]) == (3, "–", "gone: No source gave the weights of gone.")
+    assert first.keys() == last.keys()
+    assert {row["seen by"] for row in result.who_sees_what(ALL)} == {"A only", "B only", "both"}
+    assert list(json.loads(result.write(ALL, tmp_path)[0].read_text())["models"]) == ["A", "B"]
+    with pytest.raises(DownloadError, match="answered 403"):
+        compare(zoo.models, ["gone"], photo)
+
+
+def test_released_models_that_are_refused_say_so_in_one_line(
+    zoo: Any, photo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path))
+    monkeypatch.delenv("EXPLORER_MIRROR", raising=False)
+    get, refused = zoo.models.get, "faster_rcnn_V_39_FPN_3x"
+
+    def fetched(name: str, told: Any) -> Any:
+        return fetch_weights(registry.get(name)) if name == refused else get(name, told)
+
+    monkeypatch.setattr(zoo.models, "get", fetched)
+    (why,) = compare(zoo.models, ["A", refused], photo).unavailable.values()
+    assert "source refuses since 2025" in why
+    assert "…" not in why
+    assert "\n" not in why
 
 
 def test_progress_can_stop_it_between_models(zoo: Any, photo: Path) -> None:

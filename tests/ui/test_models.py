@@ -39,7 +39,8 @@ def test_every_detector_of_the_zoo_is_listed_with_size_and_licence() -> None:
     assert choices[1].name.startswith("demo/")
     assert "bundled" in choices[1].label
     labels = {choice.name: choice.label for choice in choices}
-    assert labels["faster_rcnn_V_39_FPN_3x"] == "faster_rcnn_V_39_FPN_3x · downloads about 172 MB · CC BY-NC 4.0"
+    assert labels["faster_rcnn_R_50_FPN_3x"] == "faster_rcnn_R_50_FPN_3x · downloads about 167 MB · CC BY-SA 3.0"
+    assert labels["faster_rcnn_V_39_FPN_3x"] == "faster_rcnn_V_39_FPN_3x · source refuses since 2025 · CC BY-NC 4.0"
     assert not [name for name in labels if name.startswith("timm/")]
 
 

@@ -92,6 +92,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder that the zoo uses."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("EXPLORER_CACHE", str(folder))
-    monkeypatch.delenv("EXPLORER_OFFLINE", raising=False)
+    for name in ("EXPLORER_OFFLINE", "EXPLORER_MIRROR", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return folder

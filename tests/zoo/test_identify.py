@@ -38,7 +38,7 @@ def test_a_wild_file_is_identified_and_loads_into_a_detectors_backbone(kind, tmp
     assert found.tensors_total == found.tensors_matched + sum(group.tensors for group in found.beside)
     assert not found.missing
     assert found.channel_order == UNKNOWN
-    assert found.variant in found.command
+    assert found.command == f"explorer features backbone:{path} PHOTO"
     json.dumps(found.as_dict())
 
     place = torch.nn.ModuleDict({"backbone": torch.nn.ModuleDict({"bottom_up": network_like(net)})})

@@ -174,7 +174,8 @@ def test_status_and_path_follow_the_cache(cache):
     entry = registry.get("faster_rcnn_V_39_FPN_3x")
     assert entry.path == cache / "weights/faster_rcnn_V_39_FPN_3x.pth"
     assert registry.get("timm/ese_vovnet39b.ra_in1k").path.suffix == ".safetensors"
-    assert entry.status == "download"
+    assert entry.status == "source refuses since 2025"
+    assert registry.get("faster_rcnn_R_50_FPN_3x").status == "download"
     entry.path.parent.mkdir(parents=True)
     entry.path.write_bytes(b"x")
     assert entry.status == "cached"

@@ -88,11 +88,12 @@ def test_bundled_weights_are_there_at_once(tmp_path, monkeypatch):
 def test_downloads_come_from_the_entrys_sources(monkeypatch, cache):
     calls = []
     monkeypatch.setattr(resolve, "fetch", lambda *args, **options: calls.append((args, options)))
-    entry = registry.get(NAME)
-    fetch_weights(entry)
-    ((args, options),) = calls
-    assert args == (entry.path, entry.weights)
-    assert options["name"] == NAME
+    for name, anyway in (("faster_rcnn_R_50_FPN_3x", False), (NAME, True)):
+        entry = registry.get(name)
+        fetch_weights(entry, anyway=anyway)
+        args, options = calls.pop()
+        assert args == (entry.path, entry.weights)
+        assert options["name"] == name
 
 
 def test_every_address_of_the_zoo_and_detectron2s_short_form_is_found(weights, cache, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from explorer.text import in_json, legible
 from explorer.types import PARTIAL, RANDOM, SIZES, Detections, size_names
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo, read_photo
-from explorer.ui.actions.progress import Progress, part_of
+from explorer.ui.actions.progress import Progress, Stopped, part_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -27,6 +27,7 @@ WIDTH_PX = 1000
 """Of a figure on a page of usual width."""
 _AROUND = 6.0
 _LEAST_VIEW_PX = 60
+_LONGEST_REASON = 600
 
 Box = tuple[float, float, float, float]
 
@@ -64,10 +65,12 @@ class Comparison:
         photo: the photo's file.
         predictions: by detector's name, which says what is to be known of its weights, in the order asked for, with
             every object from `LOWEST_SCORE` up.
+        unavailable: models that could not be run, by the name asked for, with the reason in one line.
     """
 
     photo: Path
     predictions: Mapping[str, Prediction]
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image_bgr(self) -> Photo:
@@ -124,7 +127,7 @@ class Comparison:
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def counts(self, filters: Filters) -> list[dict[str, str | int]]:
-        """One row per model: objects shown by COCO size, and milliseconds by stage."""
+        """One row per model: objects shown by COCO size, and milliseconds by stage, or why it could not be run."""
         rows: list[dict[str, str | int]] = []
         for name, found in self.shown(filters).items():
             timing = self.predictions[name].timing
@@ -132,7 +135,8 @@ class Comparison:
             counted = {"objects": len(found), **found.count_by_size()}
             total = {"all, ms": round(1000 * timing.total_s)}
             rows.append({"": self.letters[name], "model": legible(name), **counted, **stages, **total})
-        return rows
+        without: dict[str, str | int] = dict.fromkeys(rows[0], "–")
+        return [*rows, *(without | {"model": f"{legible(name)}: {why}"} for name, why in self.unavailable.items())]
 
     def sightings(self, filters: Filters) -> tuple[Sighting, ...]:
         """The objects shown, each with the models that see it: those that only some see first."""
@@ -214,12 +218,29 @@ def compare(
         progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: no photo, one that cannot be read, no model or too many, or a model that cannot be used.
-        DownloadError: a model's weights cannot be had.
+        ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
+        DownloadError: the weights of no model can be had.
     """
+    from explorer.zoo.downloads import DownloadError
+
     wanted, image_bgr = chosen(names), read_photo(photo)
-    predictions = {}
+    predictions: dict[str, Prediction] = {}
+    failures: dict[str, ValueError | DownloadError] = {}
     for place, name in enumerate(wanted):
-        detector = models.get(name, part_of(progress, place, len(wanted), name))
-        predictions[detector.name] = detector.detect(image_bgr)
-    return Comparison(Path(str(photo)), predictions)
+        try:
+            detector = models.get(name, part_of(progress, place, len(wanted), name))
+        except Stopped:
+            raise
+        except (ValueError, DownloadError) as error:
+            failures[name] = error
+        else:
+            predictions[detector.name] = detector.detect(image_bgr)
+    if not predictions:
+        raise next(iter(failures.values()))
+    return Comparison(Path(str(photo)), predictions, {name: _one_line(error) for name, error in failures.items()})
+
+
+def _one_line(error: Exception) -> str:
+    """The first line of what an error says, as a sentence."""
+    first = legible(str(error).strip().partition("\n")[0], _LONGEST_REASON)
+    return f"{first.removesuffix(':').removesuffix('.')}."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM
 from explorer.ui.actions.progress import Counter
-from explorer.zoo.registry import ZooEntry, entries
+from explorer.zoo.registry import REFUSED, ZooEntry, entries
 
 if TYPE_CHECKING:  # torch and detectron2 load with the first photo, so that the page opens at once
     from explorer.engine.detector import Detector
@@ -22,6 +22,9 @@ LOWEST_SCORE = 0.05
 MEMORY_MB = 2000
 MOST_MODELS = 4
 """At most so many models are compared at once."""
+
+
+_READY = ("bundled", "cached")
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,18 @@ class ModelChoice:
 
 
 def model_choices(own: Sequence[ModelChoice] = ()) -> list[ModelChoice]:
-    """Lists models: `own` first, then bundled ones, those on this machine, those that would be downloaded.
+    """Lists models: `own` first, then bundled ones, those on this machine, those to download, those that are refused.
 
     Entries that are no detectors, such as ImageNet weights, are left out.
     """
     names = {choice.name for choice in own}
     detectors = [entry for entry in entries() if entry.config and entry.name not in names]
-    known = [ModelChoice(entry.name, label_of(entry), entry.status != "download") for entry in detectors]
+    known = [ModelChoice(entry.name, label_of(entry), entry.status in _READY) for entry in detectors]
     bundled = [choice for choice, entry in zip(known, detectors, strict=True) if entry.status == "bundled"]
     cached = [choice for choice, entry in zip(known, detectors, strict=True) if entry.status == "cached"]
-    return [*own, *bundled, *cached, *(choice for choice in known if not choice.ready)]
+    others = [(entry.status == REFUSED, choice) for choice, entry in zip(known, detectors, strict=True)]
+    wanted = [choice for _, choice in sorted(others, key=lambda pair: pair[0]) if not choice.ready]
+    return [*own, *bundled, *cached, *wanted]
 
 
 def own_choice(model: str, weights: str | None = None) -> ModelChoice:
@@ -114,11 +119,13 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 def label_of(entry: ZooEntry) -> str:
     """Says where a model is, how large it is and under which licence its weights are."""
-    if entry.status == "download":
+    if entry.status in _READY:
+        where = f"{entry.status}, {entry.size_mb:.0f} MB"
+    elif entry.status == REFUSED:
+        where = REFUSED
+    else:
         size_mb = 4 * (entry.params_m or 0)  # 32 bits a parameter
         where = f"downloads about {size_mb:.0f} MB" if size_mb else "downloads"
-    else:
-        where = f"{entry.status}, {entry.size_mb:.0f} MB"
     return f"{entry.name} · {where} · {entry.licence}"
 
 

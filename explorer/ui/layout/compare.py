@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
+from explorer.text import in_html
 from explorer.types import SIZES
 from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, compare
 from explorer.ui.layout.plots import zoomable
@@ -92,6 +93,8 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         found = compare(desk.models, names, image, desk.telling(bar, request))
+        for why in found.unavailable.values():
+            gr.Warning(in_html(why), title="One model is left out")
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
