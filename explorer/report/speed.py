@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.engine.artifacts import provenance
 from explorer.engine.speed.benchmark import Found, Row
 from explorer.report.tables import Grid
-from explorer.zoo.registry import entries
+from explorer.zoo.registry import BACKBONE_PREFIX, entries
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,7 +24,8 @@ RECORDED = _RESULTS / "speed-cpu.json"
 
 def speed_grid(found: Found) -> Grid:
     """One row per model and mode: time, ratio to the baseline with its interval, share of the ceiling, error."""
-    what = "backbone and FPN" if found.stage == "backbone" else "whole detector"
+    bare = all(name.startswith(BACKBONE_PREFIX) for name in found.sizes)
+    what = "whole detector" if found.stage == "detector" else "backbone" if bare else "backbone and FPN"
     head = (what, "mode", "ms", f"× {found.baseline}", "of peak", "error", "MB")
     return Grid(head, tuple(_cells(row) for row in found.rows))
 

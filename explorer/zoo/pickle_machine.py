@@ -246,6 +246,12 @@ class Machine:
         self._give(arguments)
         self.stack.append(function(*arguments))
 
+    def new_object(self) -> None:
+        kind = self.stack[-2]
+        if not (isinstance(kind, type) and issubclass(kind, (StandIn, dict))):
+            raise PickleError("uses pickle's instruction NEWOBJ for something that is no object of a checkpoint")
+        self.reduce()
+
     def build(self) -> None:
         target, state = self._pop(2)
         if isinstance(target, StandIn):
@@ -274,6 +280,7 @@ _OPERATIONS: dict[str, Callable[[Machine], None]] = {
     "SETITEMS": Machine.set_items,
     "STACK_GLOBAL": Machine.stack_global,
     "REDUCE": Machine.reduce,
+    "NEWOBJ": Machine.new_object,
     "BUILD": Machine.build,
     "BINPERSID": Machine.persistent_id,
 }

@@ -45,9 +45,16 @@ class _DType(StandIn):
 
 
 class _Opaque(StandIn):
-    """Stands for what PyTorch's pickles hold besides tensors: shapes and devices."""
+    """Stands for what checkpoints hold besides tensors and is of no use here: shapes, devices, settings, logs."""
 
     def __init__(self, *_: Any) -> None: ...
+
+
+class _AttributeDict(dict[Any, Any]):
+    """Stands for dictionaries with attributes: it begins empty, and what is set is checked."""
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
 
 
 _DTYPE_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
@@ -147,12 +154,30 @@ NAMES: Mapping[str, Any] = {
     **{f"torch.{where}{kind}Storage": dtype for where in ("", "cuda.") for kind, dtype in _STORAGES.items()},
     "torch.storage.UntypedStorage": torch.uint8,
     **{str(dtype): dtype for dtype in _STORAGES.values()},
-    "torch.Size": _Opaque,
-    "torch.device": _Opaque,
+    **dict.fromkeys(
+        (
+            "torch.Size",
+            "torch.device",
+            "argparse.Namespace",
+            "pathlib.PosixPath",
+            "mmengine.logging.history_buffer.HistoryBuffer",
+        ),
+        _Opaque,
+    ),
+    **dict.fromkeys(
+        (
+            "lightning.fabric.utilities.data.AttributeDict",
+            "lightning.pytorch.utilities.parsing.AttributeDict",
+            "lightning_fabric.utilities.data.AttributeDict",
+            "pytorch_lightning.utilities.parsing.AttributeDict",
+        ),
+        _AttributeDict,
+    ),
 }
 """What a checkpoint may name, in the spelling of NumPy 1 and 2 and of PyTorch, and what is used instead.
 
-Fewer names than PyTorch's `weights_only=True` admits, whose `bytearray` may be of any length.
+Beside NumPy's and PyTorch's own, those of what Lightning and MMEngine store beside tensors, which stay empty or become
+plain dictionaries. PyTorch's `weights_only=True` admits other names, whose `bytearray` may be of any length.
 """
 
 

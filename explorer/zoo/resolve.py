@@ -36,7 +36,8 @@ class Resolved:
         name: the zoo's name, the run's folder, or the configuration's stem.
         entry: the zoo's entry, if MODEL names one.
         config: the file that the configuration was read from.
-        remark: which checkpoint of a training run was taken, and why; empty for anything else.
+        remark: which checkpoint of a training run was taken, and why; of a bare backbone, that it is not known which
+            images it takes; empty for anything else.
     """
 
     cfg: CfgNode | DictConfig
@@ -98,8 +99,10 @@ def resolve(
             needed = (*needed, *needs(path, cfg.MODEL.VOVNET.CONV_BODY))
     if needed:
         cfg = _read(source.config, [*(lazy_overrides(cfg, needed) if lazy else needed), *words])
-    its_own = trained is not None and path == trained.weights
-    return Resolved(cfg, path, source.name, entry, source.config, trained.remark if trained and its_own else "")
+    remark = trained.remark if trained and path == trained.weights else ""
+    if source.bare and path and "INPUT.FORMAT" not in (*needed, *words):
+        remark = f"Whether {path.name} takes RGB or BGR is not known; {cfg.INPUT.FORMAT} is assumed: set INPUT.FORMAT."
+    return Resolved(cfg, path, source.name, entry, source.config, remark)
 
 
 def configured(

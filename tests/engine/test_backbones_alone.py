@@ -16,6 +16,7 @@ from explorer.cli import app
 from explorer.data.aerial import render_scene
 from explorer.engine.loading import load_backbone, load_detector, load_or_random
 from explorer.features.capture import feature_maps
+from explorer.zoo.convert import convert
 from tests.zoo.wild import SMALL, WILD, network, toolbox, toolbox_maps, under
 
 run = CliRunner().invoke
@@ -55,6 +56,23 @@ def test_what_a_file_needs_of_the_config_is_set(tmp_path: Path) -> None:
         load_backbone("V-39-eSE", weights=tmp_path / "f.pth")
 
 
+def test_an_unknown_channel_order_is_said_and_a_known_one_is_set(tmp_path: Path) -> None:
+    WILD["dd3d.pth"](tmp_path / "f.pth")
+    (said,) = load_backbone(tmp_path / "f.pth", device="cpu").remarks[:1]
+    assert said == "Whether f.pth takes RGB or BGR is not known; BGR is assumed: set INPUT.FORMAT."
+    chosen = load_backbone(tmp_path / "f.pth", device="cpu", overrides=["INPUT.FORMAT", "RGB"])
+    assert not any("assumed" in remark for remark in chosen.remarks)
+    convert(tmp_path / "f.pth", tmp_path / "f.safetensors", source_order="bgr", channel_order="rgb")
+    model = load_backbone(tmp_path / "f.safetensors", device="cpu")
+    assert (model.model_input.channel_order, model.remarks) == ("RGB", ())
+
+
+def test_a_bundled_detectors_backbone_stands_alone() -> None:
+    alone = load_backbone(SMALL, weights="demo/V-19-slim-dw", device="cpu").model.backbone.state_dict()
+    whole = load_detector("demo/V-19-slim-dw", device="cpu").model.backbone.bottom_up.state_dict()
+    assert all(torch.equal(alone[name], whole[name]) for name in alone)
+
+
 def test_random_ones_say_so_and_any_config_key_changes_them() -> None:
     model = explorer.load_backbone(SMALL, overrides=["MODEL.VOVNET.OUT_FEATURES", "['stage3']"], device="cpu")
     assert model.name == f"backbone:{SMALL} (random weights)"
@@ -78,8 +96,10 @@ def test_maps_lie_in_the_photo_and_images_are_normalised_as_the_config_says() ->
 @pytest.mark.parametrize("model", [f"backbone:{SMALL}", "run"])
 def test_what_wants_objects_refuses_it_in_one_line(model: str, photo: Path, tmp_path: Path) -> None:
     if model == "run":  # its own folder, as an export
+        WILD["dd3d.pth"](tmp_path / "f.pth")
+        words = ["export", f"backbone:{tmp_path / 'f.pth'}", "--photo", str(photo)]
         model = str(tmp_path / "export")
-        assert run(app, ["export", f"backbone:{SMALL}", "--out", model, "--photo", str(photo)]).exit_code == 0
+        assert run(app, [*words, "--out", model]).exit_code == 0
     done = run(app, ["predict", model, str(photo), "--out", str(tmp_path / "out")])
     assert done.exit_code == 2, done.output
     assert "explorer features, receptive-field, export or benchmark --stage backbone" in done.stderr

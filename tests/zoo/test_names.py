@@ -158,6 +158,31 @@ def test_a_backbone_finds_its_place_in_a_detector_and_back():
     assert list(align({**inside, "roi_heads.x": torch.zeros(1)}, alone))[-1] == "roi_heads.x"
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.", "lightning_module.net.detector.", "_orig_mod.module."])
+def test_a_whole_detector_is_found_under_any_prefix(prefix, shared):
+    names = json.loads((shared / "golden/upstream_state_dict.json").read_text())["mask_rcnn_V_39_FPN_3x.yaml"]
+    stored = {prefix + name: torch.zeros(1) for name in names} | {"loss.weight": torch.zeros(1)}
+    assert list(align(stored, names)) == [*names, "loss.weight"]
+
+
+@pytest.mark.parametrize("prefix", ["img_backbone.", "encoder.backbone.", "model.backbone.bottom_up.", "module.a.b.c."])
+@pytest.mark.parametrize("place", ["", "backbone.bottom_up.", "backbone."])
+def test_a_backbone_under_any_prefix_finds_its_place(prefix, place):
+    alone = backbone("V-19-slim-dw-eSE").state_dict()
+    stored = {prefix + name: tensor for name, tensor in alone.items()}
+    wanted = [place + name for name in alone] + ["roi_heads.box_predictor.cls_score.weight"]
+    assert list(align(stored, wanted)) == [place + name for name in alone]
+
+
+def test_timms_mobilenet_is_found_under_a_prefix():
+    theirs = {f"net.{name}": tensor for name, tensor in timm.create_model("mobilenetv2_100").state_dict().items()}
+    assert load_weights(backbone("MobileNetV2"), theirs).complete
+
+
+def test_a_name_of_a_million_dots_takes_no_time():
+    align({"." * 1_000_000: torch.zeros(1), "a.b": torch.zeros(1)}, ["c.b"])
+
+
 @pytest.mark.parametrize(
     "name",
     [

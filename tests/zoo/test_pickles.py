@@ -1,3 +1,4 @@
+import argparse
 import collections
 import contextlib
 import io
@@ -5,14 +6,17 @@ import os
 import pickle
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from explorer.zoo.pickles import PickleError, read_pickle
+from explorer.zoo.reading import read_checkpoint
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -169,3 +173,26 @@ def test_hostile_and_damaged_pickles_are_refused_at_once(content, says):
 def test_any_bytes_are_read_or_refused(content):
     with contextlib.suppress(PickleError):
         load(content)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("argparse", "Namespace"), ("mmengine.logging.history_buffer", "HistoryBuffer")]
+)
+def test_settings_and_logs_stand_empty(module, name):
+    raw = b"\x80\x02}(X\x01\x00\x00\x00ac" + f"{module}\n{name}\n".encode() + b")\x81}b" + b"X\x01\x00\x00\x00bK\x07u."
+    found = read_pickle(io.BytesIO(raw), len(raw))
+    assert found["b"] == 7
+    assert not vars(found["a"])
+
+
+@pytest.mark.parametrize("module", ["pytorch_lightning.utilities.parsing", "lightning_fabric.utilities.data"])
+def test_dictionaries_with_attributes_are_dictionaries(module):
+    raw = b"\x80\x02" + b"c" + f"{module}\nAttributeDict\n".encode() + b")\x81(X\x02\x00\x00\x00lrK\x03u."
+    assert read_pickle(io.BytesIO(raw), len(raw)) == {"lr": 3}
+
+
+def test_what_lightning_itself_writes_is_read(tmp_path):
+    """Real objects of the standard library, whose classes Lightning's and MMEngine's are pickled alike."""
+    content = {"state_dict": {"a": torch.ones(2)}, "hyper_parameters": argparse.Namespace(lr=0.1, path=Path("x"))}
+    torch.save(content, tmp_path / "f.ckpt")
+    assert torch.equal(read_checkpoint(tmp_path / "f.ckpt")["a"], torch.ones(2))
