@@ -76,7 +76,7 @@ def _facts(found: Identity) -> list[tuple[str, str]]:
         facts += [("VoVNet", shape), ("tensors", f"{found.tensors_total}")]
     if known := found.known:
         proof = {"checksum": "", "zoo": "", "name": " (by its name alone: no checksum of it proves that)"}[known.by]
-        facts += [("known as", known.title + proof), ("licence", known.licence or "none is stated")]
+        facts += [("known as", known.title + proof), ("licence", known.licence or "not known")]
         facts += [("address", known.address)] if known.address else []
     facts += [("missing", f"{len(found.missing)}: {', '.join(found.missing[:3])}")] if found.missing else []
     if found.deformable_stages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,8 @@ def find(path: str | Path) -> Found:
         if best.sighting is None or (own and len(own.matched) > (len(best.fit.matched) if best.fit else 0)):
             overrides = tuple(_merged(own.overrides if own else (), said))
             best = Found(checkpoint, seen, sighting, own, overrides, known)
-    return best
+    called_so = known is not None and known.by == "name" and known.variant not in ("", best.fit and best.fit.variant)
+    return replace(best, known=None) if called_so else best  # its name is that of another file
 
 
 def identify(path: str | Path) -> Identity:

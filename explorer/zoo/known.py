@@ -72,6 +72,7 @@ class Known:
         address: where it can be had; empty where that is not known.
         pixels: what images it takes; not known for a file recognised by its name alone.
         source: where these facts stand.
+        variant: the VoVNet in it; empty where that is not known.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Known:
     address: str
     pixels: Pixels
     source: str
+    variant: str = ""
 
 
 def recognise(path: Path) -> Known | None:
@@ -97,7 +99,7 @@ def recognise(path: Path) -> Known | None:
 
 def _known(row: Mapping[str, Any]) -> Known:
     said = (row.get("licence", ""), row["address"], Pixels.read(row.get("pixels")))
-    return Known(row["title"], "checksum", *said, row["source"])
+    return Known(row["title"], "checksum", *said, row["source"], row.get("variant", ""))
 
 
 def _of_zoo(entry: registry.ZooEntry) -> Known:

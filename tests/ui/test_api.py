@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from explorer.zoo.registry import entries
+
 MODEL = "demo/V-19-slim-dw"
 LONGEST_S = 5.0
 
@@ -74,6 +76,13 @@ def test_two_models_and_a_score(client: Any, scene: Path) -> None:
     for name, model in few.items():
         assert len(model["results"]) < len(many[name]["results"])
         assert all(result["score"] >= 0.8 for result in model["results"])
+
+
+def test_a_model_whose_source_refuses_costs_nobody_else_anything(client: Any, scene: Path) -> None:
+    refused = next(entry.name for entry in entries() if entry.config and "refuses" in entry.status)
+    answer = detect(client, scene, (refused, MODEL))
+    assert list(answer["models"]) == [MODEL]
+    assert "source refuses since 2025" in answer["unavailable"][refused]
 
 
 def test_the_readmes_example_works(served: Any, scene: Path, capsys: pytest.CaptureFixture[str]) -> None:

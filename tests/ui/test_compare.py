@@ -174,7 +174,8 @@ def test_a_model_that_cannot_be_had_costs_its_own_column_only(
     assert (first["objects"], last["objects"], last["model"]) == (3, "–", "gone: No source gave the weights of gone.")
     assert first.keys() == last.keys()
     assert {row["seen by"] for row in result.who_sees_what(ALL)} == {"A only", "B only", "both"}
-    assert list(json.loads(result.write(ALL, tmp_path)[0].read_text())["models"]) == ["A", "B"]
+    written = json.loads(result.write(ALL, tmp_path)[0].read_text())
+    assert (list(written["models"]), list(written["unavailable"])) == (["A", "B"], ["gone"])
     with pytest.raises(DownloadError, match="answered 403"):
         compare(zoo.models, ["gone"], photo)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from explorer.backbones import VARIANTS
 from explorer.zoo import known, registry
 from explorer.zoo.convert import convert
 from explorer.zoo.identify import identify
@@ -35,8 +36,9 @@ def as_known(tmp_path, monkeypatch):
 def test_the_list_is_sound():
     assert len({row["file"] for row in ROWS}) == len(ROWS)
     for row in ROWS:
-        assert row.keys() <= {"file", "title", "md5", "sha256", "licence", "address", "pixels", "source"}
+        assert row.keys() <= {"file", "variant", "title", "md5", "sha256", "licence", "address", "pixels", "source"}
         assert row["address"].startswith("https://")
+        assert row.get("variant", "V-39") in VARIANTS
         assert len(row.get("md5", 32 * "0")) == 32
         assert len(row.get("sha256", "")) in (0, 8, 64)
         assert bytes.fromhex(row.get("sha256", "")) is not None
@@ -69,9 +71,12 @@ def test_a_file_is_recognised_by_its_checksum_whatever_its_name(by, digits, as_k
 
 def test_a_name_alone_gives_an_address_and_no_channel_order(tmp_path):
     streampetr(tmp_path / FCOS3D)
-    found = identify(tmp_path / FCOS3D)
+    assert recognise(tmp_path / FCOS3D).variant == "V-99-eSE"
+    assert identify(tmp_path / FCOS3D).known is None  # it holds another network
+    WILD["vovnet27_slim_ese.pth"](tmp_path / "vovnet27_slim-dd43306a.pth")
+    found = identify(tmp_path / "vovnet27_slim-dd43306a.pth")
     assert found.known.by == "name"
-    assert found.known.address.endswith(FCOS3D)
+    assert found.known.address.endswith("/v0.0.1/vovnet27_slim-dd43306a.pth")
     assert (found.channel_order, found.pixel_mean, found.known.licence) == (UNKNOWN, (), "")
 
 

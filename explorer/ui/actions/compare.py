@@ -182,7 +182,7 @@ class Comparison:
         return left, top, left + wide, top + high
 
     def coco(self, filters: Filters) -> dict[str, Any]:
-        """What is shown as COCO results, by model; `load_run` reads it."""
+        """What is shown as COCO results, by model, and why others could not be run; `load_run` reads it."""
         from explorer.engine.class_names import category_ids
         from explorer.scoring.convert import results_of
 
@@ -193,7 +193,8 @@ class Comparison:
             categories = [{"id": ids[index], "name": own} for index, own in enumerate(found.class_names)]
             models[name] = {"categories": categories, "results": results_of(found, 1, ids)}
         image = {"id": 1, "file_name": self.photo.name, "height": height, "width": width}
-        return {"image": image, "lowest_score": filters.lowest_score, "models": models}
+        without = {"unavailable": dict(self.unavailable)} if self.unavailable else {}
+        return {"image": image, "lowest_score": filters.lowest_score, "models": models, **without}
 
     def write(self, filters: Filters, folder: Path) -> tuple[Path, Path]:
         """Writes what is shown as `detections.json` and `detections.png`, the models' pictures beside each other."""
