@@ -89,7 +89,7 @@ COMMON: dict[Verdict, tuple[tuple[Place, ...], dict[str, float]]] = {
 }
 ONLY_FCOS: dict[Verdict, tuple[tuple[Place, ...], dict[str, float]]] = {
     Verdict.NO_LOCATION: (((-1, AWAY, (0.9, 0.02), 1.0),), {}),
-    Verdict.CENTERNESS: (((0, OBJECT, (0.5, 0.02), 0.05),), {}),
+    Verdict.CENTERNESS: (((0, OBJECT, (0.1, 0.02), 0.2),), {}),
 }
 CASES = [(FCOS, verdict, case) for verdict, case in (COMMON | ONLY_FCOS).items()]
 CASES += [(RETINANET, verdict, case) for verdict, case in COMMON.items()]
