@@ -231,11 +231,8 @@ def test_dense_detectors_are_counted_alike(
     assert f"in {confirmed:,} of {sum(lost.values()):,} cases" in page
     assert confirmed >= 0.95 * sum(lost.values())
 
-    class Own(Models):
-        def get(self, name: str, progress: Any = None) -> Detector:
-            return load_detector(model[0], weights=weights, device="cpu", exact=True)
-
-    examination = examine(Own(), ["it"], read_truth(data), found=FoundRule(0.5, 0.5), verify=True)
+    models = Models(extra=(str(model[0]),), weights=weights, lowest_score=None)  # as the page's tab has them
+    examination = examine(models, [str(model[0])], read_truth(data), found=FoundRule(0.5, 0.5), verify=True)
     (analysis,) = examination.analyses
     assert analysis.autopsy is not None
     assert analysis.autopsy.by_size()[0].counts == counts

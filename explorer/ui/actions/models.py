@@ -133,7 +133,12 @@ class Models:
     """Detectors by name, loaded when first asked for; the least recently used go when they take too much memory."""
 
     def __init__(
-        self, memory_mb: float = MEMORY_MB, extra: Sequence[str] = (), weights: str | Path | None = None
+        self,
+        memory_mb: float = MEMORY_MB,
+        extra: Sequence[str] = (),
+        weights: str | Path | None = None,
+        *,
+        lowest_score: float | None = LOWEST_SCORE,
     ) -> None:
         """Takes what may be loaded.
 
@@ -141,7 +146,9 @@ class Models:
             memory_mb: what the weights of all loaded models may take; one model is always kept.
             extra: models that may be loaded beside the zoo's, as `load_detector` takes them.
             weights: a checkpoint for those, instead of their own.
+            lowest_score: from which score detectors report objects; None for each one's own threshold.
         """
+        self._lowest_score = lowest_score
         self._memory_mb = memory_mb
         self._known: dict[str, dict[str, Any]] = {entry.name: {} for entry in entries() if entry.config}
         self._known |= {model: {"weights": weights} if weights else {} for model in extra}
@@ -161,7 +168,7 @@ class Models:
             self._loading.pop(name, None)
 
     def get(self, name: str, progress: Counter | None = None) -> Detector:
-        """Returns a detector that reports objects from `LOWEST_SCORE` up.
+        """Returns a detector, which reports objects from `lowest_score` up.
 
         Only names of the zoo, those given at start and those of models that were handed over are taken: a browser can
         name no file.
@@ -189,7 +196,7 @@ class Models:
 
         options = {"model": name} | self._known[name]
         # not OpenVINO, whose models would stay in memory when they are evicted here
-        detector = load_detector(**options, lowest_score=LOWEST_SCORE, engine="torch", progress=progress)
+        detector = load_detector(**options, lowest_score=self._lowest_score, engine="torch", progress=progress)
         title = f"{name} ({detector.caveat})" if detector.caveat else name
         return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
 

@@ -15,13 +15,13 @@ from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 
 _SAYS = """What do the chosen models miss, and where in the detector is it lost? They are run on {data}. Intervals
-are 95 % over the images: with few images they are wide, and that is the truth about few images."""
+are 95 % over the images: with few images they are wide, and that is the truth about few images. *Verify* relaxes for
+each lost object the stage that lost it, and nothing else, to see that it did."""
 _AERIAL = (
     "procedural aerial scenes that they were not trained on; `python app.py --data PATH` takes your own COCO folder"
 )
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
 decided about it: the anchor or location, what the detector made of it, what suppressed it, detections."""
-_VERIFY = "Relaxes for each lost object the stage that lost it."
 _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
 _NO_MISS_YET = "Click a miss."
 _NARROW_PX = 600
@@ -39,7 +39,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
         levels = [round(level, 2) for level in IOU_THRESHOLDS]
         iou = gr.Dropdown(levels, value=FOUND.iou, label="Found from IoU", min_width=120)
         score = gr.Dropdown([_OWN_SCORE, *_SCORES], value=_OWN_SCORE, label="Found from score", scale=2, min_width=220)
-        verify = gr.Checkbox(False, label="Verify where objects are lost", info=_VERIFY, min_width=200)
+        verify = gr.Checkbox(False, label="Verify", min_width=90)
         run = gr.Button("Examine", variant="primary", scale=0, min_width=120)
         stop = gr.Button("Stop", scale=0, min_width=120)
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
@@ -137,7 +137,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
 
         if found is None or model is None:
             return gr.skip(), gr.skip()
-        story = explain_miss(desk.models, found, model, int(event.index))
+        story = explain_miss(desk.models_for_long, found, model, int(event.index))
         _, title = found.crop(model, int(event.index))
         said = [f"**{in_markdown(title)}**", "", *(f"- {in_markdown(sentence)}" for sentence in story.sentences)]
         return zoomable(drawn(story)), "\n".join(said)

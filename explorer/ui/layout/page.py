@@ -142,7 +142,8 @@ def build(
         ValueError: a model cannot be found.
     """
     own = [own_choice(model, weights) for model in extra_models]
-    short, long = (Models(memory_mb / 2, extra_models, weights) for _ in range(2))
+    short = Models(memory_mb / 2, extra_models, weights)
+    long = Models(memory_mb / 2, extra_models, weights, lowest_score=None)
     desk = Desk(short, long, data=data)
     choices = model_choices(own)
     ready = [choice.name for choice in choices if choice.ready]

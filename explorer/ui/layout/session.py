@@ -34,7 +34,8 @@ class Desk:
 
     Attributes:
         models: the detectors for short actions.
-        models_for_long: those for actions that take minutes, so that short ones need not wait.
+        models_for_long: those for actions that take minutes, so that short ones need not wait; they report what
+            `explorer evaluate` does, above their own thresholds.
         fields: their receptive fields.
         data: annotated images given at start; None for procedural scenes.
         folder: for files to take away, a subfolder per session; gone when the server is.
