@@ -27,7 +27,8 @@ WIDTH_PX = 1000
 """Of a figure on a page of usual width."""
 _AROUND = 6.0
 _LEAST_VIEW_PX = 60
-_LONGEST_REASON = 600
+_LONGEST_REASON = 300
+_LEFT_OUT = "not available"
 
 Box = tuple[float, float, float, float]
 
@@ -65,7 +66,7 @@ class Comparison:
         photo: the photo's file.
         predictions: by detector's name, which says what is to be known of its weights, in the order asked for, with
             every object from `LOWEST_SCORE` up.
-        unavailable: models that could not be run, by the name asked for, with the reason in one line.
+        unavailable: models that could not be run, by the name asked for, with the reason in a sentence.
     """
 
     photo: Path
@@ -127,7 +128,7 @@ class Comparison:
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def counts(self, filters: Filters) -> list[dict[str, str | int]]:
-        """One row per model: objects shown by COCO size, and milliseconds by stage, or why it could not be run."""
+        """One row per model: objects shown by COCO size, and milliseconds by stage; dashes if it could not be run."""
         rows: list[dict[str, str | int]] = []
         for name, found in self.shown(filters).items():
             timing = self.predictions[name].timing
@@ -136,7 +137,7 @@ class Comparison:
             total = {"all, ms": round(1000 * timing.total_s)}
             rows.append({"": self.letters[name], "model": legible(name), **counted, **stages, **total})
         without: dict[str, str | int] = dict.fromkeys(rows[0], "–")
-        return [*rows, *(without | {"model": f"{legible(name)}: {why}"} for name, why in self.unavailable.items())]
+        return [*rows, *(without | {"model": f"{legible(name)} ({_LEFT_OUT})"} for name in self.unavailable)]
 
     def sightings(self, filters: Filters) -> tuple[Sighting, ...]:
         """The objects shown, each with the models that see it: those that only some see first."""
@@ -242,6 +243,6 @@ def compare(
 
 
 def _one_line(error: Exception) -> str:
-    """The first line of what an error says, as a sentence."""
-    first = legible(str(error).strip().partition("\n")[0], _LONGEST_REASON)
-    return f"{first.removesuffix(':').removesuffix('.')}."
+    """The first sentence of what an error says."""
+    first = str(error).strip().partition("\n")[0].partition(". ")[0]
+    return f"{legible(first, _LONGEST_REASON).removesuffix(':').removesuffix('.')}."

@@ -94,7 +94,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
     ) -> Any:
         found = compare(desk.models, names, image, desk.telling(bar, request))
         for why in found.unavailable.values():
-            gr.Warning(in_html(why), title="One model is left out")
+            gr.Warning(in_html(f"{why} It is left out."))
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
