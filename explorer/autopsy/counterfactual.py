@@ -10,7 +10,8 @@ fault: one that is *found* had no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from explorer.autopsy.dissection import Dissection
@@ -38,14 +39,27 @@ class Verification:
     """How the objects of one verdict fared when tried again.
 
     Attributes:
-        lost: objects.
-        confirmed: of these, how many got past the stage once it was relaxed.
-        found: how many were found by that alone.
+        verdict: where they were lost.
+        after: by where they are lost with that stage relaxed, or found: how many.
     """
 
-    lost: int
-    confirmed: int
-    found: int
+    verdict: Verdict
+    after: Mapping[Verdict, int]
+
+    @property
+    def lost(self) -> int:
+        """How many were lost there."""
+        return sum(self.after.values())
+
+    @property
+    def confirmed(self) -> int:
+        """Of these, how many got past the stage once it was relaxed."""
+        return sum(number for after, number in self.after.items() if after > self.verdict)
+
+    @property
+    def found(self) -> int:
+        """How many were found by that alone."""
+        return self.after.get(Verdict.FOUND, 0)
 
 
 def try_again(view: object, dissection: Dissection, row: int) -> Retrial:
@@ -73,13 +87,8 @@ def try_again(view: object, dissection: Dissection, row: int) -> Retrial:
 
 def verifications(findings: Iterable[Finding]) -> dict[Verdict, Verification]:
     """Counts, for each verdict that was tried again, how many objects the relaxed stage gave back."""
-    tried: dict[Verdict, list[Verdict]] = {}
+    tried: dict[Verdict, Counter[Verdict]] = {}
     for finding in sorted(findings, key=lambda finding: finding.verdict):
         if finding.after is not None:
-            tried.setdefault(finding.verdict, []).append(finding.after)
-    return {
-        verdict: Verification(
-            len(own), sum(after > verdict for after in own), sum(after == Verdict.FOUND for after in own)
-        )
-        for verdict, own in tried.items()
-    }
+            tried.setdefault(finding.verdict, Counter())[finding.after] += 1
+    return {verdict: Verification(verdict, after) for verdict, after in tried.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from explorer.autopsy.counterfactual import Verification
 from explorer.errors.bootstrap import TOO_FEW, Interval
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
@@ -64,9 +65,14 @@ def run_document(analysis: RunAnalysis) -> Json:
         }
         if analysis.autopsy.verification:
             document["autopsy_verified"] = {
-                verdict.name.lower(): vars(own) for verdict, own in analysis.autopsy.verification.items()
+                verdict.name.lower(): _verified(own) for verdict, own in analysis.autopsy.verification.items()
             }
     return document
+
+
+def _verified(own: Verification) -> Json:
+    after = {verdict.name.lower(): number for verdict, number in sorted(own.after.items())}
+    return {"lost": own.lost, "confirmed": own.confirmed, "found": own.found, "after": after}
 
 
 def comparison_document(comparison: Comparison, analyses: tuple[RunAnalysis, ...]) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.verdicts import Verdict
@@ -44,11 +45,14 @@ def verification_sentence(autopsy: Autopsy) -> str:
     """Says for how many lost objects relaxing the stage that lost them confirms that it did."""
     own = autopsy.verification.values()
     lost, confirmed, found = (sum(getattr(each, name) for each in own) for name in ("lost", "confirmed", "found"))
-    return (
+    said = (
         f"Verified: with only the stage relaxed that lost it, an object gets past that stage in {confirmed:,} of "
         f"{lost:,} cases ({100 * confirmed / lost:.1f} %), and a detection has it in {found:,} "
-        f"({100 * found / lost:.1f} %); the others are lost at a later stage, too."
+        f"({100 * found / lost:.1f} %)"
     )
+    then = sum((Counter(each.after) for each in own), Counter[Verdict]())
+    others = ", ".join(f"{end.label} {number:,}" for end, number in then.most_common() if end != Verdict.FOUND)
+    return f"{said}; the others have another fault, too: {others}." if others else f"{said}."
 
 
 def p_words(p: float) -> str:

@@ -236,4 +236,11 @@ def test_dense_detectors_are_counted_alike(
     (analysis,) = examination.analyses
     assert analysis.autopsy is not None
     assert analysis.autopsy.by_size()[0].counts == counts
-    assert {verdict.name.lower(): vars(own) for verdict, own in analysis.autopsy.verification.items()} == verified
+    for verdict, own in analysis.autopsy.verification.items():
+        after = {end.name.lower(): number for end, number in own.after.items()}
+        assert verified[verdict.name.lower()] == {
+            "lost": own.lost,
+            "confirmed": own.confirmed,
+            "found": own.found,
+            "after": after,
+        }
