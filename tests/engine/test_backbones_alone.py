@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import explorer
 from explorer.cli import app
 from explorer.data.aerial import render_scene
 from explorer.engine.loading import load_backbone, load_detector, load_or_random
+from explorer.engine.speed import machine
 from explorer.features.capture import feature_maps
 from explorer.zoo.convert import convert
 from tests.zoo.wild import SMALL, WILD, network, toolbox, toolbox_maps, under
@@ -137,36 +139,49 @@ def test_weights_that_lack_something_are_refused(tmp_path: Path) -> None:
         load_backbone(tmp_path / "f.pth", device="cpu")
 
 
-def test_the_commands_take_it(photo: Path, tmp_path: Path) -> None:
-    WILD["dd3d.pth"](tmp_path / "f.pth")
-    model = f"backbone:{tmp_path / 'f.pth'}"
-    small = ["INPUT.MIN_SIZE_TEST", "96"]
-    done = run(app, ["features", model, str(photo), "--out", str(tmp_path / "seen"), "--json", "-", *small])
+@pytest.fixture(scope="module")
+def wild(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wild") / "dd3d.pth"
+    WILD["dd3d.pth"](path)
+    return path
+
+
+def document_of(words: list[str]) -> dict[str, Any]:
+    done = run(app, [*words, "--json", "-"])
     assert done.exit_code == 0, done.output
-    document = json.loads(done.stdout)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def test_features_are_those_of_its_own_outputs(wild: Path, photo: Path, tmp_path: Path) -> None:
+    words = ["features", f"backbone:{wild}", str(photo), "--out", str(tmp_path), "INPUT.MIN_SIZE_TEST", "96"]
+    document = document_of(words)
     assert list(document["layers"]) == ["stage2", "stage3", "stage4", "stage5"]
     assert document["detections"] == []
-    assert (tmp_path / "seen/stage5-energy.png").is_file()
+    assert (tmp_path / "stage5-energy.png").is_file()
 
-    words = ["receptive-field", model, "--inputs", "1", "--size", "64x160", "--json", "-"]
-    done = run(app, words)
-    assert done.exit_code == 0, done.output
-    levels = {level["name"]: level for level in json.loads(done.stdout)["results"]}
+
+def test_receptive_fields_are_measured_on_noise_of_any_shape(wild: Path) -> None:
+    document = document_of(["receptive-field", f"backbone:{wild}", "--inputs", "1", "--size", "64x160"])
+    levels = {level["name"]: level for level in document["results"]}
     assert [level["stride_px"] for level in levels.values()] == [4, 8, 16, 32]
     assert levels["stage5"]["effective_px"] > 0
+    done = run(app, ["receptive-field", f"backbone:{wild}", "--size", "32x160"])
+    assert done.exit_code == 2
+    assert "64 pixels or more a side" in done.stderr
 
+
+def test_six_images_a_call_are_timed(wild: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "SIDE", 64)  # of the matrix product that times are held against
     words = ["benchmark", f"backbone:{SMALL}", "--size", "64x160", "--batch", "6", "--rounds", "1", "--modes", "eager"]
-    done = run(app, [*words, "--weights", str(tmp_path / "f.pth"), "--stage", "backbone", "--no-memory", "--json", "-"])
-    assert done.exit_code == 0, done.output
-    document = json.loads(done.stdout)
+    document = document_of([*words, "--weights", str(wild), "--stage", "backbone", "--no-memory"])
     assert document["batch"] == 6
     done = run(app, [*words, "--random"])
     assert done.exit_code == 2
     assert "time it with --stage backbone" in done.stderr
 
-    folder = tmp_path / "export"
-    done = run(app, ["export", model, "--out", str(folder), "--photo", str(photo), "--json", "-"])
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout)["outputs"] == ["stage2", "stage3", "stage4", "stage5"]
-    again = load_detector(folder, bare=True)
-    assert not again.finds_objects
+
+def test_its_maps_are_exported(wild: Path, photo: Path, tmp_path: Path) -> None:
+    document = document_of(["export", f"backbone:{wild}", "--out", str(tmp_path), "--photo", str(photo)])
+    assert document["outputs"] == ["stage2", "stage3", "stage4", "stage5"]
+    assert not load_detector(tmp_path, bare=True).finds_objects
