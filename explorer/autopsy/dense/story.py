@@ -11,7 +11,6 @@ from explorer.autopsy.dense.chain import FCOS
 from explorer.autopsy.dense.relax import place_word
 from explorer.autopsy.family import Death, DecidingBox, Kind, corners
 from explorer.autopsy.findings import Finding
-from explorer.autopsy.verdicts import Verdict
 from explorer.scoring.nearby import ious_with
 
 if TYPE_CHECKING:
@@ -43,30 +42,29 @@ def sentences(trails: DenseTrails, row: int, finding: Finding, class_names: tupl
     """Tells how far it got, stage by stage."""
     trace, best, said = trails.trace, finding.results.best, finding.results.said
     word, number = place_word(trace), int((trails.assigned == row).sum())
+    counted = f"{number} {word} is" if number == 1 else f"{number} {word}s are"
     yield f"An object of this size is looked for in {trace.level_names[finding.fpn_level]}."
     if trace.chain is not FCOS:
-        yield f"The best anchor overlaps it with IoU {best['anchors'].iou:.2f}; {number} are matched with it."
+        yield f"The best anchor overlaps it with IoU {best['anchors'].iou:.2f}; {counted} matched with it."
     elif number:
-        yield f"{number} location{'s are' if number > 1 else ' is'} assigned to it."
+        yield f"{counted} assigned to it."
     else:
         yield f"No location is assigned to it: {_why_no_location(trails, row)}."
     highest = best["anchors" if "anchors" in best else "locations"].score
     if highest is not None:
         yield f"There, its class has a score of {highest:.2f} at most."
     if best["boxes"].score is not None:
-        yield (
-            f"The best box on the object has a score of {best['boxes'].score:.2f}, rank {best['boxes'].rank:,} of its "
-            f"level; the best {trace.limits.pre_nms_topk:,} go on to NMS."
-        )
+        of_level = f"rank {best['boxes'].rank:,} of its level"
+        yield f"The best box on the object has a score of {best['boxes'].score:.2f}, {of_level}."
+    what = "class scores" if trace.limits.of_class_score else "scores"
+    limits = f"above {trace.limits.threshold:g}, the best {trace.limits.pre_nms_topk:,} of a level"
+    yield f"Boxes with {what} {limits}, go on to NMS."
     if said is not None:
         central = "" if said.centerness is None else f" and a centerness of {said.centerness:.2f}"
         yield (
             f"At the {word} of the candidate that got furthest, its class has a score of {said.own_probability:.2f}"
             f"{central}; most likely is {class_names[said.class_index]}, with {said.probability:.2f}."
         )
-    if finding.verdict in (Verdict.CLASS_SCORE, Verdict.OTHER_CLASS, Verdict.CENTERNESS):
-        what = "class scores" if trace.limits.of_class_score else "scores"
-        yield f"The detector goes on with {what} above {trace.limits.threshold:g}."
 
 
 def _why_no_location(trails: DenseTrails, row: int) -> str:
