@@ -174,7 +174,7 @@ teacher, V-19-slim-dw), whose maps the backbone learns to give while it learns f
 ones were rounded to bytes (0.4 points of AP better); all figures are in [accuracy.json](accuracy.json).
 
 Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on other scenes (those of the
-[models' cards](../../README.md#models)); nothing was chosen on these.
+[models' cards](../models.md)); nothing was chosen on these.
 COCO's figures in percent. Each backbone was trained with {seeds_each} [seeds](#seeds): figures are their mean, and 95 %
 intervals are over images (paired bootstrap, 1,000 resamples) and seeds (Student's t, with the degrees of freedom of
 Welch and Satterthwaite). Ablations and necks are of one seed, their intervals over images alone.

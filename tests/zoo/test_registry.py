@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,42 @@ def test_everything_is_json():
     text = json.dumps([entry.as_dict() for entry in registry.entries()])
     wanted = {"name", "task", "backbone", "params_m", "released", "licence", "status"}
     assert all(wanted <= set(entry) for entry in json.loads(text))
+
+
+CLASSIFIERS = {
+    "faster_rcnn_Mv2_FPNLite_3x": 1280,
+    "faster_rcnn_V_19_FPNLite_3x": 1024,
+    "faster_rcnn_V_19_dw_FPNLite_3x": 1024,
+    "faster_rcnn_V_19_slim_FPNLite_3x": 512,
+    "faster_rcnn_V_19_slim_dw_FPNLite_3x": 512,
+}
+"""Channels before the classifier of 1,000 classes that the releases' "params" of the lightweight rows count."""
+
+
+def trained(shapes, prefix=""):
+    """Numbers that training changes, those of norms included, which detectors freeze."""
+    names = [
+        name for name in shapes if name.startswith(prefix) and "running_" not in name and "num_batches" not in name
+    ]
+    return sum(math.prod(shapes[name]) for name in names)
+
+
+def cut(count):
+    """In millions, as those tables have it: cut after the first decimal, not rounded."""
+    return math.floor(count / 1e5) / 10
+
+
+def test_released_params_of_lightweight_rows_count_an_imagenet_classifier(upstream):
+    for name, channels in CLASSIFIERS.items():
+        count = trained(upstream[f"{name}.yaml"], "backbone.bottom_up.")
+        if "Mv2" in name:  # the detector's ends before the convolution from 320 to 1,280 channels and its norm
+            count += 320 * 1280 + 2 * 1280
+        assert registry.get(name).released["params_m"] == cut(count + 1000 * channels + 1000), name
+
+
+def test_released_params_of_the_other_rows_count_centermask(shared):
+    shapes = json.loads((shared / "golden/centermask_state_dict.json").read_text())
+    for backbone in ("R_50", "R_101", "X_101", "V_39_eSE", "V_57_eSE", "V_99_eSE"):
+        released = registry.get(f"faster_rcnn_{backbone.removesuffix('_eSE')}_FPN_3x").released
+        count = registry.count_parameters(shapes[f"centermask_{backbone}_FPN_ms_3x.yaml"])
+        assert released["params_m"] == pytest.approx(count / 1e6, abs=0.08), backbone  # cut or rounded
