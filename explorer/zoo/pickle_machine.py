@@ -43,12 +43,6 @@ class PickleError(FormatError):
     """The pickle is damaged, or asks for something that no checkpoint needs."""
 
 
-class _Tuple(tuple[Any, ...]):
-    """A tuple that knows how deep it is nested."""
-
-    depth: int
-
-
 # What Python raises where a pickle does not make sense.
 _DAMAGED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
@@ -98,6 +92,8 @@ class Machine:
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.nested: dict[int, tuple[Any, int]] = {}
+        """Tuples of tuples by their identity, kept so that it stays theirs, and how deep they are."""
 
     def run(self, stream: Stream) -> Any:
         """Reads one pickle from `stream` and leaves it behind the last opcode.
@@ -187,10 +183,14 @@ class Machine:
         self._push_tuple(self._pop_to_mark())
 
     def _push_tuple(self, items: list[Any]) -> None:
-        made = _Tuple(items)
-        made.depth = 1 + max((item.depth for item in items if isinstance(item, _Tuple)), default=0)
-        if made.depth > _MAX_TUPLE_DEPTH:
+        made = tuple(items)
+        depth = 1 + max(
+            (self.nested.get(id(item), (item, 1))[1] for item in items if isinstance(item, tuple)), default=0
+        )
+        if depth > _MAX_TUPLE_DEPTH:
             raise PickleError(f"nests tuples more than {_MAX_TUPLE_DEPTH} deep")
+        if depth > 1:
+            self.nested[id(made)] = made, depth
         self.stack.append(made)
 
     def list_of_marked(self) -> None:

@@ -53,6 +53,7 @@ def test_arrays_and_containers_come_back(protocol):
         np.testing.assert_array_equal(back["model"][name], array)
         assert back["model"][name].dtype == array.dtype.newbyteorder("=")
     assert back["other"] == other
+    assert type(back["other"]["tuple"]) is type(back["other"]["tuple"][1]) is tuple  # what is read can be written again
     assert back["ordered"] == {"a": 1}
 
 

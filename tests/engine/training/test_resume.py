@@ -302,6 +302,14 @@ def test_a_new_run_in_an_old_folder_forgets_the_old_one(recipe_of: Callable[...,
     assert [row["iteration"] for row in read_metrics(trainer.recipe.output_dir / METRICS)] == [0]
 
 
+def test_a_resumed_run_can_be_resumed_again(no_log_files: None, short_training: Arguments, tmp_path: Path) -> None:
+    """AdamW keeps a tuple in its state: what a run read of it, the next one reads too."""
+    for iterations in ("1", "2", "3"):
+        keys = ["SOLVER.OPTIMIZER", "AdamW", "SOLVER.MAX_ITER", iterations, "TEST.EVAL_PERIOD", "0"]
+        job(short_training(FASTER, *keys, "DATASETS.TEST", "()", resume=True))
+    assert read_state(tmp_path / "run" / FINAL)["trainer"]["iteration"] == 2
+
+
 def test_resume_without_a_checkpoint_starts_at_the_beginning(no_log_files: None, short_training: Arguments) -> None:
     assert "bbox" in job(short_training(FASTER, "SOLVER.MAX_ITER", "1", resume=True))
 
