@@ -36,6 +36,6 @@ check: setup ## lint, format, types and import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup ## put the code into its format and mend what the linter can mend
+format: setup ## put the code into its format and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

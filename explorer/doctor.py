@@ -1,4 +1,4 @@
-"""Examines the machine and the installation: what is there, what is wrong, and the command that mends it.
+"""Examines the machine and the installation: what is there, what is wrong, and the command that fixes it.
 
 A check is an error only where it keeps the main job, detecting objects in a photo, from running.
 """
@@ -41,7 +41,7 @@ class Check:
         status: `ok`, `warning` (something beside detection does not work) or `error` (detection does not work).
         found: what is there.
         problem: what is wrong; empty when all is well.
-        remedy: the command that mends it.
+        remedy: the command that fixes it.
     """
 
     name: str
@@ -223,7 +223,7 @@ def start_database(mongod: Path, timeout_s: float = 30) -> str | None:
             return _first_line(error)
         deadline = threading.Timer(timeout_s, process.kill)
         deadline.start()
-        last = "it said nothing"
+        last = "it printed no message"
         with process:
             assert process.stdout is not None
             for line in process.stdout:

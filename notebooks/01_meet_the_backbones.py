@@ -29,7 +29,7 @@ from explorer.report.tables import cost_grid
 from explorer.ui.actions.errors import annotated_images
 
 # %% [markdown]
-# ## What can be had here?
+# ## What is available here?
 #
 # The models of the zoo. The two demos come with the package; the others download their weights when they are first
 # used.

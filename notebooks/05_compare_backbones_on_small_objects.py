@@ -73,7 +73,7 @@ objects_scatter(comparison)
 #
 # ## What kind of errors are they?
 #
-# What each model would gain in AP50 if one type of error were mended, by object size.
+# What each model would gain in AP50 if one type of error were fixed, by object size.
 
 # %%
 error_types({analysis.run.name: analysis.gains for analysis in analyses})

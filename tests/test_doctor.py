@@ -101,9 +101,9 @@ def test_no_browser_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     ("script", "problem"),
     [
         ("echo libcrypto.so.1.1 is missing; exit 127", "libcrypto.so.1.1 is missing"),
-        ("exit 1", "it said nothing"),
+        ("exit 1", "it printed no message"),
         ('echo \'{"msg":"Waiting for connections"}\'; exec sleep 60', None),
-        ("exec sleep 60", "it said nothing"),
+        ("exec sleep 60", "it printed no message"),
     ],
 )
 def test_a_database_that_starts_or_not(tmp_path: Path, script: str, problem: str | None) -> None:

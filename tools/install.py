@@ -197,7 +197,7 @@ def mongodb_problem(timeout_s: float = 60) -> str | None:
             return str(error)
         deadline = threading.Timer(timeout_s, process.kill)
         deadline.start()
-        last, started = "it said nothing", False
+        last, started = "it printed no message", False
         with process:
             assert process.stdout is not None
             for line in process.stdout:

@@ -139,7 +139,7 @@ class Tracer(ABC):
     """Follows images through one detector.
 
     `tracer(image)` gives the trace. In two steps, `tracer.follow(tracer.look(image), limits, exceptions)`, the same
-    view can be followed again under other limits, or with exceptions, without the network's first and dearest part.
+    view can be followed again under other limits, or with exceptions, without running the network again.
 
     Attributes:
         says: which detectors the family follows, in words.

@@ -82,7 +82,7 @@ def select(
     Args:
         candidates: see `Selection`; so are `boxes_xyxy` and `scores`.
         boxes_xyxy: of the candidates.
-        scores: likewise.
+        scores: of the candidates.
         frame: of the image.
         nms_iou: of the NMS.
         detections: boxes of all classes together that become detections; a negative number is no limit.

@@ -123,7 +123,7 @@ def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
     dataset = fo.load_dataset(name) if fo.dataset_exists(name) else fo.Dataset(name)
     state = read_state(dataset)
     if state is None and not len(dataset) and not dataset.persistent:
-        fo.delete_dataset(name)  # it may be one that a kill left without its indexes
+        fo.delete_dataset(name)  # a process that was killed may have left it without indexes
         dataset = fo.Dataset(name)
     if state is None and len(dataset):
         raise ValueError(f"FiftyOne has a data set {name!r} that was not made here: give another name (--name)")

@@ -57,7 +57,7 @@ def mongod_problem(mongod: Path, folder: Path) -> str | None:
     except OSError as error:
         tried, said = None, str(error)
     if tried is None or tried.returncode:
-        last = said.splitlines()[-1] if said else "it said nothing"
+        last = said.splitlines()[-1] if said else "it printed no message"
         return f"FiftyOne's MongoDB does not run here: {last}. Install one that does ({reinstall()}), {_OWN}"
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
@@ -71,7 +71,7 @@ def mongod_problem(mongod: Path, folder: Path) -> str | None:
 def started_problem(folder: Path, error: BaseException) -> str:
     """Says why a MongoDB that was started on a folder did not come up, from what it logged."""
     reason = last_complaint(folder / "log" / "mongo.log") or str(error)
-    mends = {
+    fixes = {
         "cannot be written to": "choose one that can be (FIFTYONE_DATABASE_DIR)",
         "already running": "stop the other one, or give this one a folder of its own (FIFTYONE_DATABASE_DIR)",
         "DBPathInUse": "stop the other one, or give this one a folder of its own (FIFTYONE_DATABASE_DIR)",
@@ -82,8 +82,8 @@ def started_problem(folder: Path, error: BaseException) -> str:
         "featureCompatibilityVersion": "it was written by another version of MongoDB: use that one, or a new folder",
         "UPGRADE PROBLEM": "it was written by another version of MongoDB: use that one, or a new folder",
     }
-    mend = next((what for text, what in mends.items() if text in reason), f"look into {folder / 'log' / 'mongo.log'}")
-    return f"FiftyOne's MongoDB did not start on {folder}: {reason}. To mend it: {mend}"
+    fix = next((what for text, what in fixes.items() if text in reason), f"look into {folder / 'log' / 'mongo.log'}")
+    return f"FiftyOne's MongoDB did not start on {folder}: {reason}. To fix it: {fix}"
 
 
 def last_complaint(log: Path) -> str | None:

@@ -79,7 +79,7 @@ def _store(document: Any, name: str, text: Iterable[str]) -> None:
     if document.results:
         document.results.delete()
     own = object_ids(name, np.zeros(1, np.int64))[0]
-    document.results.fs.delete(own)  # what a kill left half written
+    document.results.fs.delete(own)  # half written by a process that was killed
     document.results.new_file(_id=own, content_type="application/json")
     for piece in text:
         document.results.write(piece.encode())

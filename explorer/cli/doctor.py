@@ -1,4 +1,4 @@
-"""`explorer doctor`: what is installed, what is wrong, and the command that mends it."""
+"""`explorer doctor`: what is installed, what is wrong, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "
 
 
 def doctor(json_file: JsonFile = None) -> None:
-    """Show versions, devices and helpers, what is wrong and how to mend it. Exits 1 if detection cannot run."""
+    """Show versions, devices and helpers, what is wrong and how to fix it. Exits 1 if detection cannot run."""
     from dataclasses import asdict
 
     from rich.console import Console

@@ -124,7 +124,7 @@ def load(model: str, **options: Any) -> Detector:
 
     Args:
         model: see `explorer.engine.loading.load_detector`.
-        options: likewise; with `random`, those of `load_or_random`.
+        options: further ones of `load_detector`; with `random`, of `load_or_random`.
     """
     from explorer.engine.loading import load_detector, load_or_random
 

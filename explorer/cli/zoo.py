@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `explorer z
 
 
 _ABOUT_REFUSED = (
-    "refused: the source refuses since 2025 (Dropbox answers 403). What can be had instead: `explorer zoo show MODEL`. "
+    "refused: the source refuses since 2025 (Dropbox answers 403). What to use instead: `explorer zoo show MODEL`. "
     "Weights that you have: `explorer zoo fetch MODEL --from FILE`, or EXPLORER_MIRROR, a folder, an address or a "
     "Hugging Face repository."
 )

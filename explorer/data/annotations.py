@@ -69,7 +69,7 @@ def read_annotations(path: Path, shape: Shape) -> tuple[dict[str, Any], list[Pro
     except (OSError, ValueError, RecursionError) as error:
         return {}, [Problem("structure", f"cannot be read as JSON: {error}", file=path.name)]
     if not faults:
-        _mend_ids(data, shape)
+        _normalise_ids(data, shape)
         faults = list(_judge_references(data))
     return data, [Problem("structure", what, file=path.name) for what in faults]
 
@@ -110,7 +110,7 @@ def _judge_record(record: Any, fields: Fields) -> str | None:
     return None
 
 
-def _mend_ids(data: Mapping[str, Any], shape: Shape) -> None:
+def _normalise_ids(data: Mapping[str, Any], shape: Shape) -> None:
     for section, fields in shape.items():
         for name in (name for name, kind in fields.items() if kind is Id):
             for record in data[section]:

@@ -68,7 +68,7 @@ def load_detector(
     Raises:
         ValueError: if the model, a key, the device or the number format is unknown, the weights do not fit, a
             training run has no checkpoint, or the model is a backbone alone and `bare` is not set.
-        DownloadError: if the weights cannot be had.
+        DownloadError: the weights cannot be downloaded.
     """
     if is_export(model):
         if weights or config_file or overrides or exact:
@@ -106,16 +106,16 @@ def load_backbone(
     Args:
         backbone: its name, `V-99-eSE`, or a checkpoint with a VoVNet in it, whoever made it (`explorer.zoo.identify`).
         weights: a checkpoint where a name is given; what it needs of the config is set. By default they are random.
-        overrides: see `load_detector`.
-        device: likewise.
-        progress: likewise.
+        overrides: as in `load_detector`.
+        device: as in `load_detector`.
+        progress: as in `load_detector`.
 
     Returns:
         A `Detector` whose `model` gives feature maps; its `detect` is refused.
 
     Raises:
         ValueError: there is no such backbone, or the weights do not fit it.
-        DownloadError: if the weights cannot be had.
+        DownloadError: the weights cannot be downloaded.
     """
     model = f"{BACKBONE_PREFIX}{str(backbone).removeprefix(BACKBONE_PREFIX)}"
     return load_detector(
@@ -126,21 +126,21 @@ def load_backbone(
 def load_or_random(
     model: str | Path, *, random: bool = False, overrides: Sequence[str] = (), device: str = "cpu", **options: Any
 ) -> Detector:
-    """Loads a detector or a backbone to look into; with random weights where wanted, or where the zoo's cannot be had.
+    """Loads a detector or a backbone to look into, with random weights if asked for or if its own are not available.
 
     Args:
         model: see `load_detector`.
         random: do not look for weights.
-        overrides: see `load_detector`.
-        device: likewise.
-        options: likewise: `weights`, `config_file`, `allow_partial`, `progress`.
+        overrides: as in `load_detector`.
+        device: as in `load_detector`.
+        options: further ones of `load_detector`: `weights`, `config_file`, `allow_partial`, `progress`.
 
     Returns:
         The detector, without a fast way; its `remarks` say why its weights are random, if they are.
 
     Raises:
         ValueError: the model, a key or the device is unknown, or weights do not fit.
-        DownloadError: weights that were named cannot be had.
+        DownloadError: weights that were named cannot be downloaded.
     """
     if not random:
         try:
@@ -149,7 +149,7 @@ def load_or_random(
             if options.get("weights") is not None:
                 raise
     cfg, name = configured(model, overrides, options.get("config_file"))
-    why = "as asked for" if random else "its own cannot be had here"
+    why = "as requested" if random else "its own weights are not available here"
     return _named(make_detector(cfg, name, device=device), why)
 
 

@@ -160,7 +160,7 @@ def interval(
         resampled: with the resamples on one more axis, the last; NaN there is left out.
         confidence: 0 to 1.
         images: how many images have the objects; it is broadcast to the figure's shape.
-        objects: how many objects there are; likewise.
+        objects: how many objects there are; it is broadcast to the figure's shape.
 
     Raises:
         ValueError: the confidence is not between 0 and 1.

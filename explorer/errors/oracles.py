@@ -1,24 +1,24 @@
-"""What each type of error costs: AP with only that error mended, less AP.
+"""What each type of error costs: AP with only that error fixed, less AP.
 
-Each oracle mends one type of error and nothing else:
+Each oracle fixes one type of error and nothing else:
 
 * **classification**: the detection gets the object's class, and is correct;
 * **localisation**: the detection gets the object's box, and is correct;
 * **both**, **duplicate**, **background**: the detection goes;
 * **missed**: the object goes, as if the detector were as precise on it as on those that it found.
 
-Where mending makes several detections correct on one object, the best scored stays and the others go. Two more oracles
+Where fixing makes several detections correct on one object, the best scored stays and the others go. Two more oracles
 do not look at types: without **false positives** only correct detections stay, without **false negatives** only objects
 that were found. Gains do not add up to what AP lacks: an oracle's effect depends on the errors that stay.
 
 `tidecv`, the package of the paper's authors, chooses differently among rivals: an object that has a detection keeps
 it, however badly scored, and one that has none takes the best of its localisation and classification errors, though
-only one of the two types is being mended. Published tables were made so; `rivals="tidecv"` compares with them. Other
+only one of the two types is being fixed. Published tables were made so; `rivals="tidecv"` compares with them. Other
 habits of its are not followed: it averages over classes without objects too, shows gains below 0 as 0, reads precision
 at recalls a bit beside COCO's, and gives a duplicate or an error of both kinds the detection's size.
 
 A class of which no object stays has an AP of 100 if no detection of it stays either, and of 0 otherwise: a detector
-that says nothing gains 100 from the mending of all misses.
+that says nothing gains 100 from fixing all misses.
 
 Source: Bolya et al., ECCV 2020, section 2.3. AP: COCO's, interpolated at 101 recalls, at the taxonomy's foreground IoU.
 """
@@ -51,7 +51,7 @@ Rivals = Literal["paper", "tidecv"]
 
 @dataclass(frozen=True, eq=False)
 class Gains:
-    """What the mending of errors adds to AP, by class; `mean` has the usual figures.
+    """What fixing errors adds to AP, by class; `mean` has the usual figures.
 
     Attributes:
         ap: `(C,)` percent, NaN for classes without objects.
@@ -78,7 +78,7 @@ class SizeGains:
 
     Attributes:
         size: areas of objects, and of background errors.
-        of_all: what mending the errors of this size adds to the AP over all sizes, as `tidecv`'s qualifiers have it:
+        of_all: what fixing the errors of this size adds to the AP over all sizes, as `tidecv`'s qualifiers have it:
             where the AP goes.
         alone: the same on a data set with only this size: what a small object suffers from. Its AP is not COCO's of
             that size: COCO goes by a false detection's own area, this by that of the object it concerns.
@@ -89,18 +89,18 @@ class SizeGains:
     alone: Gains
 
 
-def mend(taxonomy: Taxonomy, *, size: SizeBin = ALL, rivals: Rivals = "paper") -> Gains:
+def fix(taxonomy: Taxonomy, *, size: SizeBin = ALL, rivals: Rivals = "paper") -> Gains:
     """Computes what each oracle adds to AP.
 
     Args:
         taxonomy: the errors.
-        size: mend only errors of this size.
+        size: fix only errors of this size.
         rivals: which of several detections that would be correct on one object stays; see above.
     """
-    return _mend(_Detections(taxonomy), size, rivals)
+    return _fix(_Detections(taxonomy), size, rivals)
 
 
-def mend_by_size(
+def fix_by_size(
     taxonomy: Taxonomy, bins: Sequence[SizeBin] = COCO_BINS, *, rivals: Rivals = "paper"
 ) -> tuple[SizeGains, ...]:
     """Computes what each oracle adds to AP, size by size.
@@ -108,11 +108,11 @@ def mend_by_size(
     Args:
         taxonomy: the errors.
         bins: the sizes.
-        rivals: as for `mend`.
+        rivals: as for `fix`.
     """
     everything = _Detections(taxonomy)
     return tuple(
-        SizeGains(size, _mend(everything, size, rivals), _mend(_Detections(taxonomy, size), size, rivals))
+        SizeGains(size, _fix(everything, size, rivals), _fix(_Detections(taxonomy, size), size, rivals))
         for size in bins
     )
 
@@ -171,7 +171,7 @@ def average_precision(correct: Bools, objects: int) -> float:
     return float(100 * np.append(envelope, 0)[at].mean())
 
 
-def _mend(detections: _Detections, size: SizeBin, rivals: Rivals) -> Gains:
+def _fix(detections: _Detections, size: SizeBin, rivals: Rivals) -> Gains:
     taxonomy = detections.taxonomy
     classes, objects = taxonomy.run.found.classes, detections.objects
     correct = taxonomy.detection_types == ErrorType.CORRECT
@@ -197,16 +197,16 @@ def _give(taxonomy: Taxonomy, kind: ErrorType, size: SizeBin, rivals: Rivals) ->
         The class of each detection `(D,)`, -1 where it goes, and whether it is correct.
     """
     correct = taxonomy.detection_types == ErrorType.CORRECT
-    mended = taxonomy.detections_of(kind, size=size)
+    fixed = taxonomy.detections_of(kind, size=size)
     if rivals == "paper":
-        wins = _best_on_its_object(taxonomy, mended | correct)
+        wins = _best_on_its_object(taxonomy, fixed | correct)
     else:
         without = taxonomy.object_types[taxonomy.objects] != ErrorType.CORRECT
         claims = taxonomy.detections_of(ErrorType.CLASSIFICATION, ErrorType.LOCALISATION) & without
-        wins = correct | (mended & _best_on_its_object(taxonomy, claims))
+        wins = correct | (fixed & _best_on_its_object(taxonomy, claims))
     classes = taxonomy.run.found.classes.copy()
     classes[wins] = taxonomy.run.truth.classes[taxonomy.objects[wins]]
-    classes[(mended | correct) & ~wins] = -1
+    classes[(fixed | correct) & ~wins] = -1
     return classes, wins
 
 

@@ -176,6 +176,6 @@ def _over_both(value: Floats, resampled: Floats, means: Sequence[SeedMeans], con
 
 
 def _ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:
-    """NaN stays; a nought below gives `otherwise`."""
+    """Divides; NaN stays NaN, and a denominator of 0 gives `otherwise`."""
     ratio: Floats = np.divide(part, whole, out=np.full_like(part, otherwise), where=whole != 0)
     return ratio

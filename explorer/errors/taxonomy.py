@@ -84,7 +84,7 @@ class Taxonomy:
         detection_areas_px: `(D,)` float64, the size of each detection: its object's, or its own.
         object_types: `(G,)` int8, an `ErrorType` for each row of `run.truth`.
         detections: `(G,)` int64, row in `run.found` of the detection that each object has, or would have were the error
-            that covers it mended; -1 for what is missed or ignored.
+            that covers it fixed; -1 for what is missed or ignored.
     """
 
     run: Run

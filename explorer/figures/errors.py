@@ -91,7 +91,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
 
 
 def error_types(runs: Mapping[str, Sequence[SizeGains]], *, columns: int = 4) -> go.Figure:
-    """Draws what the mending of each type of error would add to AP50, stacked, by object size.
+    """Draws what fixing each type of error would add to AP50, stacked, by object size.
 
     Args:
         runs: by name, gains of the same sizes; `all` is left out where there are others.
@@ -132,7 +132,7 @@ def error_types(runs: Mapping[str, Sequence[SizeGains]], *, columns: int = 4) ->
             figure.add_trace(bar, row=place // columns + 1, col=place % columns + 1)
     figure.update_xaxes(tickangle=0)
     figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
-    figure.update_yaxes(title="ΔAP50 if mended, points", col=1)
+    figure.update_yaxes(title="ΔAP50 if fixed, points", col=1)
     legend = _OVER_PLOT | {"y": 1 + 0.1 / rows}
     margin = {"l": 60, "t": 80}
     figure.update_layout(_LAYOUT, barmode="stack", height=130 + 300 * rows, legend=legend, margin=margin)

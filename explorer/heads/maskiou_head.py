@@ -130,7 +130,7 @@ def share_inside(masks: PolygonMasks | BitMasks, boxes: Tensor) -> Tensor:
 
     Args:
         masks: of n objects, in pixels of the network's input.
-        boxes: `(n, 4)` likewise.
+        boxes: `(n, 4)`, `(x1, y1, x2, y2)` in the same pixels.
     """
     if isinstance(masks, BitMasks):
         return _share_of_bitmasks(masks.tensor, boxes).cpu()

@@ -193,8 +193,8 @@ def cached_effective_fields(
     """Measures on noise, or reads what was measured before for the same weights and settings.
 
     Args:
-        model: see `effective_fields`.
-        layers: likewise.
+        model: as in `effective_fields`.
+        layers: as in `effective_fields`.
         inputs: how many.
         size: of the inputs.
         batch: inputs at a time.

@@ -10,7 +10,7 @@ from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.files import AUTOPSY_FILE, read_autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
 from explorer.errors.compare import Comparison
-from explorer.errors.oracles import SizeGains, mend_by_size
+from explorer.errors.oracles import SizeGains, fix_by_size
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
@@ -30,7 +30,7 @@ class RunAnalysis:
         resamples: figures by size, and the same on resampled images.
         point: what counts as found: by default, from the score at which half of what is shown is right.
         taxonomy: the error type of each detection and object, at the point's IoU.
-        gains: what mending each type would add to AP50, for COCO's sizes.
+        gains: what fixing each type would add to AP50, for COCO's sizes.
         autopsy: where each object was lost, with the same objects found; None where the model is not at hand, or where
             boxes at this IoU were not followed.
     """
@@ -104,7 +104,7 @@ def _analysis(matches: Matches, resamples: Resamples, point: OperatingPoint, aut
     level = float(matches.thresholds[matches.threshold_index(point.iou)])  # 0.9 is 0.8999999999999999 in COCO
     taxonomy = classify_errors(run, task, foreground=level, max_dets=limit)
     usual = taxonomy if point.iou == FOUND.iou else classify_errors(run, task, max_dets=limit)
-    return RunAnalysis(matches, resamples, point, taxonomy, mend_by_size(usual), autopsy)
+    return RunAnalysis(matches, resamples, point, taxonomy, fix_by_size(usual), autopsy)
 
 
 def autopsy_beside(run: Run) -> Autopsy | None:

@@ -59,7 +59,7 @@ def telling_misses(analysis: RunAnalysis, rival: RunAnalysis | None = None, most
     image, so that one crowded image does not fill the page.
 
     Args:
-        analysis: of the run whose misses are wanted.
+        analysis: of the run whose misses are shown.
         rival: of another run on the same images.
         most: how many.
     """

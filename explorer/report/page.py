@@ -172,7 +172,7 @@ def _names(analyses: Sequence[RunAnalysis]) -> tuple[str, ...]:
 def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.section(
         "Types of error",
-        "What AP50 would gain if only that type were mended, on each size alone (TIDE, Bolya et al. 2020). Gains do "
+        "What AP50 would gain if only that type were fixed, on each size alone (TIDE, Bolya et al. 2020). Gains do "
         "not add up to what AP lacks: each depends on the errors that stay.",
     )
     gains = {analysis.run.name: analysis.gains for analysis in analyses}

@@ -38,7 +38,7 @@ class _Curves:
         point: `(N,)` of each true positive, its point.
         images: `(N,)` image of each true positive.
         starts: `(T + 1,)` where each threshold's true positives begin.
-        mends: `(N, I')` sparse: what `seen` counts wrongly before each true positive. None for nothing.
+        corrections: `(N, I')` sparse: what `seen` counts wrongly before each true positive. None for nothing.
     """
 
     size: int
@@ -47,7 +47,7 @@ class _Curves:
     point: Rows
     images: Rows
     starts: Rows
-    mends: sparse.csr_matrix | None
+    corrections: sparse.csr_matrix | None
 
 
 class Accumulator:
@@ -85,7 +85,7 @@ class Accumulator:
         inside = matches.detections_in_bin[size][self._order.rows]
         hits = matches.hits(size)[:, columns]
         # a detection that took an object counts by the object's size, not by its own
-        mends = np.where(matches.taken[size][:, columns] != NOBODY, hits.astype(np.int8) - inside[takers], 0)
+        corrections = np.where(matches.taken[size][:, columns] != NOBODY, hits.astype(np.int8) - inside[takers], 0)
         edges = np.searchsorted(classes, np.arange(len(matches.run.truth.class_names) + 1))
         taker_edges = np.searchsorted(takers, edges)
         inside_rows = np.flatnonzero(inside)
@@ -94,7 +94,7 @@ class Accumulator:
             those = slice(*taker_edges[class_row : class_row + 2])
             if hits[:, those].any():
                 counted = inside_rows[slice(*inside_edges[class_row : class_row + 2])]
-                yield self._curve(size, class_row, takers[those], hits[:, those], mends[:, those], counted)
+                yield self._curve(size, class_row, takers[those], hits[:, those], corrections[:, those], counted)
 
     def _curve(
         self,
@@ -102,23 +102,23 @@ class Accumulator:
         class_row: int,
         takers: Rows,
         hits: npt.NDArray[np.bool_],
-        mends: npt.NDArray[np.int8],
+        corrections: npt.NDArray[np.int8],
         counted: Rows,
     ) -> _Curves:
         points = takers[hits.any(axis=0)]
         levels, columns = np.nonzero(hits)
         starts = np.searchsorted(levels, np.arange(len(hits) + 1))
         positives = takers[columns]
-        sources = [np.flatnonzero(row) for row in mends]
+        sources = [np.flatnonzero(row) for row in corrections]
         targets = [
             start + np.searchsorted(positives[start:end], takers[source])
             for source, start, end in zip(sources, starts, starts[1:], strict=False)
         ]
         # what comes after a threshold's last true positive changes nothing
         kept = [target < end for target, end in zip(targets, starts[1:], strict=True)]
-        mended = [source[keep] for source, keep in zip(sources, kept, strict=True)]
-        mend_rows = np.concatenate([target[keep] for target, keep in zip(targets, kept, strict=True)])
-        values = np.concatenate([row[source] for row, source in zip(mends, mended, strict=True)])
+        corrected = [source[keep] for source, keep in zip(sources, kept, strict=True)]
+        corrected_rows = np.concatenate([target[keep] for target, keep in zip(targets, kept, strict=True)])
+        values = np.concatenate([row[source] for row, source in zip(corrections, corrected, strict=True)])
         return _Curves(
             size,
             class_row,
@@ -126,7 +126,9 @@ class Accumulator:
             np.searchsorted(points, positives),
             self._order.images[positives],
             starts,
-            self._sparse(mend_rows, takers[np.concatenate(mended)], values, len(positives)) if len(values) else None,
+            self._sparse(corrected_rows, takers[np.concatenate(corrected)], values, len(positives))
+            if len(values)
+            else None,
         )
 
     def _sparse(self, targets: Rows, rows: Rows, values: npt.NDArray[np.number], height: int) -> sparse.csr_matrix:
@@ -171,15 +173,15 @@ class Accumulator:
 def _average_precision(curves: _Curves, weights: Floats, objects: Floats) -> Floats:
     """Returns `(T, b)`: the mean over COCO's 101 recalls of the best precision at that recall or a higher one."""
     seen = np.cumsum(curves.seen @ weights, axis=0)[curves.point]
-    mends = None if curves.mends is None else curves.mends @ weights
+    corrections = None if curves.corrections is None else curves.corrections @ weights
     hits = weights[curves.images]
     spans = [slice(*span) for span in zip(curves.starts, curves.starts[1:], strict=False)]
     for span in spans:
         np.cumsum(hits[span], axis=0, out=hits[span])
-        if mends is not None:
-            np.cumsum(mends[span], axis=0, out=mends[span])
-    if mends is not None:
-        seen += mends
+        if corrections is not None:
+            np.cumsum(corrections[span], axis=0, out=corrections[span])
+    if corrections is not None:
+        seen += corrections
     precision = hits / (seen + np.spacing(1))
     reached = np.searchsorted(RECALLS, hits / np.maximum(objects, 1), side="right").astype(np.float64)
     average = np.zeros((len(spans), weights.shape[1]))

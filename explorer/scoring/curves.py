@@ -113,11 +113,11 @@ class BestFirst:
         for level in np.flatnonzero(hits.any(axis=1)).tolist():
             # what took an object counts by the object's size, not by its own
             wrong = np.where(took[level], hits[level].astype(np.int8) - inside[self._places], 0)
-            mends = np.append(0, np.cumsum(wrong))
+            corrections = np.append(0, np.cumsum(wrong))
             hit = np.flatnonzero(hits[level])
             own = self._groups[hit]
-            before = seen[self._first_rows[own]] + mends[self._first_places[own]]
-            counted = seen[self._places[hit] + 1] + mends[hit + 1] - before
+            before = seen[self._first_rows[own]] + corrections[self._first_places[own]]
+            counted = seen[self._places[hit] + 1] + corrections[hit + 1] - before
             areas[level] = _areas(own, counted, objects)
         return areas
 

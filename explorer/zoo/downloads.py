@@ -161,14 +161,14 @@ def _beside(path: Path, ending: str) -> Path:
 
 def _hand_in_message(name: str) -> str:
     return (
-        "If you have the file, hand it in once with `explorer zoo fetch "
+        "If you have the file, add it to the cache once with `explorer zoo fetch "
         f"{name} --from FILE`, or name it in each call: with `--weights FILE`, in training with `MODEL.WEIGHTS FILE`."
     )
 
 
 def _offline_message(path: Path, name: str) -> str:
-    state = f"is not the file recorded in {_beside(path, 'json').name}" if path.is_file() else "is not here"
+    state = f"is not the file recorded in {_beside(path, 'json').name}" if path.is_file() else "does not exist"
     return (
-        f"The weights of {name} are wanted offline, but {path} {state}. "
+        f"Downloads are switched off (EXPLORER_OFFLINE), and {path}, the weights of {name}, {state}. "
         f"Run `explorer zoo fetch {name}` with a connection. {_hand_in_message(name)}"
     )

@@ -66,7 +66,7 @@ class Identity:
         stored_beside: keys of the file's containers apart from the tensors.
         channel_order: `RGB`, `BGR`, or `UNKNOWN`.
         pixel_mean: in that order, in 0 to 255; empty where it is not known.
-        pixel_std: likewise.
+        pixel_std: in that order and scale; empty where it is not known.
         known: which file of those that circulate it is, if any.
         command: what uses it; empty where there is no VoVNet.
     """

@@ -69,7 +69,7 @@ class Known:
         title: what it is.
         by: `checksum`; `name` alone, which proves nothing; or `zoo`, whose cache it lies in.
         licence: of the weights; empty where none is stated.
-        address: where it can be had; empty where that is not known.
+        address: where it can be downloaded; empty where that is not known.
         pixels: what images it takes; not known for a file recognised by its name alone.
         source: where these facts stand.
         variant: the VoVNet in it; empty where that is not known.

@@ -74,7 +74,7 @@ def resolve(
     Raises:
         ValueError: no such model, configuration or weights, where the message names the nearest ones; a checkpoint
             without a configuration, or a training run without a checkpoint.
-        DownloadError: the weights cannot be had.
+        DownloadError: the weights cannot be downloaded.
     """
     from explorer.config import lazy_overrides
 
@@ -223,7 +223,7 @@ def find_weights(
 
     Raises:
         ValueError: it is none of these.
-        DownloadError: the file cannot be had.
+        DownloadError: the file cannot be downloaded.
     """
     if not str(source):
         return None, ()

@@ -28,7 +28,7 @@ class TransferError(Exception):
     """The address did not give the file; the text says what it answered."""
 
 
-class _LineCutError(Exception):
+class _ConnectionLostError(Exception):
     """The line went while the file was coming: worth another attempt from there."""
 
 
@@ -87,7 +87,7 @@ def download(
         before = _size(part)
         try:
             return _attempt(url, part, progress, timeout_s)
-        except _LineCutError as cut:
+        except _ConnectionLostError as cut:
             # A slow line that is cut every few megabytes still gets there.
             failed = 1 if _size(part) > before + _CHUNK_BYTES else failed + 1
             if failed >= attempts:
@@ -126,15 +126,15 @@ def _attempt(url: str, part: Path, progress: Progress | None, timeout_s: float) 
     except HTTPError as error:
         if error.code == 416:
             discard(part)
-            raise _LineCutError("no longer has the file that was begun") from None
+            raise _ConnectionLostError("no longer has the file that was begun") from None
         raise TransferError(f"answered {error.code} {error.reason}") from None
     except TimeoutError:
-        raise _LineCutError(f"said nothing for {timeout_s:g} s") from None
+        raise _ConnectionLostError(f"timed out after {timeout_s:g} s") from None
     except URLError as error:
-        reason = f"said nothing for {timeout_s:g} s" if isinstance(error.reason, TimeoutError) else error.reason
+        reason = f"timed out after {timeout_s:g} s" if isinstance(error.reason, TimeoutError) else error.reason
         raise TransferError(f"could not be reached: {reason}") from None
     except (HTTPException, ConnectionError, ssl.SSLError) as error:
-        raise _LineCutError(f"cut the line ({type(error).__name__})") from None
+        raise _ConnectionLostError(f"closed the connection ({type(error).__name__})") from None
 
 
 def _opener() -> request.OpenerDirector:
@@ -164,7 +164,7 @@ def _receive(
         total = _continued_total(response, known, have)
         if known is None or total != known.total:
             discard(part)
-            raise _LineCutError("continued with another file")
+            raise _ConnectionLostError("continued with another file")
     else:
         have, total = 0, _whole_total(response)
     _Partial(url, total, validator).write(part)
@@ -176,7 +176,7 @@ def _receive(
             if progress:
                 progress(have, total)
     if have < total:
-        raise _LineCutError(f"cut the line after {have:,} of {total:,} bytes")
+        raise _ConnectionLostError(f"closed the connection after {have:,} of {total:,} bytes")
 
 
 def _continued_total(response: HTTPResponse, known: _Partial | None, have: int) -> int | None:

@@ -45,7 +45,7 @@ def test_json_is_alone_on_standard_output(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_long_findings_stay_within_100_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, shown, _ = invoke(monkeypatch, (Check("app", "warning", "name 1.0, " * 30, "it is wrong " * 20, "mend " * 40),))
+    _, shown, _ = invoke(monkeypatch, (Check("app", "warning", "name 1.0, " * 30, "it is wrong " * 20, "fix " * 40),))
     assert max(map(len, shown.splitlines())) <= 100
 
 

@@ -84,7 +84,7 @@ def test_fetch_that_fails_exits_1_and_says_what_to_do(run, monkeypatch):
     assert f"explorer zoo fetch {NAME} --from FILE" in result.stderr
     offline = run("fetch", NAME, "--offline")
     assert offline.exit_code == 1
-    assert "wanted offline" in offline.stderr
+    assert "EXPLORER_OFFLINE" in offline.stderr
 
 
 def test_fetch_from_nowhere_is_a_wrong_call(run, tmp_path):

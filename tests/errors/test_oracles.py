@@ -1,4 +1,4 @@
-"""What mending each type of error adds to AP: by hand, and as TIDE's authors' package has it."""
+"""What fixing each type of error adds to AP: by hand, and as TIDE's authors' package has it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from explorer.errors.oracles import (
     GAINS,
     Gains,
     average_precision,
-    mend,
-    mend_by_size,
+    fix,
+    fix_by_size,
 )
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.matching import match
@@ -62,14 +62,14 @@ def errors(as_run: Callable[..., Run]) -> Callable[..., Taxonomy]:
 def test_each_oracle_gives_what_can_be_reckoned_by_hand(
     detections: list[Any], expected: dict[str, float], errors: Callable[..., Taxonomy]
 ) -> None:
-    gains = mend(errors([(1, SQUARE)], detections))
+    gains = fix(errors([(1, SQUARE)], detections))
     wanted = dict.fromkeys(GAINS, 0.0) | expected
     assert gains.mean == pytest.approx(wanted, abs=1e-9)
 
 
 def test_a_mended_class_moves_to_the_object_and_leaves_its_own(errors: Callable[..., Taxonomy]) -> None:
     taxonomy = errors([(1, SQUARE), (2, ELSEWHERE)], [(2, SQUARE, 0.9), (2, ELSEWHERE, 0.8)])
-    gains = mend(taxonomy)
+    gains = fix(taxonomy)
     np.testing.assert_allclose(gains.ap, [0, 50], atol=1e-9)
     np.testing.assert_allclose(gains.gains["classification"], [100, 50], atol=1e-9)
 
@@ -78,8 +78,8 @@ def test_of_two_errors_mended_on_one_object_the_best_scored_stays(errors: Callab
     shifted = [0, 0, 100, 40]
     taxonomy = errors([(1, SQUARE)], [(1, shifted, 0.9), (1, [0, 60, 100, 40], 0.8), (1, SQUARE, 0.7)])
     # the paper: the first one is correct and the other two go; tidecv: the object keeps its own, and they just go
-    assert mend(taxonomy).mean["localisation"] == pytest.approx(mend(taxonomy, rivals="tidecv").mean["localisation"])
-    assert mend(taxonomy).mean_ap == pytest.approx(100 / 3)
+    assert fix(taxonomy).mean["localisation"] == pytest.approx(fix(taxonomy, rivals="tidecv").mean["localisation"])
+    assert fix(taxonomy).mean_ap == pytest.approx(100 / 3)
 
 
 @pytest.mark.parametrize("case", range(3))
@@ -93,15 +93,15 @@ def test_gains_are_those_of_the_authors_package(
     monkeypatch.setattr(oracles, "RECALLS", np.arange(101) / 100)
     theirs = tide_cases[case]["tidecv"]
     taxonomy = errors_of(tide_cases[case])
-    ours = mend(taxonomy, rivals="tidecv")
+    ours = fix(taxonomy, rivals="tidecv")
     assert ours.mean_ap == pytest.approx(theirs["ap"], abs=1e-9)
     assert shown(ours) == pytest.approx(theirs["gains"], abs=1e-9)
     # in tidecv these two go by the detection's size, here by that of the object they are about
     other_size = ("both", "duplicate")
-    for gains in mend_by_size(taxonomy, COCO_BINS[1:], rivals="tidecv"):
+    for gains in fix_by_size(taxonomy, COCO_BINS[1:], rivals="tidecv"):
         expected = theirs["gains_by_size"][gains.size.name]
-        mended = {name: shown(gains.of_all)[name] for name in expected if name not in other_size}
-        assert mended == pytest.approx({name: expected[name] for name in mended}, abs=1e-9)
+        fixed = {name: shown(gains.of_all)[name] for name in expected if name not in other_size}
+        assert fixed == pytest.approx({name: expected[name] for name in fixed}, abs=1e-9)
 
 
 def shown(gains: Gains) -> dict[str, float]:
@@ -112,11 +112,11 @@ def shown(gains: Gains) -> dict[str, float]:
 def test_ap_is_cocos(invent: Callable[..., Any], as_run: Callable[..., Run]) -> None:
     run = as_run(*invent(5, images=20, detections=20))
     figures = score(match(run, thresholds=(0.5,), bins=(ALL,)))
-    gains = mend(classify_errors(run))
+    gains = fix(classify_errors(run))
     np.testing.assert_allclose(gains.ap, figures.by_class[figures.names.index("AP50"), 0], atol=1e-9)
 
 
 def test_classes_without_objects_have_no_ap(errors: Callable[..., Taxonomy]) -> None:
-    assert math.isnan(mend(errors([], [(1, SQUARE, 0.9)])).mean_ap)
+    assert math.isnan(fix(errors([], [(1, SQUARE, 0.9)])).mean_ap)
     assert average_precision(np.zeros(0, dtype=bool), 0) == 100
     assert average_precision(np.zeros(1, dtype=bool), 0) == 0

@@ -10,7 +10,7 @@ import pytest
 
 from explorer.errors.bootstrap import bootstrap
 from explorer.errors.compare import Comparison, compare
-from explorer.errors.oracles import mend_by_size
+from explorer.errors.oracles import fix_by_size
 from explorer.errors.taxonomy import classify_errors
 from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.scoring.columns import Run, in_order
@@ -83,7 +83,7 @@ def test_too_few_images_have_a_hollow_point_without_an_interval(runs: tuple[Run,
 
 
 def test_error_types_stack_the_gains_of_each_size(runs: tuple[Run, Run]) -> None:
-    gains = mend_by_size(classify_errors(runs[1]))
+    gains = fix_by_size(classify_errors(runs[1]))
     figure = error_types({"b": gains})
     missed = next(trace for trace in figure.data if trace.name == "missed")
     assert list(missed.x) == ["small", "medium", "large"]
@@ -110,7 +110,7 @@ def test_names_from_files_are_words_and_no_markup(runs: tuple[Run, Run]) -> None
     named = [match(replace(run, name=f"{run.name} {hostile}", truth=truth)) for run in runs]
     figures = (
         ap_by_size([bootstrap(matches, 5) for matches in named]),
-        error_types({matches.run.name: mend_by_size(classify_errors(matches.run)) for matches in named}),
+        error_types({matches.run.name: fix_by_size(classify_errors(matches.run)) for matches in named}),
         objects_scatter(compare(named, resamples=5)),
     )
     for figure in figures:

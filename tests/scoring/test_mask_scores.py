@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from explorer.errors.bootstrap import bootstrap
 from explorer.errors.compare import compare
-from explorer.errors.oracles import mend
+from explorer.errors.oracles import fix
 from explorer.errors.taxonomy import classify_errors
 from explorer.scoring import parts as module
 from explorer.scoring.convert import coco_results, run_from_detections
@@ -76,7 +76,7 @@ def test_comparisons_resamples_and_errors_of_masks_go_by_their_scores(
     plain = [match(as_run(content, by_mask_scores(found)), "segm") for found in (results, half)]
     for ours, expected in zip(own, plain, strict=True):
         np.testing.assert_array_equal(bootstrap(ours, 20).by_class, bootstrap(expected, 20).by_class)
-        assert mend(classify_errors(ours.run, "segm")).mean == mend(classify_errors(expected.run, "segm")).mean
+        assert fix(classify_errors(ours.run, "segm")).mean == fix(classify_errors(expected.run, "segm")).mean
     ours, expected = (compare(matches, resamples=10) for matches in (own, plain))
     assert ours.points == expected.points
     np.testing.assert_array_equal(ours.pairs[0].who, expected.pairs[0].who)

@@ -241,6 +241,6 @@ def test_why_the_database_does_not_start(install: ModuleType, monkeypatch: pytes
     mongod.write_text("#!/bin/sh\necho db version v6\n")  # it answers and yet does not serve
     assert install.mongodb_problem() == "db version v6"
     mongod.write_text("#!/bin/sh\nexec sleep 60\n")
-    assert install.mongodb_problem(timeout_s=0.2) == "it said nothing"
+    assert install.mongodb_problem(timeout_s=0.2) == "it printed no message"
     mongod.write_text("#!/bin/sh\necho Waiting for connections\nexec sleep 60\n")
     assert install.mongodb_problem() is None

@@ -60,7 +60,7 @@ def test_a_cut_line_is_resumed_where_it_was_cut(site, path, cuts):
 
 def test_a_later_call_goes_on_from_the_first_ones_part(site, path):
     page = Page(BODY, cuts=[4000, 0, 0, 0])
-    with pytest.raises(DownloadError, match="cut the line after 4,000 of 10,240 bytes"):
+    with pytest.raises(DownloadError, match="closed the connection after 4,000 of 10,240 bytes"):
         fetch(path, [site.add("/f", page)])
     assert not path.exists()
     fetch(path, [site.url + "/f"])
@@ -134,7 +134,7 @@ def test_when_all_fail_one_message_names_each_answer(site, path):
             "answered 403 Forbidden",
             "answered with a web page",
             "gave a web page",
-            "cut the line after 10 of 10,240 bytes",
+            "closed the connection after 10 of 10,240 bytes",
             f"gave another file: its sha256 is {hashlib.sha256(OTHER).hexdigest()}, expected {SHA}",
             "gave an empty file",
             "offers 10,000,000,000,000 bytes",
@@ -155,7 +155,7 @@ def test_a_silent_server_is_given_up(site, path):
         time.sleep(0.3)
 
     start = time.monotonic()
-    with pytest.raises(DownloadError, match=r"said nothing for 0.05 s \(4 attempts\)"):
+    with pytest.raises(DownloadError, match=r"timed out after 0.05 s \(4 attempts\)"):
         fetch(path, [site.add("/f", sleep)], timeout_s=0.05)
     assert time.monotonic() - start < 2
 
@@ -215,7 +215,7 @@ def test_offline_opens_no_connection(site, path, by, monkeypatch):
     offline = by == "argument"
     if not offline:
         monkeypatch.setenv("EXPLORER_OFFLINE", "1")
-    with pytest.raises(DownloadError, match=r"wanted offline.*is not here.*--from FILE"):
+    with pytest.raises(DownloadError, match=r"switched off.*does not exist.*--from FILE"):
         fetch(path, [url], offline=offline)
     assert not site.requests
     adopt_from = path.parent.parent / "mine.pth"

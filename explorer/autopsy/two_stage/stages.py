@@ -179,7 +179,7 @@ class TwoStageView(View):
 
     @cached_property
     def rpn_boxes(self) -> BoxIndex:
-        """What the RPN makes of them, likewise."""
+        """What the RPN makes of the anchors, in the frame of the original image, to look up."""
         return BoxIndex(self.frame.to_original(self.rpn.boxes_xyxy))
 
 

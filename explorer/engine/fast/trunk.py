@@ -1,4 +1,4 @@
-"""The dear part of a detector as one network of plain tensors: backbone, pyramid, and the heads that see every cell."""
+"""The expensive part of a detector as one network of plain tensors: backbone, pyramid, dense heads."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class RecallDense(nn.Module):
 
 
 class RecallSemantic(nn.Module):
-    """Likewise for the semantic head, whose enlargement to the image is left to do."""
+    """Stands where the semantic head stood; the trunk has run it up to the resizing to the image."""
 
     def __init__(self, original: SemSegFPNHead, level: str) -> None:
         super().__init__()

@@ -221,7 +221,7 @@ def compare(
 
     Raises:
         ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
-        DownloadError: the weights of no model can be had.
+        DownloadError: no model's weights can be downloaded.
     """
     from explorer.zoo.downloads import DownloadError
 

@@ -143,7 +143,7 @@ def examine(
 
     Raises:
         ValueError: a model has other classes than the data, or cannot be used.
-        DownloadError: a model's weights cannot be had.
+        DownloadError: a model's weights cannot be downloaded.
     """
     from explorer.scoring.classes import shared_classes
 

@@ -77,7 +77,7 @@ def show_layers(
 
     Raises:
         ValueError: no layer or too many, none of the models has one of them, or a map has no such channel.
-        DownloadError: a model's weights cannot be had.
+        DownloadError: a model's weights cannot be downloaded.
     """
     from explorer.figures.features import linked_maps
 

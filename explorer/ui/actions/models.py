@@ -180,7 +180,7 @@ class Models:
 
         Raises:
             ValueError: the model is unknown or its weights cannot be used.
-            DownloadError: its weights cannot be had.
+            DownloadError: its weights cannot be downloaded.
         """
         if name not in self._known:
             name = name.removesuffix(f" ({RANDOM})").removesuffix(f" ({PARTIAL})")

@@ -70,7 +70,7 @@ def measure(
 
     Raises:
         ValueError: no model, too many, or one that cannot be used.
-        DownloadError: a model's weights cannot be had.
+        DownloadError: a model's weights cannot be downloaded.
     """
     from explorer.engine.speed.interleaved import interleaved
 

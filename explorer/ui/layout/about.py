@@ -21,8 +21,8 @@ python app.py --model output/mine --data my_data:val
 
 The run's folder stands for the trained model: its best checkpoint in validation, else the final one, else the last.
 Check your data first with `explorer data check my_data`; `explorer data make aerial my_data --images 200 --split train`
-makes some, likewise `--split val`. Another backbone is one key away: `MODEL.VOVNET.CONV_BODY V-39-eSE`. What is cut
-off goes on with `--resume`.
+makes some, and `--split val` a validation set. Another backbone is one key away: `MODEL.VOVNET.CONV_BODY V-39-eSE`. An
+interrupted run continues with `--resume`.
 """
 _ABOUT = """**VoVNet Explorer** compares detection backbones, shows what they see, and finds out what they miss.
 Apache-2.0. The same report: `explorer doctor`."""

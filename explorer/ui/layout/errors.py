@@ -45,7 +45,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
     difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
-    types = gr.Plot(label="What mending each type of error would add", show_label=False, visible=False)
+    types = gr.Plot(label="What fixing each type of error would add", show_label=False, visible=False)
     name = gr.Dropdown([], label="Model to look into")
     rule = gr.Markdown()
     flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)

@@ -112,7 +112,7 @@ class Desk:
 
 
 def explained(action: Action) -> Action:
-    """Shows a user's mistake, or what cannot be had, as a message on the page instead of a trace in the log."""
+    """Shows a user's mistake, or what is not available, as a message on the page instead of a trace in the log."""
 
     @wraps(action)
     def act(*arguments: Any, **named: Any) -> Any:
