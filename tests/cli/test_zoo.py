@@ -102,7 +102,7 @@ def test_listing_loads_no_torch():
 
 
 def test_identify_says_what_a_file_holds(run, tmp_path):
-    from tests.zoo.wild import dd3d
+    from tests.fixtures.wild import dd3d
 
     dd3d(tmp_path / "weights.pth")
     result = run("identify", tmp_path / "weights.pth")
@@ -120,7 +120,7 @@ def test_identify_says_what_a_file_holds(run, tmp_path):
 
 
 def test_convert_writes_a_clean_file_and_says_what_it_is(run, tmp_path):
-    from tests.zoo.wild import toolbox
+    from tests.fixtures.wild import toolbox
 
     toolbox(tmp_path / "f.pth")
     out = tmp_path / "out.safetensors"

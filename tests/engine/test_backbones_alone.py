@@ -19,7 +19,7 @@ from explorer.engine.loading import load_backbone, load_detector, load_or_random
 from explorer.engine.speed import machine
 from explorer.features.capture import feature_maps
 from explorer.zoo.convert import convert
-from tests.zoo.wild import SMALL, WILD, network, toolbox, toolbox_maps, under
+from tests.fixtures.wild import SMALL, WILD, network, toolbox, toolbox_maps, under
 
 run = CliRunner().invoke
 

@@ -10,8 +10,7 @@ from explorer.zoo.convert import TIMM_MODELS, convert
 from explorer.zoo.identify import SAID, identify
 from explorer.zoo.known import UNKNOWN
 from explorer.zoo.reading import read_checkpoint, read_parts
-
-from .wild import WILD, network, planner_with_timm, under
+from tests.fixtures.wild import WILD, network, planner_with_timm, under
 
 STEM = "stem.stem_1/conv.weight"
 

@@ -12,8 +12,7 @@ from explorer.zoo.known import UNKNOWN
 from explorer.zoo.reading import CheckpointError, read_checkpoint
 from explorer.zoo.vovnet_names import sightings
 from explorer.zoo.vovnet_shapes import fit
-
-from .wild import SMALL, WILD, belenko_maps, network, toolbox_maps, under, zeros
+from tests.fixtures.wild import SMALL, WILD, belenko_maps, network, toolbox_maps, under, zeros
 
 EXPECTED = {
     "streampetr.pth": (SMALL, "img_backbone.", "release", "all"),

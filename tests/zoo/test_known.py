@@ -11,8 +11,7 @@ from explorer.zoo import known, registry
 from explorer.zoo.convert import convert
 from explorer.zoo.identify import identify
 from explorer.zoo.known import UNKNOWN, Pixels, recognise
-
-from .wild import WILD, streampetr
+from tests.fixtures.wild import WILD, streampetr
 
 FCOS3D = "fcos3d_vovnet_imgbackbone-remapped.pth"
 ROWS = known._rows()
