@@ -115,5 +115,5 @@ def _conclusion(finding: Finding, retrial: Retrial | None, iou: float, score: fl
         has = f"its detection has score {finding.score:.3g} and IoU {finding.results.best['detections'].iou:.2f}"
         yield f"{verdict}; {has}, found is from score {score:.3g} and IoU {iou:g} up."
     if retrial is not None:
-        then = "a detection has it" if retrial.after == Verdict.FOUND else f"it ends otherwise: {retrial.after.label}"
+        then = "a detection has it" if retrial.after == Verdict.FOUND else f"the verdict is: {retrial.after.label}"
         yield f"Counterfactual: {retrial.change}, and nothing else is changed; then {then}."

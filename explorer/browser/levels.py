@@ -22,6 +22,8 @@ def levels_of(run: Run) -> tuple[str, ...] | None:
         numbers = [int(name.removeprefix("p")) for name in names]
         if "RCNN" not in cfg.MODEL.META_ARCHITECTURE and "FPN" not in cfg.MODEL.META_ARCHITECTURE:
             return None
+        if cfg.MODEL.PROPOSAL_GENERATOR.NAME != "RPN":  # CenterMask's boxes come from FCOS, which has another rule
+            return None
         model_input = config_facts(cfg).model_input
     except (ValueError, AttributeError, KeyError, OSError):
         return None

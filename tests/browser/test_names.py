@@ -87,6 +87,9 @@ def test_levels_are_those_of_the_resized_image() -> None:
     assert levels_of(run_of("faster_rcnn_V_39_FPN_3x", boxes)) == ("p2", "p3", "p4", "p5")
 
 
-@pytest.mark.parametrize("model", [None, "a model that nobody knows"])
-def test_unknown_models_have_no_levels(model: str | None) -> None:
+DENSE = ("retinanet_V_39_FPN_3x", "fcos_V_39_FPN_3x", "centermask/centermask_V_39_eSE_FPN_ms_3x")
+
+
+@pytest.mark.parametrize("model", [None, "a model that nobody knows", *DENSE])
+def test_models_that_are_unknown_or_pool_no_boxes_have_no_levels(model: str | None) -> None:
     assert levels_of(run_of(model, [[0, 0, 50, 50]])) is None
