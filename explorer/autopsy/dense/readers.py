@@ -128,7 +128,7 @@ class _CenterMask:
             asked is None,
             limits.pre_nms_topk,
             limits.nms_iou,
-            limits.post_nms_topk,
+            self._fcos.max_detections_per_image,
         )
 
     def read(self, features: Mapping[str, torch.Tensor]) -> tuple[Places, Assignment]:

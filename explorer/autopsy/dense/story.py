@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from explorer.autopsy.dense.chain import FCOS
 from explorer.autopsy.dense.relax import place_word
+from explorer.autopsy.dense.stages import DenseTrace
 from explorer.autopsy.family import Death, DecidingBox, Kind, corners
 from explorer.autopsy.findings import Finding
 from explorer.scoring.nearby import ious_with
 
-if TYPE_CHECKING:
-    from explorer.autopsy.dense.trails import DenseTrails
+Box = npt.NDArray[np.float64]
 
 
-def boxes(trails: DenseTrails, row: int, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
-    """Yields the place of the candidate that got furthest, or else the nearest, and what the head makes of it."""
-    trace, box = trails.trace, trails.objects.boxes_xyxy[row]
+def boxes(trace: DenseTrace, box: Box, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
+    """Yields the place of the candidate that got furthest, or else the nearest, and what the head makes of it.
+
+    Args:
+        trace: in which the object is lost.
+        box: the object, `(4,)` corners in the frame of the original image.
+        death: of its candidates.
+        class_names: by class index.
+    """
     anchors = trace.frame.unclipped(trace.places.anchors_xyxy)
     if death.anchor is None:
         centres = (anchors[:, :2] + anchors[:, 2:]) / 2
@@ -38,10 +44,19 @@ def boxes(trails: DenseTrails, row: int, death: Death, class_names: tuple[str, .
     yield DecidingBox("candidate", f"what the head makes of it, IoU {iou:.2f}, most likely {called}", corners(made))
 
 
-def sentences(trails: DenseTrails, row: int, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
-    """Tells how far it got, stage by stage."""
-    trace, best, said = trails.trace, finding.results.best, finding.results.said
-    word, number = place_word(trace), int((trails.assigned == row).sum())
+def sentences(
+    trace: DenseTrace, box: Box, number: int, finding: Finding, class_names: tuple[str, ...]
+) -> Iterator[str]:
+    """Tells how far it got, stage by stage.
+
+    Args:
+        trace: in which the object was followed.
+        box: the object, `(4,)` corners in the frame of the original image.
+        number: of places that are assigned to it.
+        finding: what became of it.
+        class_names: by class index.
+    """
+    best, said, word = finding.results.best, finding.results.said, place_word(trace)
     counted = f"{number} {word} is" if number == 1 else f"{number} {word}s are"
     yield f"An object of this size is looked for in {trace.level_names[finding.fpn_level]}."
     if trace.chain is not FCOS:
@@ -49,7 +64,7 @@ def sentences(trails: DenseTrails, row: int, finding: Finding, class_names: tupl
     elif number:
         yield f"{counted} assigned to it."
     else:
-        yield f"No location is assigned to it: {_why_no_location(trails, row)}."
+        yield f"No location is assigned to it: {_why_no_location(trace, box)}."
     highest = best["anchors" if "anchors" in best else "locations"].score
     if highest is not None:
         yield f"There, its class has a score of {highest:.2f} at most."
@@ -67,8 +82,7 @@ def sentences(trails: DenseTrails, row: int, finding: Finding, class_names: tupl
         )
 
 
-def _why_no_location(trails: DenseTrails, row: int) -> str:
-    box = trails.trace.frame.to_input(trails.objects.boxes_xyxy[[row]])
-    if (trails.trace.view.assignment.objects_of(box) >= 0).any():
+def _why_no_location(trace: DenseTrace, box: Box) -> str:
+    if (trace.view.assignment.objects_of(trace.frame.to_input(box[None])) >= 0).any():
         return "smaller objects have those that it would have alone"
     return "where one is near enough to its centre, its level is for objects of another size"

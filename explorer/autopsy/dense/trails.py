@@ -85,10 +85,11 @@ class DenseTrails(Trails):
         return relax.relaxation(self.trace, self.objects.boxes_xyxy[row], int(self.objects.classes[row]), death)
 
     def boxes(self, row: int, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
-        return story.boxes(self, row, death, class_names)
+        return story.boxes(self.trace, self.objects.boxes_xyxy[row], death, class_names)
 
     def sentences(self, row: int, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
-        return story.sentences(self, row, finding, class_names)
+        number = int((self.assigned == row).sum())
+        return story.sentences(self.trace, self.objects.boxes_xyxy[row], number, finding, class_names)
 
     def _reach(self, class_index: int) -> Ints:
         """`(N,)` how far the places' boxes got as this class, as a verdict; -1 where not over the threshold."""

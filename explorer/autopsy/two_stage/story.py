@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from explorer.autopsy.family import Death, DecidingBox, corners
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.two_stage.stages import TwoStageTrace
 from explorer.scoring.nearby import ious_with
 
-if TYPE_CHECKING:
-    from explorer.autopsy.two_stage.trails import TwoStageTrails
-
 MOST_PROPOSALS = 5
 _LEAST_IOU = 0.3
 
 
-def boxes(trails: TwoStageTrails, row: int, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
-    """Yields the anchor, what the RPN makes of it, and the nearest proposals."""
-    trace, box, frame = trails.trace, trails.objects.boxes_xyxy[row], trails.trace.frame
-    anchor = death.anchor
+def boxes(
+    trace: TwoStageTrace, box: npt.NDArray[np.float64], death: Death, class_names: tuple[str, ...]
+) -> Iterator[DecidingBox]:
+    """Yields the anchor, what the RPN makes of it, and the nearest proposals.
+
+    Args:
+        trace: in which the object is lost.
+        box: the object, `(4,)` corners in the frame of the original image.
+        death: of its candidates.
+        class_names: by class index.
+    """
+    frame, anchor = trace.frame, death.anchor
     if anchor is None:
         near, ious = trace.view.anchors.near(box, 0.1)
         anchor = int(near[ious.argmax()]) if len(near) else None
@@ -35,13 +40,14 @@ def boxes(trails: TwoStageTrails, row: int, death: Death, class_names: tuple[str
         iou, sure = float(ious_with(box, made[None])[0]), trace.objectness(anchor)
         words = f"what the RPN makes of it, IoU {iou:.2f}, objectness {sure:.2f}"
         yield DecidingBox("RPN's box", words, corners(made))
-    ious = ious_with(box, trails.proposals_xyxy)
+    proposals_xyxy = frame.to_original(trace.head.proposals_xyxy)
+    ious = ious_with(box, proposals_xyxy)
     for place in np.argsort(-ious)[:MOST_PROPOSALS].tolist():
         if ious[place] >= _LEAST_IOU:
             said = int(trace.head.scores[place].argmax())
             called = class_names[said] if said < len(class_names) else "background"
             words = f"proposal, IoU {ious[place]:.2f}, called {called} {trace.head.scores[place, said]:.2f}"
-            yield DecidingBox("proposal", words, corners(trails.proposals_xyxy[place]))
+            yield DecidingBox("proposal", words, corners(proposals_xyxy[place]))
 
 
 def sentences(trace: TwoStageTrace, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:

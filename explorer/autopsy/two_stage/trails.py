@@ -61,7 +61,7 @@ class TwoStageTrails(Trails):
         return relax.relaxation(self.trace, self.objects.boxes_xyxy[row], death)
 
     def boxes(self, row: int, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
-        return story.boxes(self, row, death, class_names)
+        return story.boxes(self.trace, self.objects.boxes_xyxy[row], death, class_names)
 
     def sentences(self, row: int, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
         del row  # the finding says all

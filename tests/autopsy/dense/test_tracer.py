@@ -61,7 +61,7 @@ _SETTINGS = {
     "detections": "max_detections_per_image",
     "threshold": "test_score_thresh",
 }
-_OURS = {"detections": "post_nms_topk", "threshold": "class_threshold"}
+_OURS = {"threshold": "class_threshold"}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
@@ -69,8 +69,8 @@ def test_other_limits_are_the_model_s_own_settings(change, detector, tracer, vie
     traced = tracer.follow(view, replace(tracer.limits, **change))
     ((name, value),) = change.items()
     generator: Any = getattr(detector.model, "proposal_generator", None)
-    if generator is None:
-        monkeypatch.setattr(detector.model, _SETTINGS[name], value)
+    if generator is None or name == "detections":
+        monkeypatch.setattr(generator or detector.model, _SETTINGS[name], value)
     else:
         limits = replace(generator.limits[False], **{_OURS.get(name, name): value})
         monkeypatch.setitem(generator.limits, False, limits)
