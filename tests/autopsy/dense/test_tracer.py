@@ -70,7 +70,7 @@ def test_other_limits_are_the_model_s_own_settings(change, detector, tracer, vie
     ((name, value),) = change.items()
     generator: Any = getattr(detector.model, "proposal_generator", None)
     if generator is None or name == "detections":
-        monkeypatch.setattr(generator or detector.model, _SETTINGS[name], value)
+        monkeypatch.setattr(detector.model if generator is None else generator, _SETTINGS[name], value)
     else:
         limits = replace(generator.limits[False], **{_OURS.get(name, name): value})
         monkeypatch.setitem(generator.limits, False, limits)
