@@ -58,16 +58,16 @@ def sentences(
     """
     best, said, word = finding.results.best, finding.results.said, place_word(trace)
     counted = f"{number} {word} is" if number == 1 else f"{number} {word}s are"
-    yield f"An object of this size is looked for in {trace.level_names[finding.fpn_level]}."
+    level = trace.level_names[finding.fpn_level]
     if trace.chain is not FCOS:
-        yield f"The best anchor overlaps it with IoU {best['anchors'].iou:.2f}; {counted} matched with it."
+        yield f"The best anchor, on {level}, overlaps it with IoU {best['anchors'].iou:.2f}; {counted} matched with it."
     elif number:
-        yield f"{counted} assigned to it."
+        yield f"Its size is in the range of {level}; {counted} assigned to it."
     else:
-        yield f"No location is assigned to it: {_why_no_location(trace, box)}."
+        yield f"Its size is in the range of {level}. No location is assigned to it: {_why_no_location(trace, box)}."
     highest = best["anchors" if "anchors" in best else "locations"].score
     if highest is not None:
-        yield f"There, its class has a score of {highest:.2f} at most."
+        yield f"The highest score for its class there is {highest:.2f}."
     if best["boxes"].score is not None:
         of_level = f"rank {best['boxes'].rank:,} of its level"
         yield f"The best box on the object has a score of {best['boxes'].score:.2f}, {of_level}."
@@ -75,14 +75,14 @@ def sentences(
     limits = f"above {trace.limits.threshold:g}, the best {trace.limits.pre_nms_topk:,} of a level"
     yield f"Boxes with {what} {limits}, go on to NMS."
     if said is not None:
-        central = "" if said.centerness is None else f" and a centerness of {said.centerness:.2f}"
+        central = "" if said.centerness is None else f" and centerness is {said.centerness:.2f}"
         yield (
-            f"At the {word} of the candidate that got furthest, its class has a score of {said.own_probability:.2f}"
-            f"{central}; most likely is {class_names[said.class_index]}, with {said.probability:.2f}."
+            f"At the {word} of the candidate that got furthest, the object's class scores {said.own_probability:.2f}"
+            f"{central}; the highest class score is {said.probability:.2f}, for {class_names[said.class_index]}."
         )
 
 
 def _why_no_location(trace: DenseTrace, box: Box) -> str:
     if (trace.view.assignment.objects_of(trace.frame.to_input(box[None])) >= 0).any():
-        return "smaller objects have those that it would have alone"
-    return "where one is near enough to its centre, its level is for objects of another size"
+        return "smaller objects take those that would be"
+    return "no location near its center has its largest distance to a side in its level's range"
