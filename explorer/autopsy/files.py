@@ -71,17 +71,21 @@ def read_autopsy(path: str | Path) -> Autopsy:
             raise ValueError(f"its version is {document['version']}, this program reads {_VERSION}")
         objects = document["objects"]
         rows = zip(*(objects[name] for name in _FINDING_COLUMNS), strict=True)
+        findings = tuple(_finding(dict(zip(_FINDING_COLUMNS, row, strict=True))) for row in rows)
+        levels = tuple(document["level_names"])
+        if not all(0 <= finding.fpn_level < len(levels) for finding in findings):
+            raise ValueError("an object is on a level that the detector does not have")
         return Autopsy(
             document["model"],
             _chain(document["kind"]),
             document["score_threshold"],
             _point(document["found"]),
             tuple(document["class_names"]),
-            tuple(document["level_names"]),
+            levels,
             **{name: id_column(objects[name]) for name in _ID_COLUMNS},
             **{name: np.array(objects[name], dtype=kind) for name, kind in _NUMBER_COLUMNS.items()},
             boxes_xywh=np.array(objects["boxes_xywh"], dtype=np.float64).reshape(-1, 4),
-            findings=tuple(_finding(dict(zip(_FINDING_COLUMNS, row, strict=True))) for row in rows),
+            findings=findings,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no autopsy ({error}). Make one with `explorer autopsy`.") from error

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,6 +166,25 @@ def test_what_is_no_autopsy_is_refused(text: str | None, tmp_path: Path) -> None
     if text is not None:
         (tmp_path / "autopsy.json").write_text(text)
     with pytest.raises(ValueError, match=r"is no autopsy .* Make one with `explorer autopsy`"):
+        read_autopsy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("kind", "cascade", "it is of a 'cascade', this program knows two-stage, RetinaNet, FCOS"),
+        ("level_names", [], "on a level that the detector does not have"),
+        ("found", {"iou": 0.5}, "missing"),
+        ("objects", {}, "'verdict'"),
+    ],
+)
+def test_what_is_wrong_with_an_autopsy_is_said(
+    examined: Autopsy, tmp_path: Path, name: str, value: Any, reason: str
+) -> None:
+    write_autopsy(examined, tmp_path / "autopsy.json")
+    document = json.loads((tmp_path / "autopsy.json").read_text())
+    (tmp_path / "autopsy.json").write_text(json.dumps(document | {name: value}))
+    with pytest.raises(ValueError, match=f"is no autopsy .*{reason}"):
         read_autopsy(tmp_path)
 
 
