@@ -50,6 +50,7 @@ _DEMOS = (
     "V-19-dw",
     "V-19",
     "V-19-slim-dw-mask",
+    "V-19-slim-dw-centermask",
     "V-19-slim-dw-panoptic",
     "V-19-slim-dw-bccd",
 )

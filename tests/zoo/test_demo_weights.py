@@ -35,7 +35,7 @@ FIRST: dict[str, dict[str, float]] = json.loads(Path(__file__).with_name("first_
 def test_the_demos_are_listed_first() -> None:
     assert [entry.name for entry in DEMOS[:2]] == ["demo/V-19-slim-dw", "demo/MobileNetV2"]
     assert list(entries()[: len(DEMOS)]) == DEMOS
-    assert len(DEMOS) == 8
+    assert len(DEMOS) == 9
 
 
 @pytest.mark.parametrize("entry", DEMOS, ids=lambda entry: entry.name)
@@ -60,7 +60,7 @@ def test_they_are_small_and_what_their_cards_are_of(entry: ZooEntry) -> None:
 def test_all_together_stay_small() -> None:
     sizes = [path.stat().st_size for path in WEIGHTS.glob("*.safetensors")]
     assert max(sizes) < 8e6
-    assert sum(sizes) < 40e6
+    assert sum(sizes) < 45e6
     assert sum(entry.size_mb for entry in DEMOS) == pytest.approx(sum(sizes) / 1e6)
 
 
