@@ -107,6 +107,7 @@ TRAININGS = (
         for seed in SEEDS
     ),
     Training("Mask R-CNN", "aerial/mask_rcnn_V_19_slim_dw.yaml", STARTED, group="tasks"),
+    Training("CenterMask", "aerial/centermask_V_19_slim_dw.yaml", STARTED, group="tasks"),
     Training("Panoptic FPN", "aerial/panoptic_fpn_V_19_slim_dw.yaml", STARTED, group="tasks"),
 )
 
