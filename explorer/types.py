@@ -1,15 +1,25 @@
-"""Frozen result types that every room shares. This module knows nobody."""
+"""Frozen result types that every room shares. This module knows nobody.
+
+What `Detections` offers beyond its columns (pictures, tables, other libraries' formats) lives in `explorer.api`, above
+all rooms, and is imported when it is called: an exception that the import contracts declare.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from PIL import Image
 
 SIZES = ("small", "medium", "large")
 """COCO's names of sizes."""
@@ -31,9 +41,12 @@ def size_names(areas_px: npt.ArrayLike) -> list[str]:
     return [SIZES[place] for place in places.tolist()]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """Objects found in one image, best first, in the frame of the original (EXIF-rotated) image.
+
+    `detections[:5]`, `detections[detections.scores > 0.5]`, `detections[[0, 3]]` and `detections[0]` are `Detections`
+    again; iterating gives them one by one.
 
     Attributes:
         boxes_xyxy: `(N, 4)` float32, absolute pixels, `x2` and `y2` exclusive.
@@ -44,6 +57,7 @@ class Detections:
         masks: one compressed COCO RLE per object (`{"size": [h, w], "counts": bytes}`), or None for box detectors.
         mask_scores: `(N,)` float32, by which masks are ranked, of detectors that score masks apart from boxes; None
             for those whose masks have the scores of their boxes.
+        file: the image file that they were found in; None where an array was given.
     """
 
     boxes_xyxy: npt.NDArray[np.float32]
@@ -53,9 +67,34 @@ class Detections:
     image_size: tuple[int, int]
     masks: tuple[Mapping[str, Any], ...] | None = None
     mask_scores: npt.NDArray[np.float32] | None = None
+    file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        kind = "objects with masks" if self.masks is not None else "objects"
+        return f"<Detections: {len(self)} {kind} in an image of {height}×{width} px>"
+
+    def __getitem__(self, index: int | slice | Sequence[int] | npt.NDArray[Any]) -> Detections:
+        """Returns some of the detections, in the order asked for.
+
+        Args:
+            index: a place, a slice, places, or a boolean mask `(N,)`.
+
+        Raises:
+            IndexError: a place is out of range, or a mask has another length.
+        """
+        rows = np.arange(len(self))[[index] if isinstance(index, (int, np.integer)) else index]
+        return replace(
+            self,
+            boxes_xyxy=self.boxes_xyxy[rows],
+            scores=self.scores[rows],
+            classes=self.classes[rows],
+            masks=None if self.masks is None else tuple(self.masks[row] for row in rows.tolist()),
+            mask_scores=None if self.mask_scores is None else self.mask_scores[rows],
+        )
 
     @property
     def areas_px(self) -> npt.NDArray[np.float32]:
@@ -66,24 +105,115 @@ class Detections:
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> Detections:
         """Returns the detections where the `(N,)` boolean `mask` is true, in the same order."""
-        masks = None if self.masks is None else tuple(m for m, kept in zip(self.masks, mask, strict=True) if kept)
-        return Detections(
-            self.boxes_xyxy[mask],
-            self.scores[mask],
-            self.classes[mask],
-            self.class_names,
-            self.image_size,
-            masks,
-            None if self.mask_scores is None else self.mask_scores[mask],
-        )
+        return self[mask]
 
     def count_by_size(self) -> dict[str, int]:
         """Counts objects by COCO size of their box: `{"small": …, "medium": …, "large": …}`."""
         counted = Counter(size_names(self.areas_px))
         return {size: counted[size] for size in SIZES}
 
+    def draw(
+        self, image: npt.NDArray[np.uint8] | str | Path | None = None, *, labels: bool = True, caption: str = ""
+    ) -> Image.Image:
+        """Draws boxes, masks and labels on the image; a notebook shows what is returned.
 
-@dataclass(frozen=True, eq=False)
+        Args:
+            image: `(height, width, 3)` uint8 in BGR, or a file; None for the file that they were found in.
+            labels: write class and score in percent.
+            caption: words for the picture's corner.
+
+        Raises:
+            ValueError: there is no image to draw on, or it has another size than `image_size`.
+            ImageError: the file cannot be read.
+        """
+        from explorer.api.draw import draw
+
+        return draw(image, self, labels=labels, caption=caption)
+
+    def figure(self, image: npt.NDArray[np.uint8] | str | Path | None = None) -> go.Figure:
+        """Draws the boxes over the image with Plotly, to zoom and hover; arguments and errors are those of `draw`."""
+        from explorer.api.draw import figure_of
+
+        return figure_of(image, self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the detections as plain data; `objects` has one entry each, boxes as `[x1, y1, x2, y2]`."""
+        from explorer.api.exchange import to_dict
+
+        return to_dict(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Returns one row per detection: `class`, `score`, `x1`, `y1`, `x2`, `y2`, `area_px` of the box and `size`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed; the message says how to install it.
+        """
+        from explorer.api.exchange import to_pandas
+
+        return to_pandas(self)
+
+    def to_coco(self, image_id: int = 1, category_ids: Mapping[int, int] | None = None) -> dict[str, Any]:
+        """Returns a COCO document of this image: `images`, `categories` and `annotations` that have a `score`.
+
+        Args:
+            image_id: the image's id.
+            category_ids: category id by class index; None for COCO's own ids where the classes are COCO's 80, else
+                1, 2, 3, ….
+        """
+        from explorer.api.exchange import to_coco
+
+        return to_coco(self, image_id, category_ids)
+
+    @classmethod
+    def from_coco(cls, document: Mapping[str, Any], image_id: int | str | None = None) -> Self:
+        """Reads the annotations or detections of one image from a COCO document, as `json.load` gives it.
+
+        Args:
+            document: with `images`, `categories` and `annotations`. An annotation without a score has the score 1.
+            image_id: the image that is meant; None where the document has only one.
+
+        Raises:
+            ValueError: the document is not complete or is malformed, or it is not clear which image is meant.
+        """
+        from explorer.api.exchange import from_coco
+
+        return cls(**vars(from_coco(document, image_id)))
+
+    def to_supervision(self) -> Any:
+        """Returns a `supervision.Detections`, with class names under `data["class_name"]`.
+
+        Raises:
+            ModuleNotFoundError: supervision is not installed; the message says how to install it.
+        """
+        from explorer.api.exchange import to_supervision
+
+        return to_supervision(self)
+
+    @classmethod
+    def from_supervision(
+        cls, detections: Any, *, class_names: Sequence[str] = (), image_size: tuple[int, int] | None = None
+    ) -> Self:
+        """Takes over a `supervision.Detections`; detections without a confidence have the score 1.
+
+        Args:
+            detections: of one image.
+            class_names: names by class index; where empty, `data["class_name"]` names the classes.
+            image_size: `(height, width)` in pixels; needed where there are no masks, which have it.
+
+        Raises:
+            ValueError: the classes have no names, or the image's size is not known.
+        """
+        from explorer.api.exchange import from_supervision
+
+        return cls(**vars(from_supervision(detections, class_names, image_size)))
+
+    def _repr_html_(self) -> str:
+        from explorer.api.exchange import table_of
+
+        return table_of(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Panoptic:
     """A panoptic segmentation of one image.
 
@@ -94,6 +224,10 @@ class Panoptic:
 
     segment_ids: npt.NDArray[np.int32]
     segments: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        height, width = self.segment_ids.shape
+        return f"<Panoptic: {len(self.segments)} segments in an image of {height}×{width} px>"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Where a missed object died: a detector's stages followed in one forward pass, and what each of them lost.
 
-`explorer.autopsy` names this package and the function that most people want of it, so the package can be called:
-`explorer.autopsy(detector, truth)` is `explorer.autopsy.examine.autopsy(detector, truth)`.
+`explorer.autopsy` names this package and the public function, so the package can be called:
+`explorer.autopsy(model, data)` is `explorer.api.autopsy.autopsy(model, data)`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explorer.autopsy.examine import Autopsy
+    from explorer.api.autopsy import AutopsyReport
 
 
 class _CallablePackage(ModuleType):
-    def __call__(self, *arguments: Any, **options: Any) -> Autopsy:
-        from explorer.autopsy.examine import autopsy
+    def __call__(self, *arguments: Any, **options: Any) -> AutopsyReport:
+        from explorer.api.autopsy import autopsy
 
         return autopsy(*arguments, **options)
 

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from explorer import __version__
 from explorer.cli import (
     autopsy,
     benchmark,
@@ -37,6 +36,8 @@ app = typer.Typer(name="explorer", cls=Commands, no_args_is_help=True, add_compl
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from explorer import __version__
+
         typer.echo(__version__)
         raise typer.Exit
 

@@ -65,7 +65,7 @@ def read_annotations(path: Path, shape: Shape) -> tuple[dict[str, Any], list[Pro
         data, faults = _read_fast(text, shape)
         if faults:  # or numbers beyond 64 bits, NaN, another encoding: json reads what orjson does not
             data = json.loads(text)
-            faults = list(_judge_structure(data, shape))
+            faults = list(judge_structure(data, shape))
     except (OSError, ValueError, RecursionError) as error:
         return {}, [Problem("structure", f"cannot be read as JSON: {error}", file=path.name)]
     if not faults:
@@ -79,10 +79,11 @@ def _read_fast(text: bytes, shape: Shape) -> tuple[Any, list[str]]:
         data = orjson.loads(text)
     except ValueError as error:
         return None, [str(error)]
-    return data, list(_judge_structure(data, shape))
+    return data, list(judge_structure(data, shape))
 
 
-def _judge_structure(data: Any, shape: Shape) -> Iterator[str]:
+def judge_structure(data: Any, shape: Shape) -> Iterator[str]:
+    """Says what a document lacks of the lists and fields of `shape`; of a sound one nothing."""
     if not isinstance(data, dict):
         yield f"the file holds a {type(data).__name__}; it needs an object with {', '.join(shape)}"
         return

@@ -19,17 +19,24 @@ from torch import nn
 
 import explorer.heads  # noqa: F401 - registers the heads that configs name
 from explorer.backbones import BackboneOnly
+from explorer.data.images import read_image
 from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
+from explorer.engine.draw import picture_of
+from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, Detections, Panoptic, Timing
 from explorer.zoo.checkpoints import load_weights
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from PIL import Image
+
     from explorer.engine.fast.model import FastModel
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """What a detector says about one image, in the frame of the original image, and how long it took."""
 
@@ -37,8 +44,33 @@ class Prediction:
     panoptic: Panoptic | None
     timing: Timing
 
+    def __repr__(self) -> str:
+        return f"<Prediction: {self.detections!r}, {self.timing.total_s:.2f} s>"
 
-@dataclass(frozen=True, eq=False)
+    def draw(
+        self, image: npt.NDArray[np.uint8] | str | Path | None = None, *, labels: bool = True, caption: str = ""
+    ) -> Image.Image:
+        """Draws the objects, or a panoptic model's segments; arguments and errors are those of `Detections.draw`."""
+        return picture_of(image, self.detections, self.panoptic, labels=labels, caption=caption)
+
+    def figure(self, image: npt.NDArray[np.uint8] | str | Path | None = None) -> go.Figure:
+        """Draws the boxes over the image with Plotly; see `Detections.figure`."""
+        return self.detections.figure(image)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the detections, panoptic segments without their pixels, and seconds by stage as plain data."""
+        segments = None if self.panoptic is None else [dict(segment) for segment in self.panoptic.segments]
+        return {**self.detections.to_dict(), "segments": segments, "stages_s": dict(self.timing.stages_s)}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Returns one row per detection; see `Detections.to_pandas`."""
+        return self.detections.to_pandas()
+
+    def _repr_html_(self) -> str:
+        return self.detections._repr_html_()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Detector:
     """A model in evaluation mode with all that is needed to use it.
 
@@ -69,6 +101,10 @@ class Detector:
     fast: FastModel | None = None
     source: str = ""
     overrides: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        kind, classes = type(self.model).__name__, len(self.class_names)
+        return f"<Detector: {legible(self.name)}, {kind} with {classes} classes on {self.device}>"
 
     @property
     def runner(self) -> nn.Module:
@@ -114,21 +150,23 @@ class Detector:
         """Returns the detector with other names for its classes, new name by old name."""
         return replace(self, class_names=tuple(renamed.get(name, name) for name in self.class_names))
 
-    def detect(self, image_bgr: npt.NDArray[np.uint8]) -> Prediction:
+    def detect(self, image: npt.NDArray[np.uint8] | str | Path) -> Prediction:
         """Finds objects in one image.
 
         Args:
-            image_bgr: `(height, width, 3)` uint8, BGR, upright, as `explorer.data.images.read_image` gives
-                it.
+            image: an image file, or `(height, width, 3)` uint8, BGR, upright, as `explorer.read_image` gives it.
 
         Raises:
             ValueError: if the image has another shape or type, or this is a backbone alone.
+            ImageError: the file cannot be read.
         """
         self.check_finds_objects()
+        file = None if isinstance(image, np.ndarray) else Path(image)
+        image_bgr = image if isinstance(image, np.ndarray) else read_image(image)
         if image_bgr.ndim != 3 or image_bgr.shape[2] != 3 or image_bgr.dtype != np.uint8 or not image_bgr.size:
             raise ValueError(
                 f"Got an image of shape {image_bgr.shape} and type {image_bgr.dtype}; expected "
-                "(height, width, 3) uint8 in BGR. Read image files with explorer.data.images.read_image."
+                "(height, width, 3) uint8 in BGR, or an image file. Read image files with explorer.read_image."
             )
         clock = _Stopwatch(self.device)
         model_input = self.model_input(image_bgr)
@@ -136,7 +174,7 @@ class Detector:
         with torch.no_grad():
             output = self.runner([model_input])[0]
         clock.lap("model")
-        detections = to_detections(output["instances"], self.class_names)
+        detections = replace(to_detections(output["instances"], self.class_names), file=file)
         panoptic = None
         if "panoptic_seg" in output:
             segment_ids, segments = output["panoptic_seg"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_api
 
+from explorer.data.images import read_image
 from explorer.text import legible
 from explorer.types import Detections, Panoptic
 
@@ -105,6 +107,51 @@ def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic, *, caption: str = "") -
         if mask.mean() >= SMALLEST_LABELLED_SEGMENT:
             pen.label_at(legible(name, LABEL_LENGTH), _deepest_point(mask), color)
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
+
+
+def picture_of(
+    image: Pixels | str | Path | None,
+    detections: Detections,
+    panoptic: Panoptic | None = None,
+    *,
+    labels: bool = True,
+    caption: str = "",
+) -> Image.Image:
+    """Draws what was found in an image as a picture of Pillow's.
+
+    Args:
+        image: `(height, width, 3)` uint8 in BGR, or a file; None for the file that the detections know.
+        detections: in the frame of the image.
+        panoptic: segments of the same image, which are drawn instead where there are some.
+        labels: write class and score in percent.
+        caption: see `draw_detections`.
+
+    Raises:
+        ValueError: there is no image, or it has another size than the detections are for.
+        ImageError: the file cannot be read.
+    """
+    pixels = pixels_of(image, detections)
+    if panoptic is None:
+        drawn = draw_detections(pixels, detections, labels=labels, caption=caption)
+    else:
+        drawn = draw_panoptic(pixels, panoptic, caption=caption)
+    return Image.fromarray(np.ascontiguousarray(drawn[:, :, ::-1]))
+
+
+def pixels_of(image: Pixels | str | Path | None, detections: Detections) -> Pixels:
+    """Returns the image that detections are in, `(height, width, 3)` in BGR; arguments and errors of `picture_of`."""
+    source = detections.file if image is None else image
+    if source is None:
+        raise ValueError(
+            "These detections were found in an array, which they do not keep: give the image, as in draw(image)."
+        )
+    pixels = source if isinstance(source, np.ndarray) else read_image(source)
+    if pixels.shape[:2] != tuple(detections.image_size):
+        raise ValueError(
+            f"The detections are for an image of (height, width) {tuple(detections.image_size)}, and this one has "
+            f"{pixels.shape[:2]}: give the image that they were found in."
+        )
+    return pixels
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from explorer.engine.draw import class_color
+from explorer.engine.speed.benchmark import Found
 from explorer.figures.style import FAINT, INK, LAYOUT
 from explorer.text import NAME_LENGTH, in_plotly, legible
 
@@ -108,6 +109,43 @@ def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
         if not best or point.ap > best[-1].ap:
             best.append(point)
     return best
+
+
+def median_times(found: Found) -> go.Figure:
+    """Draws a benchmark: the median time of each model as a bar per mode, with its interval.
+
+    Raises:
+        ValueError: nothing could be measured.
+    """
+    measured = [row for row in found.rows if row.median_s is not None and row.spread_s is not None]
+    if not measured:
+        raise ValueError("there is nothing to draw: none of the modes could be measured")
+    models, modes = (list(dict.fromkeys(getattr(row, name) for row in measured)) for name in ("model", "mode"))
+    figure = go.Figure()
+    for place, mode in enumerate(modes):
+        own = [row for row in measured if row.mode == mode]
+        ms = 1000 * np.array([(row.median_s, *(row.spread_s or ())) for row in own], dtype=np.float64)
+        figure.add_trace(
+            go.Bar(
+                x=ms[:, 0],
+                y=[models.index(row.model) for row in own],
+                orientation="h",
+                name=in_plotly(mode),
+                marker={"color": f"rgb{class_color(place + 4)}"},
+                error_x={"array": ms[:, 2] - ms[:, 0], "arrayminus": ms[:, 0] - ms[:, 1], "color": INK},
+                hovertemplate="%{x:.1f} ms<extra>%{fullData.name}</extra>",
+            )
+        )
+    labels = [in_plotly(name, NAME_LENGTH) for name in models]
+    figure.update_yaxes(tickvals=list(range(len(models))), ticktext=labels, autorange="reversed", automargin=True)
+    title = f"ms per call of {found.batch} image{'s' * (found.batch > 1)}"
+    figure.update_xaxes(title=title, rangemode="tozero", gridcolor=FAINT, zerolinecolor=FAINT)
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
+    height = 130 + 26 * max(3, len(measured))
+    figure.update_layout(
+        LAYOUT, barmode="group", height=height, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50}
+    )
+    return figure
 
 
 def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:

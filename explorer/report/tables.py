@@ -209,7 +209,8 @@ def help_grid(ways: Sequence[Help]) -> Grid:
         if place:
             rows.append((way.name, *ends, f"{middle:.2f} [{low:.2f}, {high:.2f}]"))
         else:
-            rows.append((way.name, *(f"AP {value:.1f}" for value in values), f"{1000 * np.median(way.seconds):.0f} ms"))
+            known = ("–" if np.isnan(value) else f"AP {value:.1f}" for value in values)
+            rows.append((way.name, *known, f"{1000 * np.median(way.seconds):.0f} ms"))
         if place and way.differences.settled[0, 1]:
             sure.append(place)
     behind = [_behind(ways[0].differences.points, 0, place) for place in (0, 1)]

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from explorer.data.ids import Id, Ids, as_id
 from explorer.data.masks import Rle
+from explorer.text import legible
 from explorer.types import Metrics
 
 Task = Literal["bbox", "segm"]
 """What is compared: boxes, or masks."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Truth:
     """The annotations of a data set, one row per image and one per object; original-image frame, pixels.
 
@@ -56,6 +57,10 @@ class Truth:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        images, classes = len(self.image_ids), len(self.class_names)
+        return f"<Truth: {images:,} images with {len(self):,} objects of {classes} classes>"
 
     @cached_property
     def row_of_image(self) -> Mapping[Id, int]:
@@ -126,7 +131,7 @@ class Truth:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Found:
     """A detector's objects over a data set, one row each; original-image frame, pixels.
 
@@ -150,6 +155,9 @@ class Found:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __repr__(self) -> str:
+        return f"<Found: {len(self):,} detections>"
+
     def ranked_for(self, task: Task) -> Found:
         """Returns the detections with the scores, and in the order, that count for boxes or for masks."""
         if task == "bbox" or self.mask_scores is None:
@@ -158,7 +166,7 @@ class Found:
         return in_order(self.images, self.classes, self.boxes_xywh, own, self.masks, own)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """A detector's objects beside the annotations, and where they come from.
 
@@ -184,6 +192,9 @@ class Run:
     segments: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     metrics: Metrics = field(default_factory=lambda: Metrics({}, 0))
+
+    def __repr__(self) -> str:
+        return f"<Run: {legible(self.name)}, {len(self.found):,} detections in {len(self.truth.image_ids):,} images>"
 
     @property
     def max_detections(self) -> int:

@@ -125,6 +125,34 @@ def run_from_detections(
     return Run(name, truth, columns, dict(facts or {}))
 
 
+def detections_of(truth: Truth, found: Found, image: int) -> Detections:
+    """Returns what was found in one image; classes are those of `truth`.
+
+    Args:
+        truth: the images and classes.
+        found: the detections over them.
+        image: the image's row in `truth`.
+
+    Raises:
+        ValueError: some of the image's detections have masks and others have none.
+    """
+    first, last = np.searchsorted(found.images, [image, image + 1]).tolist()
+    masks = [mask for mask in (found.masks or ())[first:last] if mask is not None]
+    if 0 < len(masks) < last - first:
+        raise ValueError(f"{len(masks)} of {last - first} detections have masks; give a mask to all or to none")
+    height, width = truth.image_sizes[image].tolist()
+    corner, size = np.split(found.boxes_xywh[first:last], 2, axis=1)
+    return Detections(
+        boxes_xyxy=np.concatenate([corner, corner + size], axis=1).astype(np.float32),
+        scores=found.scores[first:last].astype(np.float32),
+        classes=found.classes[first:last],
+        class_names=truth.class_names,
+        image_size=(height, width),
+        masks=None if found.masks is None else tuple(masks),
+        mask_scores=None if found.mask_scores is None else found.mask_scores[first:last].astype(np.float32),
+    )
+
+
 def _class_rows(found: Detections, truth: Truth, classes: SharedClasses | None) -> npt.NDArray[np.int64]:
     """The class row of each detection, `(N,)`; -1 for a class that is not scored."""
     if classes is None:

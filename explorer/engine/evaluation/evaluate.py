@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from detectron2.utils import comm
 
@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 def evaluate(
     detector: Detector | str | Path,
-    data: str | Path,
+    data: Truth | str | Path,
     *,
     out: Path | str | None = None,
     limit: int | None = None,
@@ -58,7 +58,8 @@ def evaluate(
 
     Args:
         detector: a detector, or what `load_detector` takes.
-        data: `PATH[:SPLIT]` of a COCO-format data set, or a registered name; see `explorer.data.coco.register_coco`.
+        data: `PATH[:SPLIT]` of a COCO-format data set, or a registered name; see `explorer.data.coco.register_coco`. Of
+            a `Truth` boxes and masks are scored, and no segments.
         out: folder for the run: detections, image ids, figures, and where they come from.
         limit: evaluate only on this many images, the first ones.
         classes: score only these classes.
@@ -82,13 +83,14 @@ def evaluate(
         raise ValueError(f"The limit on detections is {max_detections}; it must be 1 or more.")
     more = detecting_up_to(given.model, max_detections) if max_detections > COCO_LIMIT else nullcontext()
     with more:
+        named = None if isinstance(data, Truth) else str(data)
         run = run_over(
             given,
-            register_coco(str(data)),
+            data if isinstance(data, Truth) else register_coco(str(data)),
             limit=limit,
             classes=classes,
             renamed=renamed,
-            facts=_facts(given, str(data)) | {"max_detections": max_detections},
+            facts=_facts(given, named) | {"max_detections": max_detections},
             progress=progress,
         )
     if out:
@@ -101,7 +103,7 @@ def evaluate(
 
 def run_over(
     detector: Detector,
-    dataset: str,
+    dataset: str | Truth,
     *,
     limit: int | None = None,
     classes: Sequence[str] = (),
@@ -109,7 +111,7 @@ def run_over(
     facts: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Runs a detector over a registered data set; the model's mode is left as it was.
+    """Runs a detector over a registered data set, or over annotations at hand; the model's mode is left as it was.
 
     Several processes (`torch.distributed`) share the images. The main one returns what one process would have, the
     others a run without detections.
@@ -118,13 +120,21 @@ def run_over(
         ImageError: an image or a label image cannot be read; in every process, whichever met it.
         ValueError: the data set does not fit the detector, or has no images or nothing to score.
     """
-    metadata, config = MetadataCatalog.get(dataset), config_facts(detector.cfg)
+    config, segments = config_facts(detector.cfg), list[DatasetEvaluator]()
+    if isinstance(dataset, Truth):
+        metadata: Any = Metadata(thing_classes=list(dataset.class_names))
+    else:
+        metadata = MetadataCatalog.get(dataset)
     scored = scored_classes(detector, metadata, classes, renamed)
+    if isinstance(dataset, str):
+        segments = _segment_evaluators(dataset, metadata, scored)
     truth = _truth(dataset, limit).of_classes(scored.things.names, scored.things.renamed)
     instances = CollectDetections(detector.class_names)
-    segments = _segment_evaluators(dataset, metadata, scored)
     if not len(truth) and not segments:
-        raise ValueError(f"Data set {dataset!r} has no annotations that {detector.name} could be scored on.")
+        what = (
+            "These annotations have none" if isinstance(dataset, Truth) else f"Data set {dataset!r} has no annotations"
+        )
+        raise ValueError(f"{what} that {detector.name} could be scored on.")
     figures = _run_model(detector, image_loader(truth, config), [instances, *segments], progress)
     known = {
         **(facts or {}),
@@ -189,10 +199,11 @@ def _run_model(
     return figures or {}
 
 
-def _truth(dataset: str, limit: int | None) -> Truth:
-    """The annotated objects of a registered data set; none where it has only panoptic labels."""
-    metadata = MetadataCatalog.get(dataset)
-    if metadata.get("json_file"):
+def _truth(dataset: str | Truth, limit: int | None) -> Truth:
+    """The annotated objects of a data set; none of a registered one that has only panoptic labels."""
+    if isinstance(dataset, Truth):
+        truth = dataset
+    elif (metadata := MetadataCatalog.get(dataset)).get("json_file"):
         truth = read_truth(dataset)
     else:
         records = DatasetCatalog.get(dataset)
@@ -223,7 +234,7 @@ def write_detections(run: Run, out: Path) -> None:
     write_json(out / IMAGES_FILE, run.truth.image_ids.tolist())
 
 
-def _facts(detector: Detector, data: str) -> dict[str, Any]:
+def _facts(detector: Detector, data: str | None) -> dict[str, Any]:
     """Says where a run comes from, as it stands in `run.json`."""
     weights = detector.weights
     return {

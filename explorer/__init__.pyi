@@ -1,0 +1,85 @@
+# The public names, for type checkers and for `__init__.py`, which loads each when it is first used.
+
+# Results, and what is asked of a model and a data set
+from .api.autopsy import AutopsyReport as AutopsyReport
+from .api.autopsy import autopsy as autopsy
+from .api.benchmark import BenchmarkReport as BenchmarkReport
+from .api.benchmark import benchmark as benchmark
+from .api.compare import ComparisonReport as ComparisonReport
+from .api.compare import compare as compare
+from .api.draw import draw as draw
+from .api.evaluate import Evaluation as Evaluation
+from .api.evaluate import evaluate as evaluate
+from .api.evaluate import load_run as load_run
+from .api.improve import ImprovementReport as ImprovementReport
+from .api.improve import improve as improve
+from .api.predict import PredictionReport as PredictionReport
+from .api.predict import predict as predict
+from .api.train import TrainingReport as TrainingReport
+from .api.train import train as train
+
+# Models and configs
+from .backbones.mobilenet import MobileNetV2 as MobileNetV2
+from .backbones.vovnet import VoVNet as VoVNet
+from .config import load_config as load_config
+from .engine.detector import Detector as Detector
+from .engine.detector import Prediction as Prediction
+from .engine.loading import fast as fast
+from .engine.loading import load_backbone as load_backbone
+from .engine.loading import load_detector as load_detector
+
+# Data
+from .data.aerial import make_aerial as make_aerial
+from .data.coco import register_coco as register_coco
+from .data.images import read_image as read_image
+from .scoring.columns import Run as Run
+from .scoring.columns import Truth as Truth
+from .scoring.runs import read_truth as read_truth
+from .types import Detections as Detections
+from .types import Metrics as Metrics
+from .types import Panoptic as Panoptic
+from .types import Timing as Timing
+
+# Scoring, part by part
+from .errors.bootstrap import bootstrap as bootstrap
+from .scoring.matching import match as match
+from .scoring.outcomes import FoundRule as FoundRule
+
+# Features
+from .features.cam import detection_cam as detection_cam
+from .features.cam import eigen_cam as eigen_cam
+from .features.capture import feature_maps as feature_maps
+from .features.hooks import FeatureRecorder as FeatureRecorder
+from .features.maps import energy as energy
+from .features.maps import top_channels as top_channels
+from .features.pca import pca_rgb as pca_rgb
+from .features.usage import layer_usage as layer_usage
+from .figures.features import feature_grid as feature_grid
+from .figures.features import linked_maps as linked_maps
+from .figures.features import usage_matrix as usage_matrix
+
+# Receptive fields
+from .figures.receptive_field import effective_heat as effective_heat
+from .figures.receptive_field import fields_against_objects as fields_against_objects
+from .receptive_field.effective import effective_fields as effective_fields
+from .receptive_field.effective import random_inputs as random_inputs
+from .receptive_field.perturbation import perturb as perturb
+from .receptive_field.theoretical import theoretical_fields as theoretical_fields
+from .report.fields import field_grid as field_grid
+from .report.fields import field_report as field_report
+
+# Costs and structure
+from .engine.speed.backbone_stages import stage_costs as stage_costs
+from .engine.speed.backbone_stages import stage_seconds as stage_seconds
+from .engine.speed.backbone_stages import total_cost as total_cost
+from .figures.costs import cost_shares as cost_shares
+from .figures.costs import rates as rates
+from .figures.osa import osa_block as osa_block
+from .report.tables import Grid as Grid
+from .report.tables import cost_grid as cost_grid
+
+# What widgets for notebooks work on
+from .ui.actions.errors import annotated_images as annotated_images
+from .ui.actions.models import Models as Models
+
+__version__: str

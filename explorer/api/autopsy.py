@@ -1,0 +1,160 @@
+"""Where in a detector each missed object was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.api.inputs import Data, Model, RunLike, as_detector, as_run, as_truth
+from explorer.api.objects import Row, object_rows
+from explorer.api.result import Result
+from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.examine import autopsy as follow
+from explorer.engine.artifacts import plain
+from explorer.engine.detector import Detector
+from explorer.errors.bootstrap import RESAMPLES
+from explorer.report.analysis import RunAnalysis, analyse
+from explorer.report.document import fate_columns, run_document
+from explorer.report.tables import Grid, fate_grid, verification_grid
+from explorer.report.words import autopsy_sentences, found_sentence
+from explorer.scoring.classes import shared_classes
+from explorer.scoring.columns import Run, Truth
+from explorer.scoring.convert import run_from_detections
+from explorer.scoring.outcomes import FOUND, FoundRule
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from explorer.types import Detections
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number in all."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AutopsyReport(Result):
+    """What became of every object of a data set.
+
+    Attributes:
+        analysis: what a report says of the run: figures by size, types of error, the autopsy.
+        autopsy: the verdict on each object, and what each stage had for it.
+    """
+
+    analysis: RunAnalysis
+    autopsy: Autopsy
+
+    @property
+    def run(self) -> Run:
+        """The detections beside the annotations."""
+        return self.analysis.run
+
+    @property
+    def title(self) -> str:
+        truth = self.run.truth
+        return f"{self.run.name}, {len(truth.image_ids):,} images with {int((~truth.crowds).sum()):,} objects"
+
+    def tables(self) -> list[Grid]:
+        """Returns the objects of each size by what became of them and, where it was verified, what confirmed it."""
+        return [fate_grid(self.analysis), *([verification_grid(self.autopsy)] if self.autopsy.verification else [])]
+
+    def sentences(self) -> Sequence[str]:
+        """Returns what counts as found, and what was not scored."""
+        return (*autopsy_sentences(self.autopsy), found_sentence(self.analysis.point), *self.analysis.notes)
+
+    def figure(self) -> go.Figure:
+        """Draws the objects as a flow from their sizes through the parts of the detector to their ends."""
+        from explorer.figures.autopsy import autopsy_sankey
+
+        return autopsy_sankey(self.autopsy)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report of `explorer autopsy --json`."""
+        return plain(run_document(self.analysis))  # type: ignore[no-any-return]
+
+    def rows(self) -> list[Row]:
+        """Returns one row per annotated object: its verdict, the feature map that answers for it, its score."""
+        scores = [np.nan if finding.score is None else finding.score for finding in self.autopsy.findings]
+        return object_rows(self.run.truth, {"score": scores, **fate_columns(self.analysis)})
+
+    def write_page(self, path: Path | str) -> Path:
+        """Writes the report as one HTML page that holds all it needs, with the most telling misses."""
+        from explorer.report.page import write_run_page
+
+        return write_run_page(self.analysis, Path(path))
+
+
+def autopsy(
+    model: Model | RunLike,
+    data: Data | None = None,
+    *,
+    limit: int | None = None,
+    found: FoundRule = FOUND,
+    verify: bool = False,
+    resamples: int = RESAMPLES,
+    progress: Progress | None = None,
+) -> AutopsyReport:
+    """Finds out, for every object, at which stage the detector lost it.
+
+    Args:
+        model: a Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask: a `Detector`, or what `load_detector`
+            takes. Without `data`, a run of such a model or its folder, which says what it was run on.
+        data: `PATH[:SPLIT]` of a COCO-format data set, or a `Truth`.
+        limit: follow the objects of only this many images, the first ones.
+        found: what counts as found.
+        verify: relax, for each lost object, the stage that lost it, and see how far it gets then.
+        resamples: number of resamples of the images, for the intervals of `analysis`.
+        progress: called after each image with the number done and the number in all.
+
+    Raises:
+        ValueError: the detector has other stages, or shares no class with the data; a run whose model is not at hand.
+        ImageError: an image cannot be read, or has another size than its annotations say.
+        DownloadError: the model's weights cannot be had.
+    """
+    if data is None:
+        if isinstance(model, Detector):
+            raise ValueError(
+                f"{model.name} is a model: give the data set to follow it on as well, autopsy(model, data)."
+            )
+        run = as_run(model)
+        if limit is not None:
+            raise ValueError(
+                f"limit is {limit}, but a run has its own images: give the model and the data set instead."
+            )
+        return _of_run(run, found, verify, resamples, progress)
+    if isinstance(model, Run):
+        raise ValueError(f"{model.name} is a run, which has its own data set: give the run alone, autopsy(run).")
+    return _of_model(as_detector(model, exact=True), as_truth(data, limit), found, verify, resamples, progress)
+
+
+def _of_run(run: Run, found: FoundRule, verify: bool, resamples: int, progress: Progress | None) -> AutopsyReport:
+    from explorer.zoo.trained import recorded
+
+    if not run.facts:
+        raise ValueError(
+            f"{run.name} does not say which model made it: give the model and the data set, autopsy(model, data)."
+        )
+    recipe = recorded(run.facts, run.name)
+    detector = as_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides, exact=True)
+    detector = detector.with_renamed(run.facts.get("renamed", {}))
+    analysis = analyse(run, found=found, resamples=resamples)
+    followed = follow(detector, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
+    return AutopsyReport(replace(analysis, autopsy=followed), followed)
+
+
+def _of_model(
+    detector: Detector, truth: Truth, found: FoundRule, verify: bool, resamples: int, progress: Progress | None
+) -> AutopsyReport:
+    """Follows a model and scores what it reports meanwhile, so that one forward pass gives both."""
+    note = shared_classes(detector.class_names, truth.class_names).note
+    truth = truth.of_classes(shared_classes(detector.class_names, truth.class_names).names)
+    detections: list[Detections] = []
+    followed = follow(detector, truth, found=found, verify=verify, progress=progress, on_detections=detections.append)
+    classes = shared_classes(detector.class_names, truth.class_names)
+    run = replace(run_from_detections(truth, detections, detector.name, classes=classes), notes=(note,) if note else ())
+    analysis = analyse(run, found=found, autopsy=followed, resamples=resamples)
+    assert analysis.autopsy is not None
+    return AutopsyReport(analysis, analysis.autopsy)

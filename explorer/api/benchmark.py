@@ -1,0 +1,120 @@
+"""Models timed against each other on this machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.api.inputs import Model
+from explorer.api.result import Result
+from explorer.engine.artifacts import plain
+from explorer.engine.detector import Detector
+from explorer.engine.loading import load_detector
+from explorer.engine.speed.benchmark import Found
+from explorer.engine.speed.benchmark import benchmark as measure
+from explorer.report.speed import speed_document, speed_grid, stage_grid
+from explorer.report.tables import Grid
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from explorer.engine.speed.modes import Stage
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchmarkReport(Result):
+    """Times of one or more models, each in one or more modes, measured in the same rounds.
+
+    Attributes:
+        found: the times, and how they were measured.
+    """
+
+    found: Found
+
+    @property
+    def title(self) -> str:
+        found, (height, width) = self.found, self.found.size
+        return f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px, {found.rounds} rounds"
+
+    def tables(self) -> list[Grid]:
+        """Returns the time of each model and mode and, of whole detectors, the times of their stages."""
+        stages = [stage_grid(self.found)] if any(row.stages_s for row in self.found.rows) else []
+        return [speed_grid(self.found), *stages]
+
+    def sentences(self) -> list[str]:
+        """Returns what was not measured and why."""
+        return [f"{row.model}, {row.mode}: not measured, {row.note}" for row in self.found.rows if row.note]
+
+    def figure(self) -> go.Figure:
+        """Draws the median time of each model and mode, with its interval."""
+        from explorer.figures.speed import median_times
+
+        return median_times(self.found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report of `explorer benchmark --json`."""
+        return plain(speed_document(self.found))  # type: ignore[no-any-return]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns one row per model and mode: the median of its times, its interval, its ratio to the baseline."""
+        return [
+            {name: value for name, value in vars(row).items() if name not in ("spread_s", "stages_s")}
+            | dict(zip(("low_s", "high_s"), row.spread_s or (None, None), strict=True))
+            for row in self.found.rows
+        ]
+
+
+def benchmark(
+    *models: Model,
+    modes: Sequence[str] = ("eager", "fast-fp32"),
+    baseline: str | None = None,
+    size: tuple[int, int] = (800, 1088),
+    stage: Stage = "detector",
+    batch: int = 1,
+    rounds: int = 7,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> BenchmarkReport:
+    """Times models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
+
+    Args:
+        models: each a `Detector` without a fast way, or what `load_detector` takes; `backbone:V-99-eSE` with
+            `stage="backbone"`.
+        modes: `eager`; `fast-fp32` and `fast-bf16`, what `predict` and `evaluate` take; those of
+            `explorer.engine.speed.modes.MODES`.
+        baseline: the mode that ratios are to; the first one where None.
+        size: `(height, width)` of the network's input in pixels.
+        stage: `detector`, or `backbone` for backbone and FPN alone.
+        batch: images per call.
+        rounds: how many rounds are kept.
+        device: of models that are given by name.
+        progress: called after each call with the number done and the number in all.
+
+    Raises:
+        ValueError: there is no model, no such mode, or the baseline cannot be measured.
+        DownloadError: a model's weights cannot be had.
+    """
+    if not models:
+        raise ValueError('There is no model to time: benchmark("demo/V-19", "demo/MobileNetV2").')
+    detectors = _named_apart(models, device)
+    wanted = baseline or modes[0]
+    options: dict[str, Any] = {"stage": stage, "batch": batch, "rounds": rounds, "progress": progress}
+    return BenchmarkReport(measure(detectors, modes, baseline=wanted, size=size, **options))
+
+
+def _named_apart(models: Sequence[Model], device: str) -> list[Detector]:
+    """Loads what is given by name, and numbers detectors that share a name."""
+    loaded = [
+        replace(model, fast=None)
+        if isinstance(model, Detector)
+        else load_detector(Path(model) if isinstance(model, Path) else model, device=device, exact=True, bare=True)
+        for model in models
+    ]
+    number = Counter(one.name for one in loaded)
+    return [
+        replace(one, name=f"{one.name} #{place}") if number[one.name] > 1 else one
+        for place, one in enumerate(loaded, start=1)
+    ]

@@ -1,0 +1,119 @@
+"""Runs on the same images against each other: is one better, at which sizes, and which objects does only one find?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explorer.api.inputs import RunLike, as_run
+from explorer.api.objects import Row, object_rows
+from explorer.api.result import Result
+from explorer.engine.artifacts import plain
+from explorer.errors.bootstrap import RESAMPLES
+from explorer.errors.compare import Comparison
+from explorer.errors.compare import compare as compare_matches
+from explorer.report.analysis import RunAnalysis, analyses_of, autopsy_beside, named_apart
+from explorer.report.document import comparison_document, found_by_columns
+from explorer.report.tables import Grid, difference_grid, object_grid, size_grid
+from explorer.report.words import found_sentence
+from explorer.scoring.matching import limits_up_to, match
+from explorer.scoring.outcomes import FOUND, FoundRule
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ComparisonReport(Result):
+    """Two or more runs side by side.
+
+    Attributes:
+        comparison: the figures of each run and, for each pair, their differences and who finds which objects.
+        analyses: what a report says of each run alone.
+    """
+
+    comparison: Comparison
+    analyses: tuple[RunAnalysis, ...]
+
+    @property
+    def title(self) -> str:
+        truth = self.comparison.truth
+        runs = " against ".join(self.comparison.names)
+        return f"{runs}, {len(truth.image_ids):,} images with {int((~truth.crowds).sum()):,} objects"
+
+    def tables(self) -> list[Grid]:
+        """Returns figures by size and, for each pair of runs, the differences and who finds which objects."""
+        pairs = self.comparison.pairs
+        by_pair = [(difference_grid(self.comparison, p), object_grid(self.comparison, p, fine=False)) for p in pairs]
+        return [size_grid(self.analyses), *(grid for grids in by_pair for grid in grids)]
+
+    def sentences(self) -> list[str]:
+        """Returns which runs are A and B, what counts as found, and what was not scored."""
+        found = [
+            f"{letter} is {self.comparison.names[place]}. {found_sentence(self.comparison.points[place])}"
+            for pair in self.comparison.pairs
+            for letter, place in (("A", pair.a), ("B", pair.b))
+        ]
+        return list(dict.fromkeys([*found, *(note for own in self.analyses for note in own.notes)]))
+
+    def figure(self) -> go.Figure:
+        """Draws AP by object size with 95 % intervals, one colour per run."""
+        from explorer.figures.errors import ap_by_size
+
+        return ap_by_size(self.comparison.resamples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report of `explorer compare --json`."""
+        return plain(comparison_document(self.comparison, self.analyses))  # type: ignore[no-any-return]
+
+    def rows(self) -> list[Row]:
+        """Returns one row per annotated object: the runs that find it, and the score of each, NaN where it does not."""
+        comparison = self.comparison
+        scores = {
+            f"score {name}": np.append(own.run.found.scores, np.nan)[found].tolist()
+            for name, own, found in zip(comparison.names, comparison.matches, comparison.found_by, strict=True)
+        }
+        finders = [list(own) for own in found_by_columns(comparison)["found_by"]]
+        return object_rows(comparison.truth, {"found_by": finders, **scores})
+
+    def write_page(self, path: Path | str) -> Path:
+        """Writes the comparison as one HTML page that holds all it needs, with telling misses of both runs."""
+        from explorer.report.page import write_comparison_page
+
+        return write_comparison_page(self.comparison, self.analyses, Path(path))
+
+
+def compare(
+    *runs: RunLike,
+    masks: bool = False,
+    found: FoundRule = FOUND,
+    max_detections: int | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ComparisonReport:
+    """Compares runs on the same images, with intervals from paired resamples of the images.
+
+    Args:
+        runs: two or more of what `evaluate` returned, their folders, or files of detections.
+        masks: compare masks instead of boxes.
+        found: what counts as found.
+        max_detections: COCO's limit per class and image; None for the largest of the runs' own.
+        resamples: number of resamples of the images.
+        seed: of the draws.
+        progress: called after every few resamples with the number done and the number in all.
+
+    Raises:
+        ValueError: there are fewer than two runs, or they have different images, objects or classes.
+    """
+    if len(runs) < 2:
+        raise ValueError(f"A comparison needs two runs or more, and {len(runs)} is given: compare(a, b).")
+    given = named_apart([as_run(run) for run in runs])
+    limits = limits_up_to(max_detections or max(run.max_detections for run in given))
+    matches = [match(run, "segm" if masks else "bbox", max_detections=limits) for run in given]
+    comparison = compare_matches(matches, found=found, resamples=resamples, seed=seed, progress=progress)
+    return ComparisonReport(comparison, analyses_of(comparison, [autopsy_beside(run) for run in given]))

@@ -1,0 +1,43 @@
+"""What was found in an image, drawn on it: as a picture, and as a figure to zoom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from explorer.engine.detector import Prediction
+from explorer.engine.draw import Pixels, picture_of, pixels_of
+from explorer.types import Detections
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def draw(
+    image: Pixels | str | Path | None, found: Detections | Prediction, *, labels: bool = True, caption: str = ""
+) -> Image.Image:
+    """Draws what was found on the image: boxes, masks and labels, or the segments of a panoptic model.
+
+    Args:
+        image: `(height, width, 3)` uint8 in BGR, or a file; None for the file that the objects were found in.
+        found: detections, or all that a detector says of the image.
+        labels: write class and score in percent.
+        caption: words for the picture's corner.
+
+    Raises:
+        ValueError: there is no image to draw on, or it has another size than the detections are for.
+        ImageError: the file cannot be read.
+    """
+    if isinstance(found, Prediction):
+        return found.draw(image, labels=labels, caption=caption)
+    return picture_of(image, found, labels=labels, caption=caption)
+
+
+def figure_of(image: Pixels | str | Path | None, detections: Detections) -> go.Figure:
+    """Draws boxes and outlines of masks over the image with Plotly; arguments and errors are those of `draw`."""
+    from explorer.figures.detections import side_by_side
+
+    name = detections.file.name if detections.file else f"{len(detections)} objects"
+    return side_by_side(pixels_of(image, detections), {name: detections})

@@ -1,0 +1,159 @@
+"""A model measured on a data set: COCO's figures, with the detections and objects that they rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from explorer.api.inputs import Data, Model
+from explorer.api.objects import Row, object_rows
+from explorer.api.result import Result
+from explorer.engine.artifacts import plain
+from explorer.engine.evaluation.evaluate import COCO_LIMIT, metrics_as_dict
+from explorer.engine.evaluation.evaluate import evaluate as run_model
+from explorer.engine.evaluation.tables import COLUMNS, TITLES, number
+from explorer.report.analysis import RunAnalysis, analyse
+from explorer.report.document import fate_columns
+from explorer.report.tables import Grid
+from explorer.scoring.columns import Run
+from explorer.scoring.metrics import metrics_of
+from explorer.scoring.outcomes import object_scores
+from explorer.scoring.runs import load_run as read_run
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Result, Run):
+    """A run with COCO's figures; `metrics` holds them as numbers. Its attributes are those of `Run`."""
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Returns a run as an evaluation; figures are computed where it has none."""
+        measured = run if run.metrics.values else replace(run, metrics=metrics_of(run))
+        return cls(**vars(measured))
+
+    @cached_property
+    def analysis(self) -> RunAnalysis:
+        """Figures by size with their 95 % intervals, types of error and the fate of each object; computed once.
+
+        Raises:
+            ValueError: there are no annotated objects.
+        """
+        return analyse(self)
+
+    @property
+    def title(self) -> str:
+        on = f" on {self.facts['data']}" if self.facts.get("data") else ""
+        return f"{self.name}{on}, {self.metrics.images:,} images, in percent"
+
+    def tables(self) -> list[Grid]:
+        """Returns COCO's figures, of boxes and masks or of segments, and the AP of each class."""
+        return [*_figures(self.metrics.values), *_classes(self.metrics.details.get("per_class", {}))]
+
+    def sentences(self) -> Sequence[str]:
+        """Returns what was not scored."""
+        notes: Sequence[str] = self.metrics.details.get("notes", ())
+        return notes
+
+    def figure(self) -> go.Figure:
+        """Draws AP by object size with 95 % intervals over the images.
+
+        Raises:
+            ValueError: there are no annotated objects.
+        """
+        from explorer.figures.errors import ap_by_size
+
+        return ap_by_size([self.analysis.resamples])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the figures in percent, by task and name and by class, and where the run comes from."""
+        return plain({"name": self.name, **metrics_as_dict(self.metrics), "facts": self.facts})  # type: ignore[no-any-return]
+
+    def rows(self) -> list[Row]:
+        """Returns one row per annotated object: whether it is found, with which score, and its type of error."""
+        analysis = self.analysis
+        scores = object_scores(analysis.matches, analysis.point.iou).tolist()
+        return object_rows(self.truth, {"score": scores, **fate_columns(analysis)})
+
+    def _ipython_display_(self) -> None:
+        """Shows the tables alone: the figure's intervals are computed where it is asked for."""
+        from IPython.display import HTML, display
+
+        display(HTML(self._repr_html_()))  # type: ignore[no-untyped-call]
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    *,
+    out: Path | str | None = None,
+    limit: int | None = None,
+    classes: Sequence[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    max_detections: int = COCO_LIMIT,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Runs a model over a data set and scores it with COCO's rules; the figures equal pycocotools'.
+
+    Args:
+        model: a `Detector`, or what `load_detector` takes: `"demo/V-19"`, a run's folder, a checkpoint file.
+        data: `PATH[:SPLIT]` of a COCO-format data set, a registered name, or a `Truth`, on which boxes and masks are
+            scored and panoptic segments are not.
+        out: folder for the detections, the figures and where they come from; `load_run` reads it.
+        limit: evaluate only on this many images, the first ones.
+        classes: score only these classes.
+        renamed: new name by old name, for the model's and the data set's classes alike: `{"minibus": "car"}`.
+        max_detections: COCO's limit on the detections of one class in one image.
+        progress: called after each image with the number done and the number in all.
+
+    Raises:
+        ImageError: an image cannot be read.
+        ValueError: there is no such model or data, they share no class, or there is nothing to score.
+        DownloadError: the model's weights cannot be had.
+    """
+    options: dict[str, Any] = {"classes": classes, "renamed": renamed, "max_detections": max_detections}
+    return Evaluation.of(run_model(model, data, out=out, limit=limit, progress=progress, **options))
+
+
+def load_run(
+    path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None
+) -> Evaluation:
+    """Reads a run of any detector and scores it.
+
+    Args:
+        path: a folder that `evaluate(…, out=…)` or `explorer evaluate --out` wrote, or a file of detections in COCO's
+            results format.
+        data: what it was run on, `PATH[:SPLIT]`; a folder says it itself.
+        name: what to call the run; None for the model's name, or the file's.
+        match_by: `id` or `file_name` tells images by that alone; None takes ids where they fit.
+
+    Raises:
+        ValueError: something is missing or broken, or the detections are not on this data.
+    """
+    return Evaluation.of(read_run(path, data, name, match_by))
+
+
+def _figures(values: Mapping[str, Mapping[str, float]]) -> list[Grid]:
+    """One table per kind of figure, one row per task."""
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for task, own in values.items():
+        kind, title = TITLES[task]
+        rows.setdefault(kind, []).append((title, *(number(own[name]) for name in COLUMNS[kind])))
+    return [Grid(("", *COLUMNS[kind]), tuple(own)) for kind, own in rows.items()]
+
+
+def _classes(per_class: Mapping[str, Mapping[str, float]]) -> list[Grid]:
+    """The figures of single classes, the best of the first task first; those without objects are left out."""
+    known = {task: {n: v for n, v in own.items() if not math.isnan(v)} for task, own in per_class.items()}
+    tasks = [task for task, own in known.items() if own]
+    if not tasks:
+        return []
+    names = sorted(known[tasks[0]], key=lambda name: -known[tasks[0]][name])
+    rows = tuple((name, *(number(known[task].get(name, math.nan)) for task in tasks)) for name in names)
+    return [Grid(("class", *(TITLES[task][1] for task in tasks)), rows)]

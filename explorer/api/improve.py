@@ -1,0 +1,104 @@
+"""What using a trained detector otherwise adds, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from explorer.api.inputs import Data, Model, as_detector, as_truth
+from explorer.api.result import Result
+from explorer.engine.artifacts import plain
+from explorer.errors.bootstrap import RESAMPLES
+from explorer.errors.improve import Help
+from explorer.errors.improve import improve as measure
+from explorer.report.document import help_document
+from explorer.report.tables import Grid, help_grid
+from explorer.scoring.classes import shared_classes
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from explorer.errors.variants import Variant
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImprovementReport(Result):
+    """A detector used in several ways on the same images.
+
+    Attributes:
+        model: its name.
+        ways: what each way gives; the first is the detector as it is.
+        note: what was not scored; empty where all was.
+    """
+
+    model: str
+    ways: tuple[Help, ...]
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.model}, {self.ways[0].resamples.figures.images:,} images, in percentage points"
+
+    def tables(self) -> list[Grid]:
+        """Returns what each way adds to AP and to small objects' AP, and how many times as long it takes."""
+        return [help_grid(self.ways)]
+
+    def sentences(self) -> list[str]:
+        """Returns what each way is."""
+        return [*(f"{way.name}: {way.says}" for way in self.ways[1:]), *filter(None, [self.note])]
+
+    def figure(self) -> go.Figure:
+        """Draws what each way adds to AP and to small objects' AP against the time that it takes."""
+        from explorer.figures.improve import gain_against_time
+
+        return gain_against_time(self.ways)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report of `explorer improve --json`."""
+        return plain({"model": self.model, **help_document(self.ways)})  # type: ignore[no-any-return]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns one row per way and object size: AP, its difference to the first way, the time and its ratio."""
+        rows = []
+        for way in self.ways:
+            points, time_ratio = way.differences.points, way.time_quartiles()[1]
+            for place, size in enumerate(way.resamples.figures.bins[: points.value.shape[1]]):
+                ends = {end: float(getattr(points, end)[0, place]) for end in ("value", "low", "high")}
+                ap = float(way.resamples.figures.overall[0, place])
+                row = {"way": way.name, "size": size.name, "AP": ap, "difference": ends.pop("value"), **ends}
+                rows.append(row | {"time_ratio": time_ratio})
+        return rows
+
+
+def improve(
+    model: Model,
+    data: Data,
+    variants: Sequence[Variant] = (),
+    *,
+    limit: int | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImprovementReport:
+    """Measures what helps without training: larger input, more proposals, slices, flips, with their cost in time.
+
+    Args:
+        model: a `Detector`, or what `load_detector` takes.
+        data: `PATH[:SPLIT]` of a COCO-format data set, or a `Truth`.
+        variants: ways to use the model, of `explorer.errors.variants`; the first one is what the others are compared
+            with. All that fit the model where empty.
+        limit: measure on only this many images, the first ones.
+        resamples: number of resamples of the images.
+        seed: of the draws.
+        progress: called after each image with the number done and the number in all.
+
+    Raises:
+        ValueError: there are no images, or the model and the data share no class.
+        ImageError: an image cannot be read.
+        DownloadError: the model's weights cannot be had.
+    """
+    truth, detector = as_truth(data, limit), as_detector(model, exact=True)
+    note = shared_classes(detector.class_names, truth.class_names).note
+    ways = measure(detector, truth, variants, resamples=resamples, seed=seed, progress=progress)
+    return ImprovementReport(detector.name, ways, note)

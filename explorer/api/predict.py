@@ -1,0 +1,122 @@
+"""A model's detections on image files, written as COCO results and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explorer.api.inputs import Model, as_detector
+from explorer.api.result import Result
+from explorer.engine.artifacts import plain
+from explorer.engine.fast.hardware import FEW_IMAGES
+from explorer.engine.image_files import find_images
+from explorer.engine.predict import RESULTS_FILE, Report
+from explorer.engine.predict import predict as run
+from explorer.report.tables import Grid
+from explorer.types import SIZES, size_names
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_SHOWN = 20  # images in a table
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictionReport(Result):
+    """What a model found in image files.
+
+    Attributes:
+        report: the files that were written, and those that could not be read.
+        skipped: files that were not taken and why.
+    """
+
+    report: Report
+    skipped: dict[Path, str]
+
+    @property
+    def title(self) -> str:
+        objects, failed = sum(self.report.objects.values()), len(self.report.failures)
+        images = f"{len(self.report.objects):,} images" + (f", {failed:,} could not be read" if failed else "")
+        return f"{self.report.document['info']['model']}: {objects:,} objects in {images}, in {self.report.results}"
+
+    def tables(self) -> list[Grid]:
+        """Returns the first images and the number of objects found in each."""
+        shown = list(self.report.objects.items())[:_SHOWN]
+        return [Grid(("image", "objects"), tuple((str(path), f"{number:,}") for path, number in shown))]
+
+    def sentences(self) -> list[str]:
+        """Returns how many images the table leaves out, which could not be read, and which were not taken."""
+        more = len(self.report.objects) - _SHOWN
+        left_out = [f"{more:,} more images are in {self.report.results}."] if more > 0 else []
+        skipped = [f"{path} was not taken: {why}" for path, why in self.skipped.items()]
+        return [*left_out, *self.report.failures.values(), *skipped]
+
+    def figure(self) -> go.Figure:
+        """Draws how many objects of each class were found, by COCO size."""
+        from explorer.figures.objects import objects_by_class
+
+        counted = Counter((row["class"], row["size"]) for row in self.rows())
+        names = [category["name"] for category in self.report.document["categories"]]
+        return objects_by_class({name: {size: counted[name, size] for size in SIZES} for name in names})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what the results file holds: a COCO document with `images`, `categories` and `annotations`."""
+        return plain(self.report.document)  # type: ignore[no-any-return]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns one row per detection: its image, class, score and box, `x2` and `y2` exclusive, in pixels."""
+        document = self.report.document
+        files = {image["id"]: image["file_name"] for image in document["images"]}
+        names = {category["id"]: category["name"] for category in document["categories"]}
+        rows = []
+        for found in document["annotations"]:
+            x, y, width, height = found["bbox"]
+            box = {"x1": x, "y1": y, "x2": x + width, "y2": y + height}
+            what = {"file_name": files[found["image_id"]], "class": names[found["category_id"]]}
+            rows.append(what | {"score": found["score"]} | box | {"size": size_names([width * height])[0]})
+        return rows
+
+
+def predict(
+    model: Model,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    threshold: float = 0.5,
+    pictures: bool = True,
+    recursive: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> PredictionReport:
+    """Runs a model over image files; one that cannot be read is reported and the rest goes on.
+
+    Args:
+        model: a `Detector`, or what `load_detector` takes.
+        images: image files (JPEG, PNG, WebP, BMP, TIFF), or folders of them.
+        out: folder for `predictions.json` and the pictures.
+        threshold: leave out objects with a lower score.
+        pictures: draw the detections.
+        recursive: take folders within folders as well.
+        progress: called after each image with the number done and the number in all.
+
+    Raises:
+        ValueError: there is no image, or the threshold is not in [0, 1].
+        DownloadError: the model's weights cannot be had.
+    """
+    given = [images] if isinstance(images, (str, Path)) else images
+    folder = Path(out)
+    own = [folder / name for name in (RESULTS_FILE, "pictures", "panoptic")]
+    files = find_images([Path(path) for path in given], recursive=recursive, results=own)
+    detector = as_detector(model, engine="auto" if len(files.taken) > FEW_IMAGES else "torch")
+    report = run(
+        detector,
+        files.taken,
+        folder,
+        threshold=threshold,
+        pictures=pictures,
+        skipped=files.skipped,
+        progress=(lambda _, done, total: progress(done, total)) if progress else None,
+    )
+    return PredictionReport(report, dict(files.skipped))

@@ -1,0 +1,78 @@
+"""Every result shows itself, goes to pandas and to plain data, and trusts no name."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+import explorer as ex
+from explorer.api import result as room
+from explorer.api.result import Result
+from tests.fixtures.hostile import HIDDEN, Hostile
+
+TAGS = {"p", "b", "table", "thead", "tbody", "tr", "th", "td"}
+NAMES = ("evaluate", "compare", "autopsy", "improve", "predict", "benchmark")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_result_shows_itself(name: str, results: dict[str, Result]) -> None:
+    result = results[name]
+    assert re.fullmatch(r"<\w+: .+>", repr(result))
+    assert "\n" not in repr(result)
+    assert result.title in str(result)
+    html = result._repr_html_()
+    assert html.count("<table>") == html.count("</table>") == len(result.tables()) >= 1
+    figure = result.figure()
+    assert isinstance(figure, go.Figure)
+    assert figure.data
+    json.dumps(result.to_dict(), allow_nan=False)
+    frame = result.to_pandas()
+    assert len(frame) == len(result.rows()) > 0
+
+
+def test_rows_are_objects_or_detections(results: dict[str, Result], evaluation: ex.Evaluation) -> None:
+    objects = len(evaluation.truth)
+    assert {name: len(results[name].rows()) for name in ("evaluate", "compare", "autopsy")} == dict.fromkeys(
+        ("evaluate", "compare", "autopsy"), objects
+    )
+    frame, report = results["autopsy"].to_pandas(), results["autopsy"].to_dict()
+    assert frame["found"].sum() == report["autopsy"]["all"]["found"]
+    assert frame["verdict"].value_counts()["found"] == frame["found"].sum()
+    assert (frame["x2"] - frame["x1"] > 0).all()
+    assert sum(len(found) for found in results["compare"].to_pandas()["found_by"]) > 0
+    predicted = results["predict"]
+    assert len(predicted.to_pandas()) == len(predicted.to_dict()["annotations"])
+    assert not math.isnan(results["improve"].to_pandas()["AP"][0])
+
+
+def test_pages_are_written(results: dict[str, Result], tmp_path: Path) -> None:
+    for name in ("compare", "autopsy"):
+        page = results[name].write_page(tmp_path / f"{name}.html")  # type: ignore[attr-defined]
+        assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_no_name_is_read_as_html_or_moves_the_cursor(hostile: Hostile) -> None:
+    detector = ex.load_detector(hostile.model, engine="torch")
+    run = ex.evaluate(detector, hostile.data)
+    found = detector.detect(next(path for path in sorted(hostile.images.iterdir()) if "<img" in path.name))
+    shown = [run, ex.compare(run, run, resamples=5), ex.autopsy(detector, hostile.data, resamples=5)]
+    for result in (*shown, found, found.detections):
+        html = result._repr_html_()
+        assert not HIDDEN.search(html)
+        assert {tag.lower() for tag in re.findall(r"<\s*/?\s*(\w+)", html)} <= TAGS
+        assert not HIDDEN.search(repr(result))
+    for result in shown:
+        assert not HIDDEN.search(str(result))
+    assert "&lt;img" in run._repr_html_()
+
+
+def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, results: dict[str, Result]) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match=r"to_pandas needs pandas.*pip install pandas"):
+        results["evaluate"].to_pandas()
+    assert room.optional("json", "a test") is json

@@ -1,0 +1,98 @@
+"""`import explorer` as its users have it: three lines to a comparison, and models, data and runs in any form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from IPython.core.formatters import DisplayFormatter
+
+import explorer as ex
+from explorer.types import Detections
+
+
+def test_the_lines_that_the_issue_and_the_readme_promise(
+    aerial: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(aerial.parent)
+    a, b = (ex.evaluate(m, "aerial") for m in ("demo/V-19", "demo/MobileNetV2"))
+    comparison = ex.compare(a, b)
+    autopsy = ex.autopsy("demo/V-19", "aerial")
+    picture = ex.load_detector("demo/V-19").detect(photo).detections[:5].draw()
+    assert comparison.comparison.names == ("demo/V-19", "demo/MobileNetV2")
+    assert len(autopsy.autopsy) == len(a.truth)
+    assert picture.size == (320, 240)
+    assert (np.asarray(picture) != ex.read_image(photo)[:, :, ::-1]).any()
+
+
+def test_a_notebook_shows_tables_and_the_figure(results: dict[str, ex.Evaluation], capsys) -> None:
+    """As IPython displays the last value of a cell, with figures as Plotly's own mime type would be."""
+    shown: list[object] = []
+    formatter = DisplayFormatter()
+    for name in ("compare", "autopsy"):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("IPython.display.display", shown.append)
+            assert formatter.format(results[name]) == ({}, {})  # shown by _ipython_display_
+    assert [type(one).__name__ for one in shown] == ["HTML", "Figure"] * 2
+
+
+def test_a_truth_and_a_folder_give_the_same_figures(detector: ex.Detector, aerial: Path, evaluation) -> None:
+    truth = ex.read_truth(str(aerial))
+    assert ex.evaluate(detector, truth).to_dict()["values"] == evaluation.to_dict()["values"]
+    two = ex.evaluate(detector, truth, limit=2)
+    assert len(two.truth.image_ids) == 2
+    assert two.facts["data"] is None
+
+
+def test_a_run_and_its_folder_are_the_same(detector: ex.Detector, aerial: Path, tmp_path: Path) -> None:
+    run = ex.evaluate(detector, aerial, out=tmp_path / "run")
+    again = ex.load_run(tmp_path / "run")
+    assert isinstance(run, ex.Run)
+    assert again.to_dict()["values"] == run.to_dict()["values"]
+    by_run, by_folder = (ex.autopsy(given, resamples=20).to_dict()["autopsy"] for given in (run, tmp_path / "run"))
+    assert by_run == by_folder
+    table = ex.compare(run, tmp_path / "run", resamples=20).to_dict()
+    assert [own["coco"] for own in table["runs"]] == [own["coco"] for own in table["runs"][::-1]]
+
+
+def test_the_package_autopsy_is_called_and_imported_from(aerial: Path) -> None:
+    import explorer.autopsy.examine as examine
+    from explorer.api.autopsy import autopsy
+
+    assert callable(ex.autopsy)
+    assert ex.autopsy.examine is examine
+    with pytest.raises(ValueError, match="V-20"):
+        ex.autopsy("demo/V-20", aerial)
+    assert autopsy.__module__ == "explorer.api.autopsy"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda run, detector: ex.compare(run), ValueError, "two runs or more"),
+        (lambda run, detector: ex.compare(run, 7), TypeError, "run is a int"),
+        (lambda run, detector: ex.autopsy(detector), ValueError, "autopsy\\(model, data\\)"),
+        (lambda run, detector: ex.autopsy(run, "aerial"), ValueError, "autopsy\\(run\\)"),
+        (lambda run, detector: ex.autopsy(run, limit=1), ValueError, "limit is 1"),
+        (lambda run, detector: ex.improve(detector, 7), TypeError, "data is a int"),
+        (lambda run, detector: ex.improve(7, run.truth), TypeError, "model is a int"),
+        (lambda run, detector: ex.benchmark(), ValueError, "no model to time"),
+    ],
+)
+def test_what_is_no_model_data_or_run_is_refused(call, error, words, evaluation, detector) -> None:
+    with pytest.raises(error, match=words):
+        call(evaluation, detector)
+
+
+def test_detect_takes_a_file_and_remembers_it(detector: ex.Detector, photo: Path) -> None:
+    by_file, by_array = detector.detect(str(photo)), detector.detect(ex.read_image(photo))
+    assert isinstance(by_file.detections, Detections)
+    np.testing.assert_array_equal(by_file.detections.boxes_xyxy, by_array.detections.boxes_xyxy)
+    np.testing.assert_array_equal(np.asarray(by_file.draw()), np.asarray(by_array.draw(photo)))
+    assert by_file.detections.file == photo
+    assert by_file.figure().layout.annotations[0].text == "000002.jpg"
+    with pytest.raises(ValueError, match="give the image"):
+        by_array.draw()
+    with pytest.raises(ValueError, match="for an image of"):
+        by_array.draw(np.zeros((5, 5, 3), np.uint8))
