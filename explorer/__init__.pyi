@@ -11,6 +11,8 @@ from .api.draw import draw as draw
 from .api.evaluate import Evaluation as Evaluation
 from .api.evaluate import evaluate as evaluate
 from .api.evaluate import load_run as load_run
+from .api.fields import ReceptiveFieldReport as ReceptiveFieldReport
+from .api.fields import receptive_fields as receptive_fields
 from .api.improve import ImprovementReport as ImprovementReport
 from .api.improve import improve as improve
 from .api.predict import PredictionReport as PredictionReport
@@ -44,6 +46,9 @@ from .types import Timing as Timing
 from .errors.bootstrap import bootstrap as bootstrap
 from .scoring.matching import match as match
 from .scoring.outcomes import FoundRule as FoundRule
+from .figures.errors import error_types as error_types
+from .figures.errors import objects_scatter as objects_scatter
+from .figures.training import training_curves as training_curves
 
 # Features
 from .features.cam import detection_cam as detection_cam
@@ -60,13 +65,10 @@ from .figures.features import usage_matrix as usage_matrix
 
 # Receptive fields
 from .figures.receptive_field import effective_heat as effective_heat
-from .figures.receptive_field import fields_against_objects as fields_against_objects
 from .receptive_field.effective import effective_fields as effective_fields
 from .receptive_field.effective import random_inputs as random_inputs
 from .receptive_field.perturbation import perturb as perturb
 from .receptive_field.theoretical import theoretical_fields as theoretical_fields
-from .report.fields import field_grid as field_grid
-from .report.fields import field_report as field_report
 
 # Costs and structure
 from .engine.speed.backbone_stages import stage_costs as stage_costs
@@ -80,6 +82,7 @@ from .report.tables import cost_grid as cost_grid
 
 # What widgets for notebooks work on
 from .ui.actions.errors import annotated_images as annotated_images
+from .ui.actions.errors import examine as examine
 from .ui.actions.models import Models as Models
 
 __version__: str

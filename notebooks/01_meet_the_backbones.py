@@ -9,6 +9,7 @@
 # section 3.3 (VoVNet-V2).
 
 # %%
+import explorer as ex
 from explorer.ui.widgets import ModelPicker, counting
 
 # %% tags=["parameters"]
@@ -16,17 +17,6 @@ DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
 MODEL = "demo/V-19-slim-dw"  # a detector of the zoo
 SIZE = (480, 640)  # height and width that backbones are measured at
 ROUNDS = 7  # how often each is timed
-
-# %%
-from explorer import load_detector, read_image
-from explorer.backbones.mobilenet import MobileNetV2
-from explorer.backbones.vovnet import VoVNet
-from explorer.engine.speed.backbone_stages import stage_costs, stage_seconds, total_cost
-from explorer.figures.costs import cost_shares, rates
-from explorer.figures.osa import osa_block
-from explorer.receptive_field.effective import random_inputs
-from explorer.report.tables import cost_grid
-from explorer.ui.actions.errors import annotated_images
 
 # %% [markdown]
 # ## What is available here?
@@ -44,8 +34,8 @@ ModelPicker([MODEL])
 # OSA block hands all outputs on **once**, at its end. Here is the first block of stage 4 of VoVNet-V1-39.
 
 # %%
-first = VoVNet("V-39-eSE", ese="none", identity=False)
-osa_block(first.stage4.OSA4_1, "VoVNet-V1-39, the first block of stage 4")
+first = ex.VoVNet("V-39-eSE", ese="none", identity=False)
+ex.osa_block(first.stage4.OSA4_1, "VoVNet-V1-39, the first block of stage 4")
 
 # %% [markdown]
 # Five 3×3 convolutions in a chain, all of the same width: equal numbers of input and output channels need the least
@@ -58,8 +48,8 @@ osa_block(first.stage4.OSA4_1, "VoVNet-V1-39, the first block of stage 4")
 # squeeze-excitation gates its channels by one fully connected layer over the pooled map.
 
 # %%
-second = VoVNet("V-39-eSE")
-osa_block(second.stage4.OSA4_2, "VoVNet-V2-39, the second block of stage 4")
+second = ex.VoVNet("V-39-eSE")
+ex.osa_block(second.stage4.OSA4_2, "VoVNet-V2-39, the second block of stage 4")
 
 # %% [markdown]
 # ## What do identity and eSE cost? Both are switches
@@ -69,11 +59,11 @@ osa_block(second.stage4.OSA4_2, "VoVNet-V2-39, the second block of stage 4")
 # %%
 steps = {
     "V-39, neither (V1)": first,
-    "V-39, identity": VoVNet("V-39-eSE", ese="none"),
+    "V-39, identity": ex.VoVNet("V-39-eSE", ese="none"),
     "V-39, identity and eSE (V2)": second,
 }
-switched = {name: [total_cost(stage_costs(network, SIZE))] for name, network in steps.items()}
-cost_grid(switched)
+switched = {name: [ex.total_cost(ex.stage_costs(network, SIZE))] for name, network in steps.items()}
+ex.cost_grid(switched)
 
 # %% [markdown]
 # eSE adds millions of parameters and next to no multiplications, since it works on one vector per map; what it moves
@@ -85,19 +75,19 @@ cost_grid(switched)
 # *Memory traffic* counts what every operation reads and writes, its weights included, as eager execution does it.
 
 # %%
-variants = {name: VoVNet(f"{name}-eSE") for name in ("V-19", "V-19-slim", "V-19-slim-dw")}
-networks = {**variants, "MobileNetV2": MobileNetV2()}
-image = random_inputs(1, SIZE, batch=1)[0]
+variants = {name: ex.VoVNet(f"{name}-eSE") for name in ("V-19", "V-19-slim", "V-19-slim-dw")}
+networks = {**variants, "MobileNetV2": ex.MobileNetV2()}
+image = ex.random_inputs(1, SIZE, batch=1)[0]
 with counting("timing the backbones in interleaved rounds") as count:
-    seconds = stage_seconds(networks, image, rounds=ROUNDS, progress=count)
-costs = {name: stage_costs(network, SIZE) for name, network in networks.items()}
-cost_shares(costs, seconds)
+    seconds = ex.stage_seconds(networks, image, rounds=ROUNDS, progress=count)
+costs = {name: ex.stage_costs(network, SIZE) for name, network in networks.items()}
+ex.cost_shares(costs, seconds)
 
 # %% [markdown]
 # Deep stages hold the parameters; the early ones, whose maps are large, move the memory. In V-19, whose convolutions
 # are all full, time is shared out as the multiplications are. In MobileNetV2 and V-19-slim-dw, which are depthwise, it
-# is not: their first stage does a quarter of the multiplications and takes half of the time or more. (Stages of equal
-# stride have one colour; MobileNetV2's first one includes what others call the stem.)
+# is not: their first stage does a quarter of the multiplications and takes about half of the time or more. (Stages of
+# equal stride have one colour; MobileNetV2's first one includes what others call the stem.)
 #
 # ## Why is GMAC not time?
 #
@@ -105,10 +95,10 @@ cost_shares(costs, seconds)
 # it moves, and how many it gets done in a second.
 
 # %%
-rates(costs, seconds)
+ex.rates(costs, seconds)
 
 # %%
-cost_grid({name: [total_cost(own)] for name, own in costs.items()})
+ex.cost_grid({name: [ex.total_cost(own)] for name, own in costs.items()})
 
 # %% [markdown]
 # On the left, V-19-slim has four times the multiplications of V-19-slim-dw, and nowhere near four times its time. The
@@ -120,8 +110,8 @@ cost_grid({name: [total_cost(own)] for name, own in costs.items()})
 # How much of a detector is its backbone? One photo through the whole model of the zoo:
 
 # %%
-detector = load_detector(MODEL)
-photo = read_image(annotated_images(DATA, 4).file_names[0])
+detector = ex.load_detector(MODEL)
+photo = ex.annotated_images(DATA, 4).file_names[0]
 detector.detect(photo)  # the first call is slower
 timing = detector.detect(photo).timing
 {stage: f"{1000 * taken:.0f} ms" for stage, taken in timing.stages_s.items()}
@@ -132,6 +122,6 @@ timing = detector.detect(photo).timing
 # Depthwise convolution takes away three quarters of the multiplications and none of the memory traffic.
 
 # %%
-light, full = total_cost(costs["V-19-slim-dw"]), total_cost(costs["V-19-slim"])
+light, full = ex.total_cost(costs["V-19-slim-dw"]), ex.total_cost(costs["V-19-slim"])
 assert light.macs < 0.25 * full.macs
 assert light.traffic_mb > full.traffic_mb

@@ -9,6 +9,7 @@
 # ([1610.02391](https://arxiv.org/abs/1610.02391)); Eigen-CAM ([2008.00299](https://arxiv.org/abs/2008.00299)).
 
 # %%
+import explorer as ex
 from explorer.ui.widgets import FeatureExplorer
 
 # %% tags=["parameters"]
@@ -18,22 +19,11 @@ RIVAL = "demo/MobileNetV2"  # another one
 IMAGES, PHOTO = 8, 2  # photos to choose from, and the one to start with
 
 # %%
-from explorer import FeatureRecorder, feature_maps, read_image
-from explorer.features.cam import detection_cam, eigen_cam
-from explorer.features.maps import energy, top_channels
-from explorer.features.pca import pca_rgb
-from explorer.features.usage import layer_usage
-from explorer.figures.features import feature_grid, linked_maps, usage_matrix
-from explorer.report.tables import Grid
-from explorer.ui.actions.errors import annotated_images
-from explorer.ui.actions.models import Models
-
-# %%
-models = Models(extra=[MODEL, RIVAL])
+models = ex.Models(extra=[MODEL, RIVAL])
 ours, theirs = models.get(MODEL), models.get(RIVAL)
-files = annotated_images(DATA, IMAGES).file_names
+files = ex.annotated_images(DATA, IMAGES).file_names
 files = files[PHOTO:] + files[:PHOTO]
-photos = {f"photo {place}": read_image(file) for place, file in enumerate(files)}
+photos = {f"photo {place}": ex.read_image(file) for place, file in enumerate(files)}
 photo = photos["photo 0"]
 
 # %% [markdown]
@@ -42,10 +32,10 @@ photo = photos["photo 0"]
 # A recorder takes what layers give, by short names, dotted names or globs, and leaves the model as it was.
 
 # %%
-with FeatureRecorder(ours.model, ["stage*", "p*"]) as recorder:
+with ex.FeatureRecorder(ours.model, ["stage*", "p*"]) as recorder:
     ours.detect(photo)
 shapes = [(record.name, " × ".join(map(str, record.tensor.shape[1:]))) for record in recorder.records]
-Grid(("layer", "channels × rows × columns"), tuple(shapes))
+ex.Grid(("layer", "channels × rows × columns"), tuple(shapes))
 
 # %% [markdown]
 # ## What do single channels look for?
@@ -54,8 +44,8 @@ Grid(("layer", "channels × rows × columns"), tuple(shapes))
 # told.
 
 # %%
-maps = feature_maps(ours.model, ours.model_input(photo), ["stage2", "stage3", "p2", "p4"])
-feature_grid(maps["stage3"], top_channels(maps["stage3"], 8), by="energy")
+maps = ex.feature_maps(ours.model, ours.model_input(photo), ["stage2", "stage3", "p2", "p4"])
+ex.feature_grid(maps["stage3"], ex.top_channels(maps["stage3"], 8), by="energy")
 
 # %% [markdown]
 # ## And all channels at once?
@@ -64,8 +54,8 @@ feature_grid(maps["stage3"], top_channels(maps["stage3"], 8), by="energy")
 # into colours: equal colours are places that the layer takes for alike. *EigenCAM* is the one strongest pattern.
 
 # %%
-views = {"energy of p2": energy(maps["p2"]), "EigenCAM of p2": eigen_cam(maps["p2"])}
-linked_maps(views, photo)
+views = {"energy of p2": ex.energy(maps["p2"]), "EigenCAM of p2": ex.eigen_cam(maps["p2"])}
+ex.linked_maps(views, photo)
 
 # %% [markdown]
 # ## Do two backbones sort the same places alike?
@@ -74,9 +64,9 @@ linked_maps(views, photo)
 # colours; what still differs in colour, the two networks tell apart differently.
 
 # %%
-other = feature_maps(theirs.model, theirs.model_input(photo), ["p2"])
-colors = pca_rgb([maps["p2"], other["p2"]], share="places")
-linked_maps(dict(zip([MODEL, RIVAL], colors, strict=True)), photo)
+other = ex.feature_maps(theirs.model, theirs.model_input(photo), ["p2"])
+colors = ex.pca_rgb([maps["p2"], other["p2"]], share="places")
+ex.linked_maps(dict(zip([MODEL, RIVAL], colors, strict=True)), photo)
 
 # %% [markdown]
 # ## Does the aggregation use all of an OSA block's layers?
@@ -85,8 +75,8 @@ linked_maps(dict(zip([MODEL, RIVAL], colors, strict=True)), photo)
 # dark: the colour is the share of squared weights per channel, 1 is the average.
 
 # %%
-usages = {MODEL: layer_usage(ours.model)}
-usage_matrix(usages)
+usages = {MODEL: ex.layer_usage(ours.model)}
+ex.usage_matrix(usages)
 
 # %% [markdown]
 # No input is dark: every layer of every block is read, the block's own input too. That is the premise of one-shot
@@ -100,9 +90,9 @@ usage_matrix(usages)
 # %%
 found = ours.detect(photo).detections
 box, index = found.boxes_xyxy[0].tolist(), int(found.classes[0])
-cam = detection_cam(ours.model, ours.model_input(photo), box, index, at_place=True)
+cam = ex.detection_cam(ours.model, ours.model_input(photo), box, index, at_place=True)
 title = f"{found.class_names[index]} {cam.probability:.2f}, classified from {cam.level}"
-linked_maps({title: cam.view}, photo, boxes_xyxy=[box])
+ex.linked_maps({title: cam.view}, photo, boxes_xyxy=[box])
 
 # %% [markdown]
 # ## Your turn

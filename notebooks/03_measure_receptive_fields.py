@@ -10,6 +10,7 @@
 # [docs/results/receptive-fields.md](../docs/results/receptive-fields.md).
 
 # %%
+import explorer as ex
 from explorer.ui.widgets import FieldClicker, counting
 
 # %% tags=["parameters"]
@@ -20,21 +21,11 @@ IMAGES, PHOTO = 20, 7  # whose objects are held against the fields, and the one 
 INPUTS = 2  # noise images on which effective fields are measured
 
 # %%
-from explorer import read_image, theoretical_fields
-from explorer.figures.receptive_field import effective_heat, fields_against_objects
-from explorer.receptive_field.effective import random_inputs
-from explorer.receptive_field.perturbation import perturb
-from explorer.report.fields import field_grid, field_report
-from explorer.report.tables import Grid
-from explorer.ui.actions.errors import annotated_images
-from explorer.ui.actions.models import Models
-
-# %%
-models = Models(extra=[MODEL, RIVAL])
+models = ex.Models(extra=[MODEL, RIVAL])
 detector = models.get(MODEL)
 backbone = detector.model.backbone.bottom_up
-truth = annotated_images(DATA, IMAGES)
-photo = read_image(truth.file_names[PHOTO])
+truth = ex.annotated_images(DATA, IMAGES)
+photo = ex.read_image(truth.file_names[PHOTO])
 
 # %% [markdown]
 # ## Is the theoretical field right?
@@ -45,15 +36,15 @@ photo = read_image(truth.file_names[PHOTO])
 
 # %%
 size, layers = (512, 512), list(backbone.output_shape())[:3]
-image = random_inputs(1, size, batch=1)[0]
-fields = theoretical_fields(backbone, size, ignore_global=True)
-noticed = [perturb(backbone, fields[layer], image) for layer in layers if layer in fields]
+image = ex.random_inputs(1, size, batch=1)[0]
+fields = ex.theoretical_fields(backbone, size, ignore_global=True)
+noticed = [ex.perturb(backbone, fields[layer], image) for layer in layers if layer in fields]
 rows = [
     (f"{n.layer}", f"{fields[n.layer].size_px[0]} px", f"{n.outside}", f"{n.edge:.2g}", f"{n.inside:.2g}")
     for n in noticed
 ]
 head = ("layer", "theoretical field", "change: pixels outside", "outermost pixels", "all pixels of it")
-Grid(head, tuple(rows))
+ex.Grid(head, tuple(rows))
 
 # %% [markdown]
 # Zero means zero: no pixel outside matters. The outermost pixels do, but less and less the deeper the stage, compared
@@ -65,17 +56,8 @@ Grid(head, tuple(rows))
 
 # %%
 with counting("measuring effective fields") as count:
-    report = field_report(detector, truth, inputs=INPUTS, progress=count)
-field_grid(report.levels)
-
-# %%
-levels = [level for level in report.levels if level.name.startswith("p")]
-fields_against_objects(
-    {level.name: float(level.theoretical_px) for level in levels},
-    {level.name: level.effective_px for level in levels},
-    {level.name: level.anchors_px for level in levels},
-    report.object_sides_px,
-)
+    report = ex.receptive_fields(detector, truth, inputs=INPUTS, progress=count)
+report
 
 # %% [markdown]
 # Where the violin reaches above the filled square, objects are larger than the effective field: such an object is
@@ -88,8 +70,9 @@ fields_against_objects(
 # as large as the pixels with 95 % of the energy.
 
 # %%
-layer = "stage4" if "stage4" in report.effective else list(report.effective)[2]
-effective_heat(report.effective[layer], report.at_measured_size[layer])
+effective = report.fields.effective
+layer = "stage4" if "stage4" in effective else list(effective)[2]
+ex.effective_heat(effective[layer], report.fields.at_measured_size[layer])
 
 # %% [markdown]
 # ## Your turn
@@ -108,6 +91,5 @@ FieldClicker(models, [MODEL, RIVAL], photo)
 # %%
 assert noticed or DATA or not MODEL.startswith("demo/V")
 assert all(one.outside == 0 for one in noticed)
-stages = [level for level in report.levels if not level.name.startswith("p")]
-print({stage.name: f"{stage.effective_px / stage.theoretical_px:.0%} of its side" for stage in stages})
-assert all(stage.effective_px < stage.theoretical_px for stage in stages)
+print({stage.name: f"{stage.effective_px / stage.theoretical_px:.0%} of its side" for stage in report.stages})
+assert all(stage.effective_px < stage.theoretical_px for stage in report.stages)

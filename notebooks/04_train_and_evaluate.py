@@ -9,6 +9,7 @@
 # [configs/aerial](../configs/aerial/Base-FasterRCNN.yaml).
 
 # %%
+import explorer as ex
 from explorer.ui.widgets import TrainingView, counting
 
 # %% tags=["parameters"]
@@ -19,15 +20,6 @@ TRAIN_IMAGES, VAL_IMAGES = 80, 16
 ITERATIONS, KILL_AT, CHECKPOINT_EVERY = 40, 26, 10
 OUT = "output/tutorial"  # where runs go
 
-# %%
-from explorer import evaluate, load_detector, load_run, register_coco
-from explorer.data.aerial import make_aerial
-from explorer.engine.training.command import train
-from explorer.figures.errors import ap_by_size
-from explorer.figures.training import training_curves
-from explorer.report.analysis import analyse
-from explorer.report.tables import size_grid
-
 # %% [markdown]
 # ## What do we train on?
 #
@@ -37,16 +29,14 @@ from explorer.report.tables import size_grid
 # %%
 data = DATA or f"{OUT}/aerial"
 if not DATA:
-    train_set = make_aerial(data, images=TRAIN_IMAGES, seed=21, split="train", workers=1)
-    val_set = make_aerial(data, images=VAL_IMAGES, seed=22, split="val", workers=1)
+    train_set = ex.make_aerial(data, images=TRAIN_IMAGES, seed=21, split="train", workers=1)
+    val_set = ex.make_aerial(data, images=VAL_IMAGES, seed=22, split="val", workers=1)
     print(f"{train_set.images} scenes to train on, {val_set.images} with {val_set.objects} objects to measure on")
 
 # %%
-settings = ["DATASETS.TRAIN", f'("{data}:train",)', "DATASETS.TEST", f'("{data}:val",)']
-settings += ["SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.CHECKPOINT_PERIOD", str(CHECKPOINT_EVERY)]
+settings = ["SOLVER.MAX_ITER", str(ITERATIONS), "SOLVER.CHECKPOINT_PERIOD", str(CHECKPOINT_EVERY)]
 settings += ["TEST.EVAL_PERIOD", "0", "TEST.LOSS_IMAGES", "4", "DATALOADER.NUM_WORKERS", "0"]
-from_nothing = [*settings, "OUTPUT_DIR", f"{OUT}/from_nothing"]
-from_weights = [*settings, "OUTPUT_DIR", f"{OUT}/from_weights", "MODEL.WEIGHTS", MODEL]
+recipe = {"data": f"{data}:train", "val": f"{data}:val", "overrides": settings}
 
 # %% [markdown]
 # ## Does it learn?
@@ -55,7 +45,7 @@ from_weights = [*settings, "OUTPUT_DIR", f"{OUT}/from_weights", "MODEL.WEIGHTS",
 
 # %%
 with TrainingView("from nothing", stop_after=KILL_AT) as killed:
-    train(CONFIG, from_nothing, on_step=killed.step)
+    ex.train(CONFIG, **recipe, out=f"{OUT}/from_nothing", on_step=killed.step)
 
 # %% [markdown]
 # ## What is lost when a run dies?
@@ -65,7 +55,7 @@ with TrainingView("from nothing", stop_after=KILL_AT) as killed:
 
 # %%
 with TrainingView("from nothing, resumed") as resumed:
-    train(CONFIG, from_nothing, resume=True, on_step=resumed.step)
+    ex.train(CONFIG, **recipe, out=f"{OUT}/from_nothing", resume=True, on_step=resumed.step)
 
 # %% [markdown]
 # ## And if we do not start from nothing?
@@ -76,11 +66,11 @@ with TrainingView("from nothing, resumed") as resumed:
 
 # %%
 with TrainingView("from the zoo's weights") as started:
-    train(CONFIG, from_weights, on_step=started.step)
+    ex.train(CONFIG, **recipe, out=f"{OUT}/from_weights", weights=MODEL, on_step=started.step)
 
 # %%
 runs = {"killed": killed.rows, "resumed": resumed.rows, "from the zoo's weights": started.rows}
-training_curves(runs)
+ex.training_curves(runs)
 
 # %% [markdown]
 # Where the killed and the resumed run overlap, the points lie on each other: the iterations between the last
@@ -93,19 +83,13 @@ training_curves(runs)
 # evaluated as they were before, too: they have seen such scenes in a training of their own.
 
 # %%
-start, val = load_detector(MODEL), register_coco(f"{data}:val")
 with counting("evaluating the start") as count:
-    evaluate(start, val, out=f"{OUT}/start/inference", progress=count)
+    ex.evaluate(MODEL, f"{data}:val", out=f"{OUT}/start/inference", progress=count)
 
 # %%
 folders = {"from nothing": "from_nothing", "the zoo's weights": "start", "trained on from them": "from_weights"}
-evaluated = [load_run(f"{OUT}/{folder}/inference", val, name) for name, folder in folders.items()]
-with counting("resampling") as count:
-    analyses = [analyse(run, resamples=300, progress=count) for run in evaluated]
-size_grid(analyses, ("AP", "AP50"))
-
-# %%
-ap_by_size([analysis.resamples for analysis in analyses], "AP50")
+evaluated = [ex.load_run(f"{OUT}/{folder}/inference", f"{data}:val", name) for name, folder in folders.items()]
+ex.compare(*evaluated, resamples=300)
 
 # %% [markdown]
 # Forty iterations from nothing find nothing yet; a thousand give the AP of
@@ -120,7 +104,7 @@ ap_by_size([analysis.resamples for analysis in analyses], "AP50")
 # %%
 before = {row["iteration"]: row["total_loss"] for row in killed.rows}
 again = {row["iteration"]: row["total_loss"] for row in resumed.rows if row["iteration"] in before}
-nothing, _, trained = (analysis.resamples.figures.value("AP50") for analysis in analyses)
+nothing, _, trained = (run.metrics.values["bbox"]["AP50"] for run in evaluated)
 print(f"{len(again)} iterations were done twice; AP50 {nothing:.1f} from nothing, {trained:.1f} from the zoo's weights")
 assert again
 assert all(before[iteration] == loss for iteration, loss in again.items())

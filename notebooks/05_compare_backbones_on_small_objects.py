@@ -9,6 +9,7 @@
 # training: [docs/results/small-objects.md](../docs/results/small-objects.md).
 
 # %%
+import explorer as ex
 from explorer.ui.widgets import ErrorBrowser, SideBySide, counting, progress
 
 # %% tags=["parameters"]
@@ -19,16 +20,8 @@ IMAGES, PHOTO = 20, 7  # photos to measure on, and the one to show
 HELP_IMAGES = 6  # photos on which other ways of using the model are tried
 
 # %%
-from explorer.errors.improve import improve
-from explorer.figures.autopsy import autopsy_sankey
-from explorer.figures.errors import ap_by_size, error_types, objects_scatter
-from explorer.report.tables import difference_grid, fate_grid, help_grid, object_grid
-from explorer.ui.actions.errors import annotated_images, examine
-from explorer.ui.actions.models import Models
-
-# %%
-models = Models(extra=[MODEL, RIVAL])
-truth = annotated_images(DATA, IMAGES)
+models = ex.Models(extra=[MODEL, RIVAL])
+truth = ex.annotated_images(DATA, IMAGES)
 SideBySide(models, [RIVAL, MODEL], truth.file_names[PHOTO])
 
 # %% [markdown]
@@ -36,9 +29,10 @@ SideBySide(models, [RIVAL, MODEL], truth.file_names[PHOTO])
 
 # %%
 with progress("examining both models") as tell:
-    examination = examine(models, [RIVAL, MODEL], truth, tell)
+    examination = ex.examine(models, [RIVAL, MODEL], truth, tell)
 comparison, analyses = examination.comparison, examination.analyses
-ap_by_size([analysis.resamples for analysis in analyses])
+report = ex.ComparisonReport(comparison, analyses)
+report.figure()
 
 # %% [markdown]
 # The bars are 95 % intervals. Those of two models may overlap although the difference is sure: photos that are hard
@@ -48,8 +42,8 @@ ap_by_size([analysis.resamples for analysis in analyses])
 # ## Is the difference noise?
 
 # %%
-(pair,) = comparison.pairs
-difference_grid(comparison, pair)
+figures, differences, finders = report.tables()
+differences
 
 # %% [markdown]
 # **How to read p here.** Suppose that the two models were equally good. Then p is how often photos drawn by chance
@@ -61,10 +55,10 @@ difference_grid(comparison, pair)
 # ## Who finds which objects?
 
 # %%
-object_grid(comparison, pair, fine=False)
+finders
 
 # %%
-objects_scatter(comparison)
+ex.objects_scatter(comparison)
 
 # %% [markdown]
 # A is the rival, B is our model. An object is found by a detection of its class with an IoU of at least 0.5 and at
@@ -76,7 +70,7 @@ objects_scatter(comparison)
 # What each model would gain in AP50 if one type of error were fixed, by object size.
 
 # %%
-error_types({analysis.run.name: analysis.gains for analysis in analyses})
+ex.error_types({analysis.run.name: analysis.gains for analysis in analyses})
 
 # %% [markdown]
 # ## Where do small objects die?
@@ -87,10 +81,7 @@ error_types({analysis.run.name: analysis.gains for analysis in analyses})
 
 # %%
 ours = analyses[1]
-autopsy_sankey(ours.autopsy)
-
-# %%
-fate_grid(ours)
+ex.AutopsyReport(ours, ours.autopsy)
 
 # %% [markdown]
 # ## The misses themselves
@@ -109,8 +100,8 @@ ErrorBrowser(models, examination)
 # %%
 few = truth.of_images(truth.image_ids[:HELP_IMAGES].tolist())
 with counting("trying other ways of using it") as count:
-    ways = improve(models.get(MODEL), few, resamples=200, progress=count)
-help_grid(ways)
+    ways = ex.improve(models.get(MODEL), few, resamples=200, progress=count)
+ways
 
 # %% [markdown]
 # Six photos are too few for an interval: resamples of them are all much alike, and a narrow interval would say that we
@@ -122,6 +113,7 @@ help_grid(ways)
 # found by VoVNet alone than by MobileNetV2 alone, and no fewer small ones.
 
 # %%
+(pair,) = comparison.pairs
 everything, small = (pair.tallies[size, None] for size in ("all", "small"))
 print(f"found: {comparison.points[1].words} ({MODEL}), {comparison.points[0].words} ({RIVAL})")
 print(f"small objects: {small.only_b} found by {MODEL} alone, {small.only_a} by {RIVAL} alone, {small.both} by both")

@@ -48,6 +48,7 @@ def results(
         "evaluate": evaluation,
         "compare": ex.compare(evaluation, rival, resamples=20),
         "autopsy": ex.autopsy(detector, aerial, resamples=20),
+        "receptive_fields": ex.receptive_fields(detector, aerial, inputs=1, size=(96, 96)),
         "improve": ex.improve(detector, aerial, limit=1, resamples=20),
         "predict": ex.predict(detector, aerial / "val", tmp_path_factory.mktemp("found")),
         "benchmark": timed,

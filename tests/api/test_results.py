@@ -16,7 +16,7 @@ from explorer.api.result import Result
 from tests.fixtures.hostile import HIDDEN, Hostile
 
 TAGS = {"p", "b", "table", "thead", "tbody", "tr", "th", "td"}
-NAMES = ("evaluate", "compare", "autopsy", "improve", "predict", "benchmark")
+NAMES = ("evaluate", "compare", "autopsy", "receptive_fields", "improve", "predict", "benchmark")
 
 
 @pytest.mark.parametrize("name", NAMES)

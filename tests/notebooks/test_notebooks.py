@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))
+SURFACE = [script for script in SCRIPTS if not script.stem.startswith("06")]
+"""Those that need no more than `import explorer` and the widgets; the sixth is about FiftyOne's own room."""
 LIMIT_S = 600  # for a cell, on a machine that is busy with other things
 MOST_LINES, MOST_BYTES = 12, 300_000
 IMPORTED = {"explorer", "plotly"}
@@ -131,6 +133,14 @@ def test_a_tutorial_keeps_to_the_rules(script: Path) -> None:
             for name in _imports(node):
                 assert name.partition(".")[0] in IMPORTED, name
     assert isinstance(ast.parse(code(notebook)[-1].source).body[-1], ast.Assert), "the end asserts what was shown"
+
+
+@pytest.mark.parametrize("script", SURFACE, ids=lambda script: script.stem)
+def test_a_tutorial_imports_what_is_public(script: Path) -> None:
+    imported = {
+        name for cell in code(read(script)) for node in ast.walk(ast.parse(cell.source)) for name in _imports(node)
+    }
+    assert imported <= {"explorer", "explorer.ui.widgets"}
 
 
 def test_the_index_links_every_tutorial() -> None:
