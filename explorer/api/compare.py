@@ -20,6 +20,7 @@ from explorer.report.analysis import RunAnalysis, analyses_of, autopsy_beside, n
 from explorer.report.document import comparison_document, found_by_columns
 from explorer.report.tables import Grid, difference_grid, object_grid, size_grid
 from explorer.report.words import found_sentence
+from explorer.scoring.alike import alike
 from explorer.scoring.matching import limits_up_to, match
 from explorer.scoring.outcomes import FOUND, FoundRule
 
@@ -94,6 +95,8 @@ def compare(
     max_detections: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    data: str | None = None,
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ComparisonReport:
     """Compares runs on the same images, with intervals from paired resamples of the images.
@@ -102,17 +105,20 @@ def compare(
         runs: two or more of what `evaluate` returned, their folders, or files of detections.
         masks: compare masks instead of boxes.
         found: what counts as found.
-        max_detections: COCO's limit per class and image; None for the largest of the runs' own.
+        max_detections: COCO's limit per class and image; None for the runs' own, which then have to be the same.
         resamples: number of resamples of the images.
         seed: of the draws.
+        data: what all runs are scored on, where they were read with it; None for the data set that each names.
+        force: compare runs of other images, classes, annotations or limits too, on what they share; notes say so.
         progress: called after every few resamples with the number done and the number in all.
 
     Raises:
-        ValueError: there are fewer than two runs, or they have different images, objects or classes.
+        ValueError: there are fewer than two runs, or they differ as `explorer.scoring.alike` has it.
     """
     if len(runs) < 2:
         raise ValueError(f"A comparison needs two runs or more, and {len(runs)} is given: compare(a, b).")
-    given = named_apart([as_run(run) for run in runs])
+    given = named_apart([as_run(run, data) for run in runs])
+    given = alike(given, data=data, max_detections=max_detections, force=force)
     limits = limits_up_to(max_detections or max(run.max_detections for run in given))
     matches = [match(run, "segm" if masks else "bbox", max_detections=limits) for run in given]
     comparison = compare_matches(matches, found=found, resamples=resamples, seed=seed, progress=progress)

@@ -23,7 +23,7 @@ def as_detector(model: Model, **options: Any) -> Detector:
 
     Raises:
         ValueError: there is no such model, or it is a backbone alone.
-        DownloadError: its weights cannot be had.
+        DownloadError: its weights cannot be downloaded.
     """
     if isinstance(model, Detector):
         model.check_finds_objects()
@@ -42,13 +42,14 @@ def as_truth(data: Data, limit: int | None = None) -> Truth:
     return truth if limit is None else truth.of_images(truth.image_ids[:limit].tolist())
 
 
-def as_run(run: RunLike) -> Run:
-    """Returns the run that is given, or reads it.
+def as_run(run: RunLike, data: str | None = None) -> Run:
+    """Returns the run that is given, or reads it, with the data set that it names unless another is given.
 
     Raises:
         ValueError: there is no such run.
     """
-    return run if isinstance(run, Run) else load_run(_named(run, "run", "a Run or the path of its folder or file"))
+    allowed = "a Run or the path of its folder or file"
+    return run if isinstance(run, Run) else load_run(_named(run, "run", allowed), data)
 
 
 def _named(given: Any, what: str, allowed: str) -> str | Path:

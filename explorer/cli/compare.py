@@ -52,16 +52,11 @@ def compare(
     """
     from rich.console import Console
 
-    from explorer.engine.artifacts import plain
+    from explorer.api.compare import compare as compare_runs
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.errors.compare import compare as compare_runs
-    from explorer.report.analysis import analyses_of, autopsy_beside, named_apart
-    from explorer.report.document import annotations_with, comparison_document, found_by_columns
-    from explorer.report.page import write_comparison_page
+    from explorer.report.document import annotations_with, found_by_columns
     from explorer.report.tables import difference_grid, object_grid, size_grid
     from explorer.report.words import found_sentence
-    from explorer.scoring.alike import alike
-    from explorer.scoring.matching import limits_up_to, match
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
 
@@ -76,19 +71,26 @@ def compare(
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
             _over_seeds(recipes, data, match_by, task, out, max_detections, resamples, seed, force, json_file)
             return
-        loaded = named_apart([load_run(path, data, match_by=match_by) for path in runs])
-        loaded = alike(loaded, data=data, max_detections=max_detections, force=force)
-        limits = limits_up_to(max_detections or max(given.max_detections for given in loaded))
-        matches = [match(given, task, max_detections=limits) for given in loaded]
+        loaded = [load_run(path, data, match_by=match_by) for path in runs]
         with progress("resampling") as advance:
-            comparison = compare_runs(matches, found=rule, resamples=resamples, seed=seed, progress=advance)
-        analyses = analyses_of(comparison, [autopsy_beside(given) for given in loaded])
-        document = comparison_document(comparison, analyses)
+            report = compare_runs(
+                *loaded,
+                masks=masks,
+                found=rule,
+                max_detections=max_detections,
+                resamples=resamples,
+                seed=seed,
+                data=data,
+                force=force,
+                progress=advance,
+            )
+        comparison, analyses = report.comparison, report.analyses
+        document = report.to_dict()
         write_file(out / "report.json", document, indent=2)
         write_file(out / "objects.json", annotations_with(comparison.truth, found_by_columns(comparison)))
-        page = write_comparison_page(comparison, analyses, out / "report.html")
+        page = report.write_page(out / "report.html")
         if json_file:
-            write_json(plain(document), json_file)
+            write_json(document, json_file)
     if json_file != "-":
         console = Console()
         console.print(size_grid(analyses).on_terminal())

@@ -12,9 +12,7 @@ import explorer as ex
 from explorer.types import Detections
 
 
-def test_the_lines_that_the_issue_and_the_readme_promise(
-    aerial: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lines_that_the_readme_promises(aerial: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(aerial.parent)
     a, b = (ex.evaluate(m, "aerial") for m in ("demo/V-19", "demo/MobileNetV2"))
     comparison = ex.compare(a, b)
@@ -96,3 +94,10 @@ def test_detect_takes_a_file_and_remembers_it(detector: ex.Detector, photo: Path
         by_array.draw()
     with pytest.raises(ValueError, match="for an image of"):
         by_array.draw(np.zeros((5, 5, 3), np.uint8))
+
+
+def test_runs_that_differ_are_compared_by_force_alone(detector: ex.Detector, aerial: Path, evaluation) -> None:
+    part = ex.evaluate(detector, aerial, limit=2)
+    with pytest.raises(ValueError, match="on 4 and 2 images"):
+        ex.compare(evaluation, part)
+    assert "Compared by force" in repr(ex.compare(evaluation, part, force=True, resamples=3))

@@ -243,7 +243,7 @@ def _facts(detector: Detector, data: str | None) -> dict[str, Any]:
         "weights": weights and {"path": str(weights), "sha256": sha256_of(weights)},
         "config_sha256": config_sha256(detector.cfg),
         "data": data,
-        "annotations": {"sha256": annotations_sha256(data)},
+        "annotations": {"sha256": annotations_sha256(data) if data else None},
         "run_on": detector.device.type,
         "inference": detector.inference,
         "overrides": list(detector.overrides),
