@@ -19,6 +19,8 @@ from .api.predict import PredictionReport as PredictionReport
 from .api.predict import predict as predict
 from .api.train import TrainingReport as TrainingReport
 from .api.train import train as train
+from .api.truth import Annotations as Annotations
+from .api.truth import read_truth as read_truth
 
 # Models and configs
 from .backbones.mobilenet import MobileNetV2 as MobileNetV2
@@ -36,7 +38,6 @@ from .data.coco import register_coco as register_coco
 from .data.images import read_image as read_image
 from .scoring.columns import Run as Run
 from .scoring.columns import Truth as Truth
-from .scoring.runs import read_truth as read_truth
 from .types import Detections as Detections
 from .types import Metrics as Metrics
 from .types import Panoptic as Panoptic

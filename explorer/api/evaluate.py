@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -36,7 +36,7 @@ class Evaluation(Result, Run):
     def of(cls, run: Run) -> Self:
         """Returns a run as an evaluation; figures are computed where it has none."""
         measured = run if run.metrics.values else replace(run, metrics=metrics_of(run))
-        return cls(**vars(measured))
+        return cls(**{field.name: getattr(measured, field.name) for field in fields(Run)})
 
     @cached_property
     def analysis(self) -> RunAnalysis:

@@ -45,6 +45,7 @@ def results(
         patched.setattr("explorer.engine.speed.benchmark.ceiling", lambda dtype, device: {"given": 1e11})
         timed = ex.benchmark(detector, modes=["eager"], size=(96, 128), rounds=1)
     return {
+        "read_truth": ex.read_truth(aerial),
         "evaluate": evaluation,
         "compare": ex.compare(evaluation, rival, resamples=20),
         "autopsy": ex.autopsy(detector, aerial, resamples=20),

@@ -16,7 +16,7 @@ from explorer.api.result import Result
 from tests.fixtures.hostile import HIDDEN, Hostile
 
 TAGS = {"p", "b", "table", "thead", "tbody", "tr", "th", "td"}
-NAMES = ("evaluate", "compare", "autopsy", "receptive_fields", "improve", "predict", "benchmark")
+NAMES = ("read_truth", "evaluate", "compare", "autopsy", "receptive_fields", "improve", "predict", "benchmark")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,6 +40,10 @@ def test_rows_are_objects_or_detections(results: dict[str, Result], evaluation: 
     assert {name: len(results[name].rows()) for name in ("evaluate", "compare", "autopsy")} == dict.fromkeys(
         ("evaluate", "compare", "autopsy"), objects
     )
+    truth = results["read_truth"]
+    assert isinstance(truth, ex.Annotations)
+    assert isinstance(truth.of_images([1]), ex.Annotations)
+    assert sum(sum(own.values()) for own in truth.counts().values()) == (~truth.to_pandas()["crowd"]).sum()
     frame, report = results["autopsy"].to_pandas(), results["autopsy"].to_dict()
     assert frame["found"].sum() == report["autopsy"]["all"]["found"]
     assert frame["verdict"].value_counts()["found"] == frame["found"].sum()
@@ -60,7 +64,12 @@ def test_no_name_is_read_as_html_or_moves_the_cursor(hostile: Hostile) -> None:
     detector = ex.load_detector(hostile.model, engine="torch")
     run = ex.evaluate(detector, hostile.data)
     found = detector.detect(next(path for path in sorted(hostile.images.iterdir()) if "<img" in path.name))
-    shown = [run, ex.compare(run, run, resamples=5), ex.autopsy(detector, hostile.data, resamples=5)]
+    shown = [
+        ex.read_truth(hostile.data),
+        run,
+        ex.compare(run, run, resamples=5),
+        ex.autopsy(detector, hostile.data, resamples=5),
+    ]
     for result in (*shown, found, found.detections):
         html = result._repr_html_()
         assert not HIDDEN.search(html)

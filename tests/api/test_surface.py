@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +13,20 @@ from IPython.core.formatters import DisplayFormatter
 import explorer as ex
 from explorer.types import Detections
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def test_the_lines_that_the_readme_promises(aerial: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_the_lines_of_the_readme_run(aerial: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lines,) = re.findall(r"```python\n(import explorer as ex\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
     monkeypatch.chdir(aerial.parent)
-    a, b = (ex.evaluate(m, "aerial") for m in ("demo/V-19", "demo/MobileNetV2"))
-    comparison = ex.compare(a, b)
-    autopsy = ex.autopsy("demo/V-19", "aerial")
-    picture = ex.load_detector("demo/V-19").detect(photo).detections[:5].draw()
-    assert comparison.comparison.names == ("demo/V-19", "demo/MobileNetV2")
-    assert len(autopsy.autopsy) == len(a.truth)
+    exec(lines, names)
+    assert (names["a"].name, names["b"].name) == ("demo/V-19", "demo/MobileNetV2")
+    assert names["a"].facts["data"] == "aerial"
+    assert names["found"].file == Path("aerial/val/000002.jpg")
+    best = names["found"][:5]
+    picture = best.draw()
+    assert len(best) == 5
     assert picture.size == (320, 240)
     assert (np.asarray(picture) != ex.read_image(photo)[:, :, ::-1]).any()
 
@@ -100,4 +107,4 @@ def test_runs_that_differ_are_compared_by_force_alone(detector: ex.Detector, aer
     part = ex.evaluate(detector, aerial, limit=2)
     with pytest.raises(ValueError, match="on 4 and 2 images"):
         ex.compare(evaluation, part)
-    assert "Compared by force" in repr(ex.compare(evaluation, part, force=True, resamples=3))
+    assert "Compared by force" in str(ex.compare(evaluation, part, force=True, resamples=3))
