@@ -112,7 +112,7 @@ def autopsy(
     Raises:
         ValueError: the detector has other stages, or shares no class with the data; a run whose model is not at hand.
         ImageError: an image cannot be read, or has another size than its annotations say.
-        DownloadError: the model's weights cannot be had.
+        DownloadError: the model's weights cannot be downloaded.
     """
     if data is None:
         if isinstance(model, Detector):

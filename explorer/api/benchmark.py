@@ -95,7 +95,7 @@ def benchmark(
 
     Raises:
         ValueError: there is no model, no such mode, or the baseline cannot be measured.
-        DownloadError: a model's weights cannot be had.
+        DownloadError: a model's weights cannot be downloaded.
     """
     if not models:
         raise ValueError('There is no model to time: benchmark("demo/V-19", "demo/MobileNetV2").')

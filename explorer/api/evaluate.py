@@ -115,7 +115,7 @@ def evaluate(
     Raises:
         ImageError: an image cannot be read.
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
-        DownloadError: the model's weights cannot be had.
+        DownloadError: the model's weights cannot be downloaded.
     """
     options: dict[str, Any] = {"classes": classes, "renamed": renamed, "max_detections": max_detections}
     return Evaluation.of(run_model(model, data, out=out, limit=limit, progress=progress, **options))

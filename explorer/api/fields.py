@@ -88,7 +88,7 @@ def receptive_fields(
 
     Raises:
         ValueError: the model has no backbone whose maps have names.
-        DownloadError: its weights cannot be had.
+        DownloadError: its weights cannot be downloaded.
     """
     detector = as_detector(model, exact=True)
     truth = None if data is None else as_truth(data, limit)

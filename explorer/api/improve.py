@@ -96,7 +96,7 @@ def improve(
     Raises:
         ValueError: there are no images, or the model and the data share no class.
         ImageError: an image cannot be read.
-        DownloadError: the model's weights cannot be had.
+        DownloadError: the model's weights cannot be downloaded.
     """
     truth, detector = as_truth(data, limit), as_detector(model, exact=True)
     note = shared_classes(detector.class_names, truth.class_names).note

@@ -103,7 +103,7 @@ def predict(
 
     Raises:
         ValueError: there is no image, or the threshold is not in [0, 1].
-        DownloadError: the model's weights cannot be had.
+        DownloadError: the model's weights cannot be downloaded.
     """
     given = [images] if isinstance(images, (str, Path)) else images
     folder = Path(out)
