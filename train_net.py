@@ -20,3 +20,6 @@ if __name__ == "__main__":
     except (ValueError, DownloadError, FloatingPointError) as error:
         sys.stderr.write(f"{legible_lines(error)}\n")
         sys.exit(2 if isinstance(error, ValueError) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)

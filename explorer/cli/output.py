@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from explorer.text import in_json, on_terminal
+from explorer.writing import replacing
 
 JsonFile = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - is standard output.")
@@ -43,9 +44,12 @@ def show_facts(facts: Sequence[tuple[str, str]]) -> None:
 
 
 def write_json(content: Any, destination: str) -> None:
-    """Writes `content` as indented JSON to a file, or to standard output for `-`."""
+    """Writes `content` as indented JSON to a file, whole or not at all, or to standard output for `-`."""
     text = in_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
     if destination == "-":
         sys.stdout.write(text)
-    else:
+    elif Path(destination).exists() and not Path(destination).is_file():  # /dev/stderr, a pipe
         Path(destination).write_text(text, encoding="utf-8")
+    else:
+        with replacing(Path(destination)) as scratch:
+            scratch.write_text(text, encoding="utf-8")

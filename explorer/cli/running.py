@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -78,7 +80,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **named)
 
     def invoke(self, ctx: Any) -> Any:
-        with _legible_errors():
+        with _interruptible(), _legible_errors():
             return super().invoke(ctx)
 
 
@@ -90,6 +92,32 @@ def _legible_errors() -> Iterator[None]:
         if says := getattr(error, "format_message", None):  # one of Click's, which Typer has a copy of
             vars(error)["format_message"] = lambda: legible_lines(says())
         raise
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ends with one line and exit code 130 where the user interrupts, whatever a library makes of that."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except BaseException as error:  # compiled modules that are being imported raise ImportError
+        if not interrupted:
+            raise
+        typer.echo("Interrupted.", err=True)
+        raise typer.Exit(130) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -162,6 +190,6 @@ def exit_codes() -> Iterator[None]:
     except ValueError as error:
         typer.echo(legible_lines(error), err=True)
         raise typer.Exit(2) from error
-    except (OSError, RuntimeError, FloatingPointError) as error:
+    except (OSError, RuntimeError, FloatingPointError, MemoryError) as error:
         typer.echo(legible_lines(f"{type(error).__name__}: {error}"), err=True)
         raise typer.Exit(1) from error

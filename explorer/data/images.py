@@ -1,4 +1,4 @@
-"""Image files in, arrays out: one reader for training, evaluation, prediction and the app.
+"""Image files in, arrays out: one reader for training, evaluation, prediction and the app; and one writer.
 
 JPEG, PNG, WebP, BMP and TIFF only. Files from outside are hostile until decoded: the size is judged before a pixel is,
 and whatever a decoder raises becomes one `ImageError` which names the file and says what to do.
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from explorer.data.tiff import MAGIC, Page, TiffError, first_page, judge_directory
+from explorer.writing import replacing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 FORMATS_IN_WORDS = "JPEG, PNG, WebP, BMP or TIFF"
@@ -119,6 +120,21 @@ def reading_note(source: ImageSource) -> str | None:
         if (page and page.bits == 16) or image.mode.startswith("I"):
             notes.append("16 bits scaled to 8")
     return ", ".join(notes) or None
+
+
+def write_picture(picture_rgb: npt.NDArray[np.uint8], path: Path, **options: Any) -> Path:
+    """Writes an RGB image in the format of the path's suffix, whole or not at all, and returns the path.
+
+    Args:
+        picture_rgb: `(height, width, 3)` uint8.
+        path: the file.
+        options: of Pillow's `save`, such as `quality`.
+    """
+    encoded = BytesIO()  # into a file, Pillow would not notice that a disk fills up
+    Image.fromarray(picture_rgb).save(encoded, Image.registered_extensions()[path.suffix.lower()], **options)
+    with replacing(path) as scratch:
+        scratch.write_bytes(encoded.getvalue())
+    return path
 
 
 def _open(source: ImageSource, max_pixels: int | None) -> tuple[Image.Image, Page | None]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from explorer.data.annotations import judge_box
 from explorer.data.ids import Id, as_id
-from explorer.data.images import MAX_PIXELS, ImageError
+from explorer.data.images import MAX_PIXELS, ImageError, write_picture
 from explorer.data.problems import Problem
 
 IGNORE = 255
@@ -132,6 +132,6 @@ def judge_labels(path: Path, record: Mapping[str, Any]) -> Problem | None:
 
 
 def write_panoptic_png(path: Path, segment_ids: npt.NDArray[np.int32]) -> None:
-    """Writes `(height, width)` segment ids as `explorer.data.panoptic.read_labels` reads them."""
+    """Writes `(height, width)` segment ids as `explorer.data.panoptic.read_labels` reads them, whole or not at all."""
     channels = [segment_ids >> shift & 255 for shift in (0, 8, 16)]
-    Image.fromarray(np.stack(channels, axis=2).astype(np.uint8)).save(path, format="PNG")
+    write_picture(np.stack(channels, axis=2).astype(np.uint8), path)

@@ -1,16 +1,13 @@
-"""The files that a run leaves behind: written whole or not at all, in JSON that any parser reads."""
+"""The files that a run leaves behind: in JSON that any parser reads, saying where they come from."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import platform
-import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +18,7 @@ import torch
 
 from explorer import __version__
 from explorer.text import in_json
+from explorer.writing import replacing
 
 PACKAGES = {
     "torch": ("torch",),
@@ -31,24 +29,6 @@ PACKAGES = {
     "pillow": ("pillow",),
 }
 """The packages that decide a result, and the names under which they may be installed."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a scratch path beside `path`, and puts that file in its place if the block ends without an error.
-
-    Whoever opens `path`, at whatever time the process is killed, finds the old file or the new one, never a
-    part. The folder is made where missing.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(4)}{path.suffix}")  # a name has 255 bytes
-    try:
-        yield scratch
-        _flush(scratch)
-        scratch.replace(path)
-        _flush(path.parent)  # the new name too survives a power cut
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object, *, indent: int | None = None) -> None:
@@ -103,14 +83,6 @@ def _code() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "-uno"))}
     except (OSError, subprocess.SubprocessError):  # git does not trust the folder
         return None
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _installed(names: tuple[str, ...]) -> str | None:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from explorer.data.images import ImageError, read_image, reading_note
+from explorer.data.images import ImageError, read_image, reading_note, write_picture
 from explorer.data.panoptic import write_panoptic_png
-from explorer.engine.artifacts import provenance, replacing, write_json
+from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.class_names import category_ids
 from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic
+from explorer.writing import alone_in
 
 RESULTS_FILE = "predictions.json"
 _LONGEST_STEM = 240  # bytes; with a number and a suffix a name has 255 at most
@@ -77,10 +77,24 @@ def predict(
         progress: called after each image.
 
     Raises:
+        OSError: the folder cannot be written to, or another process writes there.
         ValueError: if the threshold is not in [0, 1].
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"The score threshold is {threshold}; it must lie between 0 and 1.")
+    with alone_in(out):
+        return _predict(detector, images, out, threshold, pictures, skipped or {}, progress)
+
+
+def _predict(
+    detector: Detector,
+    images: Sequence[Path],
+    out: Path,
+    threshold: float,
+    pictures: bool,
+    skipped: Mapping[Path, str],
+    progress: Progress | None,
+) -> Report:
     report = Report(out / RESULTS_FILE)
     collection = _Collection(detector.class_names, out, _Names(images), detector.caveat)
     for index, path in enumerate(images, start=1):
@@ -107,7 +121,7 @@ def predict(
         **provenance(),
     }
     failed = [{"file_name": str(path), "error": error} for path, error in report.failures.items()]
-    passed = [{"file_name": str(path), "reason": reason} for path, reason in (skipped or {}).items()]
+    passed = [{"file_name": str(path), "reason": reason} for path, reason in skipped.items()]
     report.document.update(info=info, **collection.document(), failed=failed, skipped=passed)
     write_json(report.results, report.document)
     return report
@@ -156,8 +170,7 @@ class _Collection:
             self._annotations.append({"id": len(self._annotations) + 1, **result})
         if panoptic is not None:
             target = self._names.claim(self._out / "panoptic", path.stem, ".png")
-            with replacing(target) as scratch:
-                write_panoptic_png(scratch, panoptic.segment_ids)
+            write_panoptic_png(target, panoptic.segment_ids)
             segments = [dict(segment) for segment in panoptic.segments]
             file_name = target.relative_to(self._out).as_posix()
             self._panoptic.append({"image_id": image_id, "file_name": file_name, "segments_info": segments})
@@ -170,9 +183,7 @@ class _Collection:
         else:
             drawn = draw_panoptic(image, panoptic, caption=self._caption)
         target = self._names.claim(self._out / "pictures", path.stem, ".jpg")
-        with replacing(target) as scratch:
-            Image.fromarray(drawn[:, :, ::-1]).save(scratch, quality=92, subsampling=0)  # keeps thin lines sharp
-        return target
+        return write_picture(drawn[:, :, ::-1], target, quality=92, subsampling=0)  # which keeps thin lines sharp
 
     def document(self) -> dict[str, Any]:
         """Returns the collected results as COCO's lists."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from explorer.engine.artifacts import replacing
 from explorer.text import in_html
+from explorer.writing import replacing
 
 WIDTH_PX = 800
 """Width at which every figure has to be readable, and that of a PNG before `scale`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import matplotlib
@@ -12,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from explorer.engine.artifacts import replacing
 from explorer.features.maps import RankedChannel, channel, normalise, value_range
 from explorer.features.places import on_photo
 from explorer.types import FeatureMap, MapView
@@ -115,10 +113,3 @@ def check_photo(image_bgr: Pixels, view: MapView) -> None:
             f"The map of {view.layer} is of a photo of {view.frame.image_size} (height, width); this one is "
             f"{image_bgr.shape[:2]}."
         )
-
-
-def write_picture(picture_rgb: Pixels, path: Path) -> Path:
-    """Writes an RGB image in the format of the path's suffix, whole or not at all, and returns the path."""
-    with replacing(path) as scratch:
-        Image.fromarray(picture_rgb).save(scratch)
-    return path

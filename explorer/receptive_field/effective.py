@@ -17,7 +17,7 @@ import hashlib
 import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,6 +28,7 @@ import torch
 from scipy.optimize import curve_fit
 from torch import Tensor, nn
 
+from explorer.writing import replacing
 from explorer.zoo.downloads import cache_dir
 
 SHARE = 0.95
@@ -211,9 +212,9 @@ def cached_effective_fields(
     if missing:
         batches = random_inputs(inputs, size, batch=batch, seed=seed)
         known |= effective_fields(model, missing, batches, gates=gates, seed=seed, progress=progress)
-        root.mkdir(parents=True, exist_ok=True)
         for layer in missing:
-            _write(root / f"{key}-{_safe(layer)}.npz", known[layer])
+            with suppress(OSError):  # a full disk or a read-only cache: it is measured all the same
+                _write(root / f"{key}-{_safe(layer)}.npz", known[layer])
     return {layer: known[layer] for layer in layers}
 
 
@@ -293,7 +294,5 @@ def _read(path: Path, layer: str) -> EffectiveField | None:
 
 
 def _write(path: Path, field: EffectiveField) -> None:
-    scratch = path.with_name(f".{path.name}")
-    with scratch.open("wb") as file:
-        np.savez_compressed(file, energy=field.energy, places=np.array([*field.unit, *field.grid, field.inputs]))
-    scratch.replace(path)
+    with replacing(path) as scratch:
+        np.savez_compressed(scratch, energy=field.energy, places=np.array([*field.unit, *field.grid, field.inputs]))

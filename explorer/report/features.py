@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from explorer.data.images import write_picture
 from explorer.engine.detector import Detector
 from explorer.features.cam import DetectionCam, detection_cam, eigen_cam
 from explorer.features.capture import feature_maps
@@ -20,7 +21,7 @@ from explorer.features.pca import pca
 from explorer.features.usage import LayerUsage, layer_usage
 from explorer.figures.export import write_page
 from explorer.figures.features import feature_grid, linked_maps, usage_matrix
-from explorer.figures.pictures import channel_sheet, over_photo, write_picture
+from explorer.figures.pictures import channel_sheet, over_photo
 from explorer.report.tables import Grid
 from explorer.types import FeatureMap
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from explorer.engine.artifacts import replacing
 from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
 from explorer.figures.autopsy import autopsy_sankey
@@ -18,6 +17,7 @@ from explorer.report.misses import Miss, telling_misses
 from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid, verification_grid
 from explorer.report.words import autopsy_sentences, found_sentence
 from explorer.text import NAME_LENGTH, in_html
+from explorer.writing import replacing
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #777; --line: #ddd; --page: #fff }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from explorer.writing import replacing
 from explorer.zoo.names import align
 from explorer.zoo.reading import CheckpointError, read_checkpoint
 from explorer.zoo.registry import BYTE_SCALE
@@ -164,18 +163,8 @@ def save_safetensors(
             if not plain.isfinite().all():
                 raise ValueError(f"{name} does not fit float16. Save it with half=False.")
         ready[name] = plain
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(ready, dict(metadata or {})))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(fresh).chmod(0o644)
-        Path(fresh).replace(path)
-    except BaseException:
-        Path(fresh).unlink(missing_ok=True)
-        raise
+    with replacing(path) as scratch:
+        scratch.write_bytes(save(ready, dict(metadata or {})))
     return path
 
 

@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
+from explorer.writing import replacing
 from explorer.zoo.transfer import Progress, TransferError, discard, download
 
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<head")
@@ -126,9 +128,9 @@ def _accept(part: Path, path: Path, wanted: str | None, source: str) -> None:
             f"gave another file: its sha256 is {digest}, expected {wanted}"
             + (f" (recorded on first use; delete {_beside(path, 'json')} to accept it)" if _recorded(path) else "")
         )
+    _record(path, digest, part.stat().st_size, source)  # first: of a file in its place, all is known
     part.replace(path)
     discard(part)
-    _record(path, digest, source)
 
 
 def _is_right(path: Path, wanted: str | None) -> bool:
@@ -137,7 +139,8 @@ def _is_right(path: Path, wanted: str | None) -> bool:
         return False
     digest = sha256_of(path)
     if wanted is None:
-        _record(path, digest, "found in the cache")
+        with suppress(OSError):  # a cache that others own, read-only
+            _record(path, digest, path.stat().st_size, "found in the cache")
     return wanted is None or digest == wanted.lower()
 
 
@@ -149,10 +152,9 @@ def _recorded(path: Path) -> str | None:
         return None
 
 
-def _record(path: Path, digest: str, source: str) -> None:
-    record, fresh = _beside(path, "json"), _beside(path, "json.new")
-    fresh.write_text(json.dumps({"sha256": digest, "size": path.stat().st_size, "source": source}, indent=1))
-    fresh.replace(record)
+def _record(path: Path, digest: str, size: int, source: str) -> None:
+    with replacing(_beside(path, "json")) as scratch:
+        scratch.write_text(json.dumps({"sha256": digest, "size": size, "source": source}, indent=1))
 
 
 def _beside(path: Path, ending: str) -> Path:

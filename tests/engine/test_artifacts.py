@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, in JSON that any parser reads."""
+"""Files of a run, in JSON that any parser reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explorer.engine.artifacts import provenance, replacing, write_json
+from explorer.engine.artifacts import provenance, write_json
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:
@@ -17,21 +17,6 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     write_json(target, {"a": 2})
     assert json.loads(target.read_text()) == {"a": 2}
     assert list(target.parent.iterdir()) == [target]
-
-
-def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-
-    def fail() -> None:
-        with replacing(target) as scratch:
-            scratch.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_what_is_no_json_is_refused_before_the_old_file_is_touched(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -68,8 +69,10 @@ class Site:
         return self.add(path, answer)
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
+@contextmanager
+def opened_site() -> Iterator[Site]:
+    """Serves a site until the block ends."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.requests.append((self.path, self.headers.get("Range")))
@@ -85,6 +88,12 @@ def site() -> Iterator[Site]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with opened_site() as served:
+        yield served
 
 
 @pytest.fixture

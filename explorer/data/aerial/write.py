@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
-import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +18,12 @@ import numpy as np
 
 from explorer.data.aerial.categories import THINGS, panoptic_categories, thing_categories
 from explorer.data.aerial.pen import Array
+from explorer.data.aerial.processes import in_batches
 from explorer.data.aerial.scene import DEFAULT_SIZE, check_size, render_scene
 from explorer.types import SIZES, size_names
+from explorer.writing import alone_in, replacing
 
 _RECIPE_VERSION = 1
-_BATCH = 8
 _MAX_IMAGES = 999_999
 
 
@@ -75,37 +73,59 @@ def make_aerial(
         seed: any whole number from 0. Same seed, split, size: same bytes, whatever the number of images and workers.
         split: name of the split, such as `"train"`: letters, digits, `_` and `-`.
         size: `(height, width)` of the images in pixels.
-        workers: number of processes; None takes one per processor core, at most 8. More than one start afresh and
-            import the calling script, which must then call this under `if __name__ == "__main__":`.
+        workers: number of processes; None takes one per processor core, at most 8.
         progress: called in this process with the number of images finished so far.
 
     Raises:
+        OSError: `out` cannot be written to, or another process writes there.
+        RuntimeError: one of the processes was ended from outside.
         ValueError: for arguments out of range, or where `out` holds a split of that name made by another recipe.
     """
     out = Path(out)
     check_size(size)
     _check(images, seed, split, workers)
     recipe = {"generator": "aerial", "version": _RECIPE_VERSION, "seed": seed, "images": images, "size": list(size)}
-    if _finished(out, split, recipe):
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; give a folder.")
+    if _recipe(out, split) == recipe:
         return _summary(out, split)
     staging = out / f".{split}.unfinished"
-    shutil.rmtree(staging, ignore_errors=True)
-    folders = (split, f"panoptic_{split}", f"panoptic_stuff_{split}")
-    for folder in (*folders, "annotations"):
+    with alone_in(out):
+        if _recipe(staging, split) != recipe:
+            _check_free(out, split)
+            shutil.rmtree(staging, ignore_errors=True)
+            render = partial(_render_batch, seed=seed, split=split, size=size, staging=staging)
+            records = _records(in_batches(render, images, workers), staging, split, progress)
+            _write_json(records, staging, split, recipe)
+        _move(staging, out, split)  # goes on where a killed run stopped moving
+    return _summary(out, split)
+
+
+def _records(
+    batches: Generator[list[dict[str, Any]]], staging: Path, split: str, progress: Callable[[int], None] | None
+) -> list[dict[str, Any]]:
+    """Draws all batches into the staging folder."""
+    for folder in (*_folders(split), "annotations"):
         (staging / folder).mkdir(parents=True)
     records: list[dict[str, Any]] = []
-    render = partial(_render_batch, seed=seed, split=split, size=size, staging=staging)
-    with contextlib.closing(_batches(render, images, workers)) as batches:
+    with contextlib.closing(batches):
         for batch in batches:
             records += batch
             if progress is not None:
                 progress(len(records))
-    _write_json(records, staging, split, recipe)
-    for name in (*folders, *(f"annotations/{kind}_{split}.json" for kind in ("panoptic", "instances"))):
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (staging / name).replace(out / name)
+    return records
+
+
+def _move(staging: Path, out: Path, split: str) -> None:
+    (out / "annotations").mkdir(exist_ok=True)
+    for name in (*_folders(split), *(f"annotations/{kind}_{split}.json" for kind in ("panoptic", "instances"))):
+        if (staging / name).exists():
+            (staging / name).replace(out / name)
     shutil.rmtree(staging)
-    return _summary(out, split)
+
+
+def _folders(split: str) -> tuple[str, str, str]:
+    return split, f"panoptic_{split}", f"panoptic_stuff_{split}"
 
 
 def _check(images: int, seed: int, split: str, workers: int | None) -> None:
@@ -119,44 +139,30 @@ def _check(images: int, seed: int, split: str, workers: int | None) -> None:
         raise ValueError(f"workers is {workers}: give 1 or more, or None to use the processor's cores.")
 
 
-def _finished(out: Path, split: str, recipe: Mapping[str, Any]) -> bool:
-    """Says whether the set is there already; raises if something else is."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; give a folder.")
-    instances = out / "annotations" / f"instances_{split}.json"
+def _instances(folder: Path, split: str) -> Path:
+    """The file that comes last: with it, a set is complete."""
+    return folder / "annotations" / f"instances_{split}.json"
+
+
+def _recipe(folder: Path, split: str) -> Any:
+    """What the set in a folder was made with; None where there is none, or one of another origin."""
+    file = _instances(folder, split)
+    return json.loads(file.read_text()).get("info", {}).get("recipe") if file.is_file() else None
+
+
+def _check_free(out: Path, split: str) -> None:
+    """Raises where another set lies."""
+    instances = _instances(out, split)
     if instances.is_file():
-        found = json.loads(instances.read_text()).get("info", {}).get("recipe")
-        if found == recipe:
-            return True
+        found = _recipe(out, split)
         made = f"made with {found}" if found else "of another origin"
         raise ValueError(f"{out} already holds a split {split!r} {made}. Choose another folder or split, or delete it.")
-    for folder in (split, f"panoptic_{split}", f"panoptic_stuff_{split}"):
+    for folder in _folders(split):
         if (out / folder).exists() and any((out / folder).iterdir()):
             raise ValueError(
                 f"{out / folder} holds files, but there is no {instances.name} that says what they are. "
                 "Choose another folder or split, or delete it."
             )
-    return False
-
-
-def _batches(
-    render: Callable[[range], list[dict[str, Any]]], images: int, workers: int | None
-) -> Generator[list[dict[str, Any]]]:
-    """Yields the records of consecutive batches, made in this process or in several."""
-    ranges = [range(start, min(start + _BATCH, images)) for start in range(0, images, _BATCH)]
-    count = min(workers or min(len(os.sched_getaffinity(0)), 8), len(ranges))
-    if count == 1:
-        yield from map(render, ranges)
-        return
-    # Spawned, because forking a process that runs threads (torch, OpenCV) may lock up.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        futures: list[Future[list[dict[str, Any]]]] = [pool.submit(render, batch) for batch in ranges]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _render_batch(
@@ -209,11 +215,12 @@ def _write_json(records: list[dict[str, Any]], staging: Path, split: str, recipe
         file_name = record["image"]["file_name"].replace(".jpg", ".png")
         panoptic.append({"image_id": image_id, "file_name": file_name, "segments_info": list(record["segments"])})
     for kind, listed, categories in (
-        ("instances", annotations, thing_categories()),
         ("panoptic", panoptic, panoptic_categories()),
+        ("instances", annotations, thing_categories()),  # last: with it the set is complete
     ):
         text = json.dumps({**shared, "annotations": listed, "categories": categories}, separators=(",", ":"))
-        (staging / "annotations" / f"{kind}_{split}.json").write_text(text)
+        with replacing(staging / "annotations" / f"{kind}_{split}.json") as scratch:
+            scratch.write_text(text)
 
 
 def _summary(out: Path, split: str) -> AerialSummary:

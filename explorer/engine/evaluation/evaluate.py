@@ -31,10 +31,13 @@ from explorer.scoring.metrics import metrics_of
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
 from explorer.types import Detections, Metrics
+from explorer.writing import alone_in, replacing_together
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
 COCO_LIMIT = MAX_DETECTIONS[-1]
+DERIVED_FILES = ("report.json", "report.html")
+"""What is made of a run's files; that of an earlier run goes with it."""
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
 
@@ -73,6 +76,7 @@ def evaluate(
 
     Raises:
         ImageError: an image or a label image cannot be read.
+        OSError: `out` cannot be written to, or another process writes there.
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
     """
     given = detector if isinstance(detector, Detector) else load_detector(detector)
@@ -82,8 +86,9 @@ def evaluate(
     if max_detections < 1:
         raise ValueError(f"The limit on detections is {max_detections}; it must be 1 or more.")
     more = detecting_up_to(given.model, max_detections) if max_detections > COCO_LIMIT else nullcontext()
-    with more:
-        named = None if isinstance(data, Truth) else str(data)
+    folder = Path(out) if out and comm.is_main_process() else None
+    named = None if isinstance(data, Truth) else str(data)
+    with alone_in(folder) if folder else nullcontext(), more:
         run = run_over(
             given,
             data if isinstance(data, Truth) else register_coco(str(data)),
@@ -93,12 +98,18 @@ def evaluate(
             facts=_facts(given, named) | {"max_detections": max_detections},
             progress=progress,
         )
-    if out:
-        write_detections(run, Path(out))
-        write_json(Path(out) / METRICS_FILE, metrics_as_dict(run.metrics), indent=2)
-        write_json(Path(out) / FACTS_FILE, run.facts, indent=2)  # last: a folder that has it is complete
-        run = replace(run, folder=Path(out))
-    return run
+        return _written(run, folder) if folder else run
+
+
+def _written(run: Run, out: Path) -> Run:
+    """Writes a run; whenever the process is killed, a folder with `run.json` holds one run and not parts of two."""
+    with replacing_together(out, FACTS_FILE) as scratch:
+        write_detections(run, scratch)
+        write_json(scratch / METRICS_FILE, metrics_as_dict(run.metrics), indent=2)
+        write_json(scratch / FACTS_FILE, run.facts, indent=2)
+        for earlier in DERIVED_FILES:
+            (out / earlier).unlink(missing_ok=True)
+    return replace(run, folder=out)
 
 
 def run_over(

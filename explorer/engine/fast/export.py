@@ -15,15 +15,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from explorer.engine.artifacts import provenance, replacing, write_json
+from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
 from explorer.engine.fast.trunk import Trunk
+from explorer.writing import alone_in, replacing, replacing_together
+from explorer.zoo.checkpoints import save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import CONFIG, EXPORT, EXPORTED_WEIGHTS
 
@@ -51,6 +52,7 @@ def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, form
 
     Raises:
         ExportError: the format cannot hold the model, or its maps differ.
+        OSError: the folder cannot be written to, or another process writes there.
         ValueError: there is no such format, or the config cannot be written down.
     """
     if format not in FORMATS:
@@ -58,18 +60,23 @@ def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, form
     if not hasattr(detector.cfg, "dump"):
         raise ValueError(f"{detector.name} has a LazyConfig, which is code and cannot go with an export.")
     known: Any = detector.model
-    trunk, file = Trunk(detector.model), out / FILES[format]
+    trunk = Trunk(detector.model)
     images: Tensor = known.preprocess_image([detector.model_input(image_bgr)]).tensor
     with torch.no_grad():
         wanted = trunk(images)
-    out.mkdir(parents=True, exist_ok=True)
-    _WRITERS[format](trunk, file)
-    error = relative_error(_read(file, format)(images), wanted)
-    if not error <= TOLERANCE[torch.float32]:
-        file.unlink()
-        raise ExportError(f"{file.name} differs from the model by {error:.1e} on the photo: it is not kept.")
-    with replacing(out / EXPORTED_WEIGHTS) as scratch:
-        save_file({name: tensor.contiguous() for name, tensor in known.state_dict().items()}, scratch)
+    with alone_in(out), replacing_together(out, EXPORT) as scratch:
+        file = scratch / FILES[format]
+        _WRITERS[format](trunk, file)
+        error = relative_error(_read(file, format)(images), wanted)
+        if not error <= TOLERANCE[torch.float32]:
+            raise ExportError(f"{file.name} differs from the model by {error:.1e} on the photo: it is not kept.")
+        return _completed(detector, scratch, format, trunk, error)
+
+
+def _completed(detector: Detector, out: Path, format: Format, trunk: Trunk, error: float) -> dict[str, Any]:  # noqa: A002
+    """Writes all but the trunk, and returns what `export.json` says."""
+    known: Any = detector.model
+    save_safetensors(known.state_dict(), out / EXPORTED_WEIGHTS, half=False)
     with replacing(out / CONFIG) as scratch:
         cfg = detector.cfg.clone()
         cfg.defrost()
@@ -150,6 +157,8 @@ def write_onnx(trunk: Trunk, file: Path) -> None:
                 trunk, (sample,), str(scratch), dynamo=False, opset_version=_OPSET,
                 input_names=names[:1], output_names=names[1:], dynamic_axes=free,
             )  # fmt: skip
+    except OSError:
+        raise
     except Exception as error:
         raise ExportError(f"ONNX cannot hold this model ({type(error).__name__}: {error})") from error
 
@@ -163,9 +172,9 @@ def _write_openvino(trunk: Trunk, file: Path) -> None:
 
 def _write_torchscript(trunk: Trunk, file: Path) -> None:
     fold_norms(trunk)
-    with warnings.catch_warnings(), replacing(file) as scratch:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(traced(trunk, trunk.sample()), str(scratch))
+        torch.jit.save(traced(trunk, trunk.sample()), str(file))  # which keeps the file's name in the file
 
 
 _WRITERS = {"onnx": write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from explorer.engine.artifacts import replacing
 from explorer.text import logger_of
+from explorer.writing import UNFINISHED, replacing
 from explorer.zoo.reading import read_content
 from explorer.zoo.trained import BEST, FINAL, POINTER, last_checkpoint
 
@@ -27,8 +27,6 @@ EARLIER = {name: name.replace(".pth", "_of_earlier_run.pth") for name in (BEST, 
 """What the weights that stand for a run are called once another run has begun in its folder."""
 METRICS = "metrics.json"
 """Where a run logs its scalars, one JSON object per line."""
-_SCRATCH = (".model_*-*.pth", f".{POINTER}-*", ".metrics-*.json")
-"""What `replacing` leaves in the folder when its process is killed."""
 
 
 class Stateful(Protocol):
@@ -78,9 +76,8 @@ class Checkpoints:
         self.folder, self._model, self._trainer, self._writes = folder, model, trainer, writes
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
-            for pattern in _SCRATCH:
-                for leftover in folder.glob(pattern):
-                    leftover.unlink()
+            for leftover in folder.glob(f"{UNFINISHED}*"):
+                leftover.unlink()
 
     @property
     def last(self) -> Path | None:

@@ -26,7 +26,7 @@ import explorer.heads  # noqa: F401 - registers the heads that they name
 from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
-from explorer.engine.artifacts import plain, replacing, write_json
+from explorer.engine.artifacts import plain, write_json
 from explorer.engine.config_facts import Config, config_facts
 from explorer.engine.training import launch
 from explorer.engine.training.checkpointing import set_aside
@@ -37,6 +37,7 @@ from explorer.engine.training.weights import evaluate_with, start_from, started_
 from explorer.scoring.classes import shared_classes
 from explorer.text import in_json, logger_of
 from explorer.types import RANDOM
+from explorer.writing import replacing
 from explorer.zoo.resolve import find_weights, named_weights, resolve
 from explorer.zoo.trained import CONFIG, find_trained, last_checkpoint
 

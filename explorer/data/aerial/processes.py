@@ -1,0 +1,80 @@
+"""Several processes that draw: none is left behind, and none runs anything of the calling script."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import cv2
+
+_BATCH = 8
+
+
+def in_batches(
+    render: Callable[[range], list[dict[str, Any]]], images: int, workers: int | None
+) -> Generator[list[dict[str, Any]]]:
+    """Yields the records of consecutive batches, made in this process or in several.
+
+    Args:
+        render: draws the scenes of these numbers and returns their records; picklable.
+        images: how many scenes.
+        workers: number of processes; None takes one per processor core, at most 8.
+
+    Raises:
+        RuntimeError: one of the processes was ended from outside.
+    """
+    ranges = [range(start, min(start + _BATCH, images)) for start in range(0, images, _BATCH)]
+    count = min(workers or min(len(os.sched_getaffinity(0)), 8), len(ranges))
+    if count == 1:
+        yield from map(render, ranges)
+        return
+    # Spawned, because forking a process that runs threads (torch, OpenCV) may lock up.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=_begin_drawing) as pool:
+        with _on_its_own():
+            futures: list[Future[list[dict[str, Any]]]] = [pool.submit(render, batch) for batch in ranges]
+        try:
+            for future in futures:
+                yield future.result()
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "a process that drew scenes was ended from outside, perhaps because memory ran out: try again, with "
+                "fewer workers"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _on_its_own() -> Iterator[None]:
+    """Around what starts processes: they import no calling script, and leave an interruption to this process."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which they inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sys.modules["__main__"] = script
+
+
+def _begin_drawing() -> None:
+    """In a process that draws: one thread, and an end when the process that started it ends, however that does."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

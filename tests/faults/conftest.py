@@ -1,0 +1,175 @@
+"""Commands that write, in processes that fail when they are told to, and what they leave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from explorer.data.aerial import make_aerial
+from explorer.zoo.registry import get
+from tests.conftest import ROOT
+from tests.zoo.conftest import Page, opened_site
+from tests.zoo.wild import network
+
+MODEL = "demo/V-19-slim-dw"
+FETCHED = "faster_rcnn_V_39_FPN_3x"
+VOLATILE = {"date", "out", "results"}
+"""Keys of JSON files whose values say when and where."""
+NOT_FINAL = (".part", ".part.json", ".lock")
+"""How the names of a download end that may go on."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that writes.
+
+    Attributes:
+        words: of the command line; `OUT` stands for the folder that it writes to.
+        environment: variables, likewise.
+    """
+
+    words: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def at(self, folder: Path) -> tuple[list[str], dict[str, str]]:
+        """The command and its environment for a folder."""
+        environment = {key: value.replace("OUT", str(folder)) for key, value in self.environment.items()}
+        return [word.replace("OUT", str(folder)) for word in self.words], environment
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code (negative: the signal), steps done, processes left behind, and what it said."""
+
+    code: int
+    steps: int
+    orphans: int
+    said: str
+
+
+class Commands:
+    """A process that runs commands in forks of itself."""
+
+    def __init__(self, log: Path) -> None:
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        self.log = log
+        self._errors = log.with_name("errors").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("faulty.py"))],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+
+    def run(self, case: Case, folder: Path, fault: str = "none", step: int = 0) -> Ended:
+        """Runs a command; see `faulty.py` for the faults."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        words, environment = case.at(folder)
+        order = {"words": words, "environment": environment, "folder": str(folder), "log": str(self.log)}
+        self.process.stdin.write(json.dumps(order | {"fault": fault, "step": step}) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline() or pytest.fail(self.log.with_name("errors").read_text())
+        return Ended(**json.loads(answer), said=self.log.read_text().strip())
+
+    def close(self) -> None:
+        self.process.stdin.close()  # type: ignore[union-attr]
+        self.process.wait(60)
+        self.process.stdout.close()  # type: ignore[union-attr]
+        self._errors.close()
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    running = Commands(tmp_path_factory.mktemp("commands") / "log")
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small aerial scenes."""
+    folder = tmp_path_factory.mktemp("data")
+    make_aerial(folder, images=3, seed=0, size=(96, 128), workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VoVNet of random weights."""
+    path = tmp_path_factory.mktemp("checkpoint") / "network.pth"
+    torch.save(network().state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Iterator[str]:
+    """The address of a site that has a file of the zoo."""
+    with opened_site() as site:
+        for name in get(FETCHED).mirror_names:
+            site.add(f"/{name}", Page(bytes(range(256)) * 4000))
+        yield site.url
+
+
+@pytest.fixture(scope="session")
+def cases(data: Path, checkpoint: Path, mirror: str) -> dict[str, Case]:
+    """The commands that write, by name."""
+    fetching = {"EXPLORER_CACHE": "OUT", "EXPLORER_MIRROR": mirror, "no_proxy": "127.0.0.1"}
+    exact = ("--exact", "--device", "cpu", "--json", "OUT/said.json")
+    return {
+        "data make": Case(("data", "make", "aerial", "OUT", "--images", "2", "--size", "96", "128")),
+        "evaluate": Case(("evaluate", MODEL, "--data", f"{data}:val", "--out", "OUT", *exact)),
+        "predict": Case(("predict", MODEL, f"{data}/val", "--out", "OUT", *exact)),
+        "export": Case(("export", MODEL, "--out", "OUT", "--json", "OUT/said.json")),
+        "zoo convert": Case(("zoo", "convert", str(checkpoint), "--to", "timm", "--out", "OUT/timm.safetensors")),
+        "zoo fetch": Case(("zoo", "fetch", FETCHED), fetching),
+    }
+
+
+def final_files(folder: Path) -> dict[str, str]:
+    """All files under final names, with what is in them but for when and where it was written."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()] if folder.exists() else []
+    inside = {path: path.relative_to(folder) for path in files}
+    return {
+        str(name): _content(path, folder)
+        for path, name in inside.items()
+        if not any(part.startswith(".") for part in name.parts) and not path.name.endswith(NOT_FINAL)
+    }
+
+
+def _content(path: Path, folder: Path) -> str:
+    content = path.read_bytes().replace(str(folder).encode(), b"OUT")
+    if path.suffix == ".json":
+        return json.dumps(_lasting(json.loads(content)))
+    return hashlib.sha256(content).hexdigest()
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lasting(item) for key, item in value.items() if key not in VOLATILE}
+    return [_lasting(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    commands: Commands, cases: dict[str, Case], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[dict[str, str], int]]:
+    """What a command leaves when nothing fails, and the number of its steps."""
+
+    @cache
+    def run(name: str) -> tuple[dict[str, str], int]:
+        folder = tmp_path_factory.mktemp("undisturbed") / "out"
+        ended = commands.run(cases[name], folder)
+        assert ended.code == 0, ended.said
+        return final_files(folder), ended.steps
+
+    return run

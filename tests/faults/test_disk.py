@@ -1,0 +1,67 @@
+"""A real disk that is full, and a real one that cannot be written to: one line, nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Case, Commands, final_files
+
+NAMES = ["data make", "evaluate", "predict", "export", "zoo convert", "zoo fetch"]
+FULL = ("No space left on device", "file write failed", "I/O error")
+"""What the system says, and what PyTorch and safetensors make of it."""
+
+
+@contextmanager
+def disk(place: Path, options: str) -> Iterator[Path]:
+    """Mounts a disk in memory."""
+    place.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_disk_that_is_full_and_then_larger(
+    name: str, commands: Commands, cases: dict[str, Case], tmp_path: Path, record_property: Callable[[str, int], None],
+    undisturbed: Callable[[str], tuple[dict[str, str], int]],
+) -> None:  # fmt: skip
+    whole, _ = undisturbed(name)
+    with disk(tmp_path / "disk", "size=16k") as place:
+        ended = commands.run(cases[name], place / "out")
+        assert ended.code == 1, ended
+        assert any(words in ended.said.splitlines()[-1] for words in FULL), ended
+        assert "Traceback" not in ended.said
+        assert final_files(place / "out").items() <= whole.items()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        assert commands.run(cases[name], place / "out").code == 0
+        assert final_files(place / "out") == whole
+    record_property("full disk", 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_disk_that_is_read_only(
+    name: str, commands: Commands, cases: dict[str, Case], tmp_path: Path, record_property: Callable[[str, int], None]
+) -> None:
+    with disk(tmp_path / "disk", "size=1m,ro") as place:
+        ended = commands.run(cases[name], place / "out")
+        assert ended.code == 1, ended
+        assert "Read-only file system" in ended.said.splitlines()[-1], ended
+        assert "Traceback" not in ended.said
+    record_property("read-only disk", 1)
+
+
+def test_a_read_only_cache_serves_what_is_in_it(commands: Commands, cases: dict[str, Case], tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=8m") as place:
+        assert commands.run(cases["zoo fetch"], place / "out").code == 0
+        next(place.rglob("*.pth.json")).unlink()  # put there by hand
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        assert commands.run(cases["zoo fetch"], place / "out").code == 0

@@ -1,0 +1,225 @@
+"""Several processes: two on one folder, one that is killed, a whole group that is interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer.data.aerial import make_aerial
+from tests.conftest import ROOT
+from tests.faults.conftest import MODEL, Case, Commands, final_files
+from tests.faults.faulty import left_in_session
+
+PATIENCE_S = 60
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+DRAWING = ("data", "make", "aerial", "OUT", "--images", "64", "--size", "128", "160")
+HOLDS = """
+import sys
+from pathlib import Path
+from explorer.writing import alone_in
+with alone_in(Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
+
+
+@contextmanager
+def started(words: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Starts a command as a terminal does, in a group of processes of its own; none of it is left at the end."""
+    command = [sys.executable, "-m", "explorer", *(word.replace("OUT", str(folder)) for word in words)]
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        if left_in_session(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE_S)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and last words; no other process of the command is left after a moment."""
+    said = process.communicate(timeout=PATIENCE_S)[0]
+    wait_until(lambda: not left_in_session(process.pid))
+    return process.returncode, said.strip()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def children(parent: int, word: str = "") -> list[int]:
+    """Processes that a process started, with a word in their command."""
+    found = [int(pid) for tasks in Path(f"/proc/{parent}/task").glob("*/children") for pid in tasks.read_text().split()]
+    return [pid for pid in found if word in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that writes into the folder `out` until it is ended."""
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("name", ["data make", "evaluate", "predict", "export"])
+def test_two_processes_on_one_folder(
+    name: str, held: subprocess.Popen[str], commands: Commands, cases: dict[str, Case], tmp_path: Path
+) -> None:
+    second = commands.run(cases[name], tmp_path / "out")
+    assert second.code == 1
+    assert second.said.splitlines()[-1].endswith("wait until it is done, or give another folder")
+    assert not final_files(tmp_path / "out")
+    if name == "data make":  # one kill is enough
+        held.kill()
+        held.wait()
+        assert commands.run(cases[name], tmp_path / "out").code == 0
+
+
+def test_two_downloads_of_one_file_wait_for_each_other(
+    commands: Commands, cases: dict[str, Case], tmp_path: Path, undisturbed: Callable[[str], tuple[dict[str, str], int]]
+) -> None:
+    words, environment = cases["zoo fetch"].at(tmp_path / "out")
+    both = [
+        subprocess.Popen([sys.executable, "-m", "explorer", *words], env=ENVIRONMENT | environment, stdout=-3)
+        for _ in range(2)
+    ]
+    assert [one.wait(PATIENCE_S) for one in both] == [0, 0]
+    assert final_files(tmp_path / "out") == undisturbed("zoo fetch")[0]
+
+
+def test_a_drawing_process_that_is_killed_is_told_in_one_line(tmp_path: Path) -> None:
+    with started(DRAWING, tmp_path / "out") as process:
+        wait_until(lambda: bool(children(process.pid, "spawn_main")) or process.poll() is not None)
+        os.kill(children(process.pid, "spawn_main")[0], signal.SIGKILL)
+        code, said = ended(process)
+    assert code == 1
+    assert said.startswith("RuntimeError: a process that drew scenes was ended from outside")
+    assert "\n" not in said
+    assert not final_files(tmp_path / "out")
+
+
+def test_drawing_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    with started(DRAWING, tmp_path / "out") as process:
+        wait_until(lambda: bool(children(process.pid, "spawn_main")) or process.poll() is not None)
+        process.kill()
+        assert ended(process)[0] == -signal.SIGKILL
+    assert not final_files(tmp_path / "out")
+
+
+def interrupted(words: Sequence[str], out: Path, after_s: float) -> bool:
+    """Interrupts a command and all that it started, as Ctrl-C does; returns whether that came in time."""
+    with started(words, out) as process:
+        time.sleep(after_s)
+        if process.poll() is not None:
+            return False
+        os.killpg(process.pid, signal.SIGINT)
+        code, said = ended(process)
+    if code == 0:  # it was ending
+        return False
+    assert code in (130, -signal.SIGINT), said  # the second while Python itself is starting
+    if code == 130:
+        assert said == "Interrupted."
+    return True
+
+
+def test_ctrl_c_while_several_processes_draw(tmp_path: Path) -> None:
+    with started(DRAWING, tmp_path / "out") as process:
+        wait_until(lambda: len(children(process.pid, "spawn_main")) > 1 or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)
+        assert ended(process) == (130, "Interrupted.")
+    assert not final_files(tmp_path / "out")
+
+
+def test_a_script_may_draw_without_a_guard(tmp_path: Path) -> None:
+    script = tmp_path / "draw.py"
+    script.write_text(
+        "from explorer.data.aerial import make_aerial\n"
+        "print(make_aerial('out', images=20, seed=1, size=(96, 96)).images)\n"
+    )
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.stdout, done.stderr) == ("20\n", "")
+    make_aerial(tmp_path / "alone", images=20, seed=1, size=(96, 96), workers=1)
+    assert final_files(tmp_path / "out") == final_files(tmp_path / "alone")
+
+
+@pytest.fixture(scope="module")
+def long_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough scenes that an evaluation takes a while."""
+    folder = tmp_path_factory.mktemp("long")
+    make_aerial(folder, images=48, seed=0, size=(240, 320))
+    return folder
+
+
+def test_a_loader_process_that_is_killed_is_told_in_one_line(long_data: Path, tmp_path: Path) -> None:
+    words = ("evaluate", MODEL, "--data", f"{long_data}:val", "--out", "OUT", "DATALOADER.NUM_WORKERS", "1")
+    with started(words, tmp_path / "out") as process:
+        seen: set[int] = set()
+
+        def loader_runs() -> bool:
+            known, now = set(seen), set(children(process.pid, "explorer"))
+            seen.clear()
+            seen.update(now)
+            time.sleep(0.2)  # what asks for the commit is gone by then
+            return bool(known & now) or process.poll() is not None
+
+        wait_until(loader_runs)
+        os.kill(seen.pop(), signal.SIGKILL)
+        code, said = ended(process)
+    assert code == 1
+    assert said.splitlines()[-1].startswith("RuntimeError: DataLoader worker")
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("name", ["data make", "evaluate", "predict", "export", "zoo convert", "zoo fetch"])
+def test_ended_at_twenty_random_times(
+    name: str, number: signal.Signals, cases: dict[str, Case], commands: Commands, tmp_path: Path,
+    undisturbed: Callable[[str], tuple[dict[str, str], int]], record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    whole, _ = undisturbed(name)
+    out = tmp_path / "out"
+    words, environment = cases[name].at(out)
+    monkeypatch.setattr(sys.modules[__name__], "ENVIRONMENT", ENVIRONMENT | environment)
+    start = time.monotonic()
+    with started(words, out) as process:
+        assert ended(process)[0] == 0
+    takes_s = time.monotonic() - start
+    shutil.rmtree(out)
+    rng, done = np.random.default_rng(0), 0
+    while done < 20:
+        after_s = float(rng.uniform(0.4, takes_s))
+        if number == signal.SIGINT:
+            done += interrupted(words, out, after_s)
+        else:
+            with started(words, out) as process:
+                time.sleep(after_s)
+                process.kill()
+                done += ended(process)[0] != 0
+        assert final_files(out).items() <= whole.items()
+    assert commands.run(cases[name], out).code == 0
+    assert final_files(out) == whole
+    record_property("killed" if number == signal.SIGKILL else "interrupted", done)
