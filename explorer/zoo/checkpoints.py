@@ -97,7 +97,8 @@ def load_weights(
         allow_more: load what fits wholly, whatever else the checkpoint holds, as a detector's does for its backbone.
 
     Raises:
-        CheckpointError: the file cannot be read, or does not fit; the message is the report.
+        CheckpointError: the file cannot be read, does not fit (the message is the report), or holds numbers that are
+            infinite or NaN, which `allow_partial` does not let in.
     """
     given = isinstance(source, Mapping)
     tensors = source if isinstance(source, Mapping) else read_checkpoint(source)
@@ -120,6 +121,11 @@ def load_weights(
         way_out = "\nTo use what fits all the same: --allow-partial (allow_partial=True)." if report.loaded else ""
         raise CheckpointError(f"The checkpoint does not fit the model; nothing was loaded.\n{report}{way_out}")
     ready = {name: tensor.to(ours[name].device, ours[name].dtype) for name, tensor in fitting.items()}
+    if broken := [name for name, tensor in ready.items() if not tensor.isfinite().all()]:
+        raise CheckpointError(
+            f"{report.source} holds numbers that are infinite or NaN, in {len(broken)} of {len(ready)} tensors, such "
+            f"as {broken[0]}; nothing was loaded. Its training diverged or it is damaged: take an earlier checkpoint."
+        )
     with torch.no_grad():
         for name, tensor in ready.items():
             ours[name].copy_(tensor)

@@ -248,3 +248,14 @@ def test_a_release_shaped_file_fills_the_detector(config, shared, tmp_path):
     report = load_weights(model, tmp_path / "x.pth")
     assert len(report.loaded) == len(shapes)
     assert all((tensor == 0.5).all() for name, tensor in model.state_dict().items() if name in shapes)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30])
+def test_weights_that_are_not_finite_are_refused(number):
+    module = torch.nn.Linear(2, 2).half()  # 1e30 is infinite there
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    state = {"weight": torch.tensor([[0.0, number], [0, 0]]), "bias": torch.zeros(2)}
+    for partial in (False, True):
+        with pytest.raises(CheckpointError, match=r"infinite or NaN, in 1 of 2 tensors, such as weight; nothing was"):
+            load_weights(module, state, allow_partial=partial)
+    assert all(tensor.equal(before[name]) for name, tensor in module.state_dict().items())
