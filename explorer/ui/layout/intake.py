@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.data_classes import ImageData
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_PHOTO_BYTES = 30_000_000
+MAX_CALL_BYTES = 4 * 2**20
 MAX_MODEL_BYTES = 2_000_000_000
 """Of a checkpoint, where models may be handed over."""
 Upload = TypeVar("Upload", gr.Image, gr.File)
 _FETCHING_ROUTE = re.compile(r"/(file|proxy)=\s*\w+:/", re.IGNORECASE)
+_CALLING_ROUTE = re.compile(r"/(queue/join|call|run|api)(/|$)")
 _ADDRESS = re.compile(r"\s*\w+://")
 
 
@@ -60,3 +63,20 @@ class NoAddresses:
             await refusal(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+class ShortOrders:
+    """Refuses calls of more text than any of the page's own, before they are read: photos are uploaded, not sent so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal: Any = None
+        if scope["type"] == "http" and scope["method"] == "POST" and _CALLING_ROUTE.search(scope["path"]):
+            said = Headers(scope=scope).get("content-length", "")
+            if not said.isdecimal():
+                refusal = PlainTextResponse("Say how long the call is.", status_code=411)
+            elif int(said) > MAX_CALL_BYTES:
+                refusal = PlainTextResponse(f"A call has {MAX_CALL_BYTES:,} bytes at most.", status_code=413)
+        await (refusal or self._app)(scope, receive, send)

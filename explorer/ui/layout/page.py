@@ -27,7 +27,7 @@ from explorer.ui.layout.compare import MEASURE, compare_tab
 from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
-from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, only_photos
+from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, ShortOrders, only_photos
 from explorer.ui.layout.own_model import own_model
 from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.layout.speed import speed_tab
@@ -99,7 +99,7 @@ def serve(
         max_file_size=MAX_MODEL_BYTES if alone else MAX_PHOTO_BYTES,
         state_session_capacity=MOST_SESSIONS,
         max_threads=THREADS,
-        app_kwargs={"middleware": [Middleware(NoAddresses)]},
+        app_kwargs={"middleware": [Middleware(NoAddresses), Middleware(ShortOrders)]},
         auth=auth,
         share=share,
         mcp_server=mcp or None,
