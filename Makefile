@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup repair app lab test slow zoo check format
+.PHONY: help setup repair app lab test slow zoo sbom reliability check format
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -29,6 +29,12 @@ slow: setup ## run the tests that take minutes
 
 zoo: setup ## train and measure the demo zoo on aerial scenes (hours; takes up where it was left)
 	$(BIN)/python tools/zoo.py
+
+sbom: setup ## write sbom.json: packages, versions, licences and weights, as CycloneDX
+	$(BIN)/python tools/sbom.py sbom.json
+
+reliability: setup ## attack, break and load everything, and write docs/results/reliability.md (hours)
+	$(BIN)/python tools/reliability.py
 
 check: setup ## lint, format, types and import directions
 	$(BIN)/ruff check .

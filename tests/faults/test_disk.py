@@ -35,6 +35,7 @@ def test_a_disk_that_is_full_and_then_larger(
     undisturbed: Callable[[str], tuple[dict[str, str], int]],
 ) -> None:  # fmt: skip
     whole, _ = undisturbed(name)
+    record_property("full disk", 1)
     with disk(tmp_path / "disk", "size=16k") as place:
         ended = commands.run(cases[name], place / "out")
         assert ended.code == 1, ended
@@ -44,19 +45,18 @@ def test_a_disk_that_is_full_and_then_larger(
         subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
         assert commands.run(cases[name], place / "out").code == 0
         assert final_files(place / "out") == whole
-    record_property("full disk", 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_disk_that_is_read_only(
     name: str, commands: Commands, cases: dict[str, Case], tmp_path: Path, record_property: Callable[[str, int], None]
 ) -> None:
+    record_property("read-only disk", 1)
     with disk(tmp_path / "disk", "size=1m,ro") as place:
         ended = commands.run(cases[name], place / "out")
         assert ended.code == 1, ended
         assert "Read-only file system" in ended.said.splitlines()[-1], ended
         assert "Traceback" not in ended.said
-    record_property("read-only disk", 1)
 
 
 def test_a_read_only_cache_serves_what_is_in_it(commands: Commands, cases: dict[str, Case], tmp_path: Path) -> None:

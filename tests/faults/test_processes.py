@@ -21,6 +21,7 @@ from tests.faults.conftest import MODEL, Case, Commands, final_files
 from tests.faults.faulty import left_in_session
 
 PATIENCE_S = 60
+TIMES = 20
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 DRAWING = ("data", "make", "aerial", "OUT", "--images", "64", "--size", "128", "160")
 HOLDS = """
@@ -201,6 +202,7 @@ def test_ended_at_twenty_random_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     whole, _ = undisturbed(name)
+    record_property({signal.SIGKILL: "killed", signal.SIGINT: "interrupted"}[number], TIMES)
     out = tmp_path / "out"
     words, environment = cases[name].at(out)
     monkeypatch.setattr(sys.modules[__name__], "ENVIRONMENT", ENVIRONMENT | environment)
@@ -210,7 +212,7 @@ def test_ended_at_twenty_random_times(
     takes_s = time.monotonic() - start
     shutil.rmtree(out)
     rng, done = np.random.default_rng(0), 0
-    while done < 20:
+    while done < TIMES:
         after_s = float(rng.uniform(0.4, takes_s))
         if number == signal.SIGINT:
             done += interrupted(words, out, after_s)
@@ -222,4 +224,3 @@ def test_ended_at_twenty_random_times(
         assert final_files(out).items() <= whole.items()
     assert commands.run(cases[name], out).code == 0
     assert final_files(out) == whole
-    record_property("killed" if number == signal.SIGKILL else "interrupted", done)

@@ -44,8 +44,10 @@ def fail_at(steps: Iterable[int], fault: str, case: Case, commands: Commands, wh
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_that_fails(
-    name: str, fault: str, commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, tmp_path: Path
-) -> None:
+    name: str, fault: str, commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
+    record_property(fault, 1)
     whole, steps = undisturbed(name)
     rng = np.random.default_rng(NAMES.index(name) * 10 + FAULTS.index(fault))
     fail_at([rng.integers(1, steps + 1)], fault, cases[name], commands, whole, tmp_path / "out")
@@ -59,5 +61,5 @@ def test_every_step_fails(
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
     whole, steps = undisturbed(name)
-    fail_at(range(1, steps + 1), fault, cases[name], commands, whole, tmp_path / "out")
     record_property(fault, steps)
+    fail_at(range(1, steps + 1), fault, cases[name], commands, whole, tmp_path / "out")

@@ -108,7 +108,9 @@ def visitor(fresh_server: Any, photos: list[Path]) -> Callable[[int], Visitor]:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket")
-def test_fifty_visitors_for_three_minutes(fresh_server: Any, visitor: Callable[[int], Visitor]) -> None:
+def test_fifty_visitors_for_three_minutes(
+    fresh_server: Any, visitor: Callable[[int], Visitor], record_property: Callable[[str, object], None]
+) -> None:
     first = visitor(1000)
     for _ in range(10):  # models, fonts and pools are loaded
         first.compare_and_filter()
@@ -134,6 +136,7 @@ def test_fifty_visitors_for_three_minutes(fresh_server: Any, visitor: Callable[[
     waits = sorted(wait for one in visitors for wait in one.waits_s)
     told = f"{dict(outcomes)}; median wait {waits[len(waits) // 2]:.1f} s; {alone:.0f}, {before:.0f}, {after:.0f} MB\n"
     sys.stderr.write(told)
+    record_property("actions", outcomes.total())
     assert set(outcomes) <= {"done", "busy"}
     assert outcomes["done"] > VISITORS
     assert max(place for one in visitors for place in one.places) > 10  # and they were told their place

@@ -1,0 +1,66 @@
+"""The table of reliability shows what ran, what was counted, and every failure."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import ROOT
+
+CASE = '<testcase classname="{module}" name="{name}"><properties>{counted}</properties>{end}</testcase>'
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reliability", ROOT / "tools/reliability.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["reliability"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def results(path: Path, *cases: tuple[str, str, dict[str, int], str]) -> Path:
+    rows = [
+        CASE.format(
+            module=module,
+            name=name,
+            counted="".join(f'<property name="{key}" value="{value}"/>' for key, value in counted.items()),
+            end=end,
+        )
+        for module, name, counted, end in cases
+    ]
+    path.write_text(f"<testsuites><testsuite>{''.join(rows)}</testsuite></testsuites>")
+    return path
+
+
+def test_counts_failures_and_skips(tool: ModuleType, tmp_path: Path) -> None:
+    steps, refusals = "tests.faults.test_steps", "tests.hostile.test_refusals"
+    first = results(
+        tmp_path / "a.xml",
+        (steps, "test_every[a]", {"kill": 20}, ""),
+        (steps, "test_every[b]", {"kill": 3}, "<failure/>"),
+        (steps, "test_every[c]", {"full": 7}, "<skipped/>"),
+        (refusals, "test_a_hostile_file[a]", {}, ""),
+        (refusals, "test_a_hostile_file[b]", {}, "<failure/>"),
+    )
+    page = tool.page(tool.read([first]))
+    assert "| faults | SIGKILL before a step of writing | 23 | 1 |" in page
+    assert "| inputs | hostile checkpoints, configs and photos | 2 | 1 |" in page
+    assert "no room" not in page
+    assert "**lost: 1, executed: 1, escaped: 0**" in page
+    later = results(tmp_path / "b.xml", (steps, "test_every[b]", {"kill": 3}, ""))
+    assert "**lost: 0, executed: 1, escaped: 0**" in tool.page(tool.read([first, later]))
+
+
+def test_the_tests_that_are_counted_are_there(tool: ModuleType) -> None:
+    for row in tool.ROWS:
+        file = ROOT / (row.module.replace(".", "/") + ".py")
+        assert f"def {row.start}" in file.read_text(), row
+        assert all(f'"{name}"' in file.read_text() for name in row.counted), row

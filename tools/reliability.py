@@ -1,0 +1,144 @@
+"""Attacks, breaks and loads everything, and writes docs/results/reliability.md from what the tests counted.
+
+`make reliability` runs the tests (hours); `python tools/reliability.py RESULTS.xml…` takes results that pytest wrote
+with `--junitxml`. A row is there only where its tests ran.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from explorer.engine.artifacts import provenance
+from explorer.writing import replacing
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/results/reliability.md"
+TESTS = ("tests/hostile", "tests/faults", "tests/ui/test_api.py", "tests/ui/test_strangers.py", "tests/ui/test_load.py")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: its module, its name, what it counted, and whether it passed."""
+
+    module: str
+    name: str
+    counted: dict[str, int]
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        kind: inputs, faults or load.
+        title: what was tried.
+        module: whose tests count.
+        start: how their names start.
+        counted: what they counted themselves, of which the sum is shown; the number of tests where empty.
+    """
+
+    kind: str
+    title: str
+    module: str
+    start: str = "test_"
+    counted: tuple[str, ...] = ()
+
+    def of(self, cases: Iterable[Case]) -> list[Case]:
+        """The tests of this row."""
+        found = [case for case in cases if case.module == self.module and case.name.startswith(self.start)]
+        return [case for case in found if not self.counted or set(self.counted) & set(case.counted)]
+
+    def number(self, cases: Iterable[Case]) -> int:
+        """How much was tried."""
+        own = self.of(cases)
+        return sum(case.counted.get(key, 0) for case in own for key in self.counted) if self.counted else len(own)
+
+
+ROWS = (
+    Row("inputs", "hostile checkpoints, configs and photos", "tests.hostile.test_refusals", "test_a_hostile_file"),
+    Row("inputs", "places where they could have written", "tests.hostile.test_refusals", "test_nothing_was_written"),
+    Row("inputs", "fuzzers of readers", "tests.hostile.test_fuzz"),
+    Row("inputs", "annotations and results with numbers and names too large", "tests.hostile.test_annotations"),
+    Row("inputs", "odd uploads, paths and addresses at the page", "tests.ui.test_api"),
+    Row("inputs", "foreign origins, forged headers, long and slow calls", "tests.ui.test_strangers"),
+    Row("faults", "SIGKILL before a step of writing", "tests.faults.test_steps", counted=("kill",)),
+    Row("faults", "SIGINT before a step of writing", "tests.faults.test_steps", counted=("interrupt",)),
+    Row("faults", "no room from a step of writing on", "tests.faults.test_steps", counted=("full",)),
+    Row("faults", "read-only from a step of writing on", "tests.faults.test_steps", counted=("readonly",)),
+    Row("faults", "SIGKILL at a random time", "tests.faults.test_processes", counted=("killed",)),
+    Row("faults", "SIGINT at a random time", "tests.faults.test_processes", counted=("interrupted",)),
+    Row("faults", "a real disk that is full, then larger", "tests.faults.test_disk", counted=("full disk",)),
+    Row("faults", "a real disk that is read-only", "tests.faults.test_disk", counted=("read-only disk",)),
+    Row("faults", "two processes on one folder", "tests.faults.test_processes", "test_two"),
+    Row("faults", "loader and drawing processes killed", "tests.faults.test_processes", "test_a_"),
+    Row("load", "actions of 50 visitors at once", "tests.ui.test_load", counted=("actions",)),
+)
+
+
+def run(folder: Path) -> Path:
+    """Runs the tests, slow ones too, and returns pytest's results."""
+    results = folder / "results.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not network and not gpu", f"--junitxml={results}", *TESTS]
+    subprocess.run(command, cwd=ROOT, check=False)  # failures are what the table is for
+    return results
+
+
+def read(results: Iterable[Path]) -> list[Case]:
+    """Reads results; skipped tests are none, and of a test that ran several times the last counts."""
+    cases = {}
+    for path in results:
+        for element in ElementTree.parse(path).iter("testcase"):  # noqa: S314 - pytest's own
+            if element.find("skipped") is None:
+                counted = {one.get("name", ""): int(one.get("value", "")) for one in element.iter("property")}
+                failed = element.find("failure") is not None or element.find("error") is not None
+                case = Case(element.get("classname", ""), element.get("name", ""), counted, not failed)
+                cases[case.module, case.name] = case
+    return list(cases.values())
+
+
+def page(cases: Sequence[Case]) -> str:
+    """The table, and the three sums below it."""
+    lines = ["| kind | what | tried | failed tests |", "| --- | --- | ---: | ---: |"]
+    failed: dict[str, int] = {}
+    for row in ROWS:
+        if own := row.of(cases):
+            wrong = sum(not case.passed for case in own)
+            failed[row.title] = wrong
+            lines.append(f"| {row.kind} | {row.title} | {row.number(cases)} | {wrong} |")
+    lost = sum(not case.passed for case in cases if case.module.startswith("tests.faults."))
+    executed, escaped = (failed.get(row.title, 0) for row in ROWS[:2])
+    made = provenance()
+    commit = (made["code"] or {}).get("commit", "not known")
+    return f"""# Reliability: what was tried, and what became of it
+
+Written by `make reliability` (`tools/reliability.py`) from what the tests counted, on {made["date"][:10]} at
+{commit[:9]}.
+[SECURITY.md](../../SECURITY.md) says what each promise is. A row is there only where its tests ran.
+
+{chr(10).join(lines)}
+
+**lost: {lost}, executed: {executed}, escaped: {escaped}**
+
+*Lost*: failed tests among all of faults, after each of which a run is repeated and must give what an undisturbed one
+gives, with no half of a file under a final name and no process left. *Executed*: hostile files that were not refused,
+or did something by Python's audit hook. *Escaped*: something written outside of its folder.
+"""
+
+
+def main() -> None:
+    """Runs the tests where no results are named, and writes the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        cases = read([Path(name) for name in sys.argv[1:]] or [run(Path(folder))])
+    with replacing(PAGE) as scratch:
+        scratch.write_text(page(cases), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
