@@ -9,6 +9,7 @@ each true positive: the true positives so far, and all that are not ignored so f
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,7 +25,9 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 """Where COCO reads precision."""
 CELLS_AT_A_TIME = 2**22
 """Bounds memory: numbers in the largest array."""
-COLUMNS_AT_A_TIME = 250
+COLUMNS_AT_A_TIME = 500
+CELLS_IN_CACHE = 2**13
+"""Numbers in arrays that are passed over several times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,11 @@ class _Curves:
     starts: Rows
     corrections: sparse.csr_matrix | None
 
+    @property
+    def rows(self) -> int:
+        """Rows of the largest array that is needed at once."""
+        return int(max(self.seen.shape[0], np.diff(self.starts).max()))
+
 
 class Accumulator:
     """Sorted matches, ready for weightings of the images.
@@ -70,7 +78,7 @@ class Accumulator:
         Recall is the mean over IoU thresholds, for each limit on detections. Both are fractions, NaN where a
         resample has no object.
         """
-        largest = max((len(curves.point) for curves in self._curves), default=1)
+        largest = max((curves.rows for curves in self._curves), default=1)
         step = min(COLUMNS_AT_A_TIME, max(1, CELLS_AT_A_TIME // max(1, largest)))
         for first in range(0, weights.shape[1], step):
             columns = slice(first, min(first + step, weights.shape[1]))
@@ -172,23 +180,52 @@ class Accumulator:
 
 def _average_precision(curves: _Curves, weights: Floats, objects: Floats) -> Floats:
     """Returns `(T, b)`: the mean over COCO's 101 recalls of the best precision at that recall or a higher one."""
-    seen = np.cumsum(curves.seen @ weights, axis=0)[curves.point]
-    corrections = None if curves.corrections is None else curves.corrections @ weights
-    hits = weights[curves.images]
-    spans = [slice(*span) for span in zip(curves.starts, curves.starts[1:], strict=False)]
-    for span in spans:
-        np.cumsum(hits[span], axis=0, out=hits[span])
-        if corrections is not None:
-            np.cumsum(corrections[span], axis=0, out=corrections[span])
-    if corrections is not None:
-        seen += corrections
-    precision = hits / (seen + np.spacing(1))
-    reached = np.searchsorted(RECALLS, hits / np.maximum(objects, 1), side="right").astype(np.float64)
-    average = np.zeros((len(spans), weights.shape[1]))
-    for level, span in enumerate(spans):
-        best = precision[span][::-1]
-        np.maximum.accumulate(best, axis=0, out=best)
-        steps = reached[span]
-        if len(steps):
-            average[level] = np.einsum("ij,ij->j", precision[span], np.diff(steps, axis=0, prepend=0))
+    every_seen = curves.seen @ weights
+    _add_up(every_seen)
+    average = np.zeros((len(curves.starts) - 1, weights.shape[1]))
+    for level, span in enumerate(slice(*ends) for ends in itertools.pairwise(curves.starts.tolist())):
+        hits, seen = weights[curves.images[span]], every_seen[curves.point[span]]
+        if curves.corrections is not None:
+            corrections = curves.corrections[span] @ weights
+            _add_up(corrections)
+            seen += corrections
+        _add_up(hits)
+        average[level] = _area_under_best(hits, seen, np.maximum(objects, 1))
     return average / len(RECALLS)
+
+
+def _area_under_best(hits: Floats, seen: Floats, objects: Floats) -> Floats:
+    """Sums the best precision from each true positive on, times the recalls that it reaches: `(b,)`.
+
+    Args:
+        hits: `(N, b)` true positives so far; overwritten.
+        seen: `(N, b)` detections so far; overwritten.
+        objects: `(b,)`, above 0.
+    """
+    before = np.zeros((1, len(objects)))
+    rows_at_a_time = max(1, CELLS_IN_CACHE // max(1, len(objects)))
+    for first in range(0, len(hits), rows_at_a_time):
+        own, all_seen = hits[first : first + rows_at_a_time], seen[first : first + rows_at_a_time]
+        all_seen += np.spacing(1)
+        np.divide(own, all_seen, out=all_seen)
+        reached = recalls_reached(own / objects)
+        np.subtract(reached, np.concatenate([before, reached[:-1]]), out=own)
+        before = reached[-1:]
+    steps, precision = hits, seen
+    for later, earlier in itertools.pairwise(precision[::-1]):
+        np.maximum(earlier, later, out=earlier)
+    area: Floats = np.einsum("ij,ij->j", precision, steps)
+    return area
+
+
+def recalls_reached(recall: Floats) -> Floats:
+    """Counts how many of `RECALLS` are not above each recall: `searchsorted` from the right, many times as fast."""
+    nearest = np.rint(recall * (len(RECALLS) - 1))
+    nearest += nearest * RECALLS[1] <= recall
+    return nearest
+
+
+def _add_up(rows: Floats) -> None:
+    """Replaces rows by their running sums: `cumsum` along the first axis, but many times as fast on wide rows."""
+    for above, below in itertools.pairwise(rows):
+        np.add(above, below, out=below)
