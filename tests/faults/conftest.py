@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.zoo.wild import network
 
 from explorer.data.aerial import make_aerial
 from explorer.zoo.registry import get
 from tests.conftest import ROOT
 from tests.zoo.conftest import Page, opened_site
-from tests.zoo.wild import network
 
 MODEL = "demo/V-19-slim-dw"
 FETCHED = "faster_rcnn_V_39_FPN_3x"
