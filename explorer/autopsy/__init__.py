@@ -7,18 +7,14 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from explorer.api.autopsy import AutopsyReport
+from typing import Any
 
 
 class _CallablePackage(ModuleType):
-    def __call__(self, *arguments: Any, **options: Any) -> AutopsyReport:
-        from explorer.api.autopsy import autopsy
-
-        return autopsy(*arguments, **options)
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module("explorer.api.autopsy").autopsy(*arguments, **options)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -17,6 +17,7 @@ from explorer.cli.running import (
     MatchBy,
     Precision,
     Score,
+    TrustCode,
     Weights,
     exit_codes,
     load,
@@ -39,6 +40,7 @@ def autopsy(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the results, instead of the run's.")] = None,
     verify: Annotated[
         bool,
@@ -91,6 +93,7 @@ def autopsy(
                 device=device,
                 exact=True,
                 allow_partial=allow_partial,
+                trust_code=trust_code,
             )
             detector = detector.with_renamed(given.facts.get("renamed", {}))
             with progress("following objects") as advance:

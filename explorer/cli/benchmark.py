@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, Device, Weights, exit_codes, input_size, load, progress
+from explorer.cli.running import MODELS, Device, TrustCode, Weights, exit_codes, input_size, load, progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -31,6 +31,7 @@ def benchmark(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
     device: Device = "cpu",
     weights: Weights = None,
+    trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, in processes apart.")] = True,
     plot: Annotated[
@@ -57,7 +58,7 @@ def benchmark(
         pixels, part = input_size(size), cast("Stage", stage)
         if threads:
             torch.set_num_threads(threads)
-        detectors = _loaded(models, device=device, random=random, weights=weights)
+        detectors = _loaded(models, device=device, random=random, weights=weights, trust_code=trust_code)
         named = {detector.name: model for model, detector in zip(dict.fromkeys(models), detectors, strict=True)}
 
         def memory_of(name: str, mode: str) -> float | None:

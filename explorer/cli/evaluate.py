@@ -16,6 +16,7 @@ from explorer.cli.running import (
     Dtype,
     Exact,
     Model,
+    TrustCode,
     Weights,
     config_changes,
     exit_codes,
@@ -35,6 +36,7 @@ def evaluate(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
     classes: Annotated[
         str | None, typer.Option("--classes", metavar="A,B", help="Score these classes only; else all that are shared.")
@@ -77,6 +79,7 @@ def evaluate(
             exact=exact,
             dtype=fast_dtype(dtype),
             allow_partial=allow_partial,
+            trust_code=trust_code,
         )
         with progress("evaluating") as advance:
             run = evaluate_on(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import AllowPartial, AnyModel, ConfigFile, Weights, exit_codes, load
+from explorer.cli.running import AllowPartial, AnyModel, ConfigFile, TrustCode, Weights, exit_codes, load
 
 if TYPE_CHECKING:
     from explorer.engine.fast.export import Format
@@ -21,6 +21,7 @@ def export(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     photo: Annotated[
         Path | None, typer.Option("--photo", help="What to compare the file with the model on; else an aerial scene.")
     ] = None,
@@ -44,6 +45,7 @@ def export(
             device="cpu",
             exact=True,
             allow_partial=allow_partial,
+            trust_code=trust_code,
             bare=True,
         )
         record = run(detector, image, out, cast("Format", format))

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import AllowPartial, AnyModel, ConfigFile, Weights, config_changes, exit_codes, load
+from explorer.cli.running import (
+    AllowPartial,
+    AnyModel,
+    ConfigFile,
+    TrustCode,
+    Weights,
+    config_changes,
+    exit_codes,
+    load,
+)
 
 
 def features(
@@ -28,6 +37,7 @@ def features(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights.")] = False,
     explain: Annotated[
         int, typer.Option("--explain", min=0, help="For so many detections, show which places speak for them.")
@@ -50,6 +60,7 @@ def features(
             config_file=config_file,
             overrides=overrides or (),
             allow_partial=allow_partial,
+            trust_code=trust_code,
         )
         report = feature_report(detector, photo, layers or default_layers(detector), out, explained=explain)
         if json_file:

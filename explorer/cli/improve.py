@@ -12,6 +12,7 @@ from explorer.cli.running import (
     ConfigFile,
     Device,
     Model,
+    TrustCode,
     Weights,
     config_changes,
     exit_codes,
@@ -29,6 +30,7 @@ def improve(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
     device: Device = "auto",
     json_file: JsonFile = None,
@@ -55,6 +57,7 @@ def improve(
             device=device,
             exact=True,
             allow_partial=allow_partial,
+            trust_code=trust_code,
         )
         if note := shared_classes(detector.class_names, truth.class_names).note:
             say(note, err=True)

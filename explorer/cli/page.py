@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.running import MODELS, exit_codes
+from explorer.cli.running import MODELS, TrustCode, check_trusted, exit_codes
 
 
 def _name_and_password(text: str | None) -> str | None:
@@ -32,6 +32,7 @@ def page(
         str | None, typer.Option(metavar="PATH[:SPLIT]", help="A COCO folder for the tab Errors; else aerial scenes.")
     ] = None,
     max_model_memory: Annotated[float, typer.Option(metavar="MB", help="For the weights of loaded models.")] = 2000,
+    trust_code: TrustCode = False,
     auth: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +56,8 @@ def page(
     with exit_codes():
         if weights is not None and len(model or ()) != 1:
             raise ValueError(f"--weights {weights} goes with one --model, and {len(model or ())} are given.")
+        for one in model or ():
+            check_trusted(one, trust_code)
         serve(
             host,
             port,

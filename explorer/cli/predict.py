@@ -15,6 +15,7 @@ from explorer.cli.running import (
     Dtype,
     Exact,
     Model,
+    TrustCode,
     Weights,
     exit_codes,
     fast_dtype,
@@ -31,6 +32,7 @@ def predict(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     device: Device = "auto",
     recursive: Annotated[bool, typer.Option("--recursive", help="Take folders within folders too.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
@@ -57,6 +59,7 @@ def predict(
             dtype=fast_dtype(dtype),
             engine="auto" if len(files.taken) > FEW_IMAGES else "torch",
             allow_partial=allow_partial,
+            trust_code=trust_code,
         )
         with progress("detecting") as advance:
             report = run(

@@ -12,6 +12,7 @@ from explorer.cli.running import (
     AllowPartial,
     AnyModel,
     ConfigFile,
+    TrustCode,
     Weights,
     config_changes,
     exit_codes,
@@ -35,6 +36,7 @@ def receptive_field(
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
+    trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights: theoretical fields are the same.")] = False,
     inputs: Annotated[
         int, typer.Option("--inputs", min=0, help="Measure effective fields on so much noise; 0 leaves them out.")
@@ -62,6 +64,7 @@ def receptive_field(
             config_file=config_file,
             overrides=overrides or (),
             allow_partial=allow_partial,
+            trust_code=trust_code,
         )
         with progress("measuring") as advance:
             report = field_report(detector, truth, inputs=inputs, size=noise, gates=gates, progress=advance)

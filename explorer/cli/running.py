@@ -31,6 +31,9 @@ ConfigFile = Annotated[
 AllowPartial = Annotated[
     bool, typer.Option("--allow-partial", help="Take what fits of weights that do not fit wholly; the rest is random.")
 ]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run a LazyConfig (.py) that is given: it is code, and may do anything.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
@@ -147,15 +150,33 @@ def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[C
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def load(model: str, **options: Any) -> Detector:
+def check_trusted(config: str | None, trust_code: bool) -> None:
+    """Keeps code that came from outside from being run by naming it, as data is.
+
+    Raises:
+        ValueError: it is a LazyConfig that did not come with this package, and is not trusted.
+    """
+    from explorer.zoo.trained import is_shipped
+
+    if config and config.endswith(".py") and not trust_code and not is_shipped(config):
+        raise ValueError(
+            f"{config} is a LazyConfig, which is Python code and may do anything that you may. Read it first; "
+            "--trust-code then runs it."
+        )
+
+
+def load(model: str, *, trust_code: bool, **options: Any) -> Detector:
     """Loads MODEL, with a bar while its weights come, and says on standard error what is to be known of them.
 
     Args:
         model: see `explorer.engine.loading.load_detector`.
+        trust_code: a LazyConfig may run.
         options: further ones of `load_detector`; with `random`, of `load_or_random`.
     """
     from explorer.engine.loading import load_detector, load_or_random
 
+    for config in (model, options.get("config_file")):
+        check_trusted(config, trust_code)
     with progress(f"fetching {model}", "bytes") as advance:
         loading = load_or_random if "random" in options else load_detector
         detector = loading(model, progress=advance, **options)

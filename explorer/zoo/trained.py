@@ -123,7 +123,7 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
     if model is not None:
         return Recipe(model, weights, overrides)
     named = str(facts.get("config") or facts.get("model"))
-    if named.endswith(".py") and not _is_shipped(named):
+    if named.endswith(".py") and not is_shipped(named):
         raise ValueError(
             f"{run} was made with {named}, a LazyConfig, which is code and is run only where you name it: name the "
             "model and its weights (--model, --weights)"
@@ -148,7 +148,8 @@ def _recorded_weights(facts: Mapping[str, Any], run: str) -> str | None:
     return str(path)
 
 
-def _is_shipped(config: str) -> bool:
+def is_shipped(config: str) -> bool:
+    """Says whether a config came with this package, so that its code is as good as this."""
     from explorer.config import CONFIGS, config_path
 
     try:
