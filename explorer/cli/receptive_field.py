@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from explorer.cli.running import (
     load,
     progress,
 )
+
+if TYPE_CHECKING:
+    from explorer.receptive_field.theoretical import ReceptiveField
 
 _LEAST_PX = 64
 
@@ -39,7 +42,8 @@ def receptive_field(
     trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights: theoretical fields are the same.")] = False,
     inputs: Annotated[
-        int, typer.Option("--inputs", min=0, help="Measure effective fields on so much noise; 0 leaves them out.")
+        int,
+        typer.Option("--inputs", min=0, help="Measure effective fields on so much noise at most; 0 leaves them out."),
     ] = 16,
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Of that noise in pixels.")] = "512x512",
     gates: Annotated[bool, typer.Option("--gates/--no-gates", help="With or without squeeze-excitation.")] = True,
@@ -49,7 +53,7 @@ def receptive_field(
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
-    from explorer.report.fields import field_grid, field_report, write_field_figures
+    from explorer.report.fields import NARROWER_THAN, field_grid, field_report, write_field_figures
     from explorer.scoring.runs import read_truth
 
     with exit_codes():
@@ -66,8 +70,16 @@ def receptive_field(
             allow_partial=allow_partial,
             trust_code=trust_code,
         )
-        with progress("measuring") as advance:
-            report = field_report(detector, truth, inputs=inputs, size=noise, gates=gates, progress=advance)
+        with progress("Inputs measured", lines=True) as advance:
+            report = field_report(
+                detector,
+                truth,
+                inputs=inputs,
+                size=noise,
+                gates=gates,
+                first=_say_theoretical if inputs else None,
+                progress=advance,
+            )
         document = detector.origin | {"random_weights": detector.weights is None} | report.document()
         pages = write_field_figures(report, out) if out else []
         if json_file:
@@ -79,5 +91,14 @@ def receptive_field(
             say(line)
         if whole := report.levels[-1].whole:
             say((f"Left out: {whole} layers that look at the whole map (gates, group normalisation).", "dim"))
+        if inputs:
+            used = ", ".join(f"{level.name} {level.inputs}" for level in report.levels)
+            say((f"Effective fields were measured on this many inputs: {used}.", "dim"))
+            say((f"A level got no more once its side was known to {NARROWER_THAN:.0%}; --inputs is the limit.", "dim"))
         for page in pages:
             say((f"-> {page}", "dim"))
+
+
+def _say_theoretical(fields: dict[str, ReceptiveField]) -> None:
+    sides = ", ".join(f"{name} {max(field.size_px)} px" for name, field in fields.items())
+    say(f"Theoretical fields: {sides}. Effective ones take longer.", err=True)

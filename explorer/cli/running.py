@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -61,6 +62,8 @@ MatchBy = Annotated[
 
 NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""
+LINE_EVERY_S = 10.0
+"""Off a terminal, where a bar would be."""
 
 
 def config_changes(words: list[str] | None) -> list[str] | None:
@@ -124,12 +127,15 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[Callable[[int, int | None], None]]:
+def progress(
+    verb: str, unit: Literal["items", "bytes"] = "items", *, lines: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
     """Yields a function of (done, total) that moves a bar on standard error, which shows only on a terminal.
 
     Args:
         verb: what is going on.
         unit: what is counted; bytes are shown as kB, MB or GB, with their speed.
+        lines: whether there are lines off a terminal, one every `LINE_EVERY_S` at most; of items.
     """
     from rich.console import Console
     from rich.progress import (
@@ -147,7 +153,16 @@ def progress(verb: str, unit: Literal["items", "bytes"] = "items") -> Iterator[C
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(legible(verb), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        said_s = time.monotonic()
+
+        def advance(done: int, total: int | None) -> None:
+            nonlocal said_s
+            bar.update(task, completed=done, total=total)
+            if lines and not console.is_terminal and time.monotonic() - said_s >= LINE_EVERY_S:
+                said_s = time.monotonic()
+                typer.echo(legible_lines(f"{verb}: {done} of {total or 'some'}"), err=True)
+
+        yield advance
 
 
 def check_trusted(config: str | None, trust_code: bool) -> None:

@@ -23,24 +23,22 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import curve_fit
 from torch import Tensor, nn
 
+from explorer.receptive_field.energy import SHARE, EnergySum, Floats, area_px
 from explorer.writing import replacing
 from explorer.zoo.downloads import cache_dir
 
-SHARE = 0.95
-"""An effective field's area is that of the brightest pixels that hold this share of the energy."""
 GATES = ("ESE", "SqueezeExcite", "EffectiveSEModule", "SEModule", "SqueezeExcitation")
 """Names of the classes whose gates `gates=False` leaves out."""
 
-Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 """Called with the number of inputs done and the number in all."""
+Place = tuple[int, int]
 
-_VERSION = 1
+_VERSION = 2  # of the measurement; one that gives other figures has another
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,7 @@ class EffectiveField:
         energy: `(height, width)` float64, shares of the whole, summing to 1; zeros where no gradient arrives.
         unit: `(row, column)` of the unit.
         grid: `(rows, columns)` of the map.
-        inputs: number of inputs.
+        inputs: number of inputs that it was measured on.
     """
 
     layer: str
@@ -67,12 +65,7 @@ class EffectiveField:
         Raises:
             ValueError: the share is not above 0 and at most 1.
         """
-        if not 0 < share <= 1:
-            raise ValueError(f"a share of {share} is asked for; give one above 0 and at most 1, as in {SHARE}")
-        if not self.energy.any():
-            return 0
-        brightest = np.sort(self.energy, axis=None)[::-1]
-        return int(np.searchsorted(np.cumsum(brightest), share * brightest.sum() - 1e-12) + 1)
+        return area_px(self.energy, share)
 
     def side_px(self, share: float = SHARE) -> float:
         """Side of the square as large as `area_px`: what to hold against an object's size."""
@@ -122,12 +115,14 @@ def effective_fields(
     *,
     gates: bool = True,
     seed: int = 0,
+    narrower_than: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, EffectiveField]:
     """Measures the effective fields of some layers' middle units.
 
     The model is used as it is, in evaluation mode, and left as it was. Normalisation by the statistics of the whole
-    map, and gates, let far pixels matter a little.
+    map, and gates, let far pixels matter a little. A unit that copies another, as p6's does in an FPN whose p6 is
+    every second place of p5, is not followed back a second time.
 
     Args:
         model: what takes a batch `(n, 3, height, width)`: a backbone, with or without FPN.
@@ -136,6 +131,8 @@ def effective_fields(
         inputs: batches of one size, as the network takes them (normalised).
         gates: whether squeeze-excitation works; without it, it is left out.
         seed: of the random signs.
+        narrower_than: a layer gets no more inputs once the 95 % interval of its side is narrower than this share of
+            the side, as in 0.03, and the side falls short by less than half of that (see `EnergySum`). None for all.
         progress: called after each batch, with the number of inputs; the number in all is 0 where it is not known.
 
     Raises:
@@ -143,24 +140,17 @@ def effective_fields(
     """
     total = sum(len(batch) for batch in inputs) if isinstance(inputs, Sequence) else 0
     generator = torch.Generator().manual_seed(seed)
-    energy: dict[str, Floats] = {}
-    places: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
+    sums = {layer: EnergySum(narrower_than) for layer in layers}
+    places: dict[str, tuple[Place, Place]] = {}
     done = 0
     with prepared(model, gates), outputs_of(model, layers) as found:
         for batch in inputs:
-            image = batch.detach().clone().requires_grad_()
-            found.clear()
-            result = model(image)
-            if isinstance(result, Mapping):
-                found.update({key: value for key, value in result.items() if key in layers})
-            for place, layer in enumerate(layers):
-                values, unit, grid = _middle(found, layer)
-                signs = torch.randint(0, 2, values.shape, generator=generator).to(values) * 2 - 1
-                (gradient,) = torch.autograd.grad((values * signs).sum(), image, retain_graph=place + 1 < len(layers))
-                squares = gradient.double().square().sum(dim=(0, 1)).numpy()
-                if layer in energy and energy[layer].shape != squares.shape:
-                    raise ValueError(f"inputs are of {energy[layer].shape} and {squares.shape} px; give one size")
-                energy[layer] = energy.get(layer, 0) + squares
+            wanted = [layer for layer, own in sums.items() if not own.is_settled]
+            if not wanted:
+                break
+            followed = _followed_back(model, batch, layers, wanted, found, generator)
+            for layer, (energy, unit, grid) in followed.items():
+                sums[layer].add(energy, len(batch))
                 places[layer] = unit, grid
             done += len(batch)
             if progress:
@@ -168,8 +158,11 @@ def effective_fields(
     if not done:
         raise ValueError("there are no inputs to measure on")
     return {
-        layer: EffectiveField(layer, own / max(own.sum(), np.finfo(np.float64).tiny), *places[layer], done)
-        for layer, own in energy.items()
+        layer: EffectiveField(
+            layer, own.total / max(own.total.sum(), np.finfo(np.float64).tiny), *places[layer], own.inputs
+        )
+        for layer, own in sums.items()
+        if own.total is not None
     }
 
 
@@ -188,6 +181,7 @@ def cached_effective_fields(
     batch: int = 4,
     gates: bool = True,
     seed: int = 0,
+    narrower_than: float | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, EffectiveField]:
@@ -196,22 +190,25 @@ def cached_effective_fields(
     Args:
         model: as in `effective_fields`.
         layers: as in `effective_fields`.
-        inputs: how many.
+        inputs: how many, at most.
         size: of the inputs.
         batch: inputs at a time.
         gates: see `effective_fields`.
         seed: of inputs and signs.
+        narrower_than: as in `effective_fields`.
         folder: where measurements are kept; `receptive-fields` in the cache of downloads where None.
         progress: called after each batch.
     """
     root = folder or cache_dir() / "receptive-fields"
-    settings = (inputs, *size, gates, seed, _VERSION)
+    settings = (inputs, *size, batch, gates, seed, narrower_than, _VERSION)
     key = hashlib.sha256(f"{fingerprint(model)} {settings}".encode()).hexdigest()[:32]
     known = {layer: read for layer in layers if (read := _read(root / f"{key}-{_safe(layer)}.npz", layer))}
     missing = [layer for layer in layers if layer not in known]
     if missing:
         batches = random_inputs(inputs, size, batch=batch, seed=seed)
-        known |= effective_fields(model, missing, batches, gates=gates, seed=seed, progress=progress)
+        known |= effective_fields(
+            model, missing, batches, gates=gates, seed=seed, narrower_than=narrower_than, progress=progress
+        )
         for layer in missing:
             with suppress(OSError):  # a full disk or a read-only cache: it is measured all the same
                 _write(root / f"{key}-{_safe(layer)}.npz", known[layer])
@@ -225,6 +222,39 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _followed_back(
+    model: nn.Module,
+    batch: Tensor,
+    layers: Sequence[str],
+    wanted: Sequence[str],
+    found: dict[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, tuple[Floats, Place, Place]]:
+    """The energy of one batch, the middle unit and the map's size, of each wanted layer."""
+    image = batch.detach().clone().requires_grad_()
+    found.clear()
+    result = model(image)
+    if isinstance(result, Mapping):
+        found.update({key: value for key, value in result.items() if key in layers})
+    followed: dict[str, tuple[Floats, Place, Place]] = {}
+    known: dict[str, Tensor] = {}
+    for layer in layers:
+        values, unit, grid = _middle(found, layer)
+        # drawn for all, so that a layer's signs do not depend on what else is wanted
+        signs = torch.randint(0, 2, values.shape, generator=generator).to(values) * 2 - 1
+        if layer not in wanted:
+            continue
+        twin = next((other for other, theirs in known.items() if theirs.equal(values) and theirs.any()), None)
+        if twin is None:
+            (gradient,) = torch.autograd.grad((values * signs).sum(), image, retain_graph=True)
+            energy = gradient.double().square().sum(dim=(0, 1)).numpy()
+        else:
+            energy = followed[twin][0]
+        known[layer], followed[layer] = values, (energy, unit, grid)
+    found.clear()
+    return followed
 
 
 def _middle(found: Mapping[str, Tensor], layer: str) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:

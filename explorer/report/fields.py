@@ -22,6 +22,8 @@ from explorer.scoring.columns import Truth
 
 Progress = Callable[[int, int], None]
 """Called with the number of inputs done and the number in all."""
+NARROWER_THAN = 0.03
+"""A level gets no more inputs once the 95 % interval of its effective side is narrower than this share of the side."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class LevelField:
         phases: how many differently placed fields neighbouring units have.
         effective_px: side of the square as large as the pixels that hold 95 % of the energy; NaN if not measured.
         gaussian_radius_px: two standard deviations of the Gaussian that fits the energy; NaN if not measured.
+        inputs: how many inputs the effective field was measured on.
         anchors_px: sides of the level's anchors.
         objects: how many objects of the data the box head looks for in it; None where that is not known.
         share_percent: of all objects.
@@ -49,6 +52,7 @@ class LevelField:
     phases: int
     effective_px: float
     gaussian_radius_px: float
+    inputs: int
     anchors_px: tuple[float, ...]
     objects: int | None
     share_percent: float
@@ -87,6 +91,7 @@ def field_report(
     inputs: int = 16,
     size: tuple[int, int] = (512, 512),
     gates: bool = True,
+    first: Callable[[dict[str, ReceptiveField]], None] | None = None,
     progress: Progress | None = None,
 ) -> FieldReport:
     """Finds the fields of a detector's backbone and pyramid.
@@ -94,10 +99,12 @@ def field_report(
     Args:
         detector: any with a backbone whose output is a mapping of maps.
         truth: the objects to hold against them, if any.
-        inputs: on how much noise effective fields are measured; 0 leaves them out.
+        inputs: on how much noise effective fields are measured at most; 0 leaves them out. A level whose side is known
+            well enough gets less (see `NARROWER_THAN`).
         size: `(height, width)` of that.
         gates: whether squeeze-excitation works while they are measured.
-        progress: called after each batch.
+        first: called with the theoretical fields by name, before effective ones are measured.
+        progress: called after each input.
 
     Raises:
         ValueError: the detector has no such backbone.
@@ -108,9 +115,18 @@ def field_report(
     names = layer_names(backbone)
     fields = theoretical_fields(backbone, ignore_global=True)
     theoretical = {name: fields[layer] for name, layer in names.items()}
+    if first:
+        first(theoretical)
     measured = (
         cached_effective_fields(
-            backbone, list(names.values()), inputs=inputs, size=size, gates=gates, batch=2, progress=progress
+            backbone,
+            list(names.values()),
+            inputs=inputs,
+            size=size,
+            gates=gates,
+            batch=1,
+            narrower_than=NARROWER_THAN,
+            progress=progress,
         )
         if inputs
         else {}
@@ -131,6 +147,7 @@ def field_report(
                 max(len(phases) for phases in field.phases),
                 side,
                 spot.gaussian_radius_px if spot else math.nan,
+                spot.inputs if spot else 0,
                 anchors.get(name, ()),
                 None if own is None else len(own),
                 100 * len(own) / total if own is not None and total else math.nan,

@@ -26,7 +26,17 @@ def test_a_demo_model_beside_its_objects(tmp_path: Path) -> None:
     words += ["--size", "128", "--out", str(tmp_path / "figures")]
     done = run(app, words)
     assert done.exit_code == 0, done.output
-    for word in ("theoretical", "stage4", "203 px", "p2", "459 px", "levels.html", "whole map"):
+    assert "stage4 203 px" in done.stderr  # before effective fields are measured
+    for word in (
+        "theoretical",
+        "this many inputs: stage2 1",
+        "stage4",
+        "203 px",
+        "p2",
+        "459 px",
+        "levels.html",
+        "whole map",
+    ):
         assert word in done.stdout
     assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == ["effective.html", "levels.html"]
     results = json.loads(run(app, [*words, "--json", "-"]).stdout)["results"]

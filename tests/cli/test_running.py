@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from explorer.cli import running
 from explorer.cli.running import progress
 
 
@@ -32,3 +35,14 @@ def test_nothing_is_shown_where_no_terminal_is(capsys: pytest.CaptureFixture[str
     with progress("working") as advance:
         advance(1, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_lines_stand_in_for_the_bar_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = iter([0.0, 4.0, 12.0, 12.0, 15.0, 30.0, 30.0])
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    with progress("Inputs measured", lines=True) as advance:
+        for done in range(1, 5):
+            advance(done, 16)
+    assert capsys.readouterr().err.splitlines() == ["Inputs measured: 2 of 16", "Inputs measured: 4 of 16"]

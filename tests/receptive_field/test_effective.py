@@ -135,7 +135,7 @@ def test_what_was_measured_is_read_and_what_is_broken_is_measured_again(
         again = cached_effective_fields(thin(), ["stage2"], **settings)
         np.testing.assert_array_equal(again["stage2"].energy, first["stage2"].energy)
         assert vars(again["stage2"])["unit"] == first["stage2"].unit
-        for changed in ({"gates": False}, {"seed": 1}, {"inputs": 3}, {"size": (32, 32)}):
+        for changed in ({"gates": False}, {"seed": 1}, {"inputs": 3}, {"size": (32, 32)}, {"narrower_than": 0.1}):
             with pytest.raises(AssertionError):
                 cached_effective_fields(thin(), ["stage2"], **settings | changed)
     for content in (b"", b"PK\x03\x04", np.array([{"a": 1}], dtype=object).dumps()):
@@ -150,6 +150,82 @@ def test_the_fingerprint_is_of_structure_and_weights() -> None:
         next(other.parameters())[0, 0, 0, 0] += 1
     assert fingerprint(other) != fingerprint(thin())
     assert fingerprint(thin("none")) != fingerprint(thin())
+
+
+class Pyramid(nn.Module):
+    """A map, every second place of it, and another map: of p5, p6 and p4's kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 6, 3, stride=2, padding=1)
+        self.second = nn.Sequential(nn.ReLU(), nn.Conv2d(6, 6, 5, padding=2))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        first = self.first(image)
+        second = self.second(first)
+        return {"p4": first, "p5": second, "p6": nn.functional.max_pool2d(second, 1, 2)}
+
+
+def straightforward(model: nn.Module, layer: str, inputs: list[Tensor], signs: list[Tensor]) -> np.ndarray:
+    """The energy of the middle unit: for each input a pass of its own, forwards and all the way back."""
+    energy = np.zeros(inputs[0].shape[-2:])
+    for batch, own in zip(inputs, signs, strict=True):
+        image = batch.clone().requires_grad_()
+        given = model(image)[layer]
+        (given[:, :, given.shape[2] // 2, given.shape[3] // 2] * own).sum().backward()
+        assert image.grad is not None
+        energy += image.grad.double().square().sum(dim=(0, 1)).numpy()
+    return energy / energy.sum()
+
+
+def test_a_copy_of_a_unit_is_not_followed_back_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[object] = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *given, **named: passes.append(given) or grad(*given, **named))
+    measured = effective_fields(Pyramid(), ["p4", "p5", "p6"], random_inputs(60, (32, 32)))
+    assert len(passes) == 2 * 15
+    np.testing.assert_array_equal(measured["p6"].energy, measured["p5"].energy)
+    assert (measured["p5"].unit, measured["p6"].unit) == ((8, 8), (4, 4))
+    alone = effective_fields(Pyramid(), ["p6"], random_inputs(60, (32, 32)))["p6"]
+    assert alone.side_px() == pytest.approx(measured["p6"].side_px(), rel=0.03)
+
+
+def test_a_layer_gets_no_more_inputs_than_it_needs() -> None:
+    layers, steps = ["p4", "p5"], []
+    inputs = random_inputs(40, (32, 32), batch=1)
+    measured = effective_fields(Pyramid(), layers, inputs, narrower_than=0.1, progress=lambda *step: steps.append(step))
+    assert 4 <= min(spot.inputs for spot in measured.values()) < 40
+    assert steps[-1] == (max(spot.inputs for spot in measured.values()), 40)
+    generator = torch.Generator().manual_seed(0)
+    signs = [{layer: torch.randint(0, 2, (1, 6), generator=generator) * 2 - 1 for layer in layers} for _ in inputs]
+    for layer, spot in measured.items():
+        own = [each[layer] for each in signs[: spot.inputs]]
+        expected = straightforward(Pyramid(), layer, inputs[: spot.inputs], own)
+        np.testing.assert_allclose(spot.energy, expected, rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_stopping_early_costs_less_than_2_percent_of_the_side() -> None:
+    torch.manual_seed(0)
+    net = VoVNet("V-19-slim-eSE", out_features=["stage3", "stage4"])
+    inputs = random_inputs(16, (320, 320), batch=1)
+    start = time.process_time()
+    measured = effective_fields(net, ["stage3", "stage4"], inputs, narrower_than=0.03)
+    spent_s = time.process_time() - start
+    generator = torch.Generator().manual_seed(0)
+    net.eval()
+    channels = {layer: net(inputs[0])[layer].shape[1] for layer in measured}
+    signs = [
+        {layer: torch.randint(0, 2, (1, channels[layer]), generator=generator) * 2 - 1 for layer in measured}
+        for _ in inputs
+    ]
+    start = time.process_time()
+    for layer, spot in measured.items():
+        energy = straightforward(net, layer, inputs, [own[layer] for own in signs])
+        assert spot.side_px() == pytest.approx(replace(spot, energy=energy).side_px(), rel=0.02)
+        assert spot.inputs <= 16
+    assert spent_s < time.process_time() - start
 
 
 @pytest.mark.slow
