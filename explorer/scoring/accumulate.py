@@ -41,7 +41,8 @@ class _Curves:
         point: `(N,)` of each true positive, its point.
         images: `(N,)` image of each true positive.
         starts: `(T + 1,)` where each threshold's true positives begin.
-        corrections: `(N, I')` sparse: what `seen` counts wrongly before each true positive. None for nothing.
+        corrections: by threshold, `(its true positives, I')` sparse: what `seen` counts wrongly before each true
+            positive. None for nothing.
     """
 
     size: int
@@ -50,7 +51,7 @@ class _Curves:
     point: Rows
     images: Rows
     starts: Rows
-    corrections: sparse.csr_matrix | None
+    corrections: tuple[sparse.csr_matrix | None, ...]
 
     @property
     def rows(self) -> int:
@@ -117,16 +118,6 @@ class Accumulator:
         levels, columns = np.nonzero(hits)
         starts = np.searchsorted(levels, np.arange(len(hits) + 1))
         positives = takers[columns]
-        sources = [np.flatnonzero(row) for row in corrections]
-        targets = [
-            start + np.searchsorted(positives[start:end], takers[source])
-            for source, start, end in zip(sources, starts, starts[1:], strict=False)
-        ]
-        # what comes after a threshold's last true positive changes nothing
-        kept = [target < end for target, end in zip(targets, starts[1:], strict=True)]
-        corrected = [source[keep] for source, keep in zip(sources, kept, strict=True)]
-        corrected_rows = np.concatenate([target[keep] for target, keep in zip(targets, kept, strict=True)])
-        values = np.concatenate([row[source] for row, source in zip(corrections, corrected, strict=True)])
         return _Curves(
             size,
             class_row,
@@ -134,10 +125,19 @@ class Accumulator:
             np.searchsorted(points, positives),
             self._order.images[positives],
             starts,
-            self._sparse(corrected_rows, takers[np.concatenate(corrected)], values, len(positives))
-            if len(values)
-            else None,
+            tuple(
+                self._corrections(row, takers, positives[start:end])
+                for row, (start, end) in zip(corrections, itertools.pairwise(starts.tolist()), strict=True)
+            ),
         )
+
+    def _corrections(self, row: npt.NDArray[np.int8], takers: Rows, positives: Rows) -> sparse.csr_matrix | None:
+        source = np.flatnonzero(row)
+        target = np.searchsorted(positives, takers[source])
+        # what comes after a threshold's last true positive changes nothing
+        if not (target < len(positives)).any():
+            return None
+        return self._sparse(target, takers[source], row[source], len(positives))
 
     def _sparse(self, targets: Rows, rows: Rows, values: npt.NDArray[np.number], height: int) -> sparse.csr_matrix:
         """A matrix that sums image weights: into each target, those of the rows' images."""
@@ -185,10 +185,10 @@ def _average_precision(curves: _Curves, weights: Floats, objects: Floats) -> Flo
     average = np.zeros((len(curves.starts) - 1, weights.shape[1]))
     for level, span in enumerate(slice(*ends) for ends in itertools.pairwise(curves.starts.tolist())):
         hits, seen = weights[curves.images[span]], every_seen[curves.point[span]]
-        if curves.corrections is not None:
-            corrections = curves.corrections[span] @ weights
-            _add_up(corrections)
-            seen += corrections
+        if (corrections := curves.corrections[level]) is not None:
+            wrong = corrections @ weights
+            _add_up(wrong)
+            seen += wrong
         _add_up(hits)
         average[level] = _area_under_best(hits, seen, np.maximum(objects, 1))
     return average / len(RECALLS)
