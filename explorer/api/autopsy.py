@@ -149,12 +149,12 @@ def _of_model(
     detector: Detector, truth: Truth, found: FoundRule, verify: bool, resamples: int, progress: Progress | None
 ) -> AutopsyReport:
     """Follows a model and scores what it reports meanwhile, so that one forward pass gives both."""
-    note = shared_classes(detector.class_names, truth.class_names).note
-    truth = truth.of_classes(shared_classes(detector.class_names, truth.class_names).names)
+    shared = shared_classes(detector.class_names, truth.class_names)
+    truth = truth.of_classes(shared.names)
     detections: list[Detections] = []
     followed = follow(detector, truth, found=found, verify=verify, progress=progress, on_detections=detections.append)
-    classes = shared_classes(detector.class_names, truth.class_names)
-    run = replace(run_from_detections(truth, detections, detector.name, classes=classes), notes=(note,) if note else ())
+    run = run_from_detections(truth, detections, detector.name, classes=shared)
+    run = replace(run, notes=(shared.note,) if shared.note else ())
     analysis = analyse(run, found=found, autopsy=followed, resamples=resamples)
     assert analysis.autopsy is not None
     return AutopsyReport(analysis, analysis.autopsy)
