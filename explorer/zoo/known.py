@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from explorer.config import load_config
 from explorer.zoo import registry
 
 UNKNOWN = "unknown: try both"
@@ -103,9 +104,14 @@ def _known(row: Mapping[str, Any]) -> Known:
 
 
 def _of_zoo(entry: registry.ZooEntry) -> Known:
-    sets = dict(zip(entry.overrides[::2], entry.overrides[1::2], strict=True))
-    statistics = (json.loads(sets.get(f"MODEL.PIXEL_{name}", "null")) for name in ("MEAN", "STD"))
-    said: dict[str, Any] = dict(zip(("mean", "std"), statistics, strict=True)) | {"order": sets.get("INPUT.FORMAT")}
+    said: dict[str, Any]
+    if entry.config:  # a detector's config says it
+        cfg = load_config(str(entry.config), entry.overrides)
+        said = {"order": cfg.INPUT.FORMAT, "mean": list(cfg.MODEL.PIXEL_MEAN), "std": list(cfg.MODEL.PIXEL_STD)}
+    else:
+        sets = dict(zip(entry.overrides[::2], entry.overrides[1::2], strict=True))
+        statistics = (json.loads(sets.get(f"MODEL.PIXEL_{name}", "null")) for name in ("MEAN", "STD"))
+        said = dict(zip(("mean", "std"), statistics, strict=True)) | {"order": sets.get("INPUT.FORMAT")}
     address = entry.weights[0] if entry.weights else ""
     return Known(entry.name, "zoo", entry.licence, address, Pixels.read(said), "explorer zoo show " + entry.name)
 

@@ -113,3 +113,9 @@ def test_what_is_no_channel_order_means_unknown(said):
 def test_what_is_no_mean_means_none(mean):
     assert Pixels.read({"order": "RGB", "mean": mean}) == Pixels("RGB")
     assert replace(Pixels("RGB"), mean=(1.0, 2.0, 3.0)).reversed().mean == (3.0, 2.0, 1.0)
+
+
+def test_a_bundled_detectors_config_says_what_images_it_takes():
+    (entry,) = (entry for entry in registry.entries() if entry.name == "demo/V-19-slim-dw")
+    pixels = recognise(entry.path).pixels
+    assert (pixels.order, pixels.mean) == ("BGR", (103.53, 116.28, 123.675))
