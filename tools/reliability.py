@@ -77,7 +77,12 @@ ROWS = (
     Row("faults", "a real disk that is full, then larger", "tests.faults.test_disk", counted=("full disk",)),
     Row("faults", "a real disk that is read-only", "tests.faults.test_disk", counted=("read-only disk",)),
     Row("faults", "two processes on one folder", "tests.faults.test_processes", "test_two"),
-    Row("faults", "loader and drawing processes killed", "tests.faults.test_processes", "test_a_"),
+    Row(
+        "faults",
+        "loader or drawing processes killed, a script without a guard",
+        "tests.faults.test_processes",
+        "test_a_",
+    ),
     Row("load", "actions of 50 visitors at once", "tests.ui.test_load", counted=("actions",)),
 )
 
@@ -114,13 +119,18 @@ def page(cases: Sequence[Case]) -> str:
             lines.append(f"| {row.kind} | {row.title} | {row.number(cases)} | {wrong} |")
     lost = sum(not case.passed for case in cases if case.module.startswith("tests.faults."))
     executed, escaped = (failed.get(row.title, 0) for row in ROWS[:2])
+    missing = [row.title for row in ROWS if not row.of(cases)]
+    whole = [case.name.partition("[")[2][:-1] for case in cases if case.name.startswith("test_every_step")]
     made = provenance()
     commit = (made["code"] or {}).get("commit", "not known")
     return f"""# Reliability: what was tried, and what became of it
 
-Written by `make reliability` (`tools/reliability.py`) from what the tests counted, on {made["date"][:10]} at
-{commit[:9]}.
-[SECURITY.md](../../SECURITY.md) says what each promise is. A row is there only where its tests ran.
+Written by `tools/reliability.py` from what the tests counted (`make reliability` runs all of them), on
+{made["date"][:10]} at {commit[:9]}.
+[SECURITY.md](../../SECURITY.md) says what each promise is. A row is there only where its tests ran; not run here:
+{", ".join(missing) or "nothing"}. Every step of writing failed for
+{", ".join(sorted(whole)) or "no command"};
+a random one for the other pairs of command and fault that were run.
 
 {chr(10).join(lines)}
 

@@ -213,7 +213,7 @@ def test_ended_at_twenty_random_times(
     shutil.rmtree(out)
     rng, done = np.random.default_rng(0), 0
     while done < TIMES:
-        after_s = float(rng.uniform(0.4, takes_s))
+        after_s = float(rng.uniform(min(0.4, takes_s / 2), takes_s))
         if number == signal.SIGINT:
             done += interrupted(words, out, after_s)
         else:
