@@ -233,7 +233,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(
 def test_what_a_killed_write_left_is_cleared_away(checkpoints: Checkpoints) -> None:
     checkpoints.save("model_0000001")
     kept = {path.name for path in checkpoints.folder.iterdir()}
-    for name in (".model_0000003-x1y2.pth", ".last_checkpoint-abc", ".metrics-q.json"):
+    for name in (".unfinished-0c-model_0000003.pth", ".unfinished-0a-last_checkpoint", ".unfinished-0b-metrics.json"):
         (checkpoints.folder / name).write_bytes(b"part")
     Checkpoints(checkpoints.folder, torch.nn.Linear(2, 2), Nothing())
     assert {path.name for path in checkpoints.folder.iterdir()} == kept
