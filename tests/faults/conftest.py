@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.zoo.wild import network
+from tests.fixtures.wild import network
 
 from explorer.data.aerial import make_aerial
 from explorer.zoo.registry import get

@@ -12,6 +12,8 @@ import pytest
 from tests.faults.conftest import Case, Commands, final_files
 
 NAMES = ["data make", "evaluate", "predict", "export", "zoo convert", "zoo fetch"]
+LONG = {"evaluate", "predict", "export"}
+"""Each start of these takes seconds; one fault of each is in the ordinary suite."""
 FAULTS = ["kill", "interrupt", "full", "readonly"]
 SAYS = {"full": "No space left on device", "readonly": "Read-only file system"}
 Undisturbed = Callable[[str], tuple[dict[str, str], int]]
@@ -41,8 +43,14 @@ def fail_at(steps: Iterable[int], fault: str, case: Case, commands: Commands, wh
         shutil.rmtree(out)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param(name, fault, marks=[pytest.mark.slow] if name in LONG and fault != "kill" else [])
+        for name in NAMES
+        for fault in FAULTS
+    ],
+)
 def test_a_step_that_fails(
     name: str, fault: str, commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, tmp_path: Path,
     record_property: Callable[[str, object], None],
