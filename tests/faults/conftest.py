@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.fixtures.wild import network
 
 from explorer.data.aerial import make_aerial
 from explorer.zoo.registry import get
 from tests.conftest import ROOT
+from tests.fixtures.wild import network
 from tests.zoo.conftest import Page, opened_site
 
 MODEL = "demo/V-19-slim-dw"
