@@ -217,7 +217,7 @@ def peers_table(found: Document) -> str:
             medians = [f"{1000 * own['median_s'][side]:.0f}" for side in ("eager", "fast")]
             ratio = f"{own['value']:.2f} [{own['low']:.2f}, {own['high']:.2f}]"
             lines.append((name, cost, *medians, "1.00" if name == ours else ratio))
-    return as_table(("backbone", "GMAC / M params", "eager, ms", "float32, ms", "time / VoVNet's"), lines)
+    return as_table(("backbone", "GMAC / M params", "eager, ms", "fast path, ms", "time / VoVNet's"), lines)
 
 
 def bfloat16_words(rows: Document) -> str:
@@ -300,9 +300,9 @@ Bare backbones with the same convolutions (eSE on the last block of a stage alon
 timm's `features_only` channels-last and compiled with frozen weights, its fastest setting."""
 PEERS_WORDS = """## Backbones of today
 
-Bare backbones in float32 the fast way, each class of about the same number of multiplications in one run; beside them,
-eager torch. Time by that of the class's first, a VoVNet-V2, in brackets as above. [What became of VoVNet in
-HGNetV2](hgnetv2.md) is told apart."""
+Bare backbones in float32, with the fast path and in eager torch, each class of similar cost in one run of interleaved
+rounds. The last column is the fast path's time divided by that of the VoVNet-V2 at the top of the class, with its interval
+as above. [From VoVNet to HGNetV2](hgnetv2.md) compares their blocks."""
 BFLOAT16 = """## Does bfloat16 cost accuracy?
 
 AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`"""
