@@ -301,8 +301,8 @@ timm's `features_only` channels-last and compiled with frozen weights, its faste
 PEERS_WORDS = """## Backbones of today
 
 Bare backbones in float32, with the fast path and in eager torch, each class of similar cost in one run of interleaved
-rounds. The last column is the fast path's time divided by that of the VoVNet-V2 at the top of the class, with its interval
-as above. [From VoVNet to HGNetV2](hgnetv2.md) compares their blocks."""
+rounds. The last column is the fast path's time divided by that of the VoVNet-V2 at the top of the class, with its
+interval as above. [From VoVNet to HGNetV2](hgnetv2.md) compares their blocks."""
 BFLOAT16 = """## Does bfloat16 cost accuracy?
 
 AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`"""
