@@ -116,6 +116,8 @@ def autopsy(
         if analysis.autopsy is not None and analysis.autopsy.verification:
             Console().print(verification_grid(analysis.autopsy).on_terminal())
             say()
+        elif analysis.autopsy is not None and verify:
+            say("No object is lost at a stage, so there is nothing to verify.")
         for sentence in autopsy_sentences(analysis.autopsy) if analysis.autopsy is not None else ():
             say(sentence)
         say(found_sentence(analysis.point))

@@ -127,6 +127,10 @@ def test_objects_are_followed_through_the_runs_model(runs: list[Path]) -> None:
     assert {"verdict", "error_type", "fpn_level"} <= set(truth[0])
     assert json.loads((runs[0] / "autopsy.json").read_text())["by_size"]["all"] == counts
     assert json.loads((runs[0] / "report.json").read_text())["autopsy"]["all"] == counts
+    verified = run(app, ["autopsy", str(runs[0]), "--device", "cpu", "--verify"])
+    lost = json.loads((runs[0] / "report.json").read_text()).get("autopsy_verified")
+    assert ("nothing to verify" in verified.stdout) == (not lost)
+    assert ("gets past it" in verified.stdout) == bool(lost)
     page = (runs[0] / "report.html").read_text()
     assert "Where objects are lost" in page
 
