@@ -71,8 +71,9 @@ def test_large_ids_and_markup_are_evaluated_and_followed(data: Path, tmp_path: P
     assert "</script> %{x}" not in (tmp_path / "run/report.html").read_text()
 
 
-def test_large_ids_and_markup_are_compared(data: Path, results: Callable[..., Path]) -> None:
-    done = explorer("compare", results("a.json"), results("b.json", score=0.8), "--data", f"{data}:val")
+def test_large_ids_and_markup_are_compared(data: Path, results: Callable[..., Path], tmp_path: Path) -> None:
+    words = ("--data", f"{data}:val", "--out", tmp_path / "out")
+    done = explorer("compare", results("a.json"), results("b.json", score=0.8), *words)
     assert done.exit_code == 0, done.output
 
 

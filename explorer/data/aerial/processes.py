@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import Any
 
@@ -37,21 +37,51 @@ def in_batches(
     if count == 1:
         yield from map(render, ranges)
         return
-    # Spawned, because forking a process that runs threads (torch, OpenCV) may lock up.
+    # Spawned, because forking a process that runs threads (torch, OpenCV) may lock up. No executor of the standard
+    # library: where a process is killed while others are started, it may wait for ever.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=_begin_drawing) as pool:
+    drawers: list[tuple[Connection, Any]] = []
+    resource_tracker.ensure_running()  # its start lets interruptions through again
+    try:
         with _on_its_own():
-            futures: list[Future[list[dict[str, Any]]]] = [pool.submit(render, batch) for batch in ranges]
-        try:
-            for future in futures:
-                yield future.result()
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "a process that drew scenes was ended from outside, perhaps because memory ran out: try again, with "
-                "fewer workers"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for place in range(count):
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_draw, args=(render, ranges[place::count], sender), daemon=True)
+                process.start()
+                sender.close()  # here, so that its end in the process is the only one
+                drawers.append((receiver, process))
+        for place in range(len(ranges)):
+            yield _received(drawers[place % count][0])
+    finally:
+        for receiver, process in drawers:
+            receiver.close()
+            process.kill()
+            process.join()
+
+
+def _received(receiver: Connection) -> list[dict[str, Any]]:
+    """The next batch of one process, in its order."""
+    try:
+        batch = receiver.recv()
+    except (EOFError, OSError):
+        raise RuntimeError(
+            "a process that drew scenes was ended from outside, perhaps because memory ran out: try again, with "
+            "fewer workers"
+        ) from None
+    if isinstance(batch, Exception):
+        raise batch
+    records: list[dict[str, Any]] = batch
+    return records
+
+
+def _draw(render: Callable[[range], list[dict[str, Any]]], ranges: list[range], sender: Connection) -> None:
+    """In a process of its own: sends the records of each range, or the error that ended it."""
+    _begin_drawing()
+    try:
+        for one in ranges:
+            sender.send(render(one))
+    except Exception as error:
+        sender.send(error)
 
 
 @contextmanager
