@@ -4,7 +4,7 @@
     python tools/ship_weights.py V-19-slim-dw          # measures the file that is there again
 
 What cannot be measured (backbone, recipe, what it was trained on) stands in the card before; see
-`explorer/zoo/weights/*.json`. Without `--data`, the card's aerial scenes are made and measured on.
+`explorer/zoo/weights/*/*.json`. Without `--data`, the card's aerial scenes are made and measured on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from explorer.report.analysis import analyse
 from explorer.scoring.columns import Task
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
-from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, WEIGHTS
+from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, bundled_file
 
 LARGEST_MB = 8
 BYTES_FROM = 4096
@@ -35,12 +35,12 @@ BYTES_FROM = 4096
 
 
 def ship(checkpoint: Path, name: str, note: str) -> Path:
-    """Writes `explorer/zoo/weights/<name>.safetensors` and returns its path.
+    """Writes `explorer/zoo/weights/<name>/<name>.safetensors` and returns its path.
 
     Raises:
         ValueError: the checkpoint cannot be read, or the file would be larger than the repository takes.
     """
-    path = WEIGHTS / f"{name}.safetensors"
+    path = bundled_file(name)
     state, metadata = dict(read_checkpoint(checkpoint)), {"training": note}
     first, rest = halves(state) if sum(tensor.numel() for tensor in state.values()) > 1e6 * LARGEST_MB else (state, {})
     if rest:
@@ -48,7 +48,7 @@ def ship(checkpoint: Path, name: str, note: str) -> Path:
         save_safetensors(rest, beside, metadata, bytes_from=BYTES_FROM)
         metadata |= {CONTINUED: beside.name, CONTINUED_SHA256: sha256_of(beside)}
     save_safetensors(first, path, metadata, bytes_from=BYTES_FROM)
-    for file in WEIGHTS.glob(f"{name}*.safetensors"):
+    for file in path.parent.glob("*.safetensors"):
         if file.stat().st_size > 1e6 * LARGEST_MB:
             raise ValueError(f"{file.name} has more than the {LARGEST_MB} MB that fit into the repository.")
     return path
@@ -98,9 +98,9 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, nargs="?", help="to ship; without it, the file that is there counts")
     parser.add_argument("--data", help="a COCO folder to measure on, PATH[:SPLIT]")
     given = parser.parse_args()
-    file = WEIGHTS / f"{given.name}.json"
+    path = bundled_file(given.name)
+    file = path.with_suffix(".json")
     card = json.loads(file.read_text())
-    path = WEIGHTS / f"{given.name}.safetensors"
     if given.checkpoint:
         path = ship(given.checkpoint, given.name, card["training"])
     card["sha256"] = sha256_of(path)

@@ -12,8 +12,8 @@ from explorer.cli.output import JsonFile, say, show_facts, write_json
 from explorer.cli.running import exit_codes
 
 if TYPE_CHECKING:
-    from explorer.zoo.convert import Target
     from explorer.zoo.identify import Identity
+    from explorer.zoo.identify.convert import Target
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt, .ckpt, .pkl or .safetensors file.")]
 
@@ -45,7 +45,7 @@ def convert(
     json_file: JsonFile = None,
 ) -> None:
     """Write the VoVNet of a file of weights as safetensors, alone, in the names and channel order wanted."""
-    from explorer.zoo.convert import convert as run
+    from explorer.zoo.identify.convert import convert as run
 
     with exit_codes():
         done = run(file, out, to=cast("Target", to), channel_order=channel_order, source_order=source_order)

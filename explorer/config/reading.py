@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from explorer.config.centermask import add_centermask_config
-from explorer.config_files import read_yaml
+from explorer.config.files import read_yaml
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(path for path in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if path.is_dir())

@@ -16,9 +16,9 @@ from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName
 from explorer.engine.fast.model import FastModel
 from explorer.zoo.downloads import DownloadError
+from explorer.zoo.downloads.transfer import Progress
 from explorer.zoo.registry import BACKBONE_PREFIX
 from explorer.zoo.resolve import configured, lasting_name, resolve
-from explorer.zoo.transfer import Progress
 
 logger = logging.getLogger(__name__)
 

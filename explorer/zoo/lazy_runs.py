@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from explorer.config import apply_lazy
-from explorer.config_files import ConfigLoader, load_yaml
+from explorer.config.files import ConfigLoader, load_yaml
 
 _PACKAGES = ("detectron2.", "torch.nn.", "explorer.")
 _PLAIN_CLASSES = (ShapeSpec, Matcher, Box2BoxTransform, Box2BoxTransformLinear, Box2BoxTransformRotated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explorer.zoo import registry
-from explorer.zoo.mirrors import VARIABLE
+from explorer.zoo.downloads.mirrors import VARIABLE
 from explorer.zoo.registry import ZooEntry
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from explorer.zoo.downloads import cache_dir
-from explorer.zoo.mirrors import mirror
+from explorer.zoo.downloads.mirrors import mirror
 
 Status = Literal["bundled", "cached", "mirror", "download", "source refuses since 2025"]
 REFUSED: Status = "source refuses since 2025"
@@ -32,7 +32,7 @@ _DETECTRON2_LICENCE = "CC BY-SA 3.0"
 _OPEN_LICENCE = "Apache-2.0"
 
 WEIGHTS = Path(str(files("explorer.zoo"))) / "weights"
-"""Folder of the bundled weights; beside each file stands its card."""
+"""Folder of the bundled models: a folder each, `bundled_file` in it, and its card beside that."""
 BYTE_SCALE = ".byte_scale"
 """Ends the names of tensors `(out,)` that say what one step of an int8 weight `(out, …)` is worth."""
 CONTINUED = "continued_in"
@@ -208,6 +208,11 @@ def nearest(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     return f"Did you mean {' or '.join(lowered[match] for match in matches)}?" if matches else ""
 
 
+def bundled_file(name: str) -> Path:
+    """Where the package ships the weights of `demo/<name>`; the card has the same name and ends in `.json`."""
+    return WEIGHTS / name / f"{name}.safetensors"
+
+
 def count_parameters(shapes: Mapping[str, Sequence[int]], prefix: str = "") -> int:
     """Counts the parameters below `prefix` in a state dict given as `{tensor name: shape}`.
 
@@ -240,7 +245,7 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _demos() -> list[ZooEntry]:
-    return [_demo(path) for stem in _DEMOS if (path := WEIGHTS / f"{stem}.safetensors").is_file()]
+    return [_demo(path) for stem in _DEMOS if (path := bundled_file(stem)).is_file()]
 
 
 @cache

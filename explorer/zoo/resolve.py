@@ -11,11 +11,11 @@ from explorer.zoo import registry
 from explorer.zoo.bare import CONFIG as BARE_CONFIG
 from explorer.zoo.bare import Bare, find_bare, needs
 from explorer.zoo.downloads import DownloadError, adopt, fetch, offline_wanted
-from explorer.zoo.mirrors import mirror
+from explorer.zoo.downloads.mirrors import mirror
+from explorer.zoo.downloads.transfer import Progress
 from explorer.zoo.refusals import refusal
 from explorer.zoo.registry import ZooEntry
 from explorer.zoo.trained import Recipe, Trained, find_recipe, find_trained
-from explorer.zoo.transfer import Progress
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode

@@ -138,7 +138,9 @@ def test_convert_writes_a_clean_file_and_says_what_it_is(run, tmp_path):
 
 
 def test_what_is_refused_is_said_before_a_download_is_tried(run, monkeypatch):
-    monkeypatch.setattr("explorer.zoo.downloads.download", lambda *_, **__: pytest.fail("a connection was opened"))
+    monkeypatch.setattr(
+        "explorer.zoo.downloads.cache.download", lambda *_, **__: pytest.fail("a connection was opened")
+    )
     assert "the source refuses since 2025" in " ".join(run("list").stdout.split())
     shown = " ".join(run("show", NAME).stdout.split())
     assert "source refuses since 2025" in shown

@@ -18,7 +18,7 @@ from explorer.data.aerial import render_scene
 from explorer.engine.loading import load_backbone, load_detector, load_or_random
 from explorer.engine.speed import machine
 from explorer.features.capture import feature_maps
-from explorer.zoo.convert import convert
+from explorer.zoo.identify.convert import convert
 from tests.fixtures.wild import SMALL, WILD, network, toolbox, toolbox_maps, under
 
 run = CliRunner().invoke

@@ -109,7 +109,7 @@ _CALLS: list[tuple[object, ...]] = [
     ("torch.serialization", "add_safe_globals", ["x"]),
     ("detectron2.utils.registry", "locate", "os.system"),
     ("hydra.utils", "instantiate", "x"),
-    ("explorer.zoo.pickles", "read_pickle", "x"),
+    ("explorer.zoo.checkpoints.pickles", "read_pickle", "x"),
 ]
 
 

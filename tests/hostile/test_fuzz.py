@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from explorer.config import CONFIGS, config_names, load_config
-from explorer.zoo.reading import CheckpointError, read_checkpoint
+from explorer.zoo.checkpoints.reading import CheckpointError, read_checkpoint
 from tests.hostile.opcodes import saved, tensor, torch_legacy, torch_zip, value
 
 pytestmark = pytest.mark.slow

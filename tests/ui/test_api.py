@@ -247,7 +247,9 @@ def test_no_file_outside_the_uploads_is_given_out(way: str, served: Any) -> None
     assert status >= 400
 
 
-@pytest.mark.parametrize("path", ["app.py", "pyproject.toml", "explorer/zoo/weights/MobileNetV2.safetensors"])
+@pytest.mark.parametrize(
+    "path", ["app.py", "pyproject.toml", "explorer/zoo/weights/MobileNetV2/MobileNetV2.safetensors"]
+)
 def test_nor_the_projects_own_files(path: str, served: Any) -> None:
     root = Path(__file__).resolve().parents[2]
     for place in (path, str(root / path)):

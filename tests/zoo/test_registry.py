@@ -190,9 +190,10 @@ def test_a_demo_appears_first_when_its_file_is_there(tmp_path, monkeypatch):
     state |= {"backbone.norm.weight": torch.zeros(9), "backbone.norm.running_var": torch.ones(9)}
     monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
     assert not registry._demos()
-    save_safetensors(state, tmp_path / "V-19-slim-dw.safetensors")
+    (tmp_path / "V-19-slim-dw").mkdir()
+    save_safetensors(state, registry.bundled_file("V-19-slim-dw"))
     card = {"backbone": "V2-19-Slim-DW", "config": "a.yaml", "licence": "MIT", "sha256": "0f", "note": "knows cars"}
-    (tmp_path / "V-19-slim-dw.json").write_text(json.dumps(card))
+    registry.bundled_file("V-19-slim-dw").with_suffix(".json").write_text(json.dumps(card))
     (entry,) = registry._demos()
     assert (entry.name, entry.status, entry.licence) == ("demo/V-19-slim-dw", "bundled", "MIT")
     assert (entry.backbone, entry.config, entry.sha256, entry.note) == tuple(

@@ -18,7 +18,7 @@ from torch import nn
 
 from explorer.text import logger_of
 from explorer.writing import UNFINISHED, replacing
-from explorer.zoo.reading import read_content
+from explorer.zoo.checkpoints.reading import read_content
 from explorer.zoo.trained import BEST, FINAL, POINTER, last_checkpoint
 
 logger = logger_of(__name__)

@@ -128,5 +128,7 @@ def _digests(path: Path) -> dict[str, str]:
 
 @cache
 def _rows() -> Sequence[Mapping[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((files("explorer.zoo") / "known_files.json").read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = json.loads(
+        (files("explorer.zoo.identify") / "known_files.json").read_text(encoding="utf-8")
+    )
     return rows

@@ -7,11 +7,11 @@ import torch
 
 from explorer.backbones import VARIANTS, VoVNet
 from explorer.zoo.checkpoints import load_weights
+from explorer.zoo.checkpoints.reading import CheckpointError, read_checkpoint
+from explorer.zoo.checkpoints.vovnet_names import sightings
 from explorer.zoo.identify import find, identify
-from explorer.zoo.known import UNKNOWN
-from explorer.zoo.reading import CheckpointError, read_checkpoint
-from explorer.zoo.vovnet_names import sightings
-from explorer.zoo.vovnet_shapes import fit
+from explorer.zoo.identify.known import UNKNOWN
+from explorer.zoo.identify.shapes import fit
 from tests.fixtures.wild import SMALL, WILD, belenko_maps, network, toolbox_maps, under, zeros
 
 EXPECTED = {

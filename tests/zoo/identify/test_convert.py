@@ -6,10 +6,10 @@ from safetensors.torch import save_file
 
 from explorer.backbones import VoVNet
 from explorer.backbones.deformable import Deformation
-from explorer.zoo.convert import TIMM_MODELS, convert
+from explorer.zoo.checkpoints.reading import read_checkpoint, read_parts
 from explorer.zoo.identify import SAID, identify
-from explorer.zoo.known import UNKNOWN
-from explorer.zoo.reading import read_checkpoint, read_parts
+from explorer.zoo.identify.convert import TIMM_MODELS, convert
+from explorer.zoo.identify.known import UNKNOWN
 from tests.fixtures.wild import WILD, network, planner_with_timm, under
 
 STEM = "stem.stem_1/conv.weight"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from detectron2.config import CfgNode
 
-from explorer.config_files import load_yaml, read_yaml
+from explorer.config.files import load_yaml, read_yaml
 from explorer.engine.training.weights import started_with
 
 

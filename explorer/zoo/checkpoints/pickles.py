@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explorer.zoo.pickle_machine import Machine, PickleError, StandIn, Stream, check_keys
-from explorer.zoo.tensors import Storage, is_shape, strided
+from explorer.zoo.checkpoints.pickle_machine import Machine, PickleError, StandIn, Stream, check_keys
+from explorer.zoo.checkpoints.tensors import Storage, is_shape, strided
 
 __all__ = ["PickleError", "StorageReader", "read_pickle"]
 

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.zoo.archives import torch_members
-from explorer.zoo.reading import read_checkpoint, read_content
-from explorer.zoo.tensors import numbers_at
+from explorer.zoo.checkpoints.archives import torch_members
+from explorer.zoo.checkpoints.reading import read_checkpoint, read_content
+from explorer.zoo.checkpoints.tensors import numbers_at
 from tests.hostile.opcodes import Member, saved, state, tensor, zipped
 from tests.hostile.opcodes import torch_members as members_of
 

@@ -3,13 +3,13 @@
 import pytest
 
 from explorer.config import load_config
-from explorer.zoo import downloads, registry
-from explorer.zoo.mirrors import VARIABLE, Mirror, mirror
+from explorer.zoo import registry
+from explorer.zoo.downloads import DownloadError, cache
+from explorer.zoo.downloads.mirrors import VARIABLE, Mirror, mirror
 from explorer.zoo.refusals import instead, living, refusal, timm_weights, train_command
 from explorer.zoo.registry import REFUSED
 from explorer.zoo.resolve import fetch_weights, find_weights
-
-from .conftest import Page
+from tests.zoo.conftest import Page
 
 NAME = "faster_rcnn_V_39_FPN_3x"
 RELEASED = "faster_V_39_eSE_ms_3x.pth"
@@ -18,7 +18,7 @@ BODY = bytes(range(256)) * 40
 
 @pytest.fixture
 def no_network(monkeypatch):
-    monkeypatch.setattr(downloads, "download", lambda *_, **__: pytest.fail("a connection was opened"))
+    monkeypatch.setattr(cache, "download", lambda *_, **__: pytest.fail("a connection was opened"))
 
 
 def test_sixteen_detectors_and_eight_backbones_are_refused_and_the_rest_lives(cache):
@@ -59,9 +59,9 @@ def test_what_is_said_instead_exists(entry, cache, no_network):
 
 
 def test_a_refused_file_is_not_asked_for(cache, no_network):
-    with pytest.raises(downloads.DownloadError, match=r"source refuses since 2025.*explorer train --config-file"):
+    with pytest.raises(DownloadError, match=r"source refuses since 2025.*explorer train --config-file"):
         fetch_weights(registry.get(NAME))
-    with pytest.raises(downloads.DownloadError, match="take timm's weights, timm/ese_vovnet39b"):
+    with pytest.raises(DownloadError, match="take timm's weights, timm/ese_vovnet39b"):
         find_weights("imagenet/V-39-eSE")
     assert "timm has none" in instead(registry.get("imagenet/V-99-eSE"))
 
@@ -125,7 +125,7 @@ def test_a_mirror_without_the_file_is_named_and_what_is_not_refused_still_comes(
     monkeypatch.setenv(VARIABLE, site.url)
     for name in (f"{NAME}.pth", RELEASED):
         site.status(f"/{name}", 404)
-    with pytest.raises(downloads.DownloadError, match=rf"(?s){site.url}/{NAME}\.pth answered 404.*--from FILE"):
+    with pytest.raises(DownloadError, match=rf"(?s){site.url}/{NAME}\.pth answered 404.*--from FILE"):
         fetch_weights(registry.get(NAME))
     assert all("dropbox" not in path for path, _ in site.requests)
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from explorer.zoo.pickles import PickleError, read_pickle
-from explorer.zoo.reading import read_checkpoint
+from explorer.zoo.checkpoints.pickles import PickleError, read_pickle
+from explorer.zoo.checkpoints.reading import read_checkpoint
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

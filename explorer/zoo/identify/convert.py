@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from explorer.zoo.checkpoints import save_safetensors
-from explorer.zoo.identify import SAID, Found, find
-from explorer.zoo.known import ORDERS, UNKNOWN, Pixels
-from explorer.zoo.vovnet_names import in_timms_names
+from explorer.zoo.checkpoints.vovnet_names import in_timms_names
+from explorer.zoo.identify.identity import SAID, Found, find
+from explorer.zoo.identify.known import ORDERS, UNKNOWN, Pixels
 
 Target = Literal["release", "timm", "img_backbone"]
 TARGETS: tuple[Target, ...] = get_args(Target)

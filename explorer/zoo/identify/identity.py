@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
-from explorer.zoo.known import ORDERS, Known, Pixels, recognise
-from explorer.zoo.reading import Checkpoint, read_parts
+from explorer.zoo.checkpoints.reading import Checkpoint, read_parts
+from explorer.zoo.checkpoints.vovnet_names import NamingTitle, Sighting, sightings
+from explorer.zoo.identify.known import ORDERS, Known, Pixels, recognise
+from explorer.zoo.identify.shapes import Fit, fit
 from explorer.zoo.registry import BACKBONE_PREFIX
-from explorer.zoo.vovnet_names import NamingTitle, Sighting, sightings
-from explorer.zoo.vovnet_shapes import Fit, fit
 
 SAID = "explorer.network"
 """Key of a safetensors file's metadata: what its tensors do not say of their network, as JSON. `overrides` are the

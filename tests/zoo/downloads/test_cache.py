@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from explorer.zoo import downloads, transfer
-from explorer.zoo.downloads import DownloadError, adopt, cache_dir
-
-from .conftest import Page
+from explorer.zoo import downloads
+from explorer.zoo.downloads import DownloadError, adopt, cache_dir, transfer
+from tests.zoo.conftest import Page
 
 BODY = bytes(range(256)) * 40
 OTHER = bytes(reversed(BODY))

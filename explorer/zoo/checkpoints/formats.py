@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from explorer.zoo.archives import torch_members
-from explorer.zoo.pickle_machine import Stream
-from explorer.zoo.pickles import StorageReader, read_pickle
-from explorer.zoo.tensors import FormatError, Storage, is_shape, numbers_at
+from explorer.zoo.checkpoints.archives import torch_members
+from explorer.zoo.checkpoints.pickle_machine import Stream
+from explorer.zoo.checkpoints.pickles import StorageReader, read_pickle
+from explorer.zoo.checkpoints.tensors import FormatError, Storage, is_shape, numbers_at
 
 _LEGACY_HEAD_PICKLES = 3  # magic number, protocol, machine
 _LONGEST_HEAD = 1 << 24

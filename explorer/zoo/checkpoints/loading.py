@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from explorer.writing import replacing
-from explorer.zoo.names import align
-from explorer.zoo.reading import CheckpointError, read_checkpoint
+from explorer.zoo.checkpoints.names import align
+from explorer.zoo.checkpoints.reading import CheckpointError, read_checkpoint
 from explorer.zoo.registry import BYTE_SCALE
-
-__all__ = ["CheckpointError", "LoadReport", "load_weights", "read_checkpoint", "save_safetensors"]
 
 # Nobody misses these: a config sets the first two, detectron2 recomputes the third, and only training counts batches.
 _QUIET_ENDINGS = ("pixel_mean", "pixel_std", "num_batches_tracked")
@@ -84,7 +82,7 @@ def load_weights(
     allow_partial: bool = False,
     allow_more: bool = False,
 ) -> LoadReport:
-    """Copies a checkpoint into `module`, in place; names of other makers are translated (`explorer.zoo.names`).
+    """Copies a checkpoint into `module`, in place; names of other makers are translated (`checkpoints.names`).
 
     All names and shapes are compared before the first number is written, so that a checkpoint which does not fit
     leaves the module as it was. Numbers take the module's type and device: half-precision files are fine.

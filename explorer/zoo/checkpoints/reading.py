@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.zoo.formats import read_pkl, read_safetensors, read_torch_legacy, read_torch_zip
+from explorer.zoo.checkpoints.formats import read_pkl, read_safetensors, read_torch_legacy, read_torch_zip
 from explorer.zoo.registry import BYTE_SCALE, CONTINUED, CONTINUED_SHA256
 
 _ZIP_START = b"PK\x03\x04"

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from explorer.writing import replacing
-from explorer.zoo.transfer import Progress, TransferError, discard, download
+from explorer.zoo.downloads.transfer import Progress, TransferError, discard, download
 
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<head")
 

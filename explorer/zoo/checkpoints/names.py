@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from explorer.zoo.vovnet_names import MOST_NETWORKS, sightings
+from explorer.zoo.checkpoints.vovnet_names import MOST_NETWORKS, sightings
 
 # timm's feature extractors flatten the first level of their sequences: `stages.0.downsample` -> `stages_0.downsample`.
 _SEQUENCE = re.compile(r"^(\w+)\.(\d+)\.")

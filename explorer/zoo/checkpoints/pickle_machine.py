@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, Protocol, cast
 
-from explorer.zoo.tensors import FormatError
+from explorer.zoo.checkpoints.tensors import FormatError
 
 _MAX_TUPLE_DEPTH = 32  # hashing tuples nested by the hundred thousand overflows C's stack
 _MOST_STEPS = 5_000_000  # a detector's file takes some 50,000; an instruction of one byte can make an object of 100

@@ -11,7 +11,7 @@ from explorer.backbones.timm_backbone import TimmBackbone
 from explorer.backbones.vovnet import VoVNet
 from explorer.zoo import registry
 from explorer.zoo.checkpoints import CheckpointError, load_weights
-from explorer.zoo.names import align, from_timm
+from explorer.zoo.checkpoints.names import align, from_timm
 from tests.fixtures.wild import shaken
 
 timm = pytest.importorskip("timm")

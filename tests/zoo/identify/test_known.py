@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from explorer.backbones import VARIANTS
-from explorer.zoo import known, registry
-from explorer.zoo.convert import convert
-from explorer.zoo.identify import identify
-from explorer.zoo.known import UNKNOWN, Pixels, recognise
+from explorer.zoo import registry
+from explorer.zoo.identify import identify, known
+from explorer.zoo.identify.convert import convert
+from explorer.zoo.identify.known import UNKNOWN, Pixels, recognise
 from tests.fixtures.wild import WILD, streampetr
 
 FCOS3D = "fcos3d_vovnet_imgbackbone-remapped.pth"

@@ -12,7 +12,7 @@ import torch
 from explorer.backbones.deformable import Deformation
 from explorer.backbones.specs import STAGES, VARIANTS, VoVNetSpec
 from explorer.backbones.vovnet import VoVNet
-from explorer.zoo.vovnet_names import NamingTitle, blocks
+from explorer.zoo.checkpoints.vovnet_names import NamingTitle, blocks
 
 Shapes = Mapping[str, tuple[int, ...]]
 
