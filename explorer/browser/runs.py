@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from explorer.scoring.results_file import RESULTS_FILE
 
@@ -12,27 +13,40 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of images done and the number in all."""
 
 
-def as_runs(given: Sequence[str], data: str, *, device: str = "auto", progress: Progress | None = None) -> list[Path]:
+def as_runs(given: Sequence[str], data: str, **options: Any) -> list[Path]:
     """Returns the folder or file of each run; models are run unless their run on this data is kept already.
 
     Args:
         given: folders of `explorer evaluate --out`, results files, or models as `load_detector` takes them.
         data: what models are run on.
-        device: what models are run on, too.
-        progress: called after each image.
+        options: how, as `run_model` takes them.
 
     Raises:
         ValueError: it is neither a run nor a model, or the model does not fit the data.
     """
-    return [
-        Path(text) if _is_run(Path(text)) else run_model(text, data, device=device, progress=progress) for text in given
-    ]
+    return [Path(text) if _is_run(Path(text)) else run_model(text, data, **options) for text in given]
 
 
-def run_model(model: str, data: str, *, device: str = "auto", progress: Progress | None = None) -> Path:
+def run_model(
+    model: str,
+    data: str,
+    *,
+    device: str = "auto",
+    tile: int | None = None,
+    overlap: float = 0.2,
+    progress: Progress | None = None,
+) -> Path:
     """Runs a model over a data set as `explorer evaluate --out` does, and returns the folder, in the cache.
 
-    A run is kept for what decides it: annotations, config and weights.
+    A run is kept for what decides it: annotations, config, weights and tiles.
+
+    Args:
+        model: as `load_detector` takes it.
+        data: `PATH[:SPLIT]`.
+        device: as `load_detector` takes it.
+        tile: see `Detector.with_tiles`; None as the config has it.
+        overlap: of the tiles.
+        progress: called after each image.
 
     Raises:
         ValueError: there is no such model, or it does not fit the data.
@@ -48,10 +62,13 @@ def run_model(model: str, data: str, *, device: str = "auto", progress: Progress
     name = re.sub(r"[^\w.]+", "-", model).strip("-")
     found = resolve(model)  # another checkpoint of the same name is another run
     decides = [*files, found.config, *([found.weights] if found.weights else [])]
-    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}"
+    tiles = "" if tile is None else f"-tile{tile}-{overlap:g}"
+    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}{tiles}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
-    evaluate(load_detector(model, device=device), data, out=folder, progress=progress)
+    detector = load_detector(model, device=device)
+    detector = detector if tile is None else detector.with_tiles(tile, overlap)
+    evaluate(detector, data, out=folder, progress=progress)
     return folder
 
 

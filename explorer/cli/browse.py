@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, Device, Iou, MatchBy, Precision, Score, exit_codes, progress
+from explorer.cli.running import (
+    MODELS,
+    Device,
+    Iou,
+    MatchBy,
+    Overlap,
+    Precision,
+    Score,
+    Tile,
+    exit_codes,
+    progress,
+)
 
 
 def browse(
@@ -40,6 +51,8 @@ def browse(
     score: Score = None,
     precision: Precision = None,
     device: Device = "auto",
+    tile: Tile = None,
+    overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
     """Browse a data set, detections and their errors in FiftyOne; what is there already is not written again.
@@ -62,7 +75,7 @@ def browse(
         if app and not corrected:
             free_port(port)  # before the work, not after it
         with progress("running models") as advance:
-            folders = as_runs(runs or (), data, device=device, progress=advance)
+            folders = as_runs(runs or (), data, device=device, tile=tile, overlap=overlap, progress=advance)
         with progress("writing") as advance:
             built = build(
                 data,

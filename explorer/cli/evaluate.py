@@ -16,11 +16,14 @@ from explorer.cli.running import (
     Dtype,
     Exact,
     Model,
+    Overlap,
+    Tile,
     TrustCode,
     Weights,
     config_changes,
     exit_codes,
     fast_dtype,
+    in_tiles,
     load,
     progress,
 )
@@ -49,6 +52,8 @@ def evaluate(
     device: Device = "auto",
     exact: Exact = False,
     dtype: Dtype = "float32",
+    tile: Tile = None,
+    overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model on a data set: AP of boxes and masks, panoptic quality.
@@ -83,7 +88,7 @@ def evaluate(
         )
         with progress("evaluating") as advance:
             run = evaluate_on(
-                detector,
+                in_tiles(detector, tile, overlap),
                 data,
                 out=out,
                 limit=limit,

@@ -12,6 +12,8 @@ from explorer.cli.running import (
     ConfigFile,
     Device,
     Model,
+    Overlap,
+    Tile,
     TrustCode,
     Weights,
     config_changes,
@@ -33,13 +35,20 @@ def improve(
     trust_code: TrustCode = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
     device: Device = "auto",
+    tile: Tile = None,
+    overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure what helps without training: larger input, more proposals, slices, flips, with their cost in time."""
+    """Measure what helps without training: larger input, more proposals, slices, flips, with their cost in time.
+
+    --tile adds tiles of a fixed size to what is compared.
+    """
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
+    from explorer.errors.improve import default_variants
     from explorer.errors.improve import improve as run
+    from explorer.errors.variants import tiled
     from explorer.report.document import help_document
     from explorer.report.tables import help_grid
     from explorer.scoring.classes import shared_classes
@@ -61,8 +70,9 @@ def improve(
         )
         if note := shared_classes(detector.class_names, truth.class_names).note:
             say(note, err=True)
+        asked = [tiled(detector, tile, overlap)] if tile else []
         with progress("measuring") as advance:
-            ways = run(detector, truth, progress=advance)
+            ways = run(detector, truth, [*default_variants(detector), *asked], progress=advance)
         if json_file:
             write_json(plain(detector.origin | {"data": data} | help_document(ways)), json_file)
     if json_file != "-":

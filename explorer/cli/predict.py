@@ -15,10 +15,13 @@ from explorer.cli.running import (
     Dtype,
     Exact,
     Model,
+    Overlap,
+    Tile,
     TrustCode,
     Weights,
     exit_codes,
     fast_dtype,
+    in_tiles,
     load,
     progress,
 )
@@ -38,6 +41,8 @@ def predict(
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
     exact: Exact = False,
     dtype: Dtype = "float32",
+    tile: Tile = None,
+    overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
     """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
@@ -63,7 +68,7 @@ def predict(
         )
         with progress("detecting") as advance:
             report = run(
-                detector,
+                in_tiles(detector, tile, overlap),
                 files.taken,
                 out,
                 threshold=threshold,

@@ -43,6 +43,16 @@ Dtype = Annotated[
     str, typer.Option("--dtype", help="What the fast way computes in: float32, bfloat16, or auto for what is fastest.")
 ]
 
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        metavar="PX",
+        help="Look at larger photos in tiles of this size too; 0: never. [default: the config's]",
+    ),
+]
+Overlap = Annotated[float, typer.Option("--overlap", help="Of neighbouring tiles, as a share of their side.")]
+
 Iou = Annotated[float, typer.Option("--iou", help="IoU from which a detection finds an object: 0.5, 0.55, … 0.95.")]
 Score = Annotated[
     float | None,
@@ -198,6 +208,15 @@ def load(model: str, *, trust_code: bool, **options: Any) -> Detector:
     for remark in detector.remarks:
         typer.echo(legible_lines(remark), err=True)
     return detector
+
+
+def in_tiles(detector: Detector, tile: int | None, overlap: float) -> Detector:
+    """Returns the detector as `--tile` and `--overlap` want it.
+
+    Raises:
+        ValueError: there are no such tiles.
+    """
+    return detector if tile is None else detector.with_tiles(tile, overlap)
 
 
 def fast_dtype(name: str) -> DtypeName:

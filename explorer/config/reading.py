@@ -48,10 +48,14 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
 
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` or an empty
     list, from `ESE` to `POOL_PADDING`, means: as `CONV_BODY` has it; `STAGE_WITH_DCN` says of stages 2 to 5 whether
-    their 3x3 convolutions are deformable. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is.
+    their 3x3 convolutions are deformable. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is,
+    `INPUT.CROP.ZOOM` says between which factors it is then magnified, and `INPUT.CROP.BALANCED` that all classes come
+    up equally often. `INPUT.RANDOM_TRANSPOSE` turns images that have no upper edge, such as aerial ones, and
+    `INPUT.OTHER_CAMERA` is the share of images whose colour, light, sharpness, noise and compression are changed.
     `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, a run's folder or any
     other model) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
-    number of images that the validation loss is averaged over. `EXPLORER` names the classes of a model that was not
+    number of images that the validation loss is averaged over; photographs with a side longer than `TEST.TILES.SIZE`
+    are looked at in tiles of that size, 0 for never. `EXPLORER` names the classes of a model that was not
     trained on COCO; training writes those of its data there.
     """
     model = cfg.MODEL
@@ -83,6 +87,10 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     model.FPN.TOP_BLOCK_IN_FEATURE = ""
 
     cfg.INPUT.CROP.AROUND_OBJECT = False
+    cfg.INPUT.CROP.ZOOM = [1.0, 1.0]
+    cfg.INPUT.CROP.BALANCED = False
+    cfg.INPUT.RANDOM_TRANSPOSE = False
+    cfg.INPUT.OTHER_CAMERA = 0.0
 
     cfg.SOLVER.OPTIMIZER = "SGD"
     cfg.SOLVER.TEACHER = CfgNode()
@@ -91,6 +99,9 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     cfg.SOLVER.TEACHER.LOSS_WEIGHT = 1.0
 
     cfg.TEST.LOSS_IMAGES = 64
+    cfg.TEST.TILES = CfgNode()
+    cfg.TEST.TILES.SIZE = 0
+    cfg.TEST.TILES.OVERLAP = 0.2
 
     cfg.EXPLORER = CfgNode()
     cfg.EXPLORER.CLASS_NAMES = []

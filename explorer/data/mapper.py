@@ -20,6 +20,7 @@ from detectron2.data.dataset_mapper import DatasetMapper
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
+from explorer.data.augment import CropAroundObject, OtherCamera, RandomTranspose
 from explorer.data.images import ImageError, read_image
 from explorer.data.panoptic import IGNORE, read_classes, read_labels, semantic_map
 from explorer.text import logger_of
@@ -31,27 +32,6 @@ TOO_MANY_SKIPPED = 10
 _SEMANTIC_MODELS = ("PanopticFPN", "SemanticSegmentor")
 
 logger = logger_of(__name__)
-
-
-class CropAroundObject(T.RandomCrop):
-    """A random crop that holds the centre of an object drawn at random, where the image has any."""
-
-    def get_transform(self, image: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float64]) -> T.Transform:
-        """Draws the crop.
-
-        Args:
-            image: `(H, W, 3)`.
-            boxes: `(n, 4)`, `x1, y1, x2, y2` in pixels of `image`.
-        """
-        if not len(boxes):
-            return super().get_transform(image)
-        size = np.asarray(self.get_crop_size(image.shape[:2]))
-        corners = boxes[np.random.randint(len(boxes))]  # noqa: NPY002 - the generator that the stream seeds
-        centre = np.asarray((corners[1] + corners[3], corners[0] + corners[2])) / 2
-        last = np.asarray(image.shape[:2]) - size
-        low, high = (centre - size + 1).clip(0, last).astype(int), centre.clip(0, last).astype(int)
-        top, left = np.random.randint(low, high + 1)  # noqa: NPY002
-        return T.CropTransform(int(left), int(top), int(size[1]), int(size[0]))
 
 
 class CocoMapper(DatasetMapper):
@@ -77,10 +57,16 @@ class CocoMapper(DatasetMapper):
     def from_config(cls, cfg: Any, is_train: bool = True) -> dict[str, Any]:
         settings: dict[str, Any] = super().from_config(cfg, is_train)
         if cfg.INPUT.CROP.get("AROUND_OBJECT", False):  # detectron2's own configs have no such key
+            low, high = cfg.INPUT.CROP.ZOOM
+            around = {"zoom": (low, high), "balanced": cfg.INPUT.CROP.BALANCED}
             settings["augmentations"] = [
-                CropAroundObject(step.crop_type, step.crop_size) if type(step) is T.RandomCrop else step
+                CropAroundObject(step.crop_type, step.crop_size, **around) if type(step) is T.RandomCrop else step
                 for step in settings["augmentations"]
             ]
+        if cfg.INPUT.get("RANDOM_TRANSPOSE", False):
+            settings["augmentations"].append(RandomTranspose())
+        if cfg.INPUT.get("OTHER_CAMERA", 0):
+            settings["augmentations"].append(OtherCamera(cfg.INPUT.OTHER_CAMERA))
         return settings | {"use_semantic": cfg.MODEL.META_ARCHITECTURE in _SEMANTIC_MODELS}
 
     def __call__(self, dataset_dict: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -117,7 +103,9 @@ class CocoMapper(DatasetMapper):
             image = image[:, :, ::-1]
         detection_utils.check_image_size(record, image)
         semantic = self._add_labels(record)
-        augmented = T.AugInput(image, boxes=_corners(record.get("annotations", ())), sem_seg=semantic)
+        objects = [one for one in record.get("annotations", ()) if not one.get("iscrowd", 0)]
+        augmented = T.AugInput(image, boxes=_corners(objects), sem_seg=semantic)
+        augmented.classes = np.asarray([one["category_id"] for one in objects], dtype=np.int64)
         transforms = self.augmentations(augmented)
         record["image"] = torch.as_tensor(np.ascontiguousarray(augmented.image.transpose(2, 0, 1)))
         for key in ("sem_seg_file_name", "segments_info"):
@@ -176,10 +164,6 @@ class CocoMapper(DatasetMapper):
 
 
 def _corners(annotations: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
-    """Returns the boxes of the objects, crowds left out, as `(n, 4)` corners in pixels of the image as stored."""
-    corners = [
-        BoxMode.convert(one["bbox"], one["bbox_mode"], BoxMode.XYXY_ABS)
-        for one in annotations
-        if not one.get("iscrowd", 0)
-    ]
+    """Returns the boxes of the objects as `(n, 4)` corners in pixels of the image as stored."""
+    corners = [BoxMode.convert(one["bbox"], one["bbox_mode"], BoxMode.XYXY_ABS) for one in annotations]
     return np.asarray(corners, dtype=np.float64).reshape(-1, 4)

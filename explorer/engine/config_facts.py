@@ -14,6 +14,8 @@ from detectron2.config import CfgNode, LazyConfig
 from detectron2.data import transforms
 from omegaconf import DictConfig
 
+from explorer.engine.tiles import Cut, Tiles
+
 Config: TypeAlias = CfgNode | DictConfig
 """detectron2's two kinds of config."""
 
@@ -67,6 +69,7 @@ class ConfigFacts:
         stuff_class_names: names of the semantic classes that the config gives, else empty.
         datasets: the data sets of the config, those for training first.
         workers: processes that read images.
+        cut: how large photographs are cut into tiles; None where all are looked at whole.
     """
 
     model_input: ModelInput
@@ -76,6 +79,7 @@ class ConfigFacts:
     stuff_class_names: tuple[str, ...]
     datasets: tuple[str, ...]
     workers: int
+    cut: Cut | None = None
 
 
 def config_facts(cfg: Config) -> ConfigFacts:
@@ -90,7 +94,7 @@ def config_sha256(cfg: Config) -> str:
 
 
 def _yaml_facts(cfg: CfgNode) -> ConfigFacts:
-    model, names = cfg.MODEL, cfg.get("EXPLORER", {})
+    model, names, tiles = cfg.MODEL, cfg.get("EXPLORER", {}), cfg.TEST.get("TILES")
     head = model.RETINANET if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS
     return ConfigFacts(
         ModelInput(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT),
@@ -100,6 +104,7 @@ def _yaml_facts(cfg: CfgNode) -> ConfigFacts:
         stuff_class_names=tuple(names.get("STUFF_CLASS_NAMES", ())),
         datasets=(*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST),
         workers=cfg.DATALOADER.NUM_WORKERS,
+        cut=Tiles(tiles.SIZE, tiles.OVERLAP) if tiles and tiles.SIZE else None,
     )
 
 

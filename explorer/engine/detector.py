@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
 from explorer.engine.draw import picture_of
+from explorer.engine.tiles import OVERLAP, Cut, TiledModel, Tiles
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, Detections, Panoptic, Timing
 from explorer.zoo.checkpoints import load_weights
@@ -87,6 +88,7 @@ class Detector:
         fast: runs the model in less time, which is what `detect` does then; None for the model itself.
         source: what it was loaded by: a zoo name, a path; empty where it was built otherwise.
         overrides: the `KEY VALUE` pairs that changed its config.
+        cut: how large photographs are cut into tiles; None where all are looked at whole.
     """
 
     model: nn.Module
@@ -101,6 +103,7 @@ class Detector:
     fast: FastModel | None = None
     source: str = ""
     overrides: tuple[str, ...] = ()
+    cut: Cut | None = None
 
     def __repr__(self) -> str:
         kind, classes = type(self.model).__name__, len(self.class_names)
@@ -108,8 +111,14 @@ class Detector:
 
     @property
     def runner(self) -> nn.Module:
-        """What to run on detectron2's inputs: the fast way where there is one, else the model."""
-        return self.model if self.fast is None else self.fast
+        """What to run on inputs as `reads` gives them: the fast way where there is one, else the model."""
+        whole = self.model if self.fast is None else self.fast
+        return whole if self.cut is None else TiledModel(whole, self.model_input, self.cut)
+
+    @property
+    def reads(self) -> ModelInput:
+        """How photographs become inputs of `runner`, which resizes the tiles itself where there are any."""
+        return self.model_input if self.cut is None else replace(self.model_input, min_size=0)
 
     @property
     def finds_objects(self) -> bool:
@@ -137,10 +146,11 @@ class Detector:
     @property
     def inference(self) -> dict[str, Any]:
         """Says how `runner` computes, for files that hold its results."""
+        tiles = {} if self.cut is None else {"tiles": asdict(self.cut)}
         if self.fast is None:
-            return {"engine": "exact", "dtype": "float32"}
+            return {"engine": "exact", "dtype": "float32", **tiles}
         plan = self.fast.plan
-        return {"engine": plan.engine, "dtype": str(plan.dtype).removeprefix("torch.")}
+        return {"engine": plan.engine, "dtype": str(plan.dtype).removeprefix("torch."), **tiles}
 
     @property
     def device(self) -> torch.device:
@@ -149,6 +159,18 @@ class Detector:
     def with_renamed(self, renamed: Mapping[str, str]) -> Detector:
         """Returns the detector with other names for its classes, new name by old name."""
         return replace(self, class_names=tuple(renamed.get(name, name) for name in self.class_names))
+
+    def with_tiles(self, size: int, overlap: float = OVERLAP) -> Detector:
+        """Returns the detector for large photographs, which it looks at in overlapping tiles and as a whole.
+
+        Args:
+            size: length of a tile's side in pixels of the photograph; 0 looks at photographs as a whole only.
+            overlap: share of a side that neighbours have in common, at least.
+
+        Raises:
+            ValueError: the size is below 32 and not 0, or the overlap is not in [0, 0.9].
+        """
+        return replace(self, cut=Tiles(size, overlap) if size else None)
 
     def detect(self, image: npt.NDArray[np.uint8] | str | Path) -> Prediction:
         """Finds objects in one image.
@@ -169,7 +191,7 @@ class Detector:
                 "(height, width, 3) uint8 in BGR, or an image file. Read image files with explorer.read_image."
             )
         clock = _Stopwatch(self.device)
-        model_input = self.model_input(image_bgr)
+        model_input = self.reads(image_bgr)
         clock.lap("preprocess")
         with torch.no_grad():
             output = self.runner([model_input])[0]
@@ -216,7 +238,7 @@ def detector_of(cfg: Config, model: nn.Module, name: str, weights: Path | None =
     """
     facts = config_facts(cfg)
     names = thing_names(facts), stuff_names(facts)
-    return Detector(model, cfg, name, facts.model_input, *names, weights)
+    return Detector(model, cfg, name, facts.model_input, *names, weights, cut=facts.cut)
 
 
 def build(cfg: Config, device: str) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,18 +12,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import batched_nms
 from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
 from detectron2.modeling.proposal_generator import RPN
 
 from explorer.engine.detector import Detector, to_detections
+from explorer.engine.tiles import OVERLAP, Slices
 from explorer.types import Detections
 
 Image = npt.NDArray[np.uint8]
 
 MORE_DETECTIONS = 300
-SLICE_OVERLAP = 0.2
-MERGE_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,7 @@ def flipped(detector: Detector) -> Variant:
 def sliced(detector: Detector, parts: int = 2) -> Variant:
     """The detector on overlapping slices of the image and on the whole, merged.
 
-    Each slice is resized to the model's input like an image, so small objects come to it larger. Boxes of slices and
-    of the whole image then go through one more NMS, class by class; masks are left out.
+    Each slice is resized to the model's input like an image, so small objects come to it larger. Masks are left out.
 
     Args:
         detector: any.
@@ -123,48 +119,21 @@ def sliced(detector: Detector, parts: int = 2) -> Variant:
 
     Raises:
         ValueError: fewer than two parts.
-
-    Source: F. C. Akyon, S. O. Altinuc, A. Temizel: Slicing Aided Hyper Inference, ICIP 2022 (arXiv 2202.06934), with
-    full inference and NMS for the merging.
     """
-    if parts < 2:
-        raise ValueError(f"{parts} slices along a side are asked for; give 2 or more.")
-
-    def detect(image: Image) -> Detections:
-        whole = detector.detect(image).detections
-        found = [replace(whole, masks=None, mask_scores=None)]
-        height, width = image.shape[:2]
-        for top, left, bottom, right in windows(height, width, parts):
-            part = detector.detect(np.ascontiguousarray(image[top:bottom, left:right])).detections
-            boxes = part.boxes_xyxy + np.array([left, top, left, top], dtype=np.float32)
-            found.append(replace(part, boxes_xyxy=boxes, masks=None, mask_scores=None))
-        return _merged(found)
-
-    words = f"{parts} × {parts} slices with {100 * SLICE_OVERLAP:g} % overlap and the whole image, merged by NMS."
-    return Variant(f"{parts} × {parts} slices", words, detect)
+    cut = replace(detector, cut=Slices(parts))
+    words = f"{parts} × {parts} slices with {100 * OVERLAP:g} % overlap and the whole image, merged by NMS."
+    return Variant(f"{parts} × {parts} slices", words, lambda image: cut.detect(image).detections)
 
 
-def windows(height: int, width: int, parts: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yields `(top, left, bottom, right)` of slices of one size that cover an image and overlap by a fifth."""
-    spans = [list(_spans(length, parts)) for length in (height, width)]
-    for (top, bottom), (left, right) in itertools.product(*spans):
-        yield top, left, bottom, right
+def tiled(detector: Detector, size: int, overlap: float = OVERLAP) -> Variant:
+    """The detector on tiles of a fixed size and on the whole image; see `Detector.with_tiles`.
 
-
-def _spans(length: int, parts: int) -> Iterator[tuple[int, int]]:
-    side = min(length, int(np.ceil(length / (parts - (parts - 1) * SLICE_OVERLAP))))
-    for start in np.linspace(0, length - side, parts).round().astype(int).tolist():
-        yield start, start + side
-
-
-def _merged(found: list[Detections]) -> Detections:
-    boxes = np.concatenate([part.boxes_xyxy for part in found])
-    scores = np.concatenate([part.scores for part in found])
-    classes = np.concatenate([part.classes for part in found])
-    kept = batched_nms(torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(classes), MERGE_IOU).numpy()[
-        :MORE_DETECTIONS
-    ]
-    return replace(found[0], boxes_xyxy=boxes[kept], scores=scores[kept], classes=classes[kept])
+    Raises:
+        ValueError: there are no such tiles.
+    """
+    cut = detector.with_tiles(size, overlap)
+    words = f"Tiles of {size} px with {100 * overlap:g} % overlap and the whole image, merged by NMS."
+    return Variant(f"tiles of {size} px", words, lambda image: cut.detect(image).detections)
 
 
 def _check_two_stages(detector: Detector) -> None:

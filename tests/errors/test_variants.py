@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
+from explorer.engine.tiles import Slices
 from explorer.errors import variants
 from explorer.types import Detections
-
-CLASSES = ("car", "truck", "bus", "plane", "ship", "storage tank")
 
 
 @pytest.fixture(scope="module")
@@ -72,40 +70,12 @@ def test_flips_find_the_same_in_a_mirror_image(demo: Detector, scene: np.ndarray
     np.testing.assert_allclose(back[:3], straight.boxes_xyxy[:3], atol=1)
 
 
-@pytest.mark.parametrize(("height", "width", "parts"), [(480, 640, 2), (100, 333, 3), (7, 5, 2), (1, 1, 2)])
-def test_windows_cover_the_image_and_overlap(height: int, width: int, parts: int) -> None:
-    covered = np.zeros((height, width), dtype=int)
-    shapes = set()
-    for top, left, bottom, right in variants.windows(height, width, parts):
-        assert 0 <= top < bottom <= height
-        assert 0 <= left < right <= width
-        covered[top:bottom, left:right] += 1
-        shapes.add((bottom - top, right - left))
-    assert covered.min() > 0
-    assert len(shapes) == 1
-    if min(height, width) > 50:
-        assert covered.max() > 1
-
-
-def test_slices_bring_boxes_back_to_the_image_and_merge_them(scene: np.ndarray) -> None:
-    bright = np.zeros((200, 280, 3), dtype=np.uint8)
-    bright[20:40, 30:50] = 255  # in one slice and in the whole
-    bright[95:115, 130:150] = 255  # where slices overlap
-
-    def find(image: np.ndarray) -> Detections:
-        """Finds white squares, a better score for a larger share of the image."""
-        number, _, stats, _ = cv2.connectedComponentsWithStats(image[:, :, 0])
-        x, y, w, h = stats[1:, :4].T
-        boxes = np.stack([x, y, x + w, y + h], axis=1).astype(np.float32)
-        scores = (w * h / image[:, :, 0].size).astype(np.float32)
-        return Detections(boxes, scores, np.zeros(number - 1, np.int64), CLASSES, image.shape[:2])
-
-    detector = SimpleNamespace(detect=lambda image: SimpleNamespace(detections=find(image)))
-    found = variants.sliced(detector).detect(bright)  # type: ignore[arg-type]
-    assert sorted(found.boxes_xyxy.tolist()) == [[30, 20, 50, 40], [130, 95, 150, 115]]
+def test_slices_look_at_parts_and_at_the_whole(demo: Detector, scene: np.ndarray) -> None:
+    found = variants.sliced(demo).detect(scene)
+    assert equal(found, replace(demo, cut=Slices(2)).detect(scene).detections)
     assert found.image_size == (200, 280)
     with pytest.raises(ValueError, match="give 2 or more"):
-        variants.sliced(detector, 1)  # type: ignore[arg-type]
+        variants.sliced(demo, 1)
 
 
 def test_dense_detectors_have_no_proposals_to_raise(tiny: Callable[..., Detector]) -> None:

@@ -23,6 +23,7 @@ from explorer.engine.evaluation.panoptic import PanopticEvaluator
 from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
 from explorer.engine.loading import detecting_up_to, detection_limit, load_detector
+from explorer.engine.scales import scales
 from explorer.scoring.alike import annotations_sha256
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import coco_results, run_from_detections
@@ -131,7 +132,7 @@ def run_over(
         ImageError: an image or a label image cannot be read; in every process, whichever met it.
         ValueError: the data set does not fit the detector, or has no images or nothing to score.
     """
-    config, segments = config_facts(detector.cfg), list[DatasetEvaluator]()
+    workers, segments = config_facts(detector.cfg).workers, list[DatasetEvaluator]()
     if isinstance(dataset, Truth):
         metadata: Any = Metadata(thing_classes=list(dataset.class_names))
     else:
@@ -146,7 +147,7 @@ def run_over(
             "These annotations have none" if isinstance(dataset, Truth) else f"Data set {dataset!r} has no annotations"
         )
         raise ValueError(f"{what} that {detector.name} could be scored on.")
-    figures = _run_model(detector, image_loader(truth, config), [instances, *segments], progress)
+    figures = _run_model(detector, image_loader(truth, detector.reads, workers), [instances, *segments], progress)
     known = {
         **(facts or {}),
         "images": len(truth.image_ids),
@@ -156,7 +157,7 @@ def run_over(
     if not comm.is_main_process():
         return run_from_detections(truth.of_images(()), [], detector.name, known)
     run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
-    notes = (*scored.notes, *_cut_by_model(detector, instances.detections))
+    notes = (*scored.notes, *_cut_by_model(detector, instances.detections), *_test_notes(detector, truth))
     if len(truth) and not len(run.found):
         notes += (
             f"{detector.name} finds nothing on any of the {len(truth.image_ids)} images: every figure is of that.",
@@ -167,13 +168,23 @@ def run_over(
 
 def _cut_by_model(detector: Detector, detections: Sequence[Detections]) -> Iterator[str]:
     """Says on how many images the model reported as many objects as it can, so that some may be missing."""
-    most = detection_limit(detector.model)
+    most = detection_limit(detector.model) if detector.cut is None else None  # of a tile is not known here
     full = sum(len(found) >= most for found in detections) if most else 0
     if full:
         yield (
             f"On {full} of {len(detections)} images {detector.name} reports {most} objects, which is its limit for an "
             "image: others may have been cut. --max-detections or TEST.DETECTIONS_PER_IMAGE raise it."
         )
+
+
+def _test_notes(detector: Detector, truth: Truth) -> Iterator[str]:
+    """Says what of the way that photographs are tested in lowers the figures."""
+    sizes: list[tuple[int, int]] = truth.image_sizes.tolist()
+    found = scales(detector.cfg, detector.model_input, detector.cut, sizes)
+    if found and (note := found.note()):
+        yield note
+    if detector.cut and getattr(getattr(detector.model, "roi_heads", None), "mask_on", False):
+        yield "Photographs are looked at in tiles, which give boxes; masks are not scored."
 
 
 class _Evaluators(DatasetEvaluators):

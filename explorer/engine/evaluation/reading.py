@@ -9,7 +9,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from explorer.data.images import ImageError, read_sized
-from explorer.engine.config_facts import ConfigFacts, ModelInput
+from explorer.engine.config_facts import ModelInput
 from explorer.scoring.columns import Truth
 
 Sample = dict[str, Any]
@@ -51,10 +51,15 @@ def stop_together(error: ImageError | None) -> None:
             raise StoppedError(f"the evaluation stops at an image that cannot be used: {met}") from error
 
 
-def image_loader(truth: Truth, facts: ConfigFacts) -> DataLoader[Any]:
+def image_loader(truth: Truth, reads: ModelInput, workers: int) -> DataLoader[Any]:
     """Reads the images of a data set one by one; several processes share them.
 
     Each input has, beside what detectron2's models take, the image's `image_id` and its `row` in `truth`.
+
+    Args:
+        truth: whose images.
+        reads: how an image becomes an input.
+        workers: processes that read, at most.
 
     Raises:
         ValueError: there are no images.
@@ -68,6 +73,6 @@ def image_loader(truth: Truth, facts: ConfigFacts) -> DataLoader[Any]:
     if not records:
         raise ValueError("The data set has no images to evaluate on.")
     loader: DataLoader[Any] = build_detection_test_loader(
-        records, mapper=ReadForTest(facts.model_input), num_workers=min(facts.workers, len(records))
+        records, mapper=ReadForTest(reads), num_workers=min(workers, len(records))
     )
     return loader

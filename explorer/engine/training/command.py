@@ -28,6 +28,7 @@ from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
 from explorer.engine.artifacts import plain, write_json
 from explorer.engine.config_facts import Config, config_facts
+from explorer.engine.scales import follow_photographs, image_sizes
 from explorer.engine.training import launch
 from explorer.engine.training.checkpointing import set_aside
 from explorer.engine.training.hooks import OnStep, Results
@@ -178,6 +179,8 @@ def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
     if not args.eval_only:
         cfg.DATASETS.TRAIN = tuple(register_coco(name) for name in cfg.DATASETS.TRAIN)
     _fit(cfg, args.opts, train=not args.eval_only)
+    if not args.eval_only and not {"INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST"} & set(args.opts[::2]):
+        follow_photographs(cfg, image_sizes(cfg.DATASETS.TEST))
     cfg.freeze()
     return cfg
 

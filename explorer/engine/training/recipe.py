@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ from torch import nn
 
 from explorer.data.coco import class_names
 from explorer.data.mapper import CocoMapper
-from explorer.engine.config_facts import Config
+from explorer.engine.config_facts import Config, config_facts
 from explorer.engine.detector import detector_of
 from explorer.engine.evaluation.evaluate import run_over, write_detections
 from explorer.engine.evaluation.tables import as_text, figure_tables
 from explorer.engine.loading import load_detector
+from explorer.engine.scales import image_sizes, scales
 from explorer.engine.training.hooks import Results
 from explorer.engine.training.imitation import Imitation, take_heads
 from explorer.engine.training.stream import Mapper, Sample, TrainingStream, index_sampler
@@ -92,6 +94,9 @@ def yaml_recipe(cfg: CfgNode) -> Recipe:
         group_by_aspect=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         workers=cfg.DATALOADER.NUM_WORKERS,
     )
+    facts = config_facts(cfg)
+    if found := scales(cfg, facts.model_input, facts.cut, image_sizes(cfg.DATASETS.TEST)):
+        logger.log(logging.WARNING if found.note() else logging.INFO, found.note() or found.line())
     resize = T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
     return Recipe(
         model=model,

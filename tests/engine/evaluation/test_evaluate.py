@@ -128,7 +128,7 @@ def test_images_are_read_as_detectron2_reads_them(tiny_mask_rcnn: Detector, val:
 def test_reading_in_other_processes_gives_the_same(tiny_mask_rcnn: Detector, val: str) -> None:
     facts, truth = config_facts(tiny_mask_rcnn.cfg), read_truth(val)
     truth = truth.of_images(truth.image_ids[:2].tolist())
-    here, there = (list(image_loader(truth, replace(facts, workers=number))) for number in (0, 1))
+    here, there = (list(image_loader(truth, facts.model_input, number)) for number in (0, 1))
     assert [[i["image_id"] for i in batch] for batch in here] == [[i["image_id"] for i in batch] for batch in there]
     assert all((a[0]["image"] == b[0]["image"]).all() for a, b in zip(here, there, strict=True))
 
