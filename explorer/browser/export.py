@@ -62,11 +62,11 @@ def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
     Raises:
         ValueError: the data cannot be read, or a label's class is not among its categories.
     """
-    from explorer.data.coco import annotation_files
+    from explorer.data.coco import any_split
     from explorer.engine.artifacts import write_json
 
-    _, files = annotation_files(data)
-    content = json.loads(files[0].read_bytes())
+    split = any_split(data)
+    content = split.read_instances()[0] if split.other else json.loads(split.files[0].read_bytes())
     corrected, changes = correct(content, list(_samples(dataset)))
     write_json(path, corrected)
     return changes

@@ -25,7 +25,7 @@ app.add_typer(make, name="make")
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(metavar="PATH", help="Folder in COCO format, PATH or PATH:SPLIT.")],
+    source: Annotated[str, typer.Argument(metavar="PATH", help="A data set, PATH or PATH:SPLIT.")],
     full: Annotated[bool, typer.Option("--full", help="Decode every image, not headers only.")] = False,
     examples: Annotated[int, typer.Option(min=0, help="How many of each kind to show.")] = EXAMPLES,
     json: JsonFile = None,

@@ -31,7 +31,7 @@ from explorer.cli.running import (
 
 def evaluate(
     model: Model,
-    data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="Folder in COCO format.")],
+    data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="A data set.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,

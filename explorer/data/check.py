@@ -1,4 +1,4 @@
-"""Checks a data set in COCO's format: what is wrong, where, and what training will do about it."""
+"""Checks a data set: what is wrong, where, and what training will do about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from explorer.data.annotations import INSTANCES, PANOPTIC, judge_annotations, judge_ids, judge_names, read_annotations
+from explorer.data.annotations import PANOPTIC, judge_annotations, judge_ids, judge_names, read_annotations
 from explorer.data.ids import Id, id_order
 from explorer.data.images import ImageError, read_image, read_size
 from explorer.data.layout import Split, find_splits
@@ -90,10 +90,10 @@ def _problem_dict(problem: Problem) -> dict[str, Any]:
 
 
 def check_coco(source: str | Path, *, full: bool = False, progress: Progress | None = None) -> CheckReport:
-    """Checks a COCO-format folder, or one split of it.
+    """Checks a data set in any format that is read, or one split of it.
 
     Args:
-        source: `PATH`, `PATH:SPLIT`, `FILE.json` or `FILE.json:IMAGES_FOLDER`.
+        source: `PATH`, `PATH:SPLIT`, `FILE.json` or `FILE.json:IMAGES_FOLDER`, as for `find_splits`.
         full: decode every image, instead of reading headers only.
         progress: called after each image.
 
@@ -133,12 +133,14 @@ def read_split(split: Split) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     """
     content: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
-    for key, path, shape in (("instances", split.instances, INSTANCES), ("panoptic", split.panoptic, PANOPTIC)):
-        if path:
-            data, found = read_annotations(path, shape)
-            problems += found
-            if not found:
-                content[key] = data
+    read = {"instances": split.read_instances} if split.has_instances else {}
+    if panoptic := split.panoptic:
+        read["panoptic"] = lambda: read_annotations(panoptic, PANOPTIC)
+    for key, reader in read.items():
+        data, found = reader()
+        problems += found
+        if not any(problem.severity == "error" for problem in found):
+            content[key] = data
     if len(content) == 2 and not _all_labelled(content):
         del content["panoptic"]
         what = "the split is used without its panoptic labels"

@@ -1,4 +1,4 @@
-"""Registers COCO-format folders with detectron2, and loads them cleaned for training and evaluation.
+"""Registers data sets with detectron2, and loads them cleaned for training and evaluation.
 
 A registered name is the data set's absolute `PATH:SPLIT`, so that a name found in a saved config registers it again.
 """
@@ -24,29 +24,39 @@ from explorer.data.panoptic import IGNORE
 from explorer.data.problems import Problem
 from explorer.text import logger_of
 
-__all__ = ["annotation_files", "class_names", "instances_file", "list_splits", "num_classes", "register_coco"]
+__all__ = [
+    "annotation_files",
+    "any_split",
+    "class_names",
+    "has_instances",
+    "instances_split",
+    "list_splits",
+    "num_classes",
+    "register_coco",
+]
 
 logger = logger_of(__name__)
 
 
 def register_coco(source: str) -> str:
-    """Registers a COCO-format data set with detectron2 and returns the name it is registered under.
+    """Registers a data set with detectron2 and returns the name it is registered under.
 
     Registering again is free; after its annotation files have changed, the data set is registered anew. Where a split
     has panoptic labels (for the same images as its instances), these are registered with it.
 
     Args:
         source: a registered name (`coco_2017_val`, found by detectron2 under `$DETECTRON2_DATASETS`), `PATH`,
-            `PATH:SPLIT`, `FILE.json` or `FILE.json:IMAGES_FOLDER`.
+            `PATH:SPLIT`, `FILE.json` or `FILE.json:IMAGES_FOLDER`; in COCO's format or in one of
+            `explorer.data.formats`, which is then said in the log.
 
     Raises:
         ValueError: nothing is there, several splits are and none is named, or an annotation file is broken.
     """
-    if source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp"):
+    if _is_builtin(source):
         _require_files(source)
         return source
     split = find_split(source)
-    stamp = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in split.files)
+    stamp = split.stamp
     if split.source in DatasetCatalog:
         if MetadataCatalog.get(split.source).stamp == stamp:
             return split.source
@@ -57,6 +67,9 @@ def register_coco(source: str) -> str:
     for data in content.values():
         for problem in judge_names(data, split.source):
             say_once(f"Two categories share a name: {problem}")
+    for problem in problems:
+        if problem.kind == "format":
+            say_once(f"{split.source}: {problem}")
     DatasetCatalog.register(split.source, partial(load_coco, split))
     MetadataCatalog.get(split.source).set(stamp=stamp, **_metadata(split, content))
     return split.source
@@ -68,29 +81,46 @@ def annotation_files(source: str) -> tuple[str, tuple[Path, ...]]:
     Raises:
         ValueError: nothing is there, or several splits are and none is named.
     """
-    if source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp"):
-        _require_files(source)
-        named = [MetadataCatalog.get(source).get(key) for key in ("json_file", "panoptic_json")]
-        return source, tuple(Path(path) for path in named if path)
-    split = find_split(source)
+    split = any_split(source)
     return split.source, split.files
 
 
-def instances_file(source: str) -> tuple[Path, Path]:
-    """Returns the annotation file with a data set's objects, and the folder of its images, without reading them.
+def instances_split(source: str) -> Split:
+    """Finds the one split that `source` means, which has boxes or masks, without reading them.
 
     Raises:
         ValueError: nothing is there, several splits are and none is named, or it has no objects.
     """
-    if source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp"):
-        _require_files(source)
-        file, images = (MetadataCatalog.get(source).get(key) for key in ("json_file", "image_root"))
-    else:
-        split = find_split(source)
-        file, images = split.instances, split.images
-    if not file:
+    split = any_split(source)
+    if not split.has_instances:
         raise ValueError(f"{source} has no instance annotations to score detections against")
-    return Path(file), Path(images)
+    return split
+
+
+def any_split(source: str) -> Split:
+    """Finds the one split that `source` means, which may be one of detectron2's own names.
+
+    Raises:
+        ValueError: nothing is there, or several splits are and none is named.
+    """
+    if not _is_builtin(source):
+        return find_split(source)
+    _require_files(source)
+    metadata = MetadataCatalog.get(source)
+    instances, panoptic = (metadata.get(key) for key in ("json_file", "panoptic_json"))
+    images = Path(metadata.get("image_root") or "")
+    return Split(source, images, Path(instances) if instances else None, Path(panoptic) if panoptic else None)
+
+
+def has_instances(name: str) -> bool:
+    """Whether a registered data set has boxes or masks of objects, and not panoptic labels alone."""
+    metadata = MetadataCatalog.get(name)
+    return bool(metadata.get("json_file") or metadata.get("other_format"))
+
+
+def _is_builtin(source: str) -> bool:
+    """Whether a name is one that detectron2 or somebody else has registered."""
+    return source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp")
 
 
 def class_names(name: str) -> tuple[str, ...]:
@@ -160,7 +190,9 @@ def _metadata(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[str, 
         "thing_dataset_id_to_contiguous_id": {category["id"]: index for index, category in enumerate(things)},
         "has_masks": not instances or any(annotation.get("segmentation") for annotation in instances["annotations"]),
     }
-    if instances:
+    if split.other:
+        metadata["other_format"] = split.other.format  # no file that detectron2's evaluators could read
+    elif instances:
         metadata["json_file"] = str(split.instances)
     if panoptic:
         metadata |= _panoptic_metadata(split, panoptic)
@@ -257,7 +289,7 @@ def _add_panoptic(
             }
             for segment in label["segments_info"]
         ]
-        if "json_file" not in metadata:
+        if not split.has_instances:
             record["annotations"] = [
                 {**_instance(segment, things), "segment_id": segment["id"]}
                 for segment in label["segments_info"]

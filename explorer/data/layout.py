@@ -1,9 +1,10 @@
-"""Where things lie in a folder in COCO's format: which splits it has, their annotation files and image folders.
+"""Where things lie in the folder of a data set: which splits it has, their annotation files and image folders.
 
-Understood are COCO's own layout (`annotations/instances_val2017.json`, images in `val2017/`), the same with one shared
-`images/` folder, `train/_annotations.coco.json` beside its images, and a single annotation file in a folder. Panoptic
-labels are `panoptic_<split>.json` with PNGs in `panoptic_<split>/`, optionally with the semantic labels of Panoptic FPN
-in `panoptic_stuff_<split>/`.
+Of COCO's format, understood are COCO's own layout (`annotations/instances_val2017.json`, images in `val2017/`), the
+same with one shared `images/` folder, `train/_annotations.coco.json` beside its images, and a single annotation file in
+a folder. Panoptic labels are `panoptic_<split>.json` with PNGs in `panoptic_<split>/`, optionally with the semantic
+labels of Panoptic FPN in `panoptic_stuff_<split>/`. A folder without files of COCO's may be in one of the formats of
+`explorer.data.formats`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from explorer.data import formats
+from explorer.data.annotations import INSTANCES, judge_structure, read_annotations
+from explorer.data.problems import Problem
 
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "image_info_")
 _LOOSE_FILE = re.compile(r"instances_.+|panoptic_.+|_?annotations(\.coco)?|train.*|val.*|test.*")
+
+
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -25,10 +34,11 @@ class Split:
     Attributes:
         source: the canonical, absolute `PATH:SPLIT` (or `FILE:IMAGES`) that finds this split again.
         images: folder that the annotation files' `file_name`s are relative to.
-        instances: annotation file with boxes and masks, if there is one.
+        instances: annotation file with boxes and masks in COCO's format, if there is one.
         panoptic: panoptic annotation file, if there is one.
         panoptic_labels: folder of the PNGs whose colours are segment ids.
         stuff_labels: folder of PNGs whose values are stuff classes, 0 for things, 255 for nothing.
+        other: the boxes and masks of a data set in another format than COCO's.
     """
 
     source: str
@@ -37,11 +47,42 @@ class Split:
     panoptic: Path | None = None
     panoptic_labels: Path | None = None
     stuff_labels: Path | None = None
+    other: formats.Found | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The annotation files, at least one."""
-        return tuple(path for path in (self.instances, self.panoptic) if path)
+        own = tuple(path for path in (self.instances, self.panoptic) if path)
+        return own or (self.other.list_files() if self.other else ())
+
+    @property
+    def stamp(self) -> Stamp:
+        """What tells that annotation files have changed: name, time and size of each."""
+        return tuple((str(path), facts.st_mtime_ns, facts.st_size) for path in self.files for facts in (path.stat(),))
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether there are boxes and masks, beside panoptic labels or without any."""
+        return self.instances is not None or self.other is not None
+
+    def read_instances(self) -> tuple[dict[str, Any], list[Problem]]:
+        """Reads boxes and masks in COCO's form, and says what is wrong with their structure.
+
+        Returns:
+            the content and its problems; where one of them is an error, the content must not be used.
+        """
+        if self.other is None:
+            assert self.instances is not None, "a split without instances has none to read"
+            return read_annotations(self.instances, INSTANCES)
+        try:
+            document = self.other.read()
+        except ValueError as error:
+            return {}, [Problem("structure", str(error))]
+        if any(problem.severity == "error" for problem in document.problems):
+            return document.content, document.problems
+        faults = judge_structure(document.content, INSTANCES)
+        problems = [Problem("structure", what, file=self.other.format) for what in faults]
+        return document.content, [*document.problems, *problems]
 
 
 def list_splits(path: str | Path) -> tuple[str, ...]:
@@ -50,7 +91,8 @@ def list_splits(path: str | Path) -> tuple[str, ...]:
     Raises:
         ValueError: there is no such folder.
     """
-    return tuple(sorted(_annotation_files(_existing(str(path)))))
+    root = _existing(str(path))
+    return tuple(sorted(_annotation_files(root) or formats.find(root)))
 
 
 def find_splits(source: str) -> tuple[Split, ...]:
@@ -59,26 +101,33 @@ def find_splits(source: str) -> tuple[Split, ...]:
     A relative path that is not found is looked for under `$DETECTRON2_DATASETS` as well.
 
     Args:
-        source: `PATH`, `PATH:SPLIT`, `FILE.json` or `FILE.json:IMAGES_FOLDER`.
+        source: `PATH`, `PATH:SPLIT`, `FILE.json` or `FILE.json:IMAGES_FOLDER`; in other formats than COCO's, `FILE` or
+            `FILE:SPLIT` too.
 
     Raises:
-        ValueError: nothing is there, it is no COCO data set, or the split is not one of its.
+        ValueError: nothing is there, it is no data set in a known format, or the split is not one of its.
     """
     path_text, _, name = source.rpartition(":") if _lookup(source) is None and ":" in source else (source, "", "")
     root = _existing(path_text)
-    if root.is_file():
+    if root.is_file() and not (other := formats.find(root)):
         images = Path(name) if name else _images_beside(root)
         if not images.is_dir():
             raise ValueError(f"there is no image folder {str(images)!r}: give one as FILE.json:IMAGES_FOLDER")
         return (_single_file(root, images.resolve()),)
-    found = _annotation_files(root)
-    if not found:
+    found = {} if root.is_file() else _annotation_files(root)
+    other = {} if found else formats.find(root)
+    names = sorted(found or other)
+    if not names:
         raise ValueError(
-            f"{root} holds no COCO annotation file: expected annotations/instances_<split>.json or the like"
+            f"{root} holds no data set in a known format: expected COCO's annotations/instances_<split>.json or the "
+            "like, a data.yaml of YOLO, or one of those in docs/your-data.md"
         )
-    if name and name not in found:
-        raise ValueError(f"{root} has no split {name!r}; it has {', '.join(sorted(found))}")
-    return tuple(_split(root, key, found[key]) for key in ([name] if name else sorted(found)))
+    if name and name not in names:
+        raise ValueError(f"{root} has no split {name!r}; it has {', '.join(names)}")
+    chosen = [name] if name else names
+    if other:
+        return tuple(Split(source=f"{root}:{key}", images=other[key].images, other=other[key]) for key in chosen)
+    return tuple(_split(root, key, found[key]) for key in chosen)
 
 
 def find_split(source: str) -> Split:
@@ -106,7 +155,7 @@ def _existing(text: str) -> Path:
     if found is None:
         datasets = os.environ.get("DETECTRON2_DATASETS", "not set")
         raise ValueError(
-            f"there is no data set {text!r}: give the folder of a COCO data set, PATH or PATH:SPLIT. "
+            f"there is no data set {text!r}: give the folder of a data set, PATH or PATH:SPLIT. "
             f"Relative paths are also tried under DETECTRON2_DATASETS ({datasets})"
         )
     return found

@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "duplicate-category-id": Kind("error", "stop", "Two categories share an id."),
         "unknown-category": Kind("error", "stop", "An annotation's category is not in the list of categories."),
+        "outside-image": Kind("error", "stop", "An image's name leads out of the data set's folder."),
         "missing-image": Kind("error", "stop", "An image or label file is not there."),
         "unreadable-image": Kind("error", "stop", "A file is no JPEG, PNG, WebP, BMP or TIFF image that can be read."),
         "wrong-size": Kind(
@@ -89,6 +90,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "The panoptic file labels other images than the instances file lists.",
             "The split is registered with its instances alone; name the panoptic file itself to use it.",
         ),
+        "no-object": Kind("info", "drop", "Something else than a box or a mask is annotated: points, lines, tags."),
+        "linked-images": Kind("info", "keep", "Links in the data set's folder lead to images outside of it."),
+        "format": Kind("info", "keep", "What the format of the data set cannot say, or says otherwise than COCO's."),
         "empty-image": Kind(
             "info",
             "drop",

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import (
-    INSTANCES,
-    judge_annotations,
-    judge_ids,
-    judge_names,
-    read_annotations,
-    say_once,
-)
-from explorer.data.coco import instances_file
+from explorer.data.annotations import judge_annotations, judge_ids, judge_names, say_once
+from explorer.data.coco import instances_split
 from explorer.data.masks import compressed, is_finite, is_number, usable
 
 UNREADABLE = frozenset({"unknown-category", "unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
@@ -32,12 +26,14 @@ def ground_truth(source: str) -> dict[str, Any]:
         source: as `explorer.data.coco.register_coco` takes it.
 
     Raises:
-        ValueError: the data set has no annotation file in COCO's format, a broken one, or one in which images,
-            categories or annotations share an id.
+        ValueError: the data set has no annotations of objects, broken ones, or such that images, categories or
+            annotations share an id.
     """
-    path, _ = instances_file(source)
-    data, faults = read_annotations(path, INSTANCES)
-    if fault := next(itertools.chain(faults, judge_ids(data, path.name) if not faults else ()), None):
+    split = instances_split(source)
+    data, problems = split.read_instances()
+    path = split.instances or split.source
+    faults = [problem for problem in problems if problem.severity == "error"]
+    if fault := next(itertools.chain(faults, judge_ids(data, Path(path).name) if not faults else ()), None):
         raise ValueError(f"{path} cannot be used: {fault}. All of it: explorer data check {source}")
     for problem in judge_names(data, str(path)):
         say_once(f"Two categories share a name: {problem}")

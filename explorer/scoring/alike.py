@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.data.coco import instances_file
+from explorer.data.coco import instances_split
 from explorer.data.ids import id_order
 from explorer.scoring.columns import Run, Truth, in_order
 
@@ -24,13 +24,19 @@ HINT = "--force compares them all the same, on the images and classes that they 
 
 
 def annotations_sha256(data: str) -> str | None:
-    """Returns the SHA-256 of a data set's annotation file; None where it has none, or is not there any more."""
+    """Returns the SHA-256 of a data set's annotations; None where it has none, or is not there any more.
+
+    Of one file, as in COCO's format, it is that of the file; of several, that of the list of theirs by name.
+    """
     try:
-        file, _ = instances_file(data)
-        facts = file.stat()
+        stamp = instances_split(data).stamp
+        digests = [_sha256(Path(file), changed_ns, size) for file, changed_ns, size in stamp]
     except (ValueError, OSError):
         return None
-    return _sha256(file, facts.st_mtime_ns, facts.st_size)
+    if len(digests) == 1:
+        return digests[0]
+    named = [f"{Path(file).name} {digest}" for (file, *_), digest in zip(stamp, digests, strict=True)]
+    return hashlib.sha256("\n".join(named).encode(errors="surrogateescape")).hexdigest()
 
 
 def alike(
@@ -147,7 +153,7 @@ def _rows(old: Sequence[Any], new: Sequence[Any]) -> npt.NDArray[np.int64]:
     return np.array([places.get(value, -1) for value in old], dtype=np.int64)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1 << 18)
 def _sha256(file: Path, changed_ns: int, size: int) -> str:
     """Its arguments beside the file make a changed file another one."""
     del changed_ns, size

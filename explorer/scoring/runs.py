@@ -13,6 +13,7 @@ import numpy as np
 
 from explorer.data.annotations import categories_in_order
 from explorer.data.ids import id_column, id_order
+from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.identify import Images, MatchBy, check_match_by
@@ -21,7 +22,7 @@ from explorer.scoring.results_stream import ResultsFile, open_results
 
 __all__ = ["Run", "Source", "Truth", "find_run", "load_run", "read_truth", "truth_from_coco"]
 
-_READ: WeakValueDictionary[tuple[str, str, int, int], Truth] = WeakValueDictionary()
+_READ: WeakValueDictionary[tuple[str, str, Stamp], Truth] = WeakValueDictionary()
 """What is in use: of several runs on the same data, only the first reads it."""
 FACTS_FILE = "run.json"
 METRICS_FILE = "metrics.json"
@@ -108,14 +109,14 @@ def read_truth(data: str) -> Truth:
         ValueError: there is no such data set, it has no instance annotations, or images, categories or annotations
             that share an id.
     """
-    from explorer.data.coco import instances_file
+    from explorer.data.coco import instances_split
     from explorer.data.truth import ground_truth
 
-    file, images = instances_file(data)
-    key = (str(file), str(images), file.stat().st_mtime_ns, file.stat().st_size)
+    split = instances_split(data)
+    key = (split.source, str(split.images), split.stamp)
     truth = _READ.get(key)
     if truth is None:
-        truth = _READ[key] = truth_from_coco(ground_truth(data), images)
+        truth = _READ[key] = truth_from_coco(ground_truth(data), split.images)
     return truth
 
 

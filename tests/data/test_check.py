@@ -167,6 +167,7 @@ def test_each_kind_is_found_and_training_does_what_the_table_says(
 
 def test_every_kind_has_a_case() -> None:
     elsewhere = {"label-mismatch", "other-images"}  # panoptic ones: test_panoptic.py
+    elsewhere |= {"outside-image", "linked-images", "no-object", "format"}  # of other formats: tests/data/formats
     assert {case[0] for case in CASES} | elsewhere == set(KINDS)
 
 

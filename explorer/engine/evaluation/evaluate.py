@@ -12,7 +12,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
 from detectron2.utils import comm
 
-from explorer.data.coco import register_coco
+from explorer.data.coco import has_instances, register_coco
 from explorer.data.images import ImageError
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.config_facts import config_facts, config_sha256
@@ -62,8 +62,8 @@ def evaluate(
 
     Args:
         detector: a detector, or what `load_detector` takes.
-        data: `PATH[:SPLIT]` of a COCO-format data set, or a registered name; see `explorer.data.coco.register_coco`. Of
-            a `Truth` boxes and masks are scored, and no segments.
+        data: `PATH[:SPLIT]` of a data set, or a registered name; see `explorer.data.coco.register_coco`. Of a
+            `Truth`, boxes and masks are scored, and no segments.
         out: folder for the run: detections, image ids, figures, and where they come from.
         limit: evaluate only on this many images, the first ones.
         classes: score only these classes.
@@ -225,9 +225,10 @@ def _truth(dataset: str | Truth, limit: int | None) -> Truth:
     """The annotated objects of a data set; none of a registered one that has only panoptic labels."""
     if isinstance(dataset, Truth):
         truth = dataset
-    elif (metadata := MetadataCatalog.get(dataset)).get("json_file"):
+    elif has_instances(dataset):
         truth = read_truth(dataset)
     else:
+        metadata = MetadataCatalog.get(dataset)
         records = DatasetCatalog.get(dataset)
         images = [{"id": record["image_id"], **record} for record in records]
         ids = {index: id_ for id_, index in metadata.thing_dataset_id_to_contiguous_id.items()}

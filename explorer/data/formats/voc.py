@@ -1,0 +1,116 @@
+"""Pascal VOC: an XML file per image.
+
+Read are VOC's own layout (`Annotations`, `JPEGImages`, `ImageSets/Main/<split>.txt`) and XML files beside their images
+in a folder per split, as Roboflow exports them. Corners are numbers of pixels, counted from 1, and both belong to the
+object: `xmin = 1, xmax = 5` are five pixels, `[0, 5]` in COCO's coordinates, as detectron2 reads them.
+
+Source: the PASCAL VOC development kit's documentation, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from explorer.data.formats.document import Collector, Document, Found, exists, number, polygon_box, read_text
+from explorer.data.formats.markup import read_xml, text_of
+from explorer.data.formats.yolo import ONLY_SPLIT
+from explorer.data.images import SUFFIXES
+
+SAYS = "Pascal VOC has no crowds and no masks; corners count pixels from 1, and difficult objects count like others"
+_IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
+_ANNOTATION_FOLDERS = ("Annotations", "annotations")
+
+
+def find(path: Path) -> dict[str, Found]:
+    """Finds the splits of a folder with XML files of Pascal VOC."""
+    if path.is_file():
+        return {}
+    for folder in (path / name for name in _ANNOTATION_FOLDERS):
+        if files := _xml_files(folder):
+            images = next((path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()), path)
+            sets = dict(_image_sets(path, folder))
+            return {name: _found(path, images, own, files) for name, own in (sets or {ONLY_SPLIT: files}).items()}
+    beside = {own.name: _xml_files(own) for own in sorted(path.iterdir()) if own.is_dir()}
+    beside = {name: files for name, files in beside.items() if files} or {ONLY_SPLIT: _xml_files(path)}
+    every = [file for files in beside.values() for file in files]
+    return {name: _found(path, files[0].parent, files, every) for name, files in beside.items() if files}
+
+
+def _xml_files(folder: Path) -> list[Path]:
+    """The XML files of a folder, if they are of this format."""
+    files = sorted(own for own in folder.glob("*.xml") if own.is_file()) if folder.is_dir() else []
+    return files if files and _is_annotation(files[0]) else []
+
+
+def _is_annotation(path: Path) -> bool:
+    try:
+        return read_xml(path).tag == "annotation"
+    except ValueError:
+        return path.parent.name in _ANNOTATION_FOLDERS  # whose error is worth reading
+
+
+def _image_sets(root: Path, annotations: Path) -> Iterator[tuple[str, list[Path]]]:
+    """The lists of images; those of single classes have a second column and are left out."""
+    for file in sorted((root / "ImageSets/Main").glob("*.txt")):
+        lines = [line.split() for line in read_text(file).splitlines() if line.strip()]
+        if lines and all(len(line) == 1 for line in lines):
+            yield file.stem, [annotations / f"{line[0]}.xml" for line in lines if "/" not in line[0]]
+
+
+def _found(root: Path, images: Path, files: list[Path], every: list[Path]) -> Found:
+    return Found("Pascal VOC", images, lambda: tuple(filter(exists, files)), partial(_read, root, images, files, every))
+
+
+def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Document:
+    collected, names = Collector(root, images, SAYS), set[str]()
+    wanted = set(files)
+    for file in dict.fromkeys((*files, *every)):
+        try:
+            annotation = read_xml(file)
+        except ValueError as error:
+            if file in wanted:
+                collected.lose("structure", str(error), file.name)
+            continue
+        objects = annotation.findall("object")
+        names.update(text_of(own, "name") for own in objects)
+        if file in wanted:
+            _take(collected, images, file, annotation, objects)
+    return collected.document(name for name in names if name)
+
+
+def _take(collected: Collector, images: Path, file: Path, annotation: Element, objects: list[Element]) -> None:
+    name = _image_name(text_of(annotation, "filename"), file, images)
+    size = (_side(annotation, "height"), _side(annotation, "width"))
+    if not collected.image(name, size):
+        return
+    for index, own in enumerate(objects, start=1):
+        where, category = f"{file.name}, object {index}", text_of(own, "name")
+        keys: dict[str, Any] = {"difficult": 1} if text_of(own, "difficult") == "1" else {}
+        if not category:
+            collected.lose("unknown-category", "an object without a name", where)
+        elif (corners := own.find("bndbox")) is not None:
+            x1, y1, x2, y2 = (number(text_of(corners, side)) for side in ("xmin", "ymin", "xmax", "ymax"))
+            collected.add(name, category, [x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1], **keys)
+        elif (polygon := own.find("polygon")) is not None:
+            points = [number(point.text) - 1 for point in polygon]
+            collected.add(name, category, polygon_box(points), segmentation=[points], **keys)
+        else:
+            collected.lose("bad-box", "an object without a bndbox", where)
+
+
+def _image_name(said: str, file: Path, images: Path) -> str:
+    """The image of an XML file: the one it names, else the one that is called as the file is."""
+    said = said.replace("\\", "/").rpartition("/")[2]
+    if said and exists(images / said):
+        return said
+    same = (file.with_suffix(suffix).name for suffix in SUFFIXES)
+    return next((name for name in same if exists(images / name)), said or file.with_suffix(".jpg").name)
+
+
+def _side(annotation: Element, side: str) -> int:
+    value = number(text_of(annotation, f"size/{side}"))
+    return int(value) if 1 <= value < 1e9 else 0
