@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explorer.config_files import load_yaml
+from explorer.config.files import load_yaml
 from explorer.data.formats.document import (
     Collector,
     Document,
