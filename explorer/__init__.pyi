@@ -47,6 +47,8 @@ from .types import Timing as Timing
 from .errors.bootstrap import bootstrap as bootstrap
 from .scoring.matching import match as match
 from .scoring.outcomes import FoundRule as FoundRule
+from .scoring.protocols import Protocol as Protocol
+from .scoring.protocols import protocol_of as protocol_of
 from .figures.errors import error_types as error_types
 from .figures.errors import objects_scatter as objects_scatter
 from .figures.training import training_curves as training_curves

@@ -69,7 +69,7 @@ class AutopsyReport(Result):
         """Draws the objects as a flow from their sizes through the parts of the detector to their ends."""
         from explorer.figures.autopsy import autopsy_sankey
 
-        return autopsy_sankey(self.autopsy)
+        return autopsy_sankey(self.autopsy, self.analysis.matches.protocol.sizes)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer autopsy --json`."""

@@ -21,8 +21,9 @@ from explorer.report.document import comparison_document, found_by_columns
 from explorer.report.tables import Grid, difference_grid, object_grid, size_grid
 from explorer.report.words import found_sentence
 from explorer.scoring.alike import alike
-from explorer.scoring.matching import limits_up_to, match
+from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import Protocol, protocol_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -92,7 +93,7 @@ def compare(
     *runs: RunLike,
     masks: bool = False,
     found: FoundRule = FOUND,
-    max_detections: int | None = None,
+    protocol: str | Protocol | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     data: str | None = None,
@@ -105,11 +106,11 @@ def compare(
         runs: two or more of what `evaluate` returned, their folders, or files of detections.
         masks: compare masks instead of boxes.
         found: what counts as found.
-        max_detections: COCO's limit per class and image; None for the runs' own, which then have to be the same.
+        protocol: as `evaluate` takes it; None for the runs' own, which then has to be the same.
         resamples: number of resamples of the images.
         seed: of the draws.
         data: what all runs are scored on, where they were read with it; None for the data set that each names.
-        force: compare runs of other images, classes, annotations or limits too, on what they share; notes say so.
+        force: compare runs of other images, classes, annotations or protocols too, on what they share; notes say so.
         progress: called after every few resamples with the number done and the number in all.
 
     Raises:
@@ -118,8 +119,7 @@ def compare(
     if len(runs) < 2:
         raise ValueError(f"A comparison needs two runs or more, and {len(runs)} is given: compare(a, b).")
     given = named_apart([as_run(run, data) for run in runs])
-    given = alike(given, data=data, max_detections=max_detections, force=force)
-    limits = limits_up_to(max_detections or max(run.max_detections for run in given))
-    matches = [match(run, "segm" if masks else "bbox", max_detections=limits) for run in given]
+    given = alike(given, data=data, protocol=None if protocol is None else protocol_of(protocol), force=force)
+    matches = [match(run, "segm" if masks else "bbox") for run in given]
     comparison = compare_matches(matches, found=found, resamples=resamples, seed=seed, progress=progress)
     return ComparisonReport(comparison, analyses_of(comparison, [autopsy_beside(run) for run in given]))

@@ -13,15 +13,16 @@ from explorer.api.inputs import Data, Model
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
 from explorer.engine.artifacts import plain
-from explorer.engine.evaluation.evaluate import COCO_LIMIT, metrics_as_dict
 from explorer.engine.evaluation.evaluate import evaluate as run_model
-from explorer.engine.evaluation.tables import COLUMNS, TITLES, number
+from explorer.engine.evaluation.evaluate import metrics_as_dict
+from explorer.engine.evaluation.tables import TITLES, columns_of, number
 from explorer.report.analysis import RunAnalysis, analyse
 from explorer.report.document import fate_columns
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Run
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.outcomes import object_scores
+from explorer.scoring.protocols import COCO, Protocol, protocol_of
 from explorer.scoring.runs import load_run as read_run
 
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ def evaluate(
     limit: int | None = None,
     classes: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
-    max_detections: int = COCO_LIMIT,
+    protocol: str | Protocol = COCO,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Runs a model over a data set and scores it with COCO's rules; the figures equal pycocotools'.
+    """Runs a model over a data set and scores it; by COCO's rules the figures equal pycocotools'.
 
     Args:
         model: a `Detector`, or what `load_detector` takes: `"demo/V-19"`, a run's folder, a checkpoint file.
@@ -109,7 +110,8 @@ def evaluate(
         limit: evaluate only on this many images, the first ones.
         classes: score only these classes.
         renamed: new name by old name, for the model's and the data set's classes alike: `{"minibus": "car"}`.
-        max_detections: COCO's limit on the detections of one class in one image.
+        protocol: sizes, IoU thresholds and limits that figures go by: `"coco"`, `"ai-tod"`, `"soda"`, `"tinyperson"`,
+            `"visdrone"`, sides between sizes as in `"8,16,32,96"`, or what `protocol_of` makes.
         progress: called after each image with the number done and the number in all.
 
     Raises:
@@ -117,12 +119,16 @@ def evaluate(
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
         DownloadError: the model's weights cannot be downloaded.
     """
-    options: dict[str, Any] = {"classes": classes, "renamed": renamed, "max_detections": max_detections}
+    options: dict[str, Any] = {"classes": classes, "renamed": renamed, "protocol": protocol_of(protocol)}
     return Evaluation.of(run_model(model, data, out=out, limit=limit, progress=progress, **options))
 
 
 def load_run(
-    path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None
+    path: str | Path,
+    data: str | None = None,
+    name: str | None = None,
+    match_by: str | None = None,
+    protocol: str | Protocol | None = None,
 ) -> Evaluation:
     """Reads a run of any detector and scores it.
 
@@ -132,20 +138,22 @@ def load_run(
         data: what it was run on, `PATH[:SPLIT]`; a folder says it itself.
         name: what to call the run; None for the model's name, or the file's.
         match_by: `id` or `file_name` tells images by that alone; None takes ids where they fit.
+        protocol: as `evaluate` takes it; None for the run's own, else COCO's.
 
     Raises:
         ValueError: something is missing or broken, or the detections are not on this data.
     """
-    return Evaluation.of(read_run(path, data, name, match_by))
+    return Evaluation.of(read_run(path, data, name, match_by, None if protocol is None else protocol_of(protocol)))
 
 
 def _figures(values: Mapping[str, Mapping[str, float]]) -> list[Grid]:
     """One table per kind of figure, one row per task."""
-    rows: dict[str, list[tuple[str, ...]]] = {}
+    rows: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for task, own in values.items():
         kind, title = TITLES[task]
-        rows.setdefault(kind, []).append((title, *(number(own[name]) for name in COLUMNS[kind])))
-    return [Grid(("", *COLUMNS[kind]), tuple(own)) for kind, own in rows.items()]
+        columns = columns_of(kind, own)
+        rows.setdefault(columns, []).append((title, *(number(own[name]) for name in columns)))
+    return [Grid(("", *columns), tuple(own)) for columns, own in rows.items()]
 
 
 def _classes(per_class: Mapping[str, Mapping[str, float]]) -> list[Grid]:

@@ -143,7 +143,7 @@ class Autopsy:
         return replace(self, point=point, findings=findings)
 
     def by_size(self, bins: Sequence[SizeBin] = COCO_BINS) -> tuple[SizeGroup, ...]:
-        """Counts verdicts by object size: all, small, medium and large, unless `bins` says otherwise."""
+        """Counts verdicts by object size."""
         groups = []
         for size in bins:
             counts = np.bincount(self.verdicts[size.names(self.areas_px)], minlength=len(Verdict))

@@ -15,7 +15,7 @@ from explorer.browser.state import read_state
 from explorer.browser.views import only_found_by, rules, small_misses
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
-from explorer.scoring.sizes import COCO_BINS
+from explorer.scoring.protocols import COCO
 from explorer.text import in_markdown
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def who_finds(dataset: Any, a: str, b: str, size: str | None = None) -> dict[str
 
 def figures_of(samples: Any, gt_field: str, pred_field: str) -> dict[str, float | None]:
     """Computes COCO's figures of any FiftyOne labels, in percent; None where there is no object."""
-    figures = score(match(run_of(samples, gt_field, pred_field), bins=COCO_BINS)).coco()
+    figures = score(match(run_of(samples, gt_field, pred_field), bins=COCO.bins)).named()
     return {name: None if np.isnan(value) else value for name, value in figures.items()}
 
 

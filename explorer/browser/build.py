@@ -167,7 +167,7 @@ def _update_run(
         state = _remember(dataset, state, field, replace(given, stage="writing"))
         with MatchLog(run.whole.truth) as log:
             _write_run(dataset, judge_parts(run, whole), log, fields, progress)
-            figures = {name: None if np.isnan(value) else value for name, value in whole.figures.coco().items()}
+            figures = {name: None if np.isnan(value) else value for name, value in whole.figures.named().items()}
             save_results(dataset, method, log, whole, fields, figures)
     state = _remember(dataset, state, field, replace(given, score=whole.point.score, figures=figures))
     return state, images

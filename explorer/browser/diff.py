@@ -15,10 +15,10 @@ from explorer.errors.paired import differences, outcomes
 from explorer.errors.taxonomy import ERRORS, ErrorType, classify_errors
 from explorer.report.words import interval_words
 from explorer.scoring.columns import Truth
-from explorer.scoring.matching import MAX_DETECTIONS, NOBODY, Matches, match
+from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.outcomes import OperatingPoint, found_by
 from explorer.scoring.overlaps import Rows
-from explorer.scoring.sizes import COCO_BINS
+from explorer.scoring.protocols import COCO
 from explorer.text import in_markdown
 from explorer.types import SIZES, size_names
 
@@ -53,8 +53,8 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
     assert state is not None
     given = [(name, state.runs[name]) for name in (a, b)]
     runs = [load_run(Path(own.path), state.source, name, own.match_by) for name, own in given]
-    alike(runs, data=state.source, max_detections=MAX_DETECTIONS[-1])
-    matches = [match(run, bins=COCO_BINS) for run in runs]
+    runs = alike(runs, data=state.source, protocol=COCO)
+    matches = [match(run, bins=COCO.bins) for run in runs]
     return compared(matches, [state.runs[name].rule.of(own) for name, own in zip((a, b), matches, strict=True)])
 
 
@@ -89,7 +89,7 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
     objects = resamples[0].figures.objects.sum(axis=1)
     return {
         "words": _words(points, resamples, who),
-        "sizes": [size.name for size, number in zip(COCO_BINS, objects, strict=True) if size.name != "all" and number],
+        "sizes": [size.name for size, number in zip(COCO.bins, objects, strict=True) if size.name != "all" and number],
         "figures": {name: plain_arrays(figure.to_plotly_json()) for name, figure in figures.items()},
     }
 
@@ -117,7 +117,7 @@ def _errors(matches: Matches, point: OperatingPoint) -> dict[str, int]:
 def _words(points: list[OperatingPoint], resamples: list[Resamples], who: Any) -> str:
     difference = differences(resamples[0], resamples[1], CONFIDENCE)
     given, parts = difference.points, []
-    for place, size in enumerate(COCO_BINS):
+    for place, size in enumerate(COCO.bins):
         value, low, high = (float(ends[0, place]) for ends in (given.value, given.low, given.high))
         if not np.isnan(value):
             mark = "**" if difference.settled[0, place] else ""

@@ -19,7 +19,6 @@ from explorer.scoring.ordering import Floats
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking, object_scores, ranking
 from explorer.scoring.overlaps import Rows, overlaps
 from explorer.scoring.parts import Part, RunInParts
-from explorer.scoring.sizes import COCO_BINS
 from explorer.scoring.tally import Tally
 
 SURE_PRECISION = 0.9
@@ -108,7 +107,7 @@ class JudgedPart:
 def survey(run: RunInParts, found: FoundRule = FOUND) -> Survey:
     """Finds out what depends on all images of a run."""
     verdicts, levels = _known(run.whole, found.iou)
-    parts = (match(part.run, bins=COCO_BINS) for part in run)
+    parts = (match(part.run, bins=part.run.protocol.bins) for part in run)
     first = next(parts)
     with Tally(first, found.iou) as tally:
         for matches in parts:
@@ -124,13 +123,13 @@ def judge_parts(run: RunInParts, whole: Survey) -> Iterator[JudgedPart]:
         own = slice(part.first_object, part.first_object + len(part.run.truth))
         verdicts = None if whole.verdicts is None else whole.verdicts[own]
         levels = None if whole.levels is None else whole.levels[own]
-        matches = match(part.run, bins=COCO_BINS)
+        matches = match(part.run, bins=part.run.protocol.bins)
         yield JudgedPart(part, _judge(matches, whole.point, whole.sure_score, verdicts, levels))
 
 
 def judge(run: Run, found: FoundRule = FOUND) -> Judged:
     """Judges a run at once."""
-    matches, (verdicts, levels) = match(run, bins=COCO_BINS), _known(run, found.iou)
+    matches, (verdicts, levels) = match(run, bins=run.protocol.bins), _known(run, found.iou)
     ranked = ranking([matches], found.iou)
     return _judge(matches, found.point(ranked), _sure_score(ranked), verdicts, levels)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import (
     MODELS,
     AllowPartial,
@@ -51,6 +52,9 @@ def autopsy(
     iou: Iou = 0.5,
     score: Score = None,
     precision: Precision = None,
+    sizes: Sizes = None,
+    max_detections: MaxDetections = None,
+    iou_thresholds: IouThresholds = None,
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
@@ -79,7 +83,7 @@ def autopsy(
 
     with exit_codes():
         rule = FoundRule(iou, score, precision)
-        given = load_run(run, data, match_by=match_by)
+        given = load_run(run, data, match_by=match_by, protocol=protocol_asked(sizes, max_detections, iou_thresholds))
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
         with progress("resampling") as advance:
             analysis = analyse(given, found=rule, progress=advance)

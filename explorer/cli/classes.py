@@ -1,18 +1,8 @@
-"""Options on what is scored: `--classes`, `--map` and `--max-detections`."""
+"""Options on what is scored: `--classes` and `--map`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
-
-import typer
-
-MaxDetections = Annotated[
-    int,
-    typer.Option(
-        "--max-detections", min=1, help="COCO's limit on detections of a class in an image that count for AP."
-    ),
-]
 
 
 def names_in(text: str | None) -> list[str]:

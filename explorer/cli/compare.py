@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import Iou, MatchBy, Precision, Score, exit_codes, progress
 
 if TYPE_CHECKING:
     from explorer.scoring.columns import Task
+    from explorer.scoring.protocols import Protocol
 
 
 def compare(
@@ -33,10 +35,9 @@ def compare(
     iou: Iou = 0.5,
     score: Score = None,
     precision: Precision = None,
-    max_detections: Annotated[
-        int | None,
-        typer.Option("--max-detections", min=1, help="COCO's limit per class and image for AP; else the runs' own."),
-    ] = None,
+    sizes: Sizes = None,
+    max_detections: MaxDetections = None,
+    iou_thresholds: IouThresholds = None,
     resamples: Annotated[int, typer.Option("--resamples", min=2, help="Resamples of the images.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of the resamples.")] = 0,
     force: Annotated[
@@ -65,19 +66,20 @@ def compare(
             raise ValueError("a comparison needs two runs or more; make them with `explorer evaluate --out`")
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
         task: Task = "segm" if masks else "bbox"
+        protocol = protocol_asked(sizes, max_detections, iou_thresholds)
         rule = FoundRule(iou, score, precision)
         if any(len(recipe) > 1 for recipe in recipes):
             if rule != FoundRule():
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
-            _over_seeds(recipes, data, match_by, task, out, max_detections, resamples, seed, force, json_file)
+            _over_seeds(recipes, data, match_by, task, out, protocol, resamples, seed, force, json_file)
             return
-        loaded = [load_run(path, data, match_by=match_by) for path in runs]
+        loaded = [load_run(path, data, match_by=match_by, protocol=protocol) for path in runs]
         with progress("resampling") as advance:
             report = compare_runs(
                 *loaded,
                 masks=masks,
                 found=rule,
-                max_detections=max_detections,
+                protocol=protocol,
                 resamples=resamples,
                 seed=seed,
                 data=data,
@@ -113,7 +115,7 @@ def _over_seeds(
     match_by: str | None,
     task: Task,
     out: Path,
-    max_detections: int | None,
+    protocol: Protocol | None,
     resamples: int,
     seed: int,
     force: bool,
@@ -128,21 +130,18 @@ def _over_seeds(
     from explorer.report.document import seed_document
     from explorer.report.tables import seed_difference_grid, seed_size_grid
     from explorer.scoring.alike import alike
-    from explorer.scoring.matching import limits_up_to, match
+    from explorer.scoring.matching import match
     from explorer.scoring.runs import load_run
 
     for recipe in recipes:
         if len({Path(path).resolve() for path in recipe}) < len(recipe):
             raise ValueError(f"{','.join(recipe)} has a run twice; each run of a recipe is of another seed")
-    loaded = [[load_run(path, data, match_by=match_by) for path in recipe] for recipe in recipes]
+    loaded = [[load_run(path, data, match_by=match_by, protocol=protocol) for path in recipe] for recipe in recipes]
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
-    compared = iter(
-        alike([run for recipe in named for run in recipe], data=data, max_detections=max_detections, force=force)
-    )
+    compared = iter(alike([run for recipe in named for run in recipe], data=data, protocol=protocol, force=force))
     named = [[next(compared) for _ in recipe] for recipe in named]
-    limits = limits_up_to(max_detections or max(run.max_detections for recipe in named for run in recipe))
-    matches = [[match(run, task, max_detections=limits) for run in recipe] for recipe in named]
+    matches = [[match(run, task) for run in recipe] for recipe in named]
     with progress("resampling") as advance:
         comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
     notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.classes import MaxDetections, names_in, renamings
+from explorer.cli.classes import names_in, renamings
 from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import (
     AllowPartial,
     ConfigFile,
@@ -48,7 +49,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", metavar="OLD=NEW", help="Count class OLD as NEW, in the model and in the data alike."),
     ] = None,
-    max_detections: MaxDetections = 100,
+    sizes: Sizes = None,
+    max_detections: MaxDetections = None,
+    iou_thresholds: IouThresholds = None,
     device: Device = "auto",
     exact: Exact = False,
     dtype: Dtype = "float32",
@@ -71,9 +74,11 @@ def evaluate(
     from explorer.report.analysis import analyse
     from explorer.report.document import run_document
     from explorer.report.page import write_run_page
+    from explorer.scoring.protocols import COCO
 
     with exit_codes():
         new_names = renamings(renamed)
+        protocol = protocol_asked(sizes, max_detections, iou_thresholds) or COCO
         register_coco(data)  # says what is wrong with the data before weights are fetched
         detector = load(
             model,
@@ -94,7 +99,7 @@ def evaluate(
                 limit=limit,
                 classes=names_in(classes),
                 renamed=new_names,
-                max_detections=max_detections,
+                protocol=protocol,
                 progress=advance,
             )
         metrics = run.metrics

@@ -15,15 +15,15 @@ from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import match
 from explorer.scoring.ordering import Floats
-from explorer.scoring.sizes import COCO_BINS
+from explorer.scoring.protocols import COCO
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
     from explorer.errors.variants import Variant
     from explorer.types import Detections
 
-MAX_DETECTIONS = (1, 10, 300)
-"""Limits for the figures, as many as the most generous variant gives; COCO's last one is 100."""
+MOST_DETECTIONS = 300
+"""The limit for the figures, as many as the most generous variant gives; COCO's is 100."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
@@ -103,6 +103,7 @@ def improve(
     images = len(truth.image_ids)
     if not images:
         raise ValueError("there are no images to measure on")
+    protocol = COCO.with_limit(MOST_DETECTIONS)
     found: list[list[Detections]] = [[] for _ in ways]
     seconds = np.zeros((len(ways), images))
     for way in ways:  # the first call is slower
@@ -118,9 +119,8 @@ def improve(
     resampled = [
         bootstrap(
             match(
-                run_from_detections(truth, own, way.name, classes=classes),
-                bins=COCO_BINS,
-                max_detections=MAX_DETECTIONS,
+                run_from_detections(truth, own, way.name, {"protocol": protocol.as_facts()}, classes),
+                bins=protocol.bins,
             ),
             resamples,
             seed,

@@ -134,8 +134,8 @@ def classify_errors(
             f"the thresholds are background {background} and foreground {foreground}; "
             "they must be 0 < background <= foreground <= 1, as 0.1 and 0.5"
         )
-    limit = run.max_detections if max_dets is None else max_dets
-    matches = match(run, task, thresholds=(foreground,), bins=(ALL,), max_detections=(limit,))
+    limit = run.protocol.max_detections[-1] if max_dets is None else max_dets
+    matches = match(run, task, thresholds=(foreground,), bins=run.protocol.bins[:1], max_detections=(limit,))
     run = matches.run
     ignored = matches.objects_ignored[0]
     pairs = overlaps(run, task, least=background, rows=np.flatnonzero(matches.counted), same_class=False)

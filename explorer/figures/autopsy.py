@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.examine import Autopsy, SizeGroup
 from explorer.autopsy.verdicts import Verdict
 from explorer.figures.style import INK, LAYOUT, rgb
-from explorer.types import SIZES
+from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
 
 _PART_COLORS = (5, 0, 6, 2)
 """Of a detector's parts, in their order."""
-_SIZE_COLORS = dict(zip(SIZES, (1, 4, 3), strict=True))
+_SIZE_COLORS = (1, 4, 3, 7, 0, 5)
+"""Of sizes, from the smallest on; sizes beyond start anew."""
 _END_COLORS = {Verdict.FOUND: 2, Verdict.LOW_SCORE: 1}
 _SHORT = {
     Verdict.DETECTIONS_LIMIT: "over the limit",
@@ -43,27 +44,28 @@ class _Node:
     color: str
 
 
-def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
+def autopsy_sankey(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *, font_px: int = 13) -> go.Figure:
     """Draws where the objects of each size end: lost in one of the detector's parts, or detected.
 
     What is detected is found, or scored below the threshold. Crowds are left out.
 
     Args:
         autopsy: of a detector, judged by a run.
+        sizes: into which objects fall, none into two; of none, all objects come from one place.
         font_px: of the labels; smaller on narrow pages.
     """
-    everything, *sizes = autopsy.by_size()
+    everything, *groups = autopsy.by_size((ALL, *(sizes or (ALL,))))
     counts, parts = everything.counts, autopsy.chain.parts
-    colors = {name: rgb(color) for name, color in (_SIZE_COLORS | _colors(parts)).items()}
+    colors = {name: rgb(color) for name, color in (_colors_of(groups) | _colors(parts)).items()}
     columns = [
-        [_Node(size.bin.name, size.bin.name, size.objects, colors[size.bin.name]) for size in sizes],
+        [_Node(size.bin.name, size.bin.name, size.objects, colors[size.bin.name]) for size in groups],
         [_Node(name, name, sum(counts[end] for end in ends), colors[name]) for name, ends in parts.items()],
         [_Node(end, _words(end, autopsy), counts[end], _end_color(end)) for ends in parts.values() for end in ends],
     ]
     columns = [[node for node in column if node.objects] for column in columns]
     nodes = [node for column in columns for node in column]
     place_of = {node.key: place for place, node in enumerate(nodes)}
-    links = [link for link in _links(autopsy) if link[2]]
+    links = [link for link in _links(autopsy, everything, groups) if link[2]]
     pad = font_px + 6
     figure = go.Figure(
         go.Sankey(
@@ -90,15 +92,20 @@ def autopsy_sankey(autopsy: Autopsy, *, font_px: int = 13) -> go.Figure:
     return figure
 
 
-def _links(autopsy: Autopsy) -> Iterator[tuple[object, object, int, int]]:
+def _links(
+    autopsy: Autopsy, everything: SizeGroup, groups: Sequence[SizeGroup]
+) -> Iterator[tuple[object, object, int, int]]:
     """Yields source, target, number of objects and colour: from sizes to parts, from parts to ends."""
-    everything, *sizes = autopsy.by_size()
-    colors = _colors(autopsy.chain.parts)
+    colors, of_size = _colors(autopsy.chain.parts), _colors_of(groups)
     for name, ends in autopsy.chain.parts.items():
-        for size in sizes:
-            yield size.bin.name, name, sum(size.counts[end] for end in ends), _SIZE_COLORS[size.bin.name]
+        for size in groups:
+            yield size.bin.name, name, sum(size.counts[end] for end in ends), of_size[size.bin.name]
         for end in ends:
             yield name, end, everything.counts[end], _END_COLORS.get(end, colors[name])
+
+
+def _colors_of(groups: Sequence[SizeGroup]) -> dict[str, int]:
+    return {group.bin.name: _SIZE_COLORS[place % len(_SIZE_COLORS)] for place, group in enumerate(groups)}
 
 
 def _colors(parts: Iterable[str]) -> dict[str, int]:

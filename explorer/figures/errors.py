@@ -17,7 +17,6 @@ from explorer.errors.taxonomy import ERRORS, ErrorType
 from explorer.figures.style import FAINT, INK, LAYOUT, rgb
 from explorer.scoring.metrics import find
 from explorer.scoring.outcomes import object_scores
-from explorer.scoring.sizes import COCO_BINS
 from explorer.text import NAME_LENGTH, in_plotly
 
 _LAYOUT: dict[str, Any] = LAYOUT | {
@@ -72,7 +71,7 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
                 hovertemplate="%{y:.1f} (%{text})",
             )
         )
-    edge = sum(bins[place] in COCO_BINS for place in shown) - 0.5
+    edge = sum(bins[place] in runs[0].figures.own_bins for place in shown) - 0.5
     if 0 < edge < len(shown) - 1:
         drawn.add_vline(edge, line={"color": FAINT, "dash": "dot"})
     drawn.update_xaxes(

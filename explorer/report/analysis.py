@@ -30,7 +30,7 @@ class RunAnalysis:
         resamples: figures by size, and the same on resampled images.
         point: what counts as found: by default, from the score at which half of what is shown is right.
         taxonomy: the error type of each detection and object, at the point's IoU.
-        gains: what fixing each type would add to AP50, for COCO's sizes.
+        gains: what fixing each type would add to AP50, for the protocol's sizes.
         autopsy: where each object was lost, with the same objects found; None where the model is not at hand, or where
             boxes at this IoU were not followed.
     """
@@ -104,7 +104,7 @@ def _analysis(matches: Matches, resamples: Resamples, point: OperatingPoint, aut
     level = float(matches.thresholds[matches.threshold_index(point.iou)])  # 0.9 is 0.8999999999999999 in COCO
     taxonomy = classify_errors(run, task, foreground=level, max_dets=limit)
     usual = taxonomy if point.iou == FOUND.iou else classify_errors(run, task, max_dets=limit)
-    return RunAnalysis(matches, resamples, point, taxonomy, fix_by_size(usual), autopsy)
+    return RunAnalysis(matches, resamples, point, taxonomy, fix_by_size(usual, matches.protocol.bins), autopsy)
 
 
 def autopsy_beside(run: Run) -> Autopsy | None:

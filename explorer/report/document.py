@@ -23,7 +23,6 @@ from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
 from explorer.scoring.outcomes import found_by
-from explorer.scoring.sizes import COCO_BINS
 
 Json = dict[str, Any]
 
@@ -32,13 +31,15 @@ def run_document(analysis: RunAnalysis) -> Json:
     """Returns one run's report: figures in percent by size bin with intervals, by class, error counts and gains."""
     figures, given = analysis.resamples.figures, analysis.resamples.intervals()
     sizes = [size.name for size in figures.bins]
-    counts, fates = {size.name: analysis.taxonomy.counts(size) for size in COCO_BINS}, fates_of(analysis)
+    own_bins = figures.own_bins
+    counts, fates = {size.name: analysis.taxonomy.counts(size) for size in own_bins}, fates_of(analysis)
     document: Json = {
         "name": analysis.run.name,
         "task": analysis.matches.task,
         "images": figures.images,
         "objects": dict(zip(sizes, figures.objects.sum(axis=1).tolist(), strict=True)),
-        "coco": dict(figures.coco()),
+        "protocol": figures.protocol.as_facts(),
+        "figures": dict(figures.named()),
         "by_size": {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)},
         "by_class": {
             name: {
@@ -48,7 +49,7 @@ def run_document(analysis: RunAnalysis) -> Json:
             for column, name in enumerate(figures.class_names)
         },
         "operating_point": vars(analysis.point),
-        "fates": {size.name: fates.counts(size) for size in COCO_BINS},
+        "fates": {size.name: fates.counts(size) for size in own_bins},
         "errors": {
             size: {kind.label: int(number.sum()) for kind, number in own.items()} for size, own in counts.items()
         },
@@ -61,7 +62,7 @@ def run_document(analysis: RunAnalysis) -> Json:
     if analysis.autopsy is not None:
         document["autopsy"] = {
             group.bin.name: {verdict.name.lower(): number for verdict, number in group.counts.items()}
-            for group in analysis.autopsy.by_size()
+            for group in analysis.autopsy.by_size(own_bins)
         }
         if analysis.autopsy.verification:
             document["autopsy_verified"] = {
@@ -93,7 +94,7 @@ def seed_document(comparison: SeedComparison) -> Json:
     for mean in comparison.means:
         given = mean.intervals()
         by_size = {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)}
-        seeds = [dict(each.coco()) for each in mean.each]
+        seeds = [dict(each.named()) for each in mean.each]
         recipes.append({"name": mean.figures.run, "by_size": by_size, "seeds": seeds})
     return {
         "task": figures.task,

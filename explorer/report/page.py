@@ -16,6 +16,7 @@ from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
 from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid, verification_grid
 from explorer.report.words import autopsy_sentences, found_sentence
+from explorer.scoring.protocols import COCO
 from explorer.text import NAME_LENGTH, in_html
 from explorer.writing import replacing
 
@@ -156,7 +157,8 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
 def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.section(
         "Figures by size",
-        "By COCO's rules: objects of other sizes are ignored. Areas are in pixels. A figure has an interval from "
+        f"By {_whose(analyses[0])} rules: objects of other sizes are ignored. Areas are in pixels. A figure has an "
+        "interval from "
         f"{FEWEST_IMAGES} images on that have such objects; resamples of fewer are too much alike.",
     )
     body.grid(size_grid(analyses, _names(analyses)))
@@ -164,9 +166,15 @@ def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.figure(ap_by_size(resamples), "Average precision by object size with 95 % intervals; see the table above.")
 
 
+def _whose(analysis: RunAnalysis) -> str:
+    protocol = analysis.resamples.figures.protocol
+    return "COCO's" if protocol == COCO else f"the protocol's ({in_html(str(protocol))})"
+
+
 def _names(analyses: Sequence[RunAnalysis]) -> tuple[str, ...]:
-    """The figures that tables show: AP, AP50 and recall at the largest limit."""
-    return ("AP", "AP50", analyses[0].resamples.figures.names[-1])
+    """The figures that tables show: AP, AP at IoU 0.25 and 0.5, and recall at the largest limit."""
+    names = analyses[0].resamples.figures.names
+    return (*(name for name in ("AP", "AP25", "AP50") if name in names), names[-1])
 
 
 def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
@@ -189,7 +197,7 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
                 f"reports above a threshold of its own, {autopsy.score_threshold:g}. {_found(analysis)}",
             )
             words = "Objects of each size by what became of them; see the table below."
-            body.figure(autopsy_sankey(autopsy), words, wide=True)
+            body.figure(autopsy_sankey(autopsy, analysis.matches.protocol.sizes), words, wide=True)
         else:
             body.section(
                 f"What became of the objects{whose}",

@@ -20,10 +20,8 @@ from explorer.report.fates import FOUND, LOW_SCORE, fates_of
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.metrics import Figures
 from explorer.scoring.ordering import Floats
-from explorer.scoring.sizes import COCO_BINS
 from explorer.text import NAME_LENGTH, in_html, legible, on_terminal
 
-_SIZES = len(COCO_BINS)
 _BEHIND = "(objects in images)"
 """What a figure rests on; the images are those that have such objects."""
 
@@ -94,12 +92,12 @@ def cost_grid(costs: Mapping[str, Sequence[StageCost]]) -> Grid:
 
 
 def size_grid(analyses: Sequence[RunAnalysis], names: Sequence[str] = ("AP",)) -> Grid:
-    """Figures in percent by COCO's sizes with their 95 % intervals, one column per run, and what they rest on."""
+    """Figures in percent by size with their 95 % intervals, one column per run, and what they rest on."""
     return _sizes([analysis.resamples for analysis in analyses], names)
 
 
 def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -> Grid:
-    """Means over seeds in percent by COCO's sizes, with intervals over images and seeds; one column per recipe."""
+    """Means over seeds in percent by size, with intervals over images and seeds; one column per recipe."""
     grid = _sizes(comparison.means, names)
     recipes = (f"{mean.figures.run}, {len(mean.each)} seeds" for mean in comparison.means)
     return replace(grid, head=(_BEHIND, *recipes))
@@ -111,20 +109,20 @@ def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> G
     rows: list[tuple[str, ...]] = []
     for name in names:
         row = figures.names.index(name)
-        columns = [_ends(own, row) for own in given]
+        columns = [_ends(own, row, len(figures.own_bins)) for own in given]
         for place, (size, *cells) in enumerate(zip(figures.bins, *columns, strict=False)):
             rows.append((f"{name} {size.name} {_behind(given[0], row, place)}", *cells))
     return Grid((_BEHIND, *(one.figures.run for one in measured)), tuple(rows))
 
 
 def difference_grid(comparison: Comparison, pair: Pair, names: Sequence[str] = ("AP",)) -> Grid:
-    """By how much B's figures differ from A's, by COCO's sizes, in percentage points."""
+    """By how much B's figures differ from A's, by size, in percentage points."""
     a, b = (comparison.resamples[place].figures for place in (pair.a, pair.b))
     return _differences(a, b, pair.differences, names, settle_words, pair.differences.more_images)
 
 
 def seed_difference_grid(comparison: SeedComparison, a: int, b: int, names: Sequence[str] = ("AP",)) -> Grid:
-    """By how much recipe B's means over seeds differ from A's, by COCO's sizes, in percentage points."""
+    """By how much recipe B's means over seeds differ from A's, by size, in percentage points."""
     given, sides = comparison.pairs[a, b], (comparison.means[a].figures, comparison.means[b].figures)
     return _differences(*sides, given, names, seed_settle_words, given.seed_shares)
 
@@ -141,7 +139,7 @@ def _differences(
     sure: list[int] = []
     for name in names:
         row = a.names.index(name)
-        for place, words in enumerate(_ends(given.points, row, signed=True)):
+        for place, words in enumerate(_ends(given.points, row, len(a.own_bins), signed=True)):
             settled = bool(given.points.excludes_zero[row, place])
             sure += [len(rows)] * settled
             p, need = float(given.p_values[row, place]), float(needs[row, place])
@@ -153,7 +151,7 @@ def _differences(
 
 def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Grid:
     """How many objects both runs find, only run A, only run B, or none, by size; `fine` adds the finer sizes."""
-    sizes = {size.name for size in COCO_BINS}
+    sizes = {size.name for size in comparison.resamples[0].figures.own_bins}
     tallies = [
         tally
         for tally in pair.tallies.values()
@@ -176,9 +174,10 @@ def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Gri
 
 
 def fate_grid(analysis: RunAnalysis) -> Grid:
-    """What became of objects of COCO's sizes: numbers, and shares of the objects of that size."""
+    """What became of objects of each size: numbers, and shares of the objects of that size."""
     fates, point = fates_of(analysis), analysis.point
-    counts = [fates.counts(size) for size in COCO_BINS]
+    sizes = analysis.resamples.figures.own_bins
+    counts = [fates.counts(size) for size in sizes]
     totals = [sum(own.values()) for own in counts]
     words = {FOUND: f"{FOUND}: {point.words}", LOW_SCORE: f"{LOW_SCORE}: score < {point.score:.3g}"}
     rows = tuple(
@@ -186,7 +185,7 @@ def fate_grid(analysis: RunAnalysis) -> Grid:
         for name in fates.names
         if counts[0][name] or name == FOUND
     )
-    head = (f"{size.name} ({total:,})" for size, total in zip(COCO_BINS, totals, strict=True))
+    head = (f"{size.name} ({total:,})" for size, total in zip(sizes, totals, strict=True))
     return Grid((analysis.run.name, *head), rows)
 
 
@@ -203,7 +202,7 @@ def help_grid(ways: Sequence[Help]) -> Grid:
     """What each way of using a detector adds to AP and to small objects' AP, and how many times as long it takes."""
     rows, sure = [], []
     for place, way in enumerate(ways):
-        ends = _ends(way.differences.points, 0, signed=True)[:2]
+        ends = _ends(way.differences.points, 0, 2, signed=True)
         low, middle, high = way.time_quartiles()
         values = way.resamples.figures.overall[0, :2].tolist()
         if place:
@@ -223,8 +222,8 @@ def _behind(given: Interval, row: int, place: int) -> str:
     return f"({given.objects[row, place]:,} in {given.images[row, place]:,})"
 
 
-def _ends(given: Interval, row: int, *, signed: bool = False) -> list[str]:
-    ends = [array[row, :_SIZES].tolist() for array in (given.value, given.low, given.high)]
+def _ends(given: Interval, row: int, sizes: int, *, signed: bool = False) -> list[str]:
+    ends = [array[row, :sizes].tolist() for array in (given.value, given.low, given.high)]
     return [interval_words(*figure, signed=signed) for figure in zip(*ends, strict=True)]
 
 

@@ -173,13 +173,14 @@ class Accumulator:
         precision = np.zeros((shape[0], levels, *shape[1:]))
         for curves in self._curves:
             at = (curves.size, slice(None), curves.class_row)
-            precision[at] = _average_precision(curves, weights, objects[curves.size, curves.class_row])
+            own = objects[curves.size, curves.class_row]
+            precision[at] = _average_precision(curves, weights, own, self._matches.protocol.every_recall)
         precision += 0 * present[:, None]
         return precision, recall
 
 
-def _average_precision(curves: _Curves, weights: Floats, objects: Floats) -> Floats:
-    """Returns `(T, b)`: the mean over COCO's 101 recalls of the best precision at that recall or a higher one."""
+def _average_precision(curves: _Curves, weights: Floats, objects: Floats, every_recall: bool) -> Floats:
+    """Returns `(T, b)`: the mean of the best precision at a recall or a higher one, over COCO's 101 recalls or all."""
     every_seen = curves.seen @ weights
     _add_up(every_seen)
     average = np.zeros((len(curves.starts) - 1, weights.shape[1]))
@@ -190,17 +191,18 @@ def _average_precision(curves: _Curves, weights: Floats, objects: Floats) -> Flo
             _add_up(wrong)
             seen += wrong
         _add_up(hits)
-        average[level] = _area_under_best(hits, seen, np.maximum(objects, 1))
-    return average / len(RECALLS)
+        average[level] = _area_under_best(hits, seen, np.maximum(objects, 1), every_recall)
+    return average if every_recall else average / len(RECALLS)
 
 
-def _area_under_best(hits: Floats, seen: Floats, objects: Floats) -> Floats:
+def _area_under_best(hits: Floats, seen: Floats, objects: Floats, every_recall: bool) -> Floats:
     """Sums the best precision from each true positive on, times the recalls that it reaches: `(b,)`.
 
     Args:
         hits: `(N, b)` true positives so far; overwritten.
         seen: `(N, b)` detections so far; overwritten.
         objects: `(b,)`, above 0.
+        every_recall: recalls are a line, and not COCO's 101.
     """
     before = np.zeros((1, len(objects)))
     rows_at_a_time = max(1, CELLS_IN_CACHE // max(1, len(objects)))
@@ -208,7 +210,7 @@ def _area_under_best(hits: Floats, seen: Floats, objects: Floats) -> Floats:
         own, all_seen = hits[first : first + rows_at_a_time], seen[first : first + rows_at_a_time]
         all_seen += np.spacing(1)
         np.divide(own, all_seen, out=all_seen)
-        reached = recalls_reached(own / objects)
+        reached = own / objects if every_recall else recalls_reached(own / objects)
         np.subtract(reached, np.concatenate([before, reached[:-1]]), out=own)
         before = reached[-1:]
     steps, precision = hits, seen

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from explorer.data.coco import instances_split
 from explorer.data.ids import id_order
 from explorer.scoring.columns import Run, Truth, in_order
+from explorer.scoring.ignored import run_under
+from explorer.scoring.protocols import Protocol
 
 HINT = "--force compares them all the same, on the images and classes that they share"
 
@@ -40,14 +42,14 @@ def annotations_sha256(data: str) -> str | None:
 
 
 def alike(
-    runs: Sequence[Run], *, data: str | None = None, max_detections: int | None = None, force: bool = False
+    runs: Sequence[Run], *, data: str | None = None, protocol: Protocol | None = None, force: bool = False
 ) -> list[Run]:
     """Returns runs that can be compared.
 
     Args:
         runs: two or more.
         data: what all are scored on, where it was named; else each was read with the data set of its own record.
-        max_detections: the limit that all are scored with, where it was named; else each run's own counts.
+        protocol: by which all are scored, where it was named; else each run's own counts.
         force: compare runs of other images, classes or protocols all the same, on the images and classes that all of
             them have. `Run.notes` say what differs, and so do the pages and documents made of them.
 
@@ -57,9 +59,9 @@ def alike(
     first, *others = runs
     problems = [problem for run in runs if (problem := _changed(run, data))]
     for other in others:
-        problems += [f"{first.name} and {other.name}: {words}" for words in _differences(first, other, max_detections)]
+        problems += [f"{first.name} and {other.name}: {words}" for words in _differences(first, other, protocol)]
     if not problems:
-        return list(runs)
+        return [run_under(protocol, run) for run in runs] if protocol else list(runs)
     if not force:
         raise ValueError(f"The runs cannot be compared: {'; '.join(problems)}. {HINT}.")
     images = {image for image in first.truth.row_of_image if all(image in run.truth.row_of_image for run in others)}
@@ -70,7 +72,8 @@ def alike(
         f"Compared by force although the runs differ: {'; '.join(problems)}. What counts are the {len(images)} images "
         f"and {len(classes)} classes that all of them have."
     )
-    return [replace(restricted(run, sorted(images, key=id_order), classes), notes=(*run.notes, note)) for run in runs]
+    given = [run_under(protocol or first.protocol, run) for run in runs]
+    return [replace(restricted(run, sorted(images, key=id_order), classes), notes=(*run.notes, note)) for run in given]
 
 
 def restricted(run: Run, images: Sequence[int | str], classes: Sequence[str]) -> Run:
@@ -127,17 +130,17 @@ def _changed(run: Run, data: str | None) -> str | None:
     return f"the annotations of {named} are not those that {run.name} was evaluated with ({then[:12]}, now {now[:12]})"
 
 
-def _differences(a: Run, b: Run, max_detections: int | None) -> list[str]:
+def _differences(a: Run, b: Run, protocol: Protocol | None) -> list[str]:
     found = []
     if difference := difference_of(a.truth, b.truth):
         found.append(difference)
     names = [dict(run.facts.get("renamed") or {}) for run in (a, b)]
     if names[0] != names[1]:
         found.append(f"their classes were renamed differently ({names[0] or 'not at all'}, {names[1] or 'not at all'})")
-    if max_detections is None and a.max_detections != b.max_detections:
+    if protocol is None and a.protocol != b.protocol:
         found.append(
-            f"{a.max_detections} and {b.max_detections} detections per class and image counted; give the limit of both "
-            "with --max-detections"
+            f"they were scored by different protocols ({a.protocol}; {b.protocol}); name that of both with --sizes, "
+            "--max-detections or --iou-thresholds"
         )
     return found
 

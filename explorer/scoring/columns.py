@@ -13,11 +13,25 @@ import numpy.typing as npt
 
 from explorer.data.ids import Id, Ids, as_id
 from explorer.data.masks import Rle
+from explorer.scoring.protocols import Protocol, protocol_from
 from explorer.text import legible
 from explorer.types import Metrics
 
 Task = Literal["bbox", "segm"]
 """What is compared: boxes, or masks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Parts of images where nothing counts.
+
+    Attributes:
+        images: `(R,)` int64, image row of each.
+        boxes_xywh: `(R, 4)` float64.
+    """
+
+    images: npt.NDArray[np.int64]
+    boxes_xywh: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +54,7 @@ class Truth:
         areas_px: `(G,)` float64, COCO's `area` (the mask's where the object has one), which decides its size.
         crowds: `(G,)` bool.
         masks: one RLE per object, or None where the annotations have none.
+        regions: where nothing counts, by a protocol that has such regions.
     """
 
     image_ids: Ids
@@ -54,6 +69,7 @@ class Truth:
     areas_px: npt.NDArray[np.float64]
     crowds: npt.NDArray[np.bool_]
     masks: tuple[Rle | None, ...] | None = None
+    regions: Regions | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,19 +100,30 @@ class Truth:
         """Returns the part of the data set that these image rows, ascending, are; itself for all."""
         if len(rows) == len(self.image_ids):
             return self
-        kept = np.flatnonzero(np.isin(self.images, rows))
+        part, regions = self.of_objects(np.flatnonzero(np.isin(self.images, rows))), self.regions
+        if regions is not None:
+            there = np.isin(regions.images, rows)
+            regions = Regions(np.searchsorted(rows, regions.images[there]), regions.boxes_xywh[there])
         return replace(
-            self,
+            part,
             image_ids=self.image_ids[rows],
             file_names=tuple(self.file_names[row] for row in rows),
             image_sizes=self.image_sizes[rows],
-            ids=self.ids[kept],
-            images=np.searchsorted(rows, self.images[kept]),
-            classes=self.classes[kept],
-            boxes_xywh=self.boxes_xywh[kept],
-            areas_px=self.areas_px[kept],
-            crowds=self.crowds[kept],
-            masks=None if self.masks is None else tuple(self.masks[row] for row in kept),
+            images=np.searchsorted(rows, part.images),
+            regions=regions,
+        )
+
+    def of_objects(self, rows: npt.NDArray[np.int64]) -> Truth:
+        """Returns the data set with only these objects, by row, ascending; all images and classes stay."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            images=self.images[rows],
+            classes=self.classes[rows],
+            boxes_xywh=self.boxes_xywh[rows],
+            areas_px=self.areas_px[rows],
+            crowds=self.crowds[rows],
+            masks=None if self.masks is None else tuple(self.masks[row] for row in rows),
         )
 
     def of_classes(self, names: Sequence[str], renamed: Mapping[str, str] | None = None) -> Truth:
@@ -116,18 +143,12 @@ class Truth:
         if kept == list(self.class_names):
             return self
         row_of = np.array([kept.index(name) if name in kept else -1 for name in given], dtype=np.int64)
-        objects = np.flatnonzero(row_of[self.classes] >= 0)
+        part = self.of_objects(np.flatnonzero(row_of[self.classes] >= 0))
         return replace(
-            self,
+            part,
             category_ids=self.category_ids[[given.index(name) for name in kept]],
             class_names=tuple(kept),
-            ids=self.ids[objects],
-            images=self.images[objects],
-            classes=row_of[self.classes[objects]],
-            boxes_xywh=self.boxes_xywh[objects],
-            areas_px=self.areas_px[objects],
-            crowds=self.crowds[objects],
-            masks=None if self.masks is None else tuple(self.masks[row] for row in objects),
+            classes=row_of[part.classes],
         )
 
 
@@ -197,9 +218,13 @@ class Run:
         return f"<Run: {legible(self.name)}, {len(self.found):,} detections in {len(self.truth.image_ids):,} images>"
 
     @property
-    def max_detections(self) -> int:
-        """COCO's limit on the detections of one class in one image that count for average precision."""
-        return int(self.facts.get("max_detections", 100))
+    def protocol(self) -> Protocol:
+        """By which it is scored: COCO's, unless its record says otherwise.
+
+        Raises:
+            ValueError: what the record says is no protocol.
+        """
+        return protocol_from(self.facts)
 
     def ranked_for(self, task: Task) -> Run:
         """Returns the run as boxes or masks are ranked; itself where one score serves both."""

@@ -118,7 +118,7 @@ class BestFirst:
             own = self._groups[hit]
             before = seen[self._first_rows[own]] + corrections[self._first_places[own]]
             counted = seen[self._places[hit] + 1] + corrections[hit + 1] - before
-            areas[level] = _areas(own, counted, objects)
+            areas[level] = _areas(own, counted, objects, self._matches.protocol.every_recall)
         return areas
 
     def hits(self, size: int, limit: int) -> Rows:
@@ -155,13 +155,14 @@ def _judged(matches: Matches, size: int, level: int) -> tuple[Rows, npt.NDArray[
     return rows, hits[rows]
 
 
-def _areas(groups: Rows, counted: Rows, objects: Rows) -> Floats:
+def _areas(groups: Rows, counted: Rows, objects: Rows, every_recall: bool) -> Floats:
     """Returns the area under each group's curve, from its hits.
 
     Args:
         groups: `(H,)` of each hit; ascending, best first within a group.
         counted: `(H,)` how many detections of the group count up to the hit.
         objects: `(N,)` of each group.
+        every_recall: the whole area, and not the mean over COCO's 101 recalls.
     """
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     number = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(groups)))
@@ -169,7 +170,9 @@ def _areas(groups: Rows, counted: Rows, objects: Rows) -> Floats:
     # groups are lifted apart, so that one pass from the end keeps each group's maximum to itself
     lift = 2.0 * (len(starts) - number)
     best = np.maximum.accumulate((right / counted + lift)[::-1])[::-1] - lift
-    reached = np.searchsorted(RECALLS, right / objects[groups], side="right")
+    recall = right / objects[groups]
+    reached = recall if every_recall else np.searchsorted(RECALLS, recall, side="right") / len(RECALLS)
     steps = np.diff(reached, prepend=0)
     steps[starts] = reached[starts]
-    return np.bincount(groups, best * steps, len(objects)) / len(RECALLS)
+    areas: Floats = np.bincount(groups, best * steps, len(objects)).astype(np.float64)
+    return areas

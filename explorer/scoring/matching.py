@@ -16,12 +16,9 @@ import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.overlaps import Overlaps, Rows, areas_px, overlaps
-from explorer.scoring.sizes import DEFAULT_BINS, SizeBin
+from explorer.scoring.protocols import Protocol
+from explorer.scoring.sizes import SizeBin
 
-IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
-"""COCO's ten."""
-MAX_DETECTIONS = (1, 10, 100)
-"""COCO's limits on the detections of one class in one image."""
 PAIRS_AT_A_TIME = 2**10
 NOBODY = -1
 
@@ -36,8 +33,10 @@ class Matches:
         task: what was compared, boxes or masks.
         thresholds: `(T,)` float64, IoU thresholds.
         bins: the `A` size bins.
-        max_detections: limits on the detections of one class in one image that figures count, ascending.
-        ranks: `(D,)` int64, each detection's place among those of its image and class, 0 for the best.
+        protocol: by which they were matched; the columns above may be others, where they were asked for.
+        max_detections: the protocol's limits on the detections that figures count, ascending.
+        ranks: `(D,)` int64, each detection's place among those that a limit counts together: of its image and class,
+            or of its image; 0 for the best.
         detections_in_bin: `(A, D)` bool, by the detection's own area.
         objects_ignored: `(A, G)` bool: crowds, and objects outside the bin.
         candidates: `(K,)` int64, rows of the detections that could take an object; ascending.
@@ -48,6 +47,7 @@ class Matches:
     task: Task
     thresholds: npt.NDArray[np.float64]
     bins: tuple[SizeBin, ...]
+    protocol: Protocol
     max_detections: tuple[int, ...]
     ranks: Rows
     detections_in_bin: npt.NDArray[np.bool_]
@@ -57,7 +57,7 @@ class Matches:
 
     @property
     def counted(self) -> npt.NDArray[np.bool_]:
-        """Which detections are within the largest limit per image and class, `(D,)`: those that figures count.
+        """Which detections are within the largest limit, `(D,)`: those that figures count.
 
         A detection beyond it may have an object all the same: matching goes by falling score, so a limit takes matches
         away and changes none.
@@ -68,7 +68,9 @@ class Matches:
     @property
     def cut(self) -> tuple[int, int]:
         """How many detections are beyond the largest limit, and how many objects no detection within it could have."""
-        groups = self.run.truth.images * len(self.run.truth.class_names) + self.run.truth.classes
+        groups = self.run.truth.images
+        if self.protocol.per_class:
+            groups = groups * len(self.run.truth.class_names) + self.run.truth.classes
         there = np.bincount(groups[~self.run.truth.crowds]) if len(groups) else np.zeros(0, np.int64)
         return int((~self.counted).sum()), int(np.maximum(there - self.max_detections[-1], 0).sum())
 
@@ -121,26 +123,26 @@ def match(
     run: Run,
     task: Task = "bbox",
     *,
-    thresholds: Sequence[float] = IOU_THRESHOLDS,
-    bins: Sequence[SizeBin] = DEFAULT_BINS,
+    thresholds: Sequence[float] | None = None,
+    bins: Sequence[SizeBin] | None = None,
     max_detections: Sequence[int] | None = None,
 ) -> Matches:
-    """Matches detections to objects by COCO's rules.
+    """Matches detections to objects by COCO's rules, with the sizes, thresholds and limits of the run's protocol.
 
     Args:
         run: what is there and what was found.
         task: boxes or masks.
-        thresholds: IoU thresholds.
-        bins: size bins.
-        max_detections: limits on the detections of one class in one image that figures count; where None, COCO's up to
-            the run's own.
+        thresholds: other IoU thresholds.
+        bins: other size bins; else the protocol's, and finer ones.
+        max_detections: other limits on the detections that figures count.
 
     Raises:
         ValueError: a setting is out of range, or masks are asked for that are not there.
     """
-    limits = _judge(
-        task, thresholds, bins, limits_up_to(run.max_detections) if max_detections is None else max_detections
-    )
+    protocol = run.protocol
+    thresholds = protocol.iou_thresholds if thresholds is None else thresholds
+    bins = protocol.matched_bins if bins is None else bins
+    limits = _judge(task, thresholds, bins, protocol.max_detections if max_detections is None else max_detections)
     run, levels = run.ranked_for(task), np.asarray(thresholds, dtype=np.float64)
     asked = np.minimum(levels, 1 - 1e-10)  # COCO's own way with an IoU of 1
     ranks = _ranks(run)
@@ -149,12 +151,8 @@ def match(
     candidates, taken = _match(pairs, ranks, run.truth.crowds, ignored, asked)
     areas = areas_px(run, task)
     in_bin = np.stack([size.holds(areas) for size in bins])
-    return Matches(run, task, levels, tuple(bins), limits, ranks, in_bin, ignored, candidates, taken)
-
-
-def limits_up_to(most: int) -> tuple[int, ...]:
-    """COCO's limits on detections with another largest one: `(1, 10, 100)` for 100."""
-    return (*(limit for limit in MAX_DETECTIONS[:-1] if limit < most), most)
+    counted = ranks if protocol.per_class else _places(run.found.images)
+    return Matches(run, task, levels, tuple(bins), protocol, limits, counted, in_bin, ignored, candidates, taken)
 
 
 def _judge(

@@ -13,8 +13,9 @@ from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows
-from explorer.scoring.sizes import COCO_BINS, SizeBin
-from explorer.types import SIZES, Metrics
+from explorer.scoring.protocols import COCO, Protocol
+from explorer.scoring.sizes import SizeBin
+from explorer.types import Metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,15 +25,16 @@ class Figures:
     Attributes:
         run: the run's name.
         task: boxes or masks.
-        names: the `F` figures: `AP`; `AP50` and `AP75` where those thresholds were matched; `AR1`, `AR10`, `AR100`
-            or whatever limits on detections were.
-        bins: the `A` size bins.
+        names: the `F` figures: `AP`; `AP25`, `AP50` and `AP75` where those thresholds were matched; `AR1`, `AR10`,
+            `AR100` or whatever limits on detections were.
+        bins: the `A` size bins: those of the protocol first.
         class_names: the `C` classes.
         by_class: `(F, A, C)` float64.
         objects: `(A, C)` int64, the objects that count.
         images: number of images.
         images_with: `(A,)` int64, images that have an object that counts.
         images_with_class: `(A, C)` int64, the same by class.
+        protocol: by which they were computed.
     """
 
     run: str
@@ -45,6 +47,12 @@ class Figures:
     images: int
     images_with: npt.NDArray[np.int64]
     images_with_class: npt.NDArray[np.int64]
+    protocol: Protocol = COCO
+
+    @property
+    def own_bins(self) -> tuple[SizeBin, ...]:
+        """The bins that tables show: those of the protocol, without the finer ones."""
+        return tuple(size for size in self.bins if size in self.protocol.bins)
 
     @property
     def overall(self) -> Floats:
@@ -62,15 +70,20 @@ class Figures:
             return float(self.overall[figure, place])
         return float(self.by_class[figure, place, find(class_name, self.class_names, "class")])
 
-    def coco(self) -> Mapping[str, float]:
-        """COCO's figures under COCO's names, in percent: `AP`, `AP50`, …, `APs`, `APm`, `APl`, …, `ARs`, `ARm`, `ARl`.
+    def named(self) -> Mapping[str, float]:
+        """The protocol's figures under its names, in percent: for COCO `AP`, `AP50`, …, `APs`, `APm`, `APl`, …, `ARl`.
 
         Those are left out whose threshold or size bin was not matched for. Recall by size is at the largest limit.
         """
-        sizes = [size.name for size in self.bins]
         last = self.names[-1]
         wanted = [(name, name, "all") for name in self.names]
-        wanted += [(f"{kind}{size[0]}", name, size) for kind, name in (("AP", "AP"), ("AR", last)) for size in SIZES]
+        wanted += [
+            (f"{kind}{size.short}", name, size.name)
+            for kind, name in (("AP", "AP"), ("AR", last))
+            for size in self.own_bins
+            if size.name != "all"
+        ]
+        sizes = [size.name for size in self.bins]
         return {label: self.value(name, size) for label, name, size in wanted if size in sizes}
 
 
@@ -79,7 +92,7 @@ COCO_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100
 
 
 def metrics_of(run: Run) -> Metrics:
-    """Computes COCO's figures of a run: boxes where there are objects, masks where both sides have them.
+    """Computes a run's figures by its protocol: boxes where there are objects, masks where both sides have them.
 
     Figures of classes without objects are NaN; 0 where there are objects and none was found.
     """
@@ -87,10 +100,10 @@ def metrics_of(run: Run) -> Metrics:
     per_class: dict[str, dict[str, float]] = {}
     notes = list(run.notes)
     for task in _tasks(run, notes):
-        matches = match(run, task, bins=COCO_BINS)
+        matches = match(run, task, bins=run.protocol.bins)
         notes += [note for note in [limit_note(matches)] if note and note not in notes]
         figures = score(matches)
-        values[task] = dict(figures.coco())
+        values[task] = dict(figures.named())
         per_class[task] = dict(zip(figures.class_names, figures.by_class[0, 0].tolist(), strict=True))
     for kind, named in run.segments.items():
         values[kind] = {name: value for name, value in named.items() if "-" not in name}
@@ -104,9 +117,11 @@ def limit_note(matches: Matches) -> str:
     if not (detections or objects):
         return ""
     parts = [f"{detections:,} detections"] if detections else []
-    parts += [f"{objects:,} objects (more than {limit} of a class in an image)"] if objects else []
+    whose = "of a class in an image" if matches.protocol.per_class else "of an image"
+    parts += [f"{objects:,} objects (more than {limit} {whose})"] if objects else []
+    by = "as COCO does" if matches.protocol.name == COCO.name else f"as the protocol {matches.protocol.name} has it"
     return (
-        f"Average precision counts the best {limit} detections of a class in an image, as COCO does. This cuts "
+        f"Average precision counts the best {limit} detections {whose}, {by}. This cuts "
         f"{' and '.join(parts)}; --max-detections sets another limit."
     )
 
@@ -146,6 +161,7 @@ def score(matches: Matches) -> Figures:
         images=len(truth.image_ids),
         images_with=images_with,
         images_with_class=images_with_class,
+        protocol=matches.protocol,
     )
 
 
@@ -180,7 +196,7 @@ def figures_of(matches: Matches, precision: Floats, recall: Floats) -> Floats:
 
 
 def _single(matches: Matches) -> list[float]:
-    return [iou for iou in (0.5, 0.75) if np.isclose(matches.thresholds, iou).any()]
+    return [iou for iou in (0.25, 0.5, 0.75) if np.isclose(matches.thresholds, iou).any()]
 
 
 def mean_over_classes(by_class: Floats, axis: int) -> Floats:

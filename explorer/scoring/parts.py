@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from explorer.data.masks import Rle
 from explorer.scoring.columns import Found, Run, Truth, in_order
+from explorer.scoring.protocols import COCO
 from explorer.scoring.results_file import Columns, columns_of
 from explorer.scoring.runs import find_run
 
@@ -62,9 +63,9 @@ class RunInParts(ExitStack):
     def __init__(
         self, path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None
     ) -> None:
-        """Reads a run, with the arguments and errors of `load_run`."""
+        """Reads a run, with the arguments and errors of `load_run`; it is scored by COCO's rules, whatever it says."""
         super().__init__()
-        source = find_run(path, data, name, match_by)
+        source = find_run(path, data, name, match_by, COCO)
         nothing = in_order(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
         self.whole = Run(source.name, source.truth, nothing, source.facts, source.folder)
         number = len(range(0, len(source.truth.image_ids), IMAGES_AT_A_TIME))

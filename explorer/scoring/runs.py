@@ -17,6 +17,8 @@ from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.identify import Images, MatchBy, check_match_by
+from explorer.scoring.ignored import found_under, truth_under
+from explorer.scoring.protocols import Protocol, protocol_from
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE, found_in
 from explorer.scoring.results_stream import ResultsFile, open_results
 
@@ -51,7 +53,13 @@ class Source:
     match_by: MatchBy | None
 
 
-def load_run(path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None) -> Run:
+def load_run(
+    path: str | Path,
+    data: str | None = None,
+    name: str | None = None,
+    match_by: str | None = None,
+    protocol: Protocol | None = None,
+) -> Run:
     """Reads a run, of any detector.
 
     A file is a list in COCO's results format, an object with such a list as `annotations` (as `explorer predict` and
@@ -65,17 +73,25 @@ def load_run(path: str | Path, data: str | None = None, name: str | None = None,
             it is the one that is meant.
         match_by: `id` or `file_name` tells images (and `id` classes, too) by that alone. None tells them by ids where
             these fit, else by what the file says: the file names of images, the names of categories.
+        protocol: by which it is scored; None for that of `run.json`, else COCO's.
 
     Raises:
         ValueError: something is missing or broken, or the detections are not on this data: on unknown images or
             classes, or with scores that are not finite.
     """
-    source = find_run(path, data, name, match_by)
+    source = find_run(path, data, name, match_by, protocol)
     found = found_in(source.results, source.truth, source.file, source.match_by)
+    found = found_under(protocol_from(source.facts), source.truth, found)
     return Run(source.name, source.truth, found, source.facts, source.folder)
 
 
-def find_run(path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None) -> Source:
+def find_run(
+    path: str | Path,
+    data: str | None = None,
+    name: str | None = None,
+    match_by: str | None = None,
+    protocol: Protocol | None = None,
+) -> Source:
     """Reads all of a run but its detections, with the arguments and errors of `load_run`."""
     path, how = Path(path).expanduser(), check_match_by(match_by)
     if not path.exists():
@@ -87,7 +103,9 @@ def find_run(path: str | Path, data: str | None = None, name: str | None = None,
     if not file.exists():
         raise ValueError(f"{folder} holds no {RESULTS_FILE}: give a folder that `explorer evaluate --out` wrote")
     facts = read_facts(folder) if folder else {}
-    truth = _truth(path, data or facts.get("data"))
+    if protocol:
+        facts = {**facts, "protocol": protocol.as_facts()}
+    truth = truth_under(protocol_from(facts), _truth(path, data or facts.get("data")))
     if folder or (path.name == RESULTS_FILE and path.with_name(IMAGES_FILE).is_file()):
         truth = _evaluated(truth, file.parent, {"data": data} | facts)
     if facts.get("classes"):

@@ -2,6 +2,7 @@
 
 A figure by size is of the objects that a bin *holds*, both ends included, as in COCO. Where objects are counted, each
 has the *name* of one bin, the one that begins at its area or below: `explorer.types.size_names`, for COCO's three.
+Which bins there are is a protocol's to say: `explorer.scoring.protocols`.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ class SizeBin:
         name: as in tables.
         min_area_px: square pixels.
         max_area_px: square pixels.
+        short: as in the names of figures, behind `AP` and `AR`: `s` for `APs`.
+        is_last: no larger bin begins where this one ends, so that an area of exactly its end has its name.
     """
 
     name: str
     min_area_px: float
     max_area_px: float
+    short: str = ""
+    is_last: bool = False
 
     def holds(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Tells which of the areas COCO scores in the bin: one of exactly 32² px in small and in medium."""
@@ -42,6 +47,7 @@ class SizeBin:
     def names(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Tells which of the areas have the bin's name: one of exactly 32² px is medium."""
         below = (areas_px < self.max_area_px) | (self.max_area_px >= COCO_INFINITY_PX)
+        below |= self.is_last & (areas_px <= self.max_area_px)
         named: npt.NDArray[np.bool_] = (areas_px >= self.min_area_px) & below
         return named
 
@@ -50,7 +56,10 @@ ALL = SizeBin("all", 0, COCO_INFINITY_PX)
 _COCO_AREAS_PX = (0, SMALL_AREA_PX, LARGE_AREA_PX, COCO_INFINITY_PX)
 COCO_BINS = (
     ALL,
-    *(SizeBin(name, *ends) for name, ends in zip(SIZES, itertools.pairwise(_COCO_AREAS_PX), strict=True)),
+    *(
+        SizeBin(name, *ends, short=name[0])
+        for name, ends in zip(SIZES, itertools.pairwise(_COCO_AREAS_PX), strict=True)
+    ),
 )
 EDGES_PX = (8, 16, 32, 64, 96, 128, 256)
 """Sides of the squares between the finer bins."""
@@ -68,7 +77,9 @@ def bins_between(edges_px: Sequence[float]) -> tuple[SizeBin, ...]:
     names = [f"under {edges[0]:g}²", *(f"{a:g}²–{b:g}²" for a, b in itertools.pairwise(edges))]
     areas = [0, *(edge**2 for edge in edges), COCO_INFINITY_PX]
     names.append(f"{edges[-1]:g}² and over")
-    return tuple(SizeBin(name, *ends) for name, ends in zip(names, itertools.pairwise(areas), strict=True))
+    return tuple(
+        SizeBin(name, *ends, short=f" {name}") for name, ends in zip(names, itertools.pairwise(areas), strict=True)
+    )
 
 
 FINE_BINS = bins_between(EDGES_PX)

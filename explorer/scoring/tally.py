@@ -125,6 +125,7 @@ class Tally(ExitStack):
             images=self._images,
             images_with=self._images_with,
             images_with_class=self._images_with_class,
+            protocol=like.protocol,
         )
 
     def _of_class(self, row: int) -> npt.NDArray[Any]:

@@ -58,7 +58,7 @@ def test_a_run_and_its_folder_are_the_same(detector: ex.Detector, aerial: Path, 
     by_run, by_folder = (ex.autopsy(given, resamples=20).to_dict()["autopsy"] for given in (run, tmp_path / "run"))
     assert by_run == by_folder
     table = ex.compare(run, tmp_path / "run", resamples=20).to_dict()
-    assert [own["coco"] for own in table["runs"]] == [own["coco"] for own in table["runs"][::-1]]
+    assert [own["figures"] for own in table["runs"]] == [own["figures"] for own in table["runs"][::-1]]
 
 
 def test_the_package_autopsy_is_called_and_imported_from(aerial: Path) -> None:

@@ -41,11 +41,23 @@ def test_two_runs_are_compared(runs: list[Path], tmp_path: Path) -> None:
     document = json.loads((tmp_path / "report.json").read_text())
     assert [own["name"] for own in document["runs"]] == ["demo/V-19-slim-dw", "demo/MobileNetV2"]
     evaluated = json.loads((runs[0] / "metrics.json").read_text())["values"]["bbox"]
-    assert document["runs"][0]["coco"]["AP"] == pytest.approx(evaluated["AP"], abs=1e-9)
+    assert document["runs"][0]["figures"]["AP"] == pytest.approx(evaluated["AP"], abs=1e-9)
     assert {"found_by"} <= set(json.loads((tmp_path / "objects.json").read_text())["annotations"][0])
     assert "plotly" in (tmp_path / "report.html").read_text()
     again = run(app, [*words, "--json", "-"])
     assert json.loads(again.stdout) == document
+
+
+def test_a_named_protocol_is_that_of_both_runs(runs: list[Path], tmp_path: Path) -> None:
+    words = ["compare", *map(str, runs), "--out", str(tmp_path), "--resamples", "5", "--sizes", "ai-tod"]
+    done = run(app, words)
+    assert done.exit_code == 0, done.output
+    for part in ("AP very tiny", "AP medium", "very tiny ("):
+        assert part in done.stdout
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert document["runs"][0]["protocol"]["max_detections"] == [1, 100, 1500]
+    assert list(document["runs"][0]["fates"]) == ["all", "very tiny", "tiny", "small", "medium"]
+    assert "sizes ai-tod" in (tmp_path / "report.html").read_text()
 
 
 def test_runs_on_other_images_are_compared_by_force_alone(runs: list[Path], data: str, tmp_path: Path) -> None:
@@ -86,7 +98,7 @@ def test_results_may_go_by_file_names(runs: list[Path], data: str, tmp_path: Pat
     done = run(app, words)
     assert done.exit_code == 0, done.output
     one, other = json.loads(done.stdout)["runs"]
-    assert one["coco"] == other["coco"]
+    assert one["figures"] == other["figures"]
     for command in (["compare", *files], ["autopsy", files[1]]):
         done = run(app, [*command, "--data", data, "--out", str(tmp_path), "--match-by", "id"])
         assert done.exit_code == 2

@@ -58,6 +58,8 @@ def test_json_goes_to_standard_output_alone(call: list[str]) -> None:
         (["--map", "car"], "no pair of classes"),
         (["--classes", "tram"], "'tram'"),
         (["--max-detections", "0"], "--max-detections"),
+        (["--sizes", "aitod"], "no protocol 'aitod': give coco, ai-tod"),
+        (["--iou-thresholds", "half"], "--iou-thresholds is 'half'"),
     ],
 )
 def test_wrong_calls_exit_with_2_and_say_why(call: list[str], change: list[str], words: str) -> None:

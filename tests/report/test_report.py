@@ -121,7 +121,7 @@ def test_json_says_what_the_library_computes(analysis: RunAnalysis, comparison: 
         "scored below the threshold": 0,
         "found": 12,
     }
-    assert document["coco"]["AP50"] == analysis.resamples.figures.value("AP50")
+    assert document["figures"]["AP50"] == analysis.resamples.figures.value("AP50")
     assert document["errors"]["all"]["classification"] == 6
     whole = comparison_document(comparison, analyses_of(comparison))
     (pair,) = whole["pairs"]

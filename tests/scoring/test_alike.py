@@ -14,6 +14,7 @@ import pytest
 from explorer.scoring.alike import alike, annotations_sha256, restricted
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
+from explorer.scoring.protocols import COCO
 from explorer.scoring.runs import Run, load_run
 
 Content = dict[str, Any]
@@ -75,7 +76,7 @@ def test_runs_on_the_same_data_are_left_as_they_are(folder: Callable[..., Path])
         ({"images": (1, 2)}, "they were run on 4 and 2 images, of which 2 are in one only, the first is image 3"),
         ({"classes": ["cat"]}, "they have 2 and 1 classes"),
         ({"renamed": {"puppy": "dog"}}, r"their classes were renamed differently \(not at all, .*puppy"),
-        ({"max_detections": 300}, "100 and 300 detections per class and image counted"),
+        ({"max_detections": 300}, "different protocols .* 100 detections of a class in an image; .* 300"),
         ({"annotations": {"sha256": "0" * 64}}, "annotations of .* are not those that b was evaluated with"),
     ],
 )
@@ -95,7 +96,8 @@ def test_what_differs_is_named_and_refused(folder: Callable[..., Path], other: d
 
 def test_a_limit_that_is_named_is_both_runs_limit(folder: Callable[..., Path]) -> None:
     runs = runs_of(folder("a"), folder("b", max_detections=300))
-    assert alike(runs, max_detections=300) == runs
+    named = alike(runs, protocol=COCO.with_limit(300))
+    assert [run.protocol.max_detections for run in named] == [(1, 10, 300)] * 2
 
 
 def test_annotations_that_change_after_a_run_are_noticed(folder: Callable[..., Path], tmp_path: Path) -> None:

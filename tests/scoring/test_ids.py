@@ -91,7 +91,7 @@ def test_figures_do_not_depend_on_what_ids_are(
         assert run.truth.image_ids.tolist() == [by_place[place] for place in sorted(by_place)]
         assert sorted(map(repr, run.truth.ids.tolist())) == sorted(map(repr, ids["annotations"]))
         expected = 100 * official(*theirs, "bbox").stats
-        figures = score(match(run, bins=COCO_BINS)).coco()
+        figures = score(match(run, bins=COCO_BINS)).named()
         assert [figures[name] for name in METRICS] == pytest.approx(
             np.where(expected < 0, np.nan, expected).tolist(), abs=1e-9, nan_ok=True
         )

@@ -83,7 +83,7 @@ def test_real_photographs_have_pycocotools_summary(task: str, shared: Path, offi
     truth = read_truth(f"{data}:val2017")
     figures = score(match(Run("photographs", truth, found_among(results, truth), {}), task, bins=COCO_BINS))
     expected = official(content, results, task).stats
-    assert figures.coco() == pytest.approx(dict(zip(METRICS, 100 * expected, strict=True)), abs=1e-9)
+    assert figures.named() == pytest.approx(dict(zip(METRICS, 100 * expected, strict=True)), abs=1e-9)
 
 
 def run_length_code(annotation: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def test_figures_are_found_by_name(invent: Invent, as_run: AsRun) -> None:
     figures = score(match(as_run(*invent(4)), max_detections=(5, 50)))
     assert figures.names == ("AP", "AP50", "AP75", "AR5", "AR50")
     assert figures.value("AR5", "small", "class 1") == figures.by_class[3, 1, 1]
-    assert set(figures.coco()) >= {"AP", "APs", "ARl"}
+    assert set(figures.named()) >= {"AP", "APs", "ARl"}
     for wrong, words in [
         (("AP60",), "no figure 'AP60'; there are AP, AP50"),
         (("AP", "tiny"), "no size bin 'tiny'; there are all, small"),

@@ -85,7 +85,7 @@ def test_what_is_tallied_of_parts_is_what_the_whole_says(on_disk: tuple[Path, st
     for name in ("objects", "images_with", "images_with_class"):
         np.testing.assert_array_equal(getattr(figures, name), getattr(expected, name))
     assert (figures.names, figures.images) == (expected.names, expected.images)
-    assert figures.coco() == pytest.approx(expected.coco(), abs=1e-9, nan_ok=True)
+    assert figures.named() == pytest.approx(expected.named(), abs=1e-9, nan_ok=True)
     for name in ("precision", "scores", "recall"):
         np.testing.assert_array_equal(getattr(curves, name), getattr(lines, name))
     for rule in (FOUND, FoundRule(precision=0.2), FoundRule(score=0.3)):

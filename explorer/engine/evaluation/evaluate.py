@@ -27,8 +27,9 @@ from explorer.engine.scales import scales
 from explorer.scoring.alike import annotations_sha256
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import coco_results, run_from_detections
-from explorer.scoring.matching import MAX_DETECTIONS
+from explorer.scoring.ignored import found_under, truth_under
 from explorer.scoring.metrics import metrics_of
+from explorer.scoring.protocols import COCO, Protocol, protocol_from
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
 from explorer.types import Detections, Metrics
@@ -36,7 +37,6 @@ from explorer.writing import alone_in, replacing_together
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
-COCO_LIMIT = MAX_DETECTIONS[-1]
 DERIVED_FILES = ("report.json", "report.html")
 """What is made of a run's files; that of an earlier run goes with it."""
 Progress = Callable[[int, int], None]
@@ -51,7 +51,7 @@ def evaluate(
     limit: int | None = None,
     classes: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
-    max_detections: int = COCO_LIMIT,
+    protocol: Protocol = COCO,
     progress: Progress | None = None,
 ) -> Run:
     """Runs a detector over a data set; `Run.metrics` are its figures.
@@ -68,8 +68,8 @@ def evaluate(
         limit: evaluate only on this many images, the first ones.
         classes: score only these classes.
         renamed: new name by old name, for the model's and the data set's classes alike: `{"minibus": "car"}`.
-        max_detections: COCO's limit on the detections of one class in one image, which counts for average precision.
-            Above 100, the model reports that many objects per image too.
+        protocol: sizes, IoU thresholds and limits that figures go by. Where its limit is above COCO's 100, the model
+            reports that many objects per image too.
         progress: called after each image.
 
     Returns:
@@ -84,9 +84,8 @@ def evaluate(
     given.check_finds_objects()
     if out and find_trained(out):
         raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
-    if max_detections < 1:
-        raise ValueError(f"The limit on detections is {max_detections}; it must be 1 or more.")
-    more = detecting_up_to(given.model, max_detections) if max_detections > COCO_LIMIT else nullcontext()
+    most = protocol.max_detections[-1]
+    more = detecting_up_to(given.model, most) if most > COCO.max_detections[-1] else nullcontext()
     folder = Path(out) if out and comm.is_main_process() else None
     named = None if isinstance(data, Truth) else str(data)
     with alone_in(folder) if folder else nullcontext(), more:
@@ -96,7 +95,7 @@ def evaluate(
             limit=limit,
             classes=classes,
             renamed=renamed,
-            facts=_facts(given, named) | {"max_detections": max_detections},
+            facts=_facts(given, named) | {"protocol": protocol.as_facts()},
             progress=progress,
         )
         return _written(run, folder) if folder else run
@@ -140,7 +139,8 @@ def run_over(
     scored = scored_classes(detector, metadata, classes, renamed)
     if isinstance(dataset, str):
         segments = _segment_evaluators(dataset, metadata, scored)
-    truth = _truth(dataset, limit).of_classes(scored.things.names, scored.things.renamed)
+    protocol = protocol_from(facts or {})
+    truth = truth_under(protocol, _truth(dataset, limit)).of_classes(scored.things.names, scored.things.renamed)
     instances = CollectDetections(detector.class_names)
     if not len(truth) and not segments:
         what = (
@@ -157,6 +157,7 @@ def run_over(
     if not comm.is_main_process():
         return run_from_detections(truth.of_images(()), [], detector.name, known)
     run = run_from_detections(truth, instances.detections, detector.name, known, scored.things)
+    run = replace(run, found=found_under(protocol, truth, run.found))
     notes = (*scored.notes, *_cut_by_model(detector, instances.detections), *_test_notes(detector, truth))
     if len(truth) and not len(run.found):
         notes += (

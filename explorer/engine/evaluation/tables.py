@@ -12,8 +12,7 @@ from rich.table import Table
 from explorer.text import NAME_LENGTH, on_terminal
 from explorer.types import Metrics
 
-COLUMNS = {
-    "detection": ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"),
+_COLUMNS = {
     "panoptic": ("PQ", "SQ", "RQ", "PQ_th", "PQ_st"),
     "semantic": ("mIoU", "fwIoU", "mACC", "pACC"),
 }
@@ -30,13 +29,27 @@ def figure_tables(metrics: Metrics) -> list[Table]:
     tables: dict[str, Table] = {}
     for task, values in metrics.values.items():
         kind, title = TITLES[task]
+        columns = columns_of(kind, values)
         if kind not in tables:
             tables[kind] = Table(box=None, pad_edge=False, header_style="bold")
             tables[kind].add_column("")
-            for name in COLUMNS[kind]:
+            for name in columns:
                 tables[kind].add_column(name, justify="right")
-        tables[kind].add_row(title, *(number(values[name]) for name in COLUMNS[kind]))
+        tables[kind].add_row(title, *(number(values[name]) for name in columns))
     return list(tables.values())
+
+
+def columns_of(kind: str, values: Mapping[str, float]) -> tuple[str, ...]:
+    """Names the figures of a table: of detections average precision by threshold and size, then recall by limit.
+
+    Args:
+        kind: of figure, as in `TITLES`.
+        values: the figures of a task by name, in the order of their protocol.
+    """
+    if kind in _COLUMNS:
+        return _COLUMNS[kind]
+    precision = [name for name in values if name.startswith("AP")]
+    return (*precision, *(name for name in values if name.startswith("AR") and name[2:].isdigit()))
 
 
 def as_text(table: Table) -> str:

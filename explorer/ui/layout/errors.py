@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
-from explorer.scoring.matching import IOU_THRESHOLDS
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import IOU_THRESHOLDS
 from explorer.text import in_markdown, legible
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
 from explorer.ui.layout.plots import zoomable

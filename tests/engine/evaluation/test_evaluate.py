@@ -23,6 +23,7 @@ from explorer.engine.evaluation.evaluate import evaluate, run_over
 from explorer.engine.evaluation.reading import ReadForTest, image_loader
 from explorer.engine.loading import fast
 from explorer.scoring.metrics import COCO_FIGURES, metrics_of
+from explorer.scoring.protocols import COCO
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE, found_among
 from explorer.scoring.runs import load_run, read_truth
 from explorer.zoo.checkpoints import save_safetensors
@@ -156,13 +157,13 @@ def test_a_run_says_where_it_comes_from(tiny: Callable[..., Detector], coco_tiny
     random = tiny("faster_rcnn_V_39_FPN_3x")
     save_safetensors(random.model.state_dict(), weights)
     detector = replace(random, weights=weights, overrides=("SEED", "1"))
-    evaluate(detector, data, out=tmp_path / "run", limit=9, classes=["person"], max_detections=50)
+    evaluate(detector, data, out=tmp_path / "run", limit=9, classes=["person"], protocol=COCO.with_limit(50))
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["model"] == "faster_rcnn_V_39_FPN_3x"
     assert len(run["weights"]["sha256"]) == 64
     assert run["versions"]["pycocotools"]
     assert (run["data"], run["images"], run["overrides"]) == (data, 9, ["SEED", "1"])
-    assert (run["classes"], run["max_detections"]) == (["person"], 50)
+    assert (run["classes"], run["protocol"]["max_detections"]) == (["person"], [1, 10, 50])
     assert run["date"].endswith("+00:00")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert list(metrics["per_class"]["bbox"]) == ["person"]
