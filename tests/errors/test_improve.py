@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +11,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.aerial import make_aerial
+from explorer.engine.detector import Detector
 from explorer.errors.improve import default_variants, improve
 from explorer.errors.variants import Variant
 from explorer.scoring.columns import Truth
@@ -76,8 +76,8 @@ def test_no_images_are_refused(truth: Truth) -> None:
         improve(detector, truth.of_images([]), [oracle(truth, "all", 0, [])])
 
 
-def test_a_dense_detector_has_fewer_ways(tmp_path: Path) -> None:
-    dense: Any = SimpleNamespace(name="dense", model=None, model_input=SimpleNamespace(min_size=0, max_size=0))
+def test_a_dense_detector_has_fewer_ways(tiny: Callable[..., Detector]) -> None:
+    dense = tiny("retinanet_V_39_FPN_3x", "INPUT.MIN_SIZE_TEST", "0")
     assert [way.name for way in default_variants(dense)] == ["as it is", "2 × 2 slices"]
 
 
