@@ -85,7 +85,10 @@ def receptive_field(
         if json_file:
             write_json(plain(document), json_file)
     if json_file != "-":
-        Console().print(field_grid(report.levels).on_terminal())
+        console = Console() if Console().is_terminal else Console(width=120)
+        console.print(field_grid(report.levels).on_terminal())
+        if without := report.objects_without_level:
+            say(f"No level answers for {without:,} of the objects: no anchor or location learns them in training.")
         notes = {level.partial for level in report.levels if level.partial}
         for line in sorted(notes):
             say(line)

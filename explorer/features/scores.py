@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from detectron2.modeling.meta_arch import FCOS, RetinaNet
+from detectron2.modeling.meta_arch import FCOS
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
-from detectron2.modeling.poolers import assign_boxes_to_levels
-from detectron2.modeling.roi_heads import StandardROIHeads
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from torch import Tensor, nn
 
+from explorer.features.assignment import (
+    NOWHERE,
+    assigned_levels,
+    box_heads,
+    has_anchors,
+    level_names,
+    location_generator,
+)
 from explorer.features.layers import eager
 from explorer.features.places import check_box
 from explorer.heads import fcos
@@ -52,19 +58,13 @@ def assigned_level(model: nn.Module, frame: Frame, box_xyxy: Sequence[float]) ->
         ValueError: the model has no such rule, the box is none, or no anchor matches it.
     """
     check_box(frame, box_xyxy)
-    model = eager(model)
-    boxes = Boxes(torch.as_tensor(frame.to_input(box_xyxy), dtype=torch.float32)[None])
-    if isinstance(model, RetinaNet):
-        return _matched_level(model, frame, boxes)
-    if (generator := _fcos(model)) is not None:
-        return _located_level(generator, frame, boxes)
-    heads = _box_heads(model)
-    pooler = heads.box_pooler
-    index = 0
-    if len(pooler.level_poolers) > 1:
-        rule = (pooler.min_level, pooler.max_level, pooler.canonical_box_size, pooler.canonical_level)
-        index = int(assign_boxes_to_levels([boxes], *rule))
-    return str(heads.box_in_features[index])
+    names = level_names(model)
+    if not names:
+        raise _unknown(model)
+    (level,) = assigned_levels(model, frame, box_xyxy)
+    if level == NOWHERE:
+        raise ValueError(f"No place of {type(eager(model)).__name__} learns the box: it is too small to hold one.")
+    return names[int(level)]
 
 
 def score_box(
@@ -87,13 +87,15 @@ def score_box(
     """
     check_box(frame, box_xyxy)
     model = eager(model)
-    generator = _fcos(model)
-    part: Any = model if isinstance(model, RetinaNet) else _box_heads(model) if generator is None else model.roi_heads
+    generator, dense = location_generator(model), has_anchors(model)
+    part: Any = model if dense else box_heads(model) if generator is None else model.roi_heads
+    if part is None:
+        raise _unknown(model)
     if not 0 <= class_index < part.num_classes:
         raise ValueError(f"There is no class {class_index}; the model has {part.num_classes}, from 0.")
     device = next(model.parameters()).device
     box = Boxes(torch.as_tensor(frame.to_input(box_xyxy), dtype=torch.float32, device=device)[None])
-    if isinstance(model, RetinaNet):
+    if dense:
         return _dense_score(model, features, frame, box, class_index)
     if generator is not None:
         return _located_score(generator, features, frame, box, class_index)
@@ -105,32 +107,13 @@ def score_box(
     return BoxScore(logit, probabilities[0, class_index].item(), assigned_level(model, frame, box_xyxy))
 
 
-def _box_heads(model: nn.Module) -> StandardROIHeads:
-    """The part of an R-CNN that classifies boxes from pooled features."""
+def _unknown(model: nn.Module) -> ValueError:
     heads = getattr(model, "roi_heads", None)
-    if isinstance(heads, StandardROIHeads) and not isinstance(heads.box_predictor, nn.ModuleList):
-        return heads
     kind = type(model).__name__ + (f" with {type(heads).__name__}" if heads is not None else "")
-    raise ValueError(
+    return ValueError(
         f"The score of one box cannot be computed for a {kind}: known are R-CNNs with StandardROIHeads (Faster, Mask, "
         "Panoptic FPN), RetinaNet, FCOS and CenterMask."
     )
-
-
-def _fcos(model: nn.Module) -> fcos.FCOS | None:
-    """The part of a CenterMask that finds boxes."""
-    generator = getattr(model, "proposal_generator", None)
-    return generator if isinstance(generator, fcos.FCOS) else None
-
-
-def _located_level(generator: fcos.FCOS, frame: Frame, boxes: Boxes) -> str:
-    truth = Instances(frame.resized_size, gt_boxes=boxes, gt_classes=torch.zeros(1, dtype=torch.long))
-    strides = generator.assignment.strides
-    targets = generator.assignment([[-(-side // stride) for side in frame.padded_size] for stride in strides], [truth])
-    located = [int((level.classes == 0).sum()) for level in targets]
-    if not any(located):
-        raise ValueError("No location of FCOS learns the box: it is too small to hold one.")
-    return generator.in_features[max(range(len(located)), key=located.__getitem__)]
 
 
 def _located_score(
@@ -148,25 +131,7 @@ def _located_score(
     return BoxScore(logits[place, class_index], score, generator.in_features[level])
 
 
-def _matched_level(model: RetinaNet, frame: Frame, boxes: Boxes) -> str:
-    names = model.head_in_features
-    strides = [model.backbone.output_shape()[name].stride for name in names]
-    device = next(model.parameters()).device
-    shapes = [[-(-size // stride) for size in frame.padded_size] for stride in strides]
-    anchors = model.anchor_generator([torch.empty(1, 1, *shape, device=device) for shape in shapes])
-    truth = Instances(
-        frame.resized_size, gt_boxes=boxes.to(device), gt_classes=torch.zeros(1, dtype=torch.long).to(device)
-    )
-    labels, _ = model.label_anchors(anchors, [truth])
-    matched = [int((part == 0).sum()) for part in labels[0].split([len(each) for each in anchors])]
-    if not any(matched):
-        raise ValueError(f"No anchor of {type(model).__name__} matches the box: it is too small to hold one's centre.")
-    return str(names[max(range(len(names)), key=matched.__getitem__)])
-
-
-def _dense_score(
-    model: RetinaNet, features: Mapping[str, Tensor], frame: Frame, box: Boxes, class_index: int
-) -> BoxScore:
+def _dense_score(model: Any, features: Mapping[str, Tensor], frame: Frame, box: Boxes, class_index: int) -> BoxScore:
     maps = [features[name] for name in model.head_in_features]
     predictions = model.head(maps)
     logits, deltas = (
@@ -183,8 +148,8 @@ def _dense_score(
         place = int(pairwise_iou(box, candidates)[0].argmax())
     level = int((torch.tensor([len(each) for each in anchors]).cumsum(0) <= place).sum())
     logit = torch.cat(logits)[place, class_index]
-    probability = float(logit.sigmoid())
+    probability = float(logit.detach().sigmoid())
     if isinstance(model, FCOS):  # its scores weigh the class by how central the place is
         centre = torch.cat([permute_to_N_HWA_K(each, 1)[0, :, 0] for each in predictions[2]])[place]
-        probability = float((logit.sigmoid() * centre.sigmoid()).sqrt())
+        probability = float((logit.sigmoid() * centre.sigmoid()).detach().sqrt())
     return BoxScore(logit, probability, str(model.head_in_features[level]))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.two_stage.anatomy import has_two_stages, pyramid_of
 from explorer.engine.detector import Detector
+from explorer.features.assignment import NOWHERE, assigned_levels, input_frame, level_names
 from explorer.figures.export import write_page
 from explorer.figures.receptive_field import effective_heat, fields_against_objects
 from explorer.receptive_field.effective import EffectiveField, cached_effective_fields
@@ -39,7 +39,7 @@ class LevelField:
         gaussian_radius_px: two standard deviations of the Gaussian that fits the energy; NaN if not measured.
         inputs: how many inputs the effective field was measured on.
         anchors_px: sides of the level's anchors.
-        objects: how many objects of the data the box head looks for in it; None where that is not known.
+        objects: how many objects of the data the detector looks for in it; None where that is not known.
         share_percent: of all objects.
         larger_percent: of its objects, those larger than the effective field.
         whole: how many layers on the way look at the whole map.
@@ -71,6 +71,7 @@ class FieldReport:
         effective: by name; empty if not measured.
         at_measured_size: theoretical fields for the inputs that effective ones were measured on, by name.
         object_sides_px: by level, square roots of the areas of its objects in pixels of the input.
+        objects_without_level: how many objects no anchor or location of any level learns in training.
     """
 
     levels: tuple[LevelField, ...]
@@ -78,10 +79,12 @@ class FieldReport:
     effective: dict[str, EffectiveField]
     at_measured_size: dict[str, ReceptiveField]
     object_sides_px: dict[str, npt.NDArray[np.float64]]
+    objects_without_level: int
 
     def document(self) -> dict[str, Any]:
         """Returns the levels for JSON."""
-        return {"results": [asdict(level) for level in self.levels]}
+        results = [asdict(level) for level in self.levels]
+        return {"results": results, "objects_without_level": self.objects_without_level}
 
 
 def field_report(
@@ -132,9 +135,9 @@ def field_report(
         else {}
     )
     effective = {name: measured[layer] for name, layer in names.items() if layer in measured}
-    sides = object_sides(detector, truth) if truth is not None else {}
+    sides, without = object_sides(detector, truth) if truth is not None else ({}, 0)
     anchors = anchor_sides(detector)
-    total = sum(map(len, sides.values()))
+    total = sum(map(len, sides.values())) + without
     levels = []
     for name, field in theoretical.items():
         spot, own = effective.get(name), sides.get(name)
@@ -157,7 +160,8 @@ def field_report(
             )
         )
     small = theoretical_fields(backbone, size, ignore_global=True) if effective else {}
-    return FieldReport(tuple(levels), theoretical, effective, {n: small[names[n]] for n in effective}, sides)
+    at_size = {name: small[names[name]] for name in effective}
+    return FieldReport(tuple(levels), theoretical, effective, at_size, sides, without)
 
 
 def layer_names(backbone: Any) -> dict[str, str]:
@@ -185,21 +189,29 @@ def anchor_sides(detector: Detector) -> dict[str, tuple[float, ...]]:
     return sides
 
 
-def object_sides(detector: Detector, truth: Truth) -> dict[str, npt.NDArray[np.float64]]:
-    """Returns the sides of the objects in pixels of the input, by the level that the box head looks for them in.
+def object_sides(detector: Detector, truth: Truth) -> tuple[dict[str, npt.NDArray[np.float64]], int]:
+    """Returns the sides of the objects in pixels of the input, by the level that the detector looks for them in.
 
-    Empty for detectors without one.
+    Also returns how many objects no level answers for. Crowds are left out. There is no level for detectors whose
+    rule is not known (`explorer.features.assignment.level_names`).
     """
-    if not has_two_stages(detector):
-        return {}
-    pyramid = pyramid_of(detector.model)
-    sizes = np.array([detector.model_input.size_for(int(h), int(w)) for h, w in truth.image_sizes]).reshape(-1, 2)
-    scale = (sizes / truth.image_sizes)[truth.images][:, ::-1]
-    extent = truth.boxes_xywh[:, 2:] * scale
-    kept = ~truth.crowds
-    levels = pyramid.levels_of(np.concatenate([np.zeros_like(extent), extent], axis=1))
-    sides = np.sqrt(extent.prod(axis=1))
-    return {name: sides[kept & (levels == place)] for place, name in enumerate(pyramid.names)}
+    names = level_names(detector.model)
+    if not names:
+        return {}, 0
+    sides: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
+    without = 0
+    rows = np.flatnonzero(~truth.crowds)
+    rows = rows[np.argsort(truth.images[rows], kind="stable")]
+    for own in np.split(rows, np.flatnonzero(np.diff(truth.images[rows])) + 1) if len(rows) else ():
+        height, width = (int(side) for side in truth.image_sizes[truth.images[own[0]]])
+        frame = input_frame(detector.model, (height, width), detector.model_input.size_for(height, width))
+        corners, extent = truth.boxes_xywh[own, :2], truth.boxes_xywh[own, 2:]
+        levels = assigned_levels(detector.model, frame, np.concatenate([corners, corners + extent], axis=1))
+        lengths = np.sqrt((extent * frame.scale_yx[::-1]).prod(axis=1))
+        for place, name in enumerate(names):
+            sides[name].append(lengths[levels == place])
+        without += int((levels == NOWHERE).sum())
+    return {name: np.concatenate([np.zeros(0), *parts]) for name, parts in sides.items()}, without
 
 
 def field_grid(levels: Sequence[LevelField]) -> Grid:

@@ -53,6 +53,17 @@ def test_the_table_and_the_plot(tmp_path: Path) -> None:
     assert run(app, [*words, "--stage", "backbone", "--plot", str(tmp_path / "p.html")]).exit_code == 2
 
 
+def test_the_stages_of_centermask(small_config: Path) -> None:
+    words = ["benchmark", "demo/V-19-slim-dw-centermask", "--size", "64x96", "--modes", "eager,torch-fp32"]
+    done = run(app, [*words, "--rounds", "1", "--no-memory", "--json", "-"])
+    assert done.exit_code == 0, done.output
+    eager, quick = json.loads(done.stdout)["results"]
+    assert quick["max_rel_error"] < 1e-4
+    own = {"dense head", "proposals", "mask pooling", "mask head", "mask scoring"}
+    assert own | {"trunk"} <= quick["stages_s"].keys()
+    assert own | {"backbone", "FPN"} <= eager["stages_s"].keys()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -23,10 +23,11 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_pictures_and_a_page(photo: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["demo/V-19-slim-dw", "demo/V-19-slim-dw-centermask"])
+def test_pictures_and_a_page(model: str, photo: Path, tmp_path: Path) -> None:
     words = [
         "features",
-        "demo/V-19-slim-dw",
+        model,
         str(photo),
         "--out",
         str(tmp_path),

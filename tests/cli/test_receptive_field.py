@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.aerial import make_aerial
+from explorer.scoring.runs import read_truth
 from explorer.zoo.registry import detectors
 
 run = CliRunner().invoke
@@ -44,6 +45,21 @@ def test_a_demo_model_beside_its_objects(tmp_path: Path) -> None:
     assert levels["p3"]["anchors_px"] == [32.0]
     assert sum(level["objects"] or 0 for level in results) > 3
     assert 0 < levels["stage2"]["effective_px"] < levels["stage2"]["theoretical_px"] == 35
+
+
+def test_centermask_has_its_objects_by_the_locations_that_learn_them(tmp_path: Path) -> None:
+    make_aerial(tmp_path / "aerial", images=6, seed=2)
+    data = f"{tmp_path / 'aerial'}:val"
+    words = ["receptive-field", "demo/V-19-slim-dw-centermask", "--data", data, "--inputs", "0"]
+    done = run(app, words)
+    assert done.exit_code == 0, done.output
+    document = json.loads(run(app, [*words, "--json", "-"]).stdout)
+    counts = {level["name"]: level["objects"] for level in document["results"]}
+    assert [counts[name] for name in ("stage4", "stage5")] == [None, None]
+    learnt = [counts[name] for name in ("p2", "p3", "p4", "p5", "p6")]
+    assert sum(learnt) + document["objects_without_level"] == int((~read_truth(data).crowds).sum())
+    assert min(learnt[:3]) > 0
+    assert ("No level answers for" in done.stdout) == bool(document["objects_without_level"])
 
 
 @pytest.mark.parametrize("model", ["faster_rcnn_Mv2_FPNLite_3x", "retinanet_V_39_FPN_3x", "fcos_V_39_FPN_3x"])

@@ -204,7 +204,7 @@ def test_a_box_belongs_to_the_level_that_learns_it(side: int, level: str, tiny_c
     """CenterMask's ranges are of the largest distance from a location to a side: about half of the box's own."""
     frame = Frame((1024, 1024), (1024, 1024), (1024, 1024))
     assert assigned_level(tiny_centermask.model, frame, (50, 50, 50 + side, 50 + side)) == level
-    with pytest.raises(ValueError, match="No location of FCOS learns the box"):
+    with pytest.raises(ValueError, match="No place of GeneralizedRCNN learns the box"):
         assigned_level(tiny_centermask.model, frame, (50, 50, 51, 51))
 
 

@@ -6,7 +6,6 @@ The network's parts are called as the detectors call them, with the same operati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -15,13 +14,14 @@ import numpy.typing as npt
 import torch
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.meta_arch import fcos, retinanet
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes
 from torch import nn
 
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.dense.chain import FCOS, RETINANET
 from explorer.autopsy.dense.stages import Assignment, Limits, Places
 from explorer.autopsy.frame import Floats, Ints
+from explorer.features.assignment import anchor_owners, location_owners
 from explorer.heads import CenterROIHeads
 from explorer.heads import fcos as centermask
 from explorer.heads.fcos_detections import decoded
@@ -93,18 +93,14 @@ class _Dense:
 
 @dataclass(frozen=True, eq=False)
 class _ByAnchor:
-    """The rule of detectron2's `label_anchors`; it represents FCOS's locations by anchors as large as their cells."""
+    """The rule of detectron2's RetinaNet and FCOS."""
 
     model: Any
     anchors: Sequence[Boxes]
     chain: Chain
 
     def objects_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
-        first = self.model.num_classes + 1  # so that no object is taken for background
-        objects = _instances(boxes_xyxy, first, self.anchors[0].device)
-        (labels,), _ = self.model.label_anchors(self.anchors, [objects])
-        own: Ints = labels.cpu().numpy() - first
-        return np.where(own < 0, -1, own)
+        return anchor_owners(self.model, self.anchors, boxes_xyxy)
 
     def levels_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
         if self.chain is FCOS:
@@ -157,11 +153,7 @@ class _ByLocation:
     sizes: Sequence[tuple[int, int]]
 
     def objects_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
-        rule = copy(self.rule)
-        rule.classes = len(boxes_xyxy)  # what it calls background, with an object's row for its class
-        targets = rule(self.sizes, [_instances(boxes_xyxy, 0, torch.device("cpu"))])
-        own: Ints = torch.cat([level.classes for level in targets]).numpy()
-        return np.where(own == len(boxes_xyxy), -1, own)
+        return location_owners(self.rule, self.sizes, boxes_xyxy)
 
     def levels_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
         return _by_size(boxes_xyxy, [high for _, high in self.rule.ranges[:-1]])
@@ -172,14 +164,6 @@ def _by_size(boxes_xyxy: npt.NDArray[np.float64], ends: Sequence[float]) -> Ints
     distances = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).max(axis=1, initial=0) / 2
     levels: Ints = np.searchsorted(ends, distances)
     return levels
-
-
-def _instances(boxes_xyxy: npt.NDArray[np.float64], first: int, device: torch.device) -> Instances:
-    """Objects to assign, whose classes are their rows, from `first` on."""
-    objects = Instances((0, 0))
-    objects.gt_boxes = Boxes(torch.from_numpy(boxes_xyxy.astype(np.float32)).to(device))
-    objects.gt_classes = first + torch.arange(len(boxes_xyxy), device=device)
-    return objects
 
 
 def _places(
