@@ -87,6 +87,7 @@ def predict(
     *,
     threshold: float = 0.5,
     pictures: bool = True,
+    every: int = 1,
     recursive: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PredictionReport:
@@ -94,10 +95,11 @@ def predict(
 
     Args:
         model: a `Detector`, or what `load_detector` takes.
-        images: image files (JPEG, PNG, WebP, BMP, TIFF), or folders of them.
+        images: image files (JPEG, PNG, WebP, BMP, TIFF), folders of them, or video files (MP4, MOV, MKV, WebM, AVI).
         out: folder for `predictions.json` and the pictures.
         threshold: leave out objects with a lower score.
         pictures: draw the detections.
+        every: of a video, take one of so many frames.
         recursive: take folders within folders as well.
         progress: called after each image with the number done and the number in all.
 
@@ -116,6 +118,7 @@ def predict(
         folder,
         threshold=threshold,
         pictures=pictures,
+        every=every,
         skipped=files.skipped,
         progress=(lambda _, done, total: progress(done, total)) if progress else None,
     )

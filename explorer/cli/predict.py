@@ -29,7 +29,12 @@ from explorer.cli.running import (
 
 def predict(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(help="Image files (JPEG, PNG, WebP, BMP, TIFF), or folders of them.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Image files (JPEG, PNG, WebP, BMP, TIFF), folders of them, or videos (MP4, MOV, MKV, AVI)."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder for predictions.json and the pictures.")],
     threshold: Annotated[float, typer.Option("--threshold", help="Leave out objects that score lower.")] = 0.5,
     weights: Weights = None,
@@ -39,13 +44,15 @@ def predict(
     device: Device = "auto",
     recursive: Annotated[bool, typer.Option("--recursive", help="Take folders within folders too.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
+    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take one of so many frames.")] = 1,
     exact: Exact = False,
     dtype: Dtype = "float32",
     tile: Tile = None,
     overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
-    """Detect objects in images: COCO results as JSON and drawn pictures; exit 1 if an image could not be read."""
+    """Detect objects in images and videos: COCO results as JSON, drawn pictures; exit 1 if one could not be read."""
+    from explorer.data.video import is_video
     from explorer.engine.artifacts import plain
     from explorer.engine.fast.hardware import FEW_IMAGES
     from explorer.engine.image_files import find_images
@@ -62,7 +69,7 @@ def predict(
             device=device,
             exact=exact,
             dtype=fast_dtype(dtype),
-            engine="auto" if len(files.taken) > FEW_IMAGES else "torch",
+            engine="auto" if len(files.taken) > FEW_IMAGES or any(map(is_video, files.taken)) else "torch",
             allow_partial=allow_partial,
             trust_code=trust_code,
         )
@@ -73,6 +80,7 @@ def predict(
                 out,
                 threshold=threshold,
                 pictures=pictures,
+                every=every,
                 skipped=files.skipped,
                 progress=lambda _, done, total: advance(done, total),
             )

@@ -1,9 +1,10 @@
-"""Detection on image files: COCO results in one self-describing JSON file, and pictures with the detections drawn."""
+"""Detection on image and video files: COCO results in one JSON file that explains itself, and what was found drawn."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import numpy.typing as npt
 
 from explorer.data.images import ImageError, read_image, reading_note, write_picture
 from explorer.data.panoptic import write_panoptic_png
+from explorer.data.video import VideoWriter, is_video, read_facts, read_frames
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.class_names import category_ids
 from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic
-from explorer.writing import alone_in
+from explorer.writing import alone_in, replacing
 
 RESULTS_FILE = "predictions.json"
 _LONGEST_STEM = 240  # bytes; with a number and a suffix a name has 255 at most
@@ -55,6 +57,7 @@ def predict(
     *,
     threshold: float = 0.5,
     pictures: bool = True,
+    every: int = 1,
     skipped: Mapping[Path, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -63,27 +66,30 @@ def predict(
     `predictions.json` is a COCO file by itself: `images` (with running ids, file names as given, the `picture` drawn,
     and a `note` where not all of a file was read), `categories` (COCO's ids for COCO's classes, else 1, 2, 3, …),
     `annotations` (each with `score`, so that the list is also COCO's results format), `failed`, `skipped`, and `info`
-    on how it was made. Panoptic models add `panoptic`, COCO's panoptic format
-    with categories by name and PNGs in `panoptic/`. Pictures go to `pictures/`, numbered where names meet; an image
-    that was read is never overwritten.
+    on how it was made. A video has an image for each frame that is taken, `clip.mp4#12`, with `frame` and `time_s`.
+    Panoptic models add `panoptic`, COCO's panoptic format with categories by name and PNGs in `panoptic/`. Pictures go
+    to `pictures/`, numbered where names meet; an image that was read is never overwritten.
 
     Args:
         detector: what to run.
-        images: files, as `explorer.engine.image_files.find_images` lists them.
+        images: photo and video files, as `explorer.engine.image_files.find_images` lists them.
         out: folder for all results.
         threshold: leave out objects with a lower score.
-        pictures: draw the detections.
+        pictures: draw the detections; of a video, into an MP4.
+        every: of a video, take one of so many frames.
         skipped: files that were not taken and why, for the record.
         progress: called after each image.
 
     Raises:
         OSError: the folder cannot be written to, or another process writes there.
-        ValueError: if the threshold is not in [0, 1].
+        ValueError: if the threshold is not in [0, 1], or `every` is below 1.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"The score threshold is {threshold}; it must lie between 0 and 1.")
+    if every < 1:
+        raise ValueError(f"Every {every}th frame of a video is asked for; give 1 or more.")
     with alone_in(out):
-        return _predict(detector, images, out, threshold, pictures, skipped or {}, progress)
+        return _predict(detector, images, out, threshold, pictures, every, skipped or {}, progress)
 
 
 def _predict(
@@ -92,6 +98,7 @@ def _predict(
     out: Path,
     threshold: float,
     pictures: bool,
+    every: int,
     skipped: Mapping[Path, str],
     progress: Progress | None,
 ) -> Report:
@@ -99,19 +106,12 @@ def _predict(
     collection = _Collection(detector.class_names, out, _Names(images), detector.caveat)
     for index, path in enumerate(images, start=1):
         try:
-            image = read_image(path)
+            if is_video(path):
+                _film(detector, path, collection, report, threshold, pictures, every)
+            else:
+                _photo(detector, path, collection, report, threshold, pictures)
         except ImageError as error:
             report.failures[path] = str(error)
-        else:
-            prediction = detector.detect(image)
-            detections = prediction.detections.keep(prediction.detections.scores >= threshold)
-            entry = collection.add(path, detections, prediction.panoptic)
-            report.objects[path] = len(detections)
-            if note := reading_note(path):
-                report.notes[path] = entry["note"] = note
-            if pictures:
-                picture = collection.draw(path, image, detections, prediction.panoptic)
-                report.pictures[path], entry["picture"] = picture, picture.relative_to(out).as_posix()
         if progress:
             progress(path, index, len(images))
     info = {
@@ -125,6 +125,60 @@ def _predict(
     report.document.update(info=info, **collection.document(), failed=failed, skipped=passed)
     write_json(report.results, report.document)
     return report
+
+
+def _found(detector: Detector, image: npt.NDArray[np.uint8], threshold: float) -> tuple[Detections, Panoptic | None]:
+    prediction = detector.detect(image)
+    return prediction.detections.keep(prediction.detections.scores >= threshold), prediction.panoptic
+
+
+def _photo(
+    detector: Detector, path: Path, collection: _Collection, report: Report, threshold: float, pictures: bool
+) -> None:
+    image = read_image(path)
+    detections, panoptic = _found(detector, image, threshold)
+    entry = collection.add(path, detections, panoptic)
+    report.objects[path] = len(detections)
+    if note := reading_note(path):
+        report.notes[path] = entry["note"] = note
+    if pictures:
+        picture = collection.draw(path, image, detections, panoptic)
+        report.pictures[path], entry["picture"] = picture, collection.within(picture)
+
+
+def _film(
+    detector: Detector,
+    path: Path,
+    collection: _Collection,
+    report: Report,
+    threshold: float,
+    pictures: bool,
+    every: int,
+) -> None:
+    """Goes through a video; a frame that cannot be decoded ends it."""
+    facts = read_facts(path)
+    frames = objects = last = 0
+    with ExitStack() as stack:
+        writer = target = None
+        if pictures:
+            target = collection.claim(path, ".mp4")
+            writer = VideoWriter(stack.enter_context(replacing(target)), facts.fps / every)
+            stack.callback(writer.close)
+        for frame in read_frames(path, every):
+            detections, panoptic = _found(detector, frame.image_bgr, threshold)
+            entry = collection.add(path, detections, panoptic, name=f"{path}#{frame.number}")
+            frames += 1
+            entry |= {"frame": frame.number, "time_s": round(frame.time_s, 3)}
+            objects, last = objects + len(detections), frame.number
+            if writer and target:
+                writer.add(collection.painted(frame.image_bgr, detections, panoptic))
+                entry["picture"] = collection.within(target)
+    report.objects[path] = objects
+    report.notes[path] = f"in {frames} frames"
+    if facts.frames and last < facts.frames - every:
+        report.notes[path] += f" up to frame {last} of {facts.frames}: the rest cannot be decoded"
+    if target:
+        report.pictures[path] = target
 
 
 class _Names:
@@ -160,11 +214,11 @@ class _Collection:
         self._annotations: list[dict[str, Any]] = []
         self._panoptic: list[dict[str, Any]] = []
 
-    def add(self, path: Path, detections: Detections, panoptic: Panoptic | None) -> dict[str, Any]:
+    def add(self, path: Path, detections: Detections, panoptic: Panoptic | None, *, name: str = "") -> dict[str, Any]:
         """Takes in one image's results, writes its panoptic PNG, and returns the entry, to which more may be added."""
         image_id = len(self._images) + 1
         height, width = detections.image_size
-        image = {"id": image_id, "file_name": str(path), "height": height, "width": width}
+        image = {"id": image_id, "file_name": name or str(path), "height": height, "width": width}
         self._images.append(image)
         for result in coco_annotations(detections, image_id, self._category_ids):
             self._annotations.append({"id": len(self._annotations) + 1, **result})
@@ -176,14 +230,27 @@ class _Collection:
             self._panoptic.append({"image_id": image_id, "file_name": file_name, "segments_info": segments})
         return image
 
+    def painted(
+        self, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None
+    ) -> npt.NDArray[np.uint8]:
+        """Returns the image, BGR, with what was found."""
+        if panoptic is None:
+            return draw_detections(image, detections, caption=self._caption)
+        return draw_panoptic(image, panoptic, caption=self._caption)
+
+    def claim(self, path: Path, suffix: str) -> Path:
+        """Returns the file that a picture of what `path` shows goes to."""
+        return self._names.claim(self._out / "pictures", path.stem, suffix)
+
+    def within(self, target: Path) -> str:
+        """Names a file of the results as the document does."""
+        return target.relative_to(self._out).as_posix()
+
     def draw(self, path: Path, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None) -> Path:
         """Writes one image's picture and returns its path."""
-        if panoptic is None:
-            drawn = draw_detections(image, detections, caption=self._caption)
-        else:
-            drawn = draw_panoptic(image, panoptic, caption=self._caption)
-        target = self._names.claim(self._out / "pictures", path.stem, ".jpg")
-        return write_picture(drawn[:, :, ::-1], target, quality=92, subsampling=0)  # which keeps thin lines sharp
+        drawn = self.painted(image, detections, panoptic)
+        # without subsampling thin lines stay sharp
+        return write_picture(drawn[:, :, ::-1], self.claim(path, ".jpg"), quality=92, subsampling=0)
 
     def document(self) -> dict[str, Any]:
         """Returns the collected results as COCO's lists."""

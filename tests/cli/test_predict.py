@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.data.video import VideoWriter, read_facts
 
 run = CliRunner().invoke
 
@@ -33,6 +34,36 @@ def test_a_folder_of_photos(small_config: Path, photos: Path, tmp_path: Path) ->
     assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == ["a.jpg", "b.jpg"]
     written = json.loads((tmp_path / "out/predictions.json").read_text())
     assert [image["file_name"] for image in written["images"]] == [str(photos / "a.jpg"), str(photos / "b.png")]
+
+
+def test_a_video_gives_results_by_frame_and_a_drawn_video(small_config: Path, photos: Path, tmp_path: Path) -> None:
+    writer = VideoWriter(photos / "clip.mp4", fps=10)
+    for seed in range(7):
+        writer.add(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.close()
+    files = [str(photos / "clip.mp4"), str(photos / "a.jpg")]
+    out = ["--out", str(tmp_path / "out"), "--threshold", "0", "--every", "3", "--tile", "40"]
+    done = run(app, ["predict", str(small_config), *files, *out])
+    assert done.exit_code == 0, done.output
+    assert "objects (in 3 frames)" in done.stdout
+    written = json.loads((tmp_path / "out/predictions.json").read_text())
+    names = [f"{photos / 'clip.mp4'}#{frame}" for frame in (0, 3, 6)]
+    assert [image["file_name"] for image in written["images"]] == [*names, str(photos / "a.jpg")]
+    assert [image.get("time_s") for image in written["images"]] == [0.0, 0.3, 0.6, None]
+    assert written["info"]["inference"]["tiles"] == {"size": 40, "overlap": 0.2}
+    assert {found["image_id"] for found in written["annotations"]} == {1, 2, 3, 4}
+    drawn = read_facts(tmp_path / "out/pictures/clip.mp4")
+    assert (drawn.size, drawn.frames) == ((48, 64), 3)
+    assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == ["a.jpg", "clip.mp4"]
+
+
+def test_a_broken_video_is_reported_with_the_rest_done(small_config: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "clip.mp4").write_bytes(b"#EXTM3U\n/etc/passwd\n")
+    files = [str(photos / "clip.mp4"), str(photos / "a.jpg")]
+    done = run(app, ["predict", str(small_config), *files, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "this is no MP4, MOV, MKV, WebM or AVI video" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == ["a.jpg"]
 
 
 def test_a_broken_photo_is_reported_and_exits_with_1(small_config: Path, photos: Path, tmp_path: Path) -> None:
