@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from reprlib import repr as shorten
@@ -31,6 +31,7 @@ Fields = Mapping[str, Any]
 """What a record must have: types by name, `Id` for an id."""
 Shape = Mapping[str, Fields]
 """The lists an annotation file must have, and the fields of their records."""
+Mend = Callable[[Any], list[Problem]]
 
 _NUMBER, _TEXT, _FLAG, _LIST = (int,), (str,), (int, bool), (list,)
 _WORDS = {Id: "a whole number or a text", _NUMBER: "a whole number", _TEXT: "a text", _FLAG: "0 or 1", _LIST: "a list"}
@@ -48,7 +49,7 @@ PANOPTIC: Shape = {
 }
 
 
-def read_annotations(path: Path, shape: Shape) -> tuple[dict[str, Any], list[Problem]]:
+def read_annotations(path: Path, shape: Shape, mend: Mend | None = None) -> tuple[dict[str, Any], list[Problem]]:
     """Reads an annotation file and judges its structure.
 
     Ids are as in the file; whole floats among them are turned into the numbers that they stand for.
@@ -56,30 +57,34 @@ def read_annotations(path: Path, shape: Shape) -> tuple[dict[str, Any], list[Pro
     Args:
         path: the JSON file.
         shape: `INSTANCES` or `PANOPTIC`.
+        mend: changes the content before it is judged, and returns what is worth a word then.
 
     Returns:
-        the content and what is wrong with its structure; where anything is, the content must not be used.
+        the content and what is wrong with its structure; where an error is, the content must not be used.
     """
+    said: list[Problem] = []
     try:
         text = path.read_bytes()
-        data, faults = _read_fast(text, shape)
+        data = _read_fast(text)
+        said = mend(data) if mend and data is not None else []
+        faults = list(judge_structure(data, shape))
         if faults:  # or numbers beyond 64 bits, NaN, another encoding: json reads what orjson does not
             data = json.loads(text)
+            said = mend(data) if mend else []
             faults = list(judge_structure(data, shape))
     except (OSError, ValueError, RecursionError) as error:
         return {}, [Problem("structure", f"cannot be read as JSON: {error}", file=path.name)]
     if not faults:
         _normalise_ids(data, shape)
         faults = list(_judge_references(data))
-    return data, [Problem("structure", what, file=path.name) for what in faults]
+    return data, [*said, *(Problem("structure", what, file=path.name) for what in faults)]
 
 
-def _read_fast(text: bytes, shape: Shape) -> tuple[Any, list[str]]:
+def _read_fast(text: bytes) -> Any:
     try:
-        data = orjson.loads(text)
-    except ValueError as error:
-        return None, [str(error)]
-    return data, list(judge_structure(data, shape))
+        return orjson.loads(text)
+    except ValueError:
+        return None
 
 
 def judge_structure(data: Any, shape: Shape) -> Iterator[str]:

@@ -18,10 +18,13 @@ from typing import Any
 
 from explorer.data import formats
 from explorer.data.annotations import INSTANCES, judge_structure, read_annotations
+from explorer.data.formats.coco_like import mend
+from explorer.data.formats.fiftyone import is_labels
+from explorer.data.formats.label_studio import is_tasks
 from explorer.data.problems import Problem
 
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "image_info_")
-_LOOSE_FILE = re.compile(r"instances_.+|panoptic_.+|_?annotations(\.coco)?|train.*|val.*|test.*")
+_LOOSE_FILE = re.compile(r"instances_.+|panoptic_.+|_?annotations(\.coco)?|train.*|val.*|test.*|lvis_.+|result|labels")
 
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -73,7 +76,7 @@ class Split:
         """
         if self.other is None:
             assert self.instances is not None, "a split without instances has none to read"
-            return read_annotations(self.instances, INSTANCES)
+            return read_annotations(self.instances, INSTANCES, lambda data: mend(data, self.images))
         try:
             document = self.other.read()
         except ValueError as error:
@@ -109,11 +112,15 @@ def find_splits(source: str) -> tuple[Split, ...]:
     """
     path_text, _, name = source.rpartition(":") if _lookup(source) is None and ":" in source else (source, "", "")
     root = _existing(path_text)
-    if root.is_file() and not (other := formats.find(root)):
+    folder = Path(name) if name and root.is_file() and Path(name).is_dir() else None
+    if root.is_file() and not (other := formats.find(root, folder)):
         images = Path(name) if name else _images_beside(root)
         if not images.is_dir():
             raise ValueError(f"there is no image folder {str(images)!r}: give one as FILE.json:IMAGES_FOLDER")
         return (_single_file(root, images.resolve()),)
+    if folder and len(other) == 1:
+        (own,) = other.values()
+        return (Split(source=f"{root}:{folder.resolve()}", images=own.images, other=own),)
     found = {} if root.is_file() else _annotation_files(root)
     other = {} if found else formats.find(root)
     names = sorted(found or other)
@@ -173,7 +180,7 @@ def _candidates(root: Path) -> Iterator[tuple[str, Path]]:
         if not path.stem.startswith(_OTHER_TASKS):
             yield _split_name(path), path
     for path in sorted(root.glob("*.json")):
-        if _LOOSE_FILE.fullmatch(path.stem):
+        if _LOOSE_FILE.fullmatch(path.stem) and not is_labels(path) and not is_tasks(path):
             yield _split_name(path), path
     for path in sorted(root.glob("*/_annotations.coco.json")):
         yield path.parent.name, path
@@ -189,7 +196,7 @@ def _split(root: Path, name: str, files: list[Path]) -> Split:
     beside = files[0].parent
     # the annotation file may lie beside the images, or the images in a folder of their own or a shared one
     own = beside if files[0].name == "_annotations.coco.json" else None
-    places = [own, root / name, root / "images" / name, root / "images"]
+    places = [own, root / name, root / "images" / name, root / "images", root / "data"]
     images = next((place for place in places if place and place.is_dir() and place.name != "annotations"), root)
     return Split(
         source=f"{root}:{name}",

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.data.formats import voc, yolo
+from explorer.data.formats import cvat, dota, fiftyone, label_studio, open_images, table, voc, yolo
 from explorer.data.formats.document import Document, Found
 
 __all__ = ["FORMATS", "Document", "Found", "find"]
 
-FORMATS = (yolo, voc)
+FORMATS = (yolo, fiftyone, cvat, dota, voc, label_studio, open_images, table)
 """In the order in which they are tried."""
 
 
-def find(path: Path) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     """Finds the splits of a data set in a format other than COCO's; empty where it is in none that is known.
 
     Args:
         path: a folder, or a file that describes a data set.
+        images: folder of its images, where it is not to be looked for; of files only.
 
     Raises:
         ValueError: it is in such a format, and broken.
     """
-    return next((found for own in FORMATS if (found := own.find(path))), {})
+    return next((found for own in FORMATS if (found := own.find(path, images))), {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from reprlib import repr as shorten
@@ -106,15 +106,19 @@ class Collector:
         """Notes what could not be taken over."""
         self.problems.append(Problem(kind, what, file=file))
 
-    def document(self, names: Mapping[Id, str] | Iterable[str]) -> Document:
+    def document(self, names: Mapping[Id, str] | Sequence[str] | set[str]) -> Document:
         """Numbers images, categories and objects.
 
         Args:
-            names: of the classes by their ids; or names alone, which are then sorted, numbered from 1 on, and what
-                objects have as `category_id`.
+            names: of the classes by their ids; or names alone, which objects have as `category_id` and which are then
+                numbered from 1 on, in their order or, where they have none, sorted.
         """
-        classes = dict(names) if isinstance(names, Mapping) else dict(enumerate(sorted(set(names)), start=1))
-        id_of = {key: key for key in classes} if isinstance(names, Mapping) else {v: k for k, v in classes.items()}
+        if isinstance(names, Mapping):
+            classes, id_of = dict(names), {key: key for key in names}
+        else:
+            ordered = sorted(names) if isinstance(names, set) else dict.fromkeys(names)
+            classes = dict(enumerate(ordered, start=1))
+            id_of = {name: key for key, name in classes.items()}
         image_ids = self._number_images()
         annotations = [
             {"id": record.pop("id", number), "image_id": image_ids[record.pop("image")]}
@@ -213,8 +217,11 @@ def number(text: Any) -> float:
 
 
 def polygon_box(points: Sequence[float]) -> list[float]:
-    """Returns the smallest box `[x, y, width, height]` around a flat polygon `[x1, y1, x2, y2, …]`."""
+    """Returns the smallest box `[x, y, width, height]` around a flat polygon `[x1, y1, x2, y2, …]`.
+
+    It is NaN where the polygon has no point, or one that is NaN.
+    """
     xs, ys = points[0::2], points[1::2]
-    if not ys:
+    if not ys or any(value != value for value in points):
         return [float("nan")] * 4
     return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]

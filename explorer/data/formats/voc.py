@@ -25,13 +25,13 @@ _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _ANNOTATION_FOLDERS = ("Annotations", "annotations")
 
 
-def find(path: Path) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     """Finds the splits of a folder with XML files of Pascal VOC."""
     if path.is_file():
         return {}
     for folder in (path / name for name in _ANNOTATION_FOLDERS):
         if files := _xml_files(folder):
-            images = next((path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()), path)
+            images = images or next((path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()), path)
             sets = dict(_image_sets(path, folder))
             return {name: _found(path, images, own, files) for name, own in (sets or {ONLY_SPLIT: files}).items()}
     beside = {own.name: _xml_files(own) for own in sorted(path.iterdir()) if own.is_dir()}
@@ -79,7 +79,7 @@ def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Doc
         names.update(text_of(own, "name") for own in objects)
         if file in wanted:
             _take(collected, images, file, annotation, objects)
-    return collected.document(name for name in names if name)
+    return collected.document(names - {""})
 
 
 def _take(collected: Collector, images: Path, file: Path, annotation: Element, objects: list[Element]) -> None:

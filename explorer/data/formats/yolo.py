@@ -39,7 +39,7 @@ _YAML = (".yaml", ".yml")
 _BOX, _LEAST_POLYGON = 5, 7
 
 
-def find(path: Path) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     """Finds the splits of a `data.yaml`, or of a folder that has one or lies as one of the layouts."""
     if path.is_file():
         return _of_yaml(path) if path.suffix in _YAML else {}

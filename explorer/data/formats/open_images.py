@@ -1,0 +1,76 @@
+"""Open Images: `<split>-annotations-bbox.csv` with corners in shares of the image, and a file of the classes' names.
+
+Images are `<split>/<ImageID>.jpg`, or in `data` where FiftyOne downloaded them (`labels/detections.csv`,
+`metadata/classes.csv`). Boxes of groups (`IsGroupOf`) are crowds, as its own challenge treats them.
+
+Source: Open Images' download page, version 7.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from explorer.data.formats.document import Collector, Document, Found, exists, number, read_text
+from explorer.data.formats.table import file_named, rows_of
+
+SAYS = (
+    "Open Images has no image sizes, which are read from the images; boxes of groups are crowds, and which classes are "
+    "known to be absent is left out"
+)
+_SUFFIX = "annotations-bbox"
+_NAMES = ("class-descriptions-boxable.csv", "class-descriptions.csv", "classes.csv")
+_PLACES = ("", "annotations", "metadata", "csv")
+
+
+def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+    """Finds the splits of a folder in the layout of Open Images, or of one of its files."""
+    if path.is_file():
+        root = path.parent
+        files = [path] if path.suffix == ".csv" and _SUFFIX in path.stem else []
+    else:
+        root = path
+        files = [own for place in _PLACES for own in sorted((path / place).glob(f"*{_SUFFIX}*.csv"))]
+        files += [own for own in (path / "labels/detections.csv",) if exists(own)]
+    found = {}
+    for file in files:
+        name = file.stem.removeprefix("oidv6-").partition(f"-{_SUFFIX}")[0]
+        name = "all" if name == "detections" else name
+        places = (root / name, root / "images" / name, root / "images", root / "data")
+        folder = images or next((own for own in places if own.is_dir()), root)
+        names = next((root / place / own for place in _PLACES for own in _NAMES if exists(root / place / own)), None)
+        found[name] = Found(
+            "Open Images",
+            folder,
+            lambda file=file, names=names: (file, *([names] if names else [])),  # type: ignore[misc]
+            partial(_read, root, file, folder, names),
+        )
+    return found
+
+
+def _read(root: Path, file: Path, images: Path, names_file: Path | None) -> Document:
+    names = _class_names(names_file) if names_file else {}
+    collected, used = Collector(root, images, SAYS), set[str]()
+    for row in rows_of(file):
+        if not row.get("imageid"):
+            raise ValueError(f"{file} has no column ImageID")
+        name = file_named(row["imageid"], images)
+        size = collected.image(name)
+        if size is None:
+            continue
+        height, width = size
+        x1, x2, y1, y2 = (number(row.get(key)) for key in ("xmin", "xmax", "ymin", "ymax"))
+        label = row.get("labelname", "")
+        category = names.get(label, label)
+        used.add(category)
+        box = [x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height]
+        collected.add(name, category, box, iscrowd=int(row.get("isgroupof") == "1"))
+    return collected.document({*names.values()} or used)
+
+
+def _class_names(path: Path) -> Mapping[str, str]:
+    """Names by label: a file of two columns, with or without a header."""
+    rows = [row for row in csv.reader(read_text(path).splitlines()) if len(row) >= 2]
+    return {row[0].strip(): row[1].strip() for row in rows if row[0].strip() != "LabelName"}
