@@ -133,7 +133,7 @@ def autopsy(
 def _of_run(run: Run, found: FoundRule, verify: bool, resamples: int, progress: Progress | None) -> AutopsyReport:
     from explorer.zoo.trained import recorded
 
-    if not run.facts:
+    if not run.facts or "results" in run.facts:
         raise ValueError(
             f"{run.name} does not say which model made it: give the model and the data set, autopsy(model, data)."
         )

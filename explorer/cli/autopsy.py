@@ -87,7 +87,7 @@ def autopsy(
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
         with progress("resampling") as advance:
             analysis = analyse(given, found=rule, progress=advance)
-        if model is not None or given.folder is not None:
+        if model is not None or (given.folder is not None and "results" not in given.facts):
             recipe = recorded(given.facts, given.name, model, weights)
             detector = load(
                 recipe.model,

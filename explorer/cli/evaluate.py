@@ -1,9 +1,10 @@
-"""`explorer evaluate`: a model's COCO figures on a data set."""
+"""`explorer evaluate`: the figures of a model, or of any detector's results, on a data set."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +17,8 @@ from explorer.cli.running import (
     Device,
     Dtype,
     Exact,
-    Model,
+    MatchBy,
+    OptionalModel,
     Overlap,
     Tile,
     TrustCode,
@@ -29,13 +31,27 @@ from explorer.cli.running import (
     progress,
 )
 
+if TYPE_CHECKING:
+    from explorer.scoring.columns import Run
+
 
 def evaluate(
-    model: Model,
     data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="A data set.")],
+    model: OptionalModel = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="FILE",
+            help="Score these detections instead of a model's: COCO results, or a file or folder of Ultralytics, "
+            "mmdetection, supervision, Hugging Face, FiftyOne, or CSV.",
+        ),
+    ] = None,
+    match_by: MatchBy = None,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the detector of --results.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for figures, detections and their origin.")] = None,
     weights: Weights = None,
     config_file: ConfigFile = None,
@@ -59,64 +75,92 @@ def evaluate(
     overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure a model on a data set: AP of boxes and masks, panoptic quality.
+    """Measure a model, or any detector's results, on a data set: AP of boxes and masks, panoptic quality.
 
     With --out: figures, detections in COCO's format, and report.html with figures by size, error types and misses.
     """
-    from rich.console import Console
-
     from explorer.data.coco import register_coco
     from explorer.engine.artifacts import plain
-    from explorer.engine.artifacts import write_json as write_file
     from explorer.engine.evaluation.evaluate import evaluate as evaluate_on
     from explorer.engine.evaluation.evaluate import metrics_as_dict
-    from explorer.engine.evaluation.tables import class_table, figure_tables
-    from explorer.report.analysis import analyse
-    from explorer.report.document import run_document
-    from explorer.report.page import write_run_page
+    from explorer.engine.evaluation.results import score_results
     from explorer.scoring.protocols import COCO
 
     with exit_codes():
         new_names = renamings(renamed)
         protocol = protocol_asked(sizes, max_detections, iou_thresholds) or COCO
         register_coco(data)  # says what is wrong with the data before weights are fetched
-        detector = load(
-            model,
-            weights=weights,
-            config_file=config_file,
-            overrides=overrides or (),
-            device=device,
-            exact=exact,
-            dtype=fast_dtype(dtype),
-            allow_partial=allow_partial,
-            trust_code=trust_code,
-        )
-        with progress("evaluating") as advance:
-            run = evaluate_on(
-                in_tiles(detector, tile, overlap),
-                data,
-                out=out,
-                limit=limit,
-                classes=names_in(classes),
-                renamed=new_names,
-                protocol=protocol,
-                progress=advance,
+        if results is not None:
+            _refuse([model, limit, classes, renamed, weights, config_file, tile])
+            run = score_results(results, data, out=out, name=name, match_by=match_by, protocol=protocol)
+            origin = {"model": run.name, "results": str(results)}
+        elif model is None or name or match_by:
+            raise ValueError(
+                "--name and --match-by are for --results." if model else "name a MODEL to run, or give --results FILE."
             )
-        metrics = run.metrics
+        else:
+            detector = load(
+                model,
+                weights=weights,
+                config_file=config_file,
+                overrides=overrides or (),
+                device=device,
+                exact=exact,
+                dtype=fast_dtype(dtype),
+                allow_partial=allow_partial,
+                trust_code=trust_code,
+            )
+            with progress("evaluating") as advance:
+                run = evaluate_on(
+                    in_tiles(detector, tile, overlap),
+                    data,
+                    out=out,
+                    limit=limit,
+                    classes=names_in(classes),
+                    renamed=new_names,
+                    protocol=protocol,
+                    progress=advance,
+                )
+            origin = dict(detector.origin)
         if out and len(run.truth):
-            with progress("resampling") as advance:
-                analysis = analyse(run, progress=advance)
-            write_file(out / "report.json", run_document(analysis), indent=2)
-            write_run_page(analysis, out / "report.html")
+            _write_report(run, out)
         if json_file:
-            write_json(plain(detector.origin | {"data": data} | metrics_as_dict(metrics)), json_file)
+            write_json(plain(origin | {"data": data} | metrics_as_dict(run.metrics)), json_file)
     if json_file != "-":
-        console = Console()
-        say((detector.name, "bold"), f" on {data}, {metrics.images} images, in percent")
-        for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
-            if table:
-                console.print(table)
-        for note in metrics.details["notes"]:
-            say(note)
-        if out:
-            say((f"-> {out}", "dim"))
+        _show(run, data, out)
+
+
+def _refuse(given: Sequence[object]) -> None:
+    if any(given):
+        raise ValueError(
+            "--results are scored as they are: MODEL, --limit, --classes, --map, --weights, --config-file and --tile "
+            "are for a model that runs."
+        )
+
+
+def _write_report(run: Run, out: Path) -> None:
+    from explorer.engine.artifacts import write_json as write_file
+    from explorer.report.analysis import analyse
+    from explorer.report.document import run_document
+    from explorer.report.page import write_run_page
+
+    with progress("resampling") as advance:
+        analysis = analyse(run, progress=advance)
+    write_file(out / "report.json", run_document(analysis), indent=2)
+    write_run_page(analysis, out / "report.html")
+
+
+def _show(run: Run, data: str, out: Path | None) -> None:
+    from rich.console import Console
+
+    from explorer.engine.evaluation.tables import class_table, figure_tables
+
+    console, metrics = Console(), run.metrics
+    say((run.name, "bold"), f" on {data}, {metrics.images} images, in percent")
+    for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
+        if table:
+            console.print(table)
+    for note in metrics.details["notes"]:
+        say(note)
+    if out:
+        say((f"-> {out}", "dim"))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MODELS = "a zoo name, a config file, the folder of a training run, or a checkpoint file"
 Model = Annotated[str, typer.Argument(help=f"{MODELS.capitalize()}.")]
+OptionalModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=f"{MODELS.capitalize()}.")]
 AnyModel = Annotated[
     str, typer.Argument(metavar="MODEL", help=f"{MODELS.capitalize()}; or backbone:V-99-eSE, backbone:FILE.")
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -226,10 +227,74 @@ class Run:
         """
         return protocol_from(self.facts)
 
+    @classmethod
+    def from_supervision(
+        cls,
+        detections: Mapping[str, Any],
+        data: Any,
+        *,
+        name: str = "supervision",
+        class_names: Any = (),
+        **options: Any,
+    ) -> Run:
+        """Scores supervision's `Detections`, which RF-DETR and others return, one for each image.
+
+        Args:
+            detections: by the name of the image's file. Images without detections may be left out.
+            data: what they are on, `PATH[:SPLIT]`, or a `Truth`.
+            name: what to call the detector.
+            class_names: name by class index, a list or a mapping; where empty, `data["class_name"]` names the classes,
+                and without that an index is the class's place in the data.
+            options: `protocol`, as `load_run` takes it.
+
+        Raises:
+            ValueError: an image is not in the data, no class is, or a value is not finite.
+        """
+        return _api("predictions").from_supervision(detections, data, name, class_names, **options)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_ultralytics(cls, results: Iterable[Any], data: Any, *, name: str = "ultralytics", **options: Any) -> Run:
+        """Scores Ultralytics' `Results`, as a model returns them for files; each says its path and its classes.
+
+        Args:
+            results: one for each image.
+            data: what they are on, `PATH[:SPLIT]`, or a `Truth`.
+            name: what to call the detector.
+            options: `protocol`, as `load_run` takes it.
+
+        Raises:
+            ValueError: an image is not in the data, no class is, or there are no boxes.
+        """
+        return _api("predictions").from_ultralytics(results, data, name, **options)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_transformers(
+        cls, outputs: Mapping[str, Any], data: Any, *, name: str = "transformers", class_names: Any = (), **options: Any
+    ) -> Run:
+        """Scores what transformers' object detection returns, one output for each image.
+
+        Args:
+            outputs: by the name of the image's file: the pipeline's list of `score`, `label` and `box`, or an output
+                of `post_process_object_detection`, with `scores`, `labels` and `boxes`.
+            data: what they are on, `PATH[:SPLIT]`, or a `Truth`.
+            name: what to call the detector.
+            class_names: name by class index, as `model.config.id2label`; the pipeline's labels are names already.
+            options: `protocol`, as `load_run` takes it.
+
+        Raises:
+            ValueError: an image is not in the data, no class is, or an output is none of these.
+        """
+        return _api("predictions").from_transformers(outputs, data, name, class_names, **options)  # type: ignore[no-any-return]
+
     def ranked_for(self, task: Task) -> Run:
         """Returns the run as boxes or masks are ranked; itself where one score serves both."""
         found = self.found.ranked_for(task)
         return self if found is self.found else replace(self, found=found)
+
+
+def _api(name: str) -> Any:
+    """The module of `explorer.api` that has what a method of `Run` offers, as `Detections` has it."""
+    return import_module(f"explorer.api.{name}")
 
 
 def in_order(

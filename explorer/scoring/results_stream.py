@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import orjson
 
 from explorer.data.ids import Id, as_id
+from explorer.scoring.columns import Truth
+from explorer.scoring.foreign.boxes import Box, results_of
+from explorer.scoring.foreign.documents import boxes_in, is_foreign
+from explorer.scoring.foreign.reading import boxes_at
 
 BYTES_AT_A_TIME = 2**15
 """So few that their entries stay in the processor's cache, and the garbage collector does not go through them."""
@@ -48,15 +53,17 @@ class ResultsFile:
         blocks: its entries, to go through once.
         images: the file name of each image that it lists, by its own id; nothing for a plain list of detections.
         categories: the name of each category that it lists, by its own id.
+        has_ids: its image ids are the data's, since it was read by the names of the files.
     """
 
     blocks: Iterator[Block]
     images: Mapping[Id, str] = field(default_factory=dict)
     categories: Mapping[Id, str] = field(default_factory=dict)
+    has_ids: bool = False
 
 
-def open_results(path: Path, name: str | None = None) -> ResultsFile:
-    """Opens a file of detections, gzipped or not.
+def open_results(path: Path, name: str | None = None, truth: Truth | None = None) -> ResultsFile:
+    """Opens a file of detections, gzipped or not; with the data, also other libraries' files and folders.
 
     It is a list in COCO's results format, read part by part; an object with such a list as `annotations`, perhaps
     beside `images` and `categories`, as `explorer predict` writes it; or what the page's download holds.
@@ -64,18 +71,26 @@ def open_results(path: Path, name: str | None = None) -> ResultsFile:
     Args:
         path: the file.
         name: the model whose detections are meant, for the page's download of several.
+        truth: the data that they are on, by which `explorer.scoring.foreign` tells images and classes.
 
     Raises:
         ValueError: the file is not there, no JSON, or neither of these; for a list, when it is gone through.
     """
+    if truth is not None and (boxes := boxes_at(path)) is not None:
+        return _foreign(boxes, truth, path)
     try:
         with _opened(path) as file:
             is_list = file.read(1024).lstrip()[:1] == b"["
     except _BROKEN as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     if is_list:
-        return ResultsFile(_blocks(path))
+        blocks = _blocks(path)
+        first = next(blocks, Block(()))
+        if truth is None or not (first.entries and is_foreign(first.entries[0])):
+            return ResultsFile(itertools.chain([first], blocks))
     content = _whole(path)
+    if truth is not None and (boxes := boxes_in(content, path.stem, name)) is not None:
+        return _foreign(boxes, truth, path)
     if isinstance(content, list):
         return ResultsFile(blocks_of(content))
     if isinstance(content, dict) and isinstance(content.get("models"), dict):
@@ -87,6 +102,14 @@ def open_results(path: Path, name: str | None = None) -> ResultsFile:
         )
     names = (_names(content.get("images"), "file_name"), _names(content.get("categories"), "name"))
     return ResultsFile(blocks_of(content["annotations"]), *names)
+
+
+def _foreign(boxes: Iterator[Box], truth: Truth, path: Path) -> ResultsFile:
+    try:
+        return ResultsFile(blocks_of(list(results_of(boxes, truth, path))), has_ids=True)
+    except ValueError as error:
+        words = str(error)
+        raise ValueError(words if words.startswith(str(path)) else f"{path}: {words}") from error
 
 
 def blocks_of(entries: Sequence[Any]) -> Iterator[Block]:

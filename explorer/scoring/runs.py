@@ -16,6 +16,7 @@ from explorer.data.ids import id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.scoring.columns import Run, Truth
+from explorer.scoring.foreign.reading import is_folder_of_results
 from explorer.scoring.identify import Images, MatchBy, check_match_by
 from explorer.scoring.ignored import found_under, truth_under
 from explorer.scoring.protocols import Protocol, protocol_from
@@ -64,6 +65,7 @@ def load_run(
 
     A file is a list in COCO's results format, an object with such a list as `annotations` (as `explorer predict` and
     pycocotools' `loadRes` have it), or the page's download; gzipped or not. Where it lists images, only those count.
+    Files and folders of Ultralytics, mmdetection, supervision, Hugging Face and FiftyOne, and CSV, are read as well.
 
     Args:
         path: a folder that `explorer evaluate --out` wrote, or a file of detections.
@@ -98,10 +100,16 @@ def find_run(
         raise ValueError(
             f"there is no run {str(path)!r}: give a folder that `explorer evaluate --out` wrote, or a file"
         )
-    folder = path if path.is_dir() else None
+    is_run = path.is_dir() and (
+        any((path / own).exists() for own in (RESULTS_FILE, FACTS_FILE)) or not is_folder_of_results(path)
+    )
+    folder = path if is_run else None
     file = folder / RESULTS_FILE if folder else path
     if not file.exists():
-        raise ValueError(f"{folder} holds no {RESULTS_FILE}: give a folder that `explorer evaluate --out` wrote")
+        raise ValueError(
+            f"{folder} holds no {RESULTS_FILE}: give a folder that `explorer evaluate --out` wrote, or one with a file "
+            "of detections for each image"
+        )
     facts = read_facts(folder) if folder else {}
     if protocol:
         facts = {**facts, "protocol": protocol.as_facts()}
@@ -110,8 +118,9 @@ def find_run(
         truth = _evaluated(truth, file.parent, {"data": data} | facts)
     if facts.get("classes"):
         truth = truth.of_classes(facts["classes"], facts.get("renamed"))
-    results = open_results(file, name)
+    results = open_results(file, name, truth)
     truth = _listed(truth, results, file, how)
+    how = None if results.has_ids else how
     return Source(name or facts.get("model") or path.stem, truth, facts, folder, file, results, how)
 
 

@@ -60,6 +60,31 @@ def test_a_named_protocol_is_that_of_both_runs(runs: list[Path], tmp_path: Path)
     assert "sizes ai-tod" in (tmp_path / "report.html").read_text()
 
 
+def test_results_of_another_detector_become_a_run(runs: list[Path], data: str, tmp_path: Path) -> None:
+    results, out = runs[1] / "coco_instances_results.json", tmp_path / "theirs"
+    done = run(app, ["evaluate", "--results", str(results), "--data", data, "--out", str(out), "--name", "theirs"])
+    assert done.exit_code == 0, done.output
+    assert "theirs on" in done.stdout
+    own, others = (json.loads((folder / "metrics.json").read_text())["values"]["bbox"] for folder in (out, runs[1]))
+    assert own == pytest.approx(others, nan_ok=True)
+    facts = json.loads((out / "run.json").read_text())
+    assert (facts["model"], facts["data"], len(facts["results"]["sha256"])) == ("theirs", data, 64)
+    assert (out / "report.html").is_file()
+    words = ["compare", str(runs[0]), str(out), "--resamples", "5", "--out", str(tmp_path / "comparison")]
+    assert run(app, words).exit_code == 0
+    done = run(app, ["autopsy", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "Name the model with --model" in done.stderr
+    for call, say in (
+        (["evaluate", "demo/V-19-slim-dw", "--results", str(results), "--data", data], "scored as they are"),
+        (["evaluate", "--data", data], "name a MODEL to run"),
+        (["evaluate", "demo/V-19-slim-dw", "--data", data, "--name", "x"], "for --results"),
+    ):
+        refused = run(app, call)
+        assert refused.exit_code == 2
+        assert say in refused.stderr
+
+
 def test_runs_on_other_images_are_compared_by_force_alone(runs: list[Path], data: str, tmp_path: Path) -> None:
     fewer = tmp_path / "fewer"
     words = ["evaluate", "demo/MobileNetV2", "--data", data, "--limit", "3", "--out", str(fewer), "--device", "cpu"]

@@ -101,6 +101,19 @@ def evaluate(
         return _written(run, folder) if folder else run
 
 
+def write_run(run: Run, out: Path) -> Run:
+    """Writes a run to a folder, which `load_run` reads, and returns it with the folder.
+
+    Raises:
+        OSError: it cannot be written to, or another process writes there.
+        ValueError: it is the folder of a training run.
+    """
+    if find_trained(out):
+        raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
+    with alone_in(out):
+        return _written(run, out)
+
+
 def _written(run: Run, out: Path) -> Run:
     """Writes a run; whenever the process is killed, a folder with `run.json` holds one run and not parts of two."""
     with replacing_together(out, FACTS_FILE) as scratch:

@@ -1,0 +1,316 @@
+"""Detections in other libraries' formats give the same figures as the same detections as COCO results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explorer.scoring.metrics import metrics_of
+from explorer.scoring.runs import load_run, read_truth
+
+
+@pytest.fixture(scope="module")
+def data(shared: Path) -> str:
+    return f"{shared / 'data/bccd'}:test"
+
+
+@pytest.fixture(scope="module")
+def results(data: str) -> list[dict[str, Any]]:
+    """Boxes near the annotated ones, some of another class, as whole halves of pixels, which every format keeps."""
+    truth, rng = read_truth(data), np.random.default_rng(5)
+    made = []
+    for row in range(0, len(truth), 2):
+        x, y, w, h = np.round(truth.boxes_xywh[row] + rng.normal(0, 4, 4)).tolist()
+        name = truth.class_names[truth.classes[row] if rng.random() < 0.9 else 0]
+        file, score = Path(truth.file_names[truth.images[row]]).name, round(float(rng.random()), 5)
+        size = truth.image_sizes[truth.images[row]].tolist()
+        made.append(
+            {"file": file, "name": name, "box": [x, y, x + max(w, 1), y + max(h, 1)], "score": score, "size": size}
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def expected(data: str, results: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    truth = read_truth(data)
+    files = [Path(name).name for name in truth.file_names]
+    coco = [
+        {
+            "image_id": truth.image_ids.tolist()[files.index(own["file"])],
+            "category_id": truth.category_ids.tolist()[truth.class_names.index(own["name"])],
+            "bbox": [own["box"][0], own["box"][1], own["box"][2] - own["box"][0], own["box"][3] - own["box"][1]],
+            "score": own["score"],
+        }
+        for own in results
+    ]
+    path = tmp_path_factory.mktemp("coco") / "results.json"
+    path.write_text(json.dumps(coco))
+    values = dict(metrics_of(load_run(path, data)).values["bbox"])
+    assert values["AP50"] > 5
+    return values
+
+
+def by_file(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    files: dict[str, list[dict[str, Any]]] = {}
+    for own in results:
+        files.setdefault(own["file"], []).append(own)
+    return files
+
+
+def place(own: dict[str, Any], names: tuple[str, ...]) -> int:
+    return names.index(own["name"])
+
+
+def ultralytics_json(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    entries = [
+        {
+            "image_id": Path(own["file"]).stem,
+            "file_name": own["file"],
+            "category_id": ids[place(own, names)],
+            "bbox": [own["box"][0], own["box"][1], own["box"][2] - own["box"][0], own["box"][3] - own["box"][1]],
+            "score": own["score"],
+        }
+        for ids in [range(1, len(names) + 1)]
+        for own in results
+    ]
+    return write(path / "predictions.json", entries)
+
+
+def ultralytics_labels(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    (path / "labels").mkdir()
+    for file, own in by_file(results).items():
+        lines = []
+        for one in own:
+            (height, width), (x1, y1, x2, y2) = one["size"], one["box"]
+            box = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+            lines.append(" ".join(map(str, (place(one, names), *box, one["score"]))))
+        (path / "labels" / f"{Path(file).stem}.txt").write_text("\n".join(lines))
+    return path
+
+
+def mmdetection(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    (path / "preds").mkdir()
+    for file, own in by_file(results).items():
+        content = {
+            "labels": [place(one, names) for one in own],
+            "scores": [one["score"] for one in own],
+            "bboxes": [one["box"] for one in own],
+        }
+        write(path / "preds" / f"{Path(file).stem}.json", content)
+    return path
+
+
+def hugging_face(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    content = {
+        file: [
+            {
+                "score": one["score"],
+                "label": one["name"],
+                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), one["box"], strict=True)),
+            }
+            for one in own
+        ]
+        for file, own in by_file(results).items()
+    }
+    return write(path / "pipeline.json", content)
+
+
+def hugging_face_folder(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    whole = json.loads(hugging_face(results, names, path).read_text())
+    (path / "pipeline.json").unlink()
+    for file, own in whole.items():
+        write(path / f"{Path(file).stem}.json", own)
+    return path
+
+
+def rows(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As supervision's sinks write them."""
+    return [
+        dict(zip(("x_min", "y_min", "x_max", "y_max"), own["box"], strict=True))
+        | {"class_id": 0, "confidence": own["score"], "tracker_id": "", "class_name": own["name"]}
+        | {"file_name": own["file"]}
+        for own in results
+    ]
+
+
+def supervision_csv(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows(results)[0]))
+    writer.writeheader()
+    writer.writerows(rows(results))
+    (path / "detections.csv").write_text(text.getvalue())
+    return path / "detections.csv"
+
+
+def plain_csv(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    lines = ["Image,Class,Score,x,y,width,height"]
+    for own in results:
+        x1, y1, x2, y2 = own["box"]
+        lines.append(f"images/{own['file']},{place(own, names)},{own['score']},{x1},{y1},{x2 - x1},{y2 - y1}")
+    (path / "boxes.csv").write_text("\n".join(lines))
+    return path / "boxes.csv"
+
+
+def supervision_json(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    return write(path / "sink.json", rows(results))
+
+
+def supervision_arrays(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    for file, own in by_file(results).items():
+        np.savez(
+            path / f"{Path(file).stem}.npz",
+            xyxy=np.array([one["box"] for one in own], np.float64),
+            confidence=np.array([one["score"] for one in own]),
+            class_id=np.array([place(one, names) for one in own]),
+        )
+    return path
+
+
+def one_array_file(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    np.savez(
+        path / "all.npz",
+        xyxy=np.array([own["box"] for own in results], np.float64),
+        confidence=np.array([own["score"] for own in results]),
+        class_name=np.array([own["name"] for own in results]),
+        file_name=np.array([own["file"] for own in results]),
+    )
+    return path / "all.npz"
+
+
+def relative(own: dict[str, Any]) -> dict[str, Any]:
+    (height, width), (x1, y1, x2, y2) = own["size"], own["box"]
+    box = [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
+    return {"label": own["name"], "bounding_box": box, "confidence": own["score"]}
+
+
+def fiftyone_samples(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    samples = [
+        {
+            "filepath": f"data/{file}",
+            "ground_truth": {"_cls": "Detections", "detections": [{"label": "x", "bounding_box": [0, 0, 1, 1]}]},
+            "predictions": {"_cls": "Detections", "detections": [relative(one) for one in own]},
+        }
+        for file, own in by_file(results).items()
+    ]
+    return write(path / "samples.json", {"samples": samples})
+
+
+def fiftyone_labels(results: list[dict[str, Any]], names: tuple[str, ...], path: Path) -> Path:
+    labels = {
+        Path(file).stem: [relative(one) | {"label": place(one, names)} for one in own]
+        for file, own in by_file(results).items()
+    }
+    return write(path / "labels.json", {"classes": list(names), "labels": labels})
+
+
+def write(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+FORMATS = [
+    ultralytics_json,
+    ultralytics_labels,
+    mmdetection,
+    hugging_face,
+    hugging_face_folder,
+    supervision_csv,
+    plain_csv,
+    supervision_json,
+    supervision_arrays,
+    one_array_file,
+    fiftyone_samples,
+    fiftyone_labels,
+]
+
+
+@pytest.mark.parametrize("match_by", [None, "file_name"])
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.__name__)
+def test_every_format_has_the_figures_of_coco_results(
+    form: Callable[..., Path],
+    match_by: str | None,
+    data: str,
+    results: list[dict[str, Any]],
+    expected: dict[str, float],
+    tmp_path: Path,
+) -> None:
+    names = read_truth(data).class_names
+    run = load_run(form(results, names, tmp_path), data, match_by=match_by)
+    assert len(run.found) == len(results)
+    assert metrics_of(run).values["bbox"] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "image,class,score\nx,1,2", "it needs a column for the file"),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\nnowhere.jpg,RBC,0.5,1,2,3,4", "line 2 is on image 'nowhere.jpg'"),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},RBC,much,1,2,3,4", "has score 'much', which must be a number"),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},RBC,0.5,9,2,3,4", "of negative size"),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},7,0.5,1,2,3,4", r"has class 7; the data has 3 classes, 0 \("),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},RBC,0.5,1", "another number of values"),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},RBC,nan,1,2,3,4", "score nan, which must be a finite number"),
+        ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},car,0.5,1,2,3,4", "none of its 1 detections is of a class"),
+        ("a.csv", b"\xff\xfe\x00image", "cannot be read as CSV"),
+        ("{s}.txt", "0 0.5 0.5 0.1 0.1", "has no score: let Ultralytics save it"),
+        ("{s}.txt", "0 0.5 0.5 0.1 0.1 0.1 0.1 0.1 0.1", "has 9 values"),
+        ("{s}.txt", "0 0.5 half 0.1 0.1 0.1", "has 'half', which must be a number"),
+        ("{s}.npz", b"no archive", "cannot be read as NumPy's arrays"),
+        ("a.json", {"predictions": [{}, {}]}, "not the names of their images"),
+        ("a.json", {"samples": [{"filepath": "x"}]}, "none of its fields has detections with a confidence"),
+        ("a.json", {"{f}": [{"label": "RBC", "score": 1}]}, "has no box"),
+        ("a.json", {"{f}": [{"label": "RBC", "score": 1, "box": {"xmin": 1}}]}, "has coordinate None"),
+        ("a.json", {"labels": [1], "bboxes": [], "scores": []}, "lists of one length"),
+        ("a.json", {"labels": {"{s}": [{"label": 0, "bounding_box": [0, 0]}]}}, "must be .x, y, width, height."),
+        ("a.json", {"spam": 3}, "COCO results are a list"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(name: str, content: Any, words: str, data: str, tmp_path: Path) -> None:
+    file = Path(read_truth(data).file_names[0])
+
+    def filled(text: str) -> str:
+        return text.replace("{f}", file.name).replace("{s}", file.stem)
+
+    path = tmp_path / filled(name)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(filled(content if isinstance(content, str) else json.dumps(content)))
+    with pytest.raises(ValueError, match=words) as refused:
+        load_run(path, data)
+    assert path.name in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_objects_in_arrays_are_not_unpickled(data: str, tmp_path: Path) -> None:
+    stem = Path(read_truth(data).file_names[0]).stem
+    np.savez(tmp_path / f"{stem}.npz", xyxy=np.array([object()]), confidence=np.zeros(1), class_id=np.zeros(1))
+    with pytest.raises(ValueError, match="cannot be read as NumPy's arrays"):
+        load_run(tmp_path / f"{stem}.npz", data)
+    with (
+        zipfile.ZipFile(tmp_path / "large.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xyxy.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(1100):
+            file.write(bytes(2**20))
+    with pytest.raises(ValueError, match=r"would take 1\.1 GiB"):
+        load_run(tmp_path / "large.npz", data)
+
+
+def test_a_field_of_several_has_to_be_named(data: str, results: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = fiftyone_samples(results, (), tmp_path)
+    content = json.loads(path.read_text())
+    for sample in content["samples"]:
+        sample["rival"] = {"detections": sample["predictions"]["detections"][:1]}
+    write(path, content)
+    with pytest.raises(ValueError, match="several fields of detections, predictions, rival: name one"):
+        load_run(path, data)
+    assert len(load_run(path, data, name="rival").found) == len(content["samples"])
