@@ -38,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"EXPLORER_REQUIRE wants {marker} tests to run, but none was collected.")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keeps a file's tests in one worker of `pytest -n`, for its fixtures, and all of FiftyOne's, for the database."""
+    folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
+    item.add_marker(pytest.mark.xdist_group("database" if folder == "browser" else item.path.as_posix()))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turns a skip of a required test into a failure."""
