@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup repair app lab test slow zoo sbom reliability check format
+.PHONY: help setup repair app lab docs test slow zoo sbom reliability check format
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +20,9 @@ app: setup ## open the app (GRADIO_SERVER_PORT chooses the port)
 
 lab: setup ## open the tutorials in JupyterLab
 	$(BIN)/jupyter lab notebooks
+
+docs: setup ## build the documentation site in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 test: setup ## run the tests, without slow, gpu and network ones
 	$(BIN)/python -m pytest

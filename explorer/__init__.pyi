@@ -1,6 +1,6 @@
 # The public names, for type checkers and for `__init__.py`, which loads each when it is first used.
 
-# Results, and what is asked of a model and a data set
+# Evaluate, compare, explain
 from .api.autopsy import AutopsyReport as AutopsyReport
 from .api.autopsy import autopsy as autopsy
 from .api.benchmark import BenchmarkReport as BenchmarkReport
@@ -32,7 +32,7 @@ from .engine.loading import fast as fast
 from .engine.loading import load_backbone as load_backbone
 from .engine.loading import load_detector as load_detector
 
-# Data
+# Data and results
 from .data.aerial import make_aerial as make_aerial
 from .data.coco import register_coco as register_coco
 from .data.images import read_image as read_image
@@ -83,7 +83,7 @@ from .figures.osa import osa_block as osa_block
 from .report.tables import Grid as Grid
 from .report.tables import cost_grid as cost_grid
 
-# What widgets for notebooks work on
+# For notebook widgets
 from .ui.actions.errors import annotated_images as annotated_images
 from .ui.actions.errors import examine as examine
 from .ui.actions.models import Models as Models

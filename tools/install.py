@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed"
-EXTRAS = "app,browse,notebooks,export,dev"
+EXTRAS = "app,browse,notebooks,export,docs,dev"
 VERSIONS = ("3.11", "3.12")
 DISK_GB = 10
 

@@ -1,0 +1,34 @@
+"""The documentation site: what its hooks add. `make docs`, which CI runs, builds it strictly."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+
+import explorer
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def site() -> ModuleType:
+    pytest.importorskip("mkdocs", reason="the documentation site's packages are not installed: make setup")
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "tools/site.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_every_public_name_once(site: ModuleType) -> None:
+    groups = site.reference_groups((ROOT / "explorer/__init__.pyi").read_text())
+    names = [name for group in groups.values() for name in group]
+    assert sorted(names) == sorted(set(explorer.__all__) - {"__version__"})
+    assert all(groups.values())
+
+
+def test_a_name_without_a_comment_above_belongs_to_the_group_before(site: ModuleType) -> None:
+    stub = "# First\nfrom .a import b as b\nfrom .a import c as c\n\n# Second\nfrom .d import e as f\n"
+    assert site.reference_groups(stub) == {"First": ["b", "c"], "Second": ["f"]}
