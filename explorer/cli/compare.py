@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,8 @@ from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_
 from explorer.cli.running import Iou, MatchBy, Precision, Score, exit_codes, progress
 
 if TYPE_CHECKING:
+    from explorer.errors.gates import Gate, Judgement
+    from explorer.report.tables import Grid
     from explorer.scoring.columns import Task
     from explorer.scoring.protocols import Protocol
 
@@ -44,6 +48,21 @@ def compare(
         bool,
         typer.Option("--force", help="Compare runs of other data or protocols too, on what they share."),
     ] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if",
+            metavar="CONDITION",
+            help='Exit with 1 where the interval of B − A, in points, meets this wholly: "APs < -0.5". Can be '
+            "repeated; of several runs the first is A.",
+        ),
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the conditions as JUnit's XML.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write conditions and tables as Markdown.")
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Compare runs on the same images: is one better on small objects, or is it noise, and who finds which objects?
@@ -55,6 +74,7 @@ def compare(
 
     from explorer.api.compare import compare as compare_runs
     from explorer.engine.artifacts import write_json as write_file
+    from explorer.errors.gates import gate_of, judge
     from explorer.report.document import annotations_with, found_by_columns
     from explorer.report.tables import difference_grid, object_grid, size_grid
     from explorer.report.words import found_sentence
@@ -68,10 +88,12 @@ def compare(
         task: Task = "segm" if masks else "bbox"
         protocol = protocol_asked(sizes, max_detections, iou_thresholds)
         rule = FoundRule(iou, score, precision)
+        check = _Check([gate_of(text) for text in fail_if or ()], junit_file, markdown_file)
         if any(len(recipe) > 1 for recipe in recipes):
             if rule != FoundRule():
                 raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
-            _over_seeds(recipes, data, match_by, task, out, protocol, resamples, seed, force, json_file)
+            judged = _over_seeds(recipes, data, match_by, task, out, protocol, resamples, seed, force, json_file, check)
+            _end(judged)
             return
         loaded = [load_run(path, data, match_by=match_by, protocol=protocol) for path in runs]
         with progress("resampling") as advance:
@@ -91,6 +113,19 @@ def compare(
         write_file(out / "report.json", document, indent=2)
         write_file(out / "objects.json", annotations_with(comparison.truth, found_by_columns(comparison)))
         page = report.write_page(out / "report.html")
+        judged = [
+            own
+            for pair in comparison.pairs
+            if pair.a == 0
+            for own in judge(
+                check.gates,
+                comparison.resamples[0].figures,
+                pair.differences.points,
+                (comparison.names[pair.a], comparison.names[pair.b]),
+            )
+        ]
+        grids = [size_grid(analyses), *(difference_grid(comparison, pair) for pair in comparison.pairs)]
+        check.write(judged, grids, report.sentences())
         if json_file:
             write_json(document, json_file)
     if json_file != "-":
@@ -107,6 +142,40 @@ def compare(
             say(note)
         say()
         say((f"-> {page}", "dim"))
+    _end(judged)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What is to be checked, and where the outcome goes."""
+
+    gates: Sequence[Gate]
+    junit_file: Path | None
+    markdown_file: Path | None
+
+    def __post_init__(self) -> None:
+        if self.junit_file and not self.gates:
+            raise ValueError('--junit writes the outcomes of conditions: give some, as in --fail-if "APs < -0.5"')
+
+    def write(self, judged: Sequence[Judgement], grids: Sequence[Grid], notes: Sequence[str]) -> None:
+        from explorer.report.gates import junit, markdown
+        from explorer.writing import replacing
+
+        texts = ((self.junit_file, junit(judged, notes)), (self.markdown_file, markdown(judged, grids, notes)))
+        for path, text in texts:
+            if path:
+                with replacing(path) as scratch:
+                    scratch.write_text(text, encoding="utf-8")
+
+
+def _end(judged: Sequence[Judgement]) -> None:
+    """Says on standard error what became of each condition, and exits with 1 where one failed."""
+    from explorer.report.gates import gate_words
+
+    for own in judged:
+        say(gate_words(own), err=True)
+    if any(own.outcome == "failed" for own in judged):
+        raise typer.Exit(1)
 
 
 def _over_seeds(
@@ -120,11 +189,13 @@ def _over_seeds(
     seed: int,
     force: bool,
     json_file: str | None,
-) -> None:
+    check: _Check,
+) -> list[Judgement]:
     from rich.console import Console
 
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
+    from explorer.errors.gates import judge
     from explorer.errors.seeds import compare_seeds
     from explorer.report.analysis import named_apart
     from explorer.report.document import seed_document
@@ -147,14 +218,28 @@ def _over_seeds(
     notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))
     document = plain(seed_document(comparison) | {"notes": notes})
     write_file(out / "report.json", document, indent=2)
+    judged = [
+        own
+        for (a, b), pair in comparison.pairs.items()
+        if a == 0
+        for own in judge(
+            check.gates,
+            comparison.means[a].figures,
+            pair.points,
+            (comparison.means[a].figures.run, comparison.means[b].figures.run),
+        )
+    ]
+    grids = [seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)]
+    check.write(judged, grids, notes)
     if json_file:
         write_json(document, json_file)
     if json_file != "-":
         console = Console()
-        for grid in (seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)):
+        for grid in grids:
             console.print(grid.on_terminal())
             console.print()
         for note in notes:
             say(note)
         say(("Means over seeds; 95 % intervals over images and seeds.", "dim"))
         say((f"-> {out / 'report.json'}", "dim"))
+    return judged

@@ -20,7 +20,7 @@ from explorer.report.fates import FOUND, LOW_SCORE, fates_of
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.metrics import Figures
 from explorer.scoring.ordering import Floats
-from explorer.text import NAME_LENGTH, in_html, legible, on_terminal
+from explorer.text import NAME_LENGTH, in_html, in_markdown, legible, on_terminal
 
 _BEHIND = "(objects in images)"
 """What a figure rests on; the images are those that have such objects."""
@@ -61,6 +61,13 @@ class Grid:
         for place, row in enumerate(rows):
             table.add_row(*row, style="bold" if place in self.sure else None)
         return table
+
+    def as_markdown(self) -> str:
+        """The same as a table of Markdown, as GitHub and GitLab show it."""
+        head, *rows = [[in_markdown(word, most) for word in row] for row, most in self._lengths()]
+        lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+        lines += [[f"**{word}**" for word in row] if place in self.sure else row for place, row in enumerate(rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _repr_html_(self) -> str:
         """The same as a table of HTML, for notebooks."""

@@ -70,21 +70,20 @@ class Figures:
             return float(self.overall[figure, place])
         return float(self.by_class[figure, place, find(class_name, self.class_names, "class")])
 
-    def named(self) -> Mapping[str, float]:
-        """The protocol's figures under its names, in percent: for COCO `AP`, `AP50`, …, `APs`, `APm`, `APl`, …, `ARl`.
+    def labels(self) -> Mapping[str, tuple[str, str]]:
+        """The protocol's names of figures, each with the figure and the size that it is of: `APs` is `AP` of `small`.
 
         Those are left out whose threshold or size bin was not matched for. Recall by size is at the largest limit.
         """
-        last = self.names[-1]
-        wanted = [(name, name, "all") for name in self.names]
-        wanted += [
-            (f"{kind}{size.short}", name, size.name)
-            for kind, name in (("AP", "AP"), ("AR", last))
-            for size in self.own_bins
-            if size.name != "all"
-        ]
+        wanted = {name: (name, "all") for name in self.names}
+        for kind, name in (("AP", "AP"), ("AR", self.names[-1])):
+            wanted |= {f"{kind}{size.short}": (name, size.name) for size in self.own_bins if size.name != "all"}
         sizes = [size.name for size in self.bins]
-        return {label: self.value(name, size) for label, name, size in wanted if size in sizes}
+        return {label: (name, size) for label, (name, size) in wanted.items() if size in sizes}
+
+    def named(self) -> Mapping[str, float]:
+        """The protocol's figures under its names, in percent: for COCO `AP`, `AP50`, …, `APs`, `APm`, …, `ARl`."""
+        return {label: self.value(name, size) for label, (name, size) in self.labels().items()}
 
 
 COCO_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -83,6 +84,50 @@ def test_results_of_another_detector_become_a_run(runs: list[Path], data: str, t
         refused = run(app, call)
         assert refused.exit_code == 2
         assert say in refused.stderr
+
+
+def test_conditions_fail_a_check_only_where_the_interval_says_so(runs: list[Path], data: str, tmp_path: Path) -> None:
+    """Enough images, so that there are intervals; B has a tenth of A's detections."""
+    from explorer.data.aerial import make_aerial
+
+    make_aerial(tmp_path / "more", images=24, seed=3, size=(120, 160))
+    truth = json.loads((tmp_path / "more/annotations/instances_val.json").read_text())
+    good = [{key: a[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.9} for a in truth["annotations"]]
+    for name, own in (("good", good), ("bad", good[::10])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(own))
+    words = ["--data", f"{tmp_path / 'more'}:val", "--resamples", "50", "--out", str(tmp_path / "out")]
+    files = ["--junit", str(tmp_path / "junit.xml"), "--markdown", str(tmp_path / "summary.md")]
+    a, b = (str(tmp_path / f"{name}.json") for name in ("good", "bad"))
+    done = run(app, ["compare", a, b, *words, *files, "--fail-if", "AP < -0.5", "--fail-if", "AP50 > 1"])
+    assert done.exit_code == 1, done.output
+    assert "AP < -0.5: failed. bad − good is −" in done.stderr
+    assert "AP50 > 1: passed" in done.stderr
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("2", "1", "0")
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert "the whole interval" in (failure.get("message") or "")
+    summary = (tmp_path / "summary.md").read_text()
+    assert "failed" in summary
+    assert "| AP all" in summary
+    assert run(app, ["compare", a, a, *words, "--fail-if", "AP < -0.5"]).exit_code == 0
+    few = run(
+        app,
+        ["compare", *map(str, runs), "--resamples", "5", "--out", str(tmp_path / "few"), "--fail-if", "AP < 50"],
+    )
+    assert few.exit_code == 0, few.output
+    assert "AP < 50: no interval" in few.stderr
+    for given, say in (("APs", "is no condition"), ("APx < 1", "no figure 'APx'; there are AP, AP50")):
+        refused = run(app, ["compare", a, a, *words, "--fail-if", given])
+        assert refused.exit_code == 2
+        assert say in refused.stderr
+    assert "--junit writes" in run(app, ["compare", a, a, *words, *files]).stderr
+    seeds = ["compare", f"{a},{tmp_path / 'good2.json'}", f"{b},{tmp_path / 'bad2.json'}", *words, *files]
+    for name in ("good", "bad"):
+        (tmp_path / f"{name}2.json").write_text((tmp_path / f"{name}.json").read_text())
+    done = run(app, [*seeds, "--fail-if", "AP < -0.5"])
+    assert done.exit_code == 1, done.output
+    assert "AP < -0.5: failed" in done.stderr
 
 
 def test_runs_on_other_images_are_compared_by_force_alone(runs: list[Path], data: str, tmp_path: Path) -> None:
