@@ -15,6 +15,8 @@ from .api.fields import ReceptiveFieldReport as ReceptiveFieldReport
 from .api.fields import receptive_fields as receptive_fields
 from .api.improve import ImprovementReport as ImprovementReport
 from .api.improve import improve as improve
+from .api.sizes import ObjectSizes as ObjectSizes
+from .api.sizes import object_sizes as object_sizes
 from .api.predict import PredictionReport as PredictionReport
 from .api.predict import predict as predict
 from .api.train import TrainingReport as TrainingReport
@@ -35,6 +37,7 @@ from .engine.loading import load_detector as load_detector
 # Data and results
 from .data.aerial import make_aerial as make_aerial
 from .data.coco import register_coco as register_coco
+from .data.convert import convert as convert
 from .data.images import read_image as read_image
 from .scoring.columns import Run as Run
 from .scoring.columns import Truth as Truth

@@ -102,7 +102,7 @@ def autopsy(
     Args:
         model: a Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask: a `Detector`, or what `load_detector`
             takes. Without `data`, a run of such a model or its folder, which says what it was run on.
-        data: `PATH[:SPLIT]` of a COCO-format data set, or a `Truth`.
+        data: `PATH[:SPLIT]` of a data set, or a `Truth`.
         limit: follow the objects of only this many images, the first ones.
         found: what counts as found.
         verify: relax, for each lost object, the stage that lost it, and see how far it gets then.

@@ -104,7 +104,7 @@ def evaluate(
 
     Args:
         model: a `Detector`, or what `load_detector` takes: `"demo/V-19"`, a run's folder, a checkpoint file.
-        data: `PATH[:SPLIT]` of a COCO-format data set, a registered name, or a `Truth`, on which boxes and masks are
+        data: `PATH[:SPLIT]` of a data set, a registered name, or a `Truth`, on which boxes and masks are
             scored and panoptic segments are not.
         out: folder for the detections, the figures and where they come from; `load_run` reads it.
         limit: evaluate only on this many images, the first ones.

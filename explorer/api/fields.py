@@ -80,7 +80,7 @@ def receptive_fields(
 
     Args:
         model: a `Detector`, or what `load_detector` takes.
-        data: `PATH[:SPLIT]` of a COCO-format data set, or a `Truth`, whose objects are held against the fields.
+        data: `PATH[:SPLIT]` of a data set, or a `Truth`, whose objects are held against the fields.
         limit: take the objects of only this many images, the first ones.
         inputs: number of noise images on which effective fields are measured; 0 leaves them out.
         size: `(height, width)` of these in pixels.

@@ -85,7 +85,7 @@ def improve(
 
     Args:
         model: a `Detector`, or what `load_detector` takes.
-        data: `PATH[:SPLIT]` of a COCO-format data set, or a `Truth`.
+        data: `PATH[:SPLIT]` of a data set, or a `Truth`.
         variants: ways to use the model, of `explorer.errors.variants`; the first one is what the others are compared
             with. All that fit the model where empty.
         limit: measure on only this many images, the first ones.

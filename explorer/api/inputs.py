@@ -13,7 +13,7 @@ from explorer.scoring.runs import load_run, read_truth
 Model = Detector | str | Path
 """A detector, or what `explorer.load_detector` takes: a zoo name, a config file, a run's folder, a checkpoint file."""
 Data = Truth | str | Path
-"""Annotations, or what `explorer.read_truth` takes: `PATH[:SPLIT]` of a COCO-format data set."""
+"""Annotations, or what `explorer.read_truth` takes: `PATH[:SPLIT]` of a data set."""
 RunLike = Run | str | Path
 """A run, or what `explorer.load_run` takes: a folder that an evaluation wrote, or a file of detections."""
 

@@ -77,7 +77,7 @@ def train(
 
     Args:
         config: a config file, or a shipped config's name, such as `aerial/faster_rcnn_V_19_slim_dw`.
-        data: the training set, `PATH[:SPLIT]` of a COCO-format folder; the number of classes follows it.
+        data: the training set, `PATH[:SPLIT]` of a data set; the number of classes follows it.
         val: the data set to evaluate on; None leaves the run without evaluation.
         out: folder for checkpoints, figures and logs.
         weights: what to start from: a checkpoint or a zoo name; None for the config's own.

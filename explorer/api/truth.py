@@ -63,7 +63,7 @@ def read_truth(data: str | Path) -> Annotations:
     Annotations that no scorer can read are left out, as in every evaluation (`explorer data check` lists them).
 
     Args:
-        data: `PATH[:SPLIT]` of a COCO-format data set, or a registered name.
+        data: `PATH[:SPLIT]` of a data set, or a registered name.
 
     Raises:
         ValueError: there is no such data set, it has no instance annotations, or some share an id.

@@ -23,7 +23,7 @@ from explorer.cli.running import (
 
 
 def browse(
-    data: Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="Folder in COCO format.")],
+    data: Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="A data set.")],
     runs: Annotated[
         list[str] | None,
         typer.Argument(

@@ -1,7 +1,8 @@
-"""`explorer data`: check a data set, make one."""
+"""`explorer data`: check a data set, convert, split and measure it, make one."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.protocol import Sizes
 from explorer.cli.running import exit_codes, progress
 from explorer.text import legible, on_terminal
 
 if TYPE_CHECKING:
     from explorer.data.check import SplitReport
+    from explorer.data.convert import Written
 
 EXAMPLES = 3
 
-app = typer.Typer(no_args_is_help=True, help="Check data sets, make data sets.")
+app = typer.Typer(no_args_is_help=True, help="Check, convert, split, measure and make data sets.")
 make = typer.Typer(no_args_is_help=True, help="Make a data set out of nothing.")
 app.add_typer(make, name="make")
 
@@ -43,6 +46,94 @@ def check(
     if json:
         write_json(report.as_dict(), json)
     raise typer.Exit(0 if report.ok else 1)
+
+
+Source = Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="A data set.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")]
+To = Annotated[str, typer.Option("--to", metavar="coco|yolo|voc", help="Format of the new folder.")]
+Link = Annotated[bool, typer.Option("--link", help="Make symbolic links to the images instead of copies.")]
+
+
+@app.command()
+def convert(source: Source, out: Out, to: To, link: Link = False, json: JsonFile = None) -> None:
+    """Write a data set in another format, with its images; say what that format cannot hold."""
+    from explorer.data.convert import convert as converted
+
+    with exit_codes(), progress("writing") as advance:
+        written = converted(source, out, to, link=link, progress=advance)
+    _tell(written, json)
+
+
+@app.command()
+def split(
+    source: Source,
+    out: Out,
+    parts: Annotated[str, typer.Option("--parts", metavar="A=SHARE,B=SHARE", help="Names and shares of the parts.")] = (
+        "train=0.8,val=0.2"
+    ),
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="folder|REGEX",
+            help="Images that stay together: those of one folder, or those in whose file names this finds the same.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same parts.")] = 0,
+    to: To = "coco",
+    link: Link = False,
+    json: JsonFile = None,
+) -> None:
+    """Divide a data set into parts that are alike in classes and sizes of objects, and keep groups together."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from explorer.data.convert import Part, read_part, write
+    from explorer.data.layout import find_split
+    from explorer.data.splitting import divide
+
+    with exit_codes(), progress("writing") as advance:
+        shares = _shares(parts)
+        found = find_split(source)
+        content, left_out = read_part(found)
+        divided = divide(content, shares, group=group, seed=seed)
+        lost = [f"left out {count:,} {kind}." for kind, count in left_out.items()]
+        pieces = [Part(name, own, found.images) for name, own in divided.parts.items()]
+        written = write(pieces, out, to, link=link, lost=lost, progress=advance)
+    if json != "-":
+        table = Table("share of", *divided.parts)
+        for label in next(iter(divided.shares.values())):
+            table.add_row(on_terminal(label), *(f"{own[label]:.1%}" for own in divided.shares.values()))
+        Console().print(table)
+    _tell(written, json, shares=divided.shares, groups=divided.groups)
+
+
+@app.command()
+def sizes(
+    source: Source,
+    protocol: Sizes = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A figure, .html or .png.")] = None,
+    json: JsonFile = None,
+) -> None:
+    """Count objects by class and size, and show how long their sides are."""
+    from rich.console import Console
+
+    from explorer.api.sizes import object_sizes
+
+    with exit_codes():
+        result = object_sizes(source, protocol or "coco")
+        if out:
+            from explorer.figures.export import write_figure
+
+            write_figure(result.figure(), out)
+        if json:
+            write_json(result.to_dict(), json)
+    if json != "-":
+        say(result.title)
+        for table in result.tables():
+            Console().print(table.on_terminal())
+        if out:
+            say((f"-> {out}", "dim"))
 
 
 @make.command()
@@ -89,3 +180,31 @@ def _show(console: Any, split: SplitReport, examples: int) -> None:
         severity = on_terminal((first.severity, colours[first.severity]))
         table.add_row(kind, severity, first.action, str(len(problems)), Text("\n".join(shown)))
     console.print(table)
+
+
+def _shares(text: str) -> dict[str, float]:
+    """Reads `--parts`.
+
+    Raises:
+        ValueError: it is no list of names with shares.
+    """
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        shares = {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError:
+        shares = {}
+    if len(shares) != len(pairs) or not all(re.fullmatch(r"[\w-]+", name) for name in shares):
+        raise ValueError(f"--parts is {text!r}: give names with shares, as train=0.8,val=0.2")
+    return shares
+
+
+def _tell(written: Written, json: str | None, **more: Any) -> None:
+    if json:
+        facts = {"out": str(written.out), "format": written.format, "lost": list(written.lost)}
+        splits = {name: {"images": images, "annotations": own} for name, (images, own) in written.splits.items()}
+        write_json({**facts, "splits": splits, **more}, json)
+    if json != "-":
+        for line in written.lost:
+            say(line)
+        for name, (images, annotations) in written.splits.items():
+            say(f"{images:,} images with {annotations:,} annotations. Use them as {written.out}:{name}")

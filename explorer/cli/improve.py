@@ -25,7 +25,7 @@ from explorer.cli.running import (
 
 def improve(
     model: Model,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="PATH[:SPLIT] of a folder in COCO format.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="PATH[:SPLIT] of a data set.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pycocotools import mask as mask_api
 
 from explorer.data.annotations import judge_annotations, judge_ids, judge_names, say_once
 from explorer.data.coco import instances_split
+from explorer.data.layout import Split
 from explorer.data.masks import compressed, is_finite, is_number, usable
 
 UNREADABLE = frozenset({"unknown-category", "unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
@@ -29,7 +31,19 @@ def ground_truth(source: str) -> dict[str, Any]:
         ValueError: the data set has no annotations of objects, broken ones, or such that images, categories or
             annotations share an id.
     """
-    split = instances_split(source)
+    return scorable(instances_split(source))[0]
+
+
+def scorable(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
+    """Reads the instance annotations of a split as `ground_truth` does.
+
+    Returns:
+        the annotations, and how many were left out, by the kinds of `explorer.data.problems`.
+
+    Raises:
+        ValueError: as `ground_truth` does.
+    """
+    source = split.source
     data, problems = split.read_instances()
     path = split.instances or split.source
     faults = [problem for problem in problems if problem.severity == "error"]
@@ -38,15 +52,15 @@ def ground_truth(source: str) -> dict[str, Any]:
     for problem in judge_names(data, str(path)):
         say_once(f"Two categories share a name: {problem}")
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
-    unreadable = {
-        (problem.image_id, problem.annotation_id) for problem in judge_annotations(data) if problem.kind in UNREADABLE
-    }
+    found = [problem for problem in judge_annotations(data) if problem.kind in UNREADABLE]
+    unreadable = {(problem.image_id, problem.annotation_id) for problem in found}
+    lost = [problem for problem in problems if problem.action == "drop"]
     data["annotations"] = [
         _complete(annotation, sizes[annotation["image_id"]])
         for annotation in data["annotations"]
         if (annotation["image_id"], annotation["id"]) not in unreadable
     ]
-    return data
+    return data, dict(Counter(problem.kind for problem in (*lost, *found)))
 
 
 def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

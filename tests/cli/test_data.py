@@ -80,3 +80,69 @@ def test_make_aerial_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run(app, ["make", "aerial", str(tmp_path / "file" / "a"), "--images", "1", "--size", "64", "64"])
     assert done.exit_code == 1
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """Eight images of two places, a cup in each and a box in every second."""
+    root = tmp_path / "scenes"
+    (root / "annotations").mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(8):
+        name = f"{'north' if number < 4 else 'south'}_{number}.png"
+        (root / "val").mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40)).save(root / "val" / name)
+        images.append({"id": number, "file_name": name, "width": 60, "height": 40})
+        for category, box in ((1, [1, 2, 10, 10]), (2, [5, 5, 40, 33]))[: 1 + number % 2]:
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": number,
+                    "category_id": category,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                }
+            )
+    categories = [{"id": 1, "name": "[red]cup[/]"}, {"id": 2, "name": "box"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations/instances_val.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo", "voc"])
+def test_convert_says_what_is_lost_and_how_to_name_it(scenes: Path, tmp_path: Path, to: str) -> None:
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    done = run(app, ["convert", str(scenes), str(out), "--to", to, "--json", str(report)])
+    assert done.exit_code == 0, done.output
+    assert f"8 images with 12 annotations. Use them as {out}:val" in done.stdout.replace("\n", "")
+    assert ("cannot hold" in done.stdout or "has no" in done.stdout) == (to != "coco")
+    assert json.loads(report.read_text())["splits"] == {"val": {"images": 8, "annotations": 12}}
+    assert run(app, ["check", f"{out}:val"]).exit_code == 0
+    assert run(app, ["convert", str(scenes), str(out), "--to", to]).exit_code == 2
+
+
+def test_split_keeps_groups_together(scenes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(app, ["split", str(scenes), str(out), "--parts", "train=0.5,val=0.5", "--group", r"^(\w+)_", "--link"])
+    assert done.exit_code == 0, done.output
+    assert "[red]cup[/]" in done.stdout
+    for part in ("train", "val"):
+        content = json.loads((out / f"annotations/instances_{part}.json").read_text())
+        assert len({image["file_name"].partition("_")[0] for image in content["images"]}) == 1
+        assert len(content["annotations"]) == 6
+    for parts in ("train", "a=1,a=2", "a=x,b=1", "a/b=1,c=1", "a=-1,b=1"):
+        assert run(app, ["split", str(scenes), str(tmp_path / "no"), "--parts", parts]).exit_code == 2, parts
+
+
+def test_sizes_under_any_protocol(scenes: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "sizes.html"
+    done = run(app, ["sizes", str(scenes), "--out", str(figure)])
+    assert done.exit_code == 0, done.output
+    assert "12 objects on 8 images, in sizes of coco" in done.stdout
+    assert "[red]cup[/]" in done.stdout
+    assert figure.is_file()
+    done = run(app, ["sizes", str(scenes), "--sizes", "8,16,32", "--json", "-"])
+    counts = json.loads(done.stdout)["counts"]
+    assert counts["box"] == {"under 8²": 0, "8²–16²": 0, "16²–32²": 0, "32² and over": 4}
+    assert counts["[red]cup[/]"]["8²–16²"] == 8
+    assert run(app, ["sizes", str(scenes), "--sizes", "visdrone"]).exit_code == 2

@@ -35,6 +35,7 @@ NAME_FILES = ("classes.txt", "obj.names")
 ONLY_SPLIT = "all"
 """The name of the one split of a folder that names none."""
 SAYS = "YOLO has no crowds and no image sizes; sizes are read from the images"
+_OTHER_KEYS = ("path", "names", "nc", "download", "kpt_shape", "flip_idx", "channels")
 _YAML = (".yaml", ".yml")
 _BOX, _LEAST_POLYGON = 5, 7
 
@@ -59,7 +60,8 @@ def _describes(path: Path) -> bool:
         values = load_yaml(path)
     except ValueError:
         return path.stem == "data"  # whose error is worth reading
-    return isinstance(values, dict) and bool({"names", "nc"} & values.keys()) and bool({*SPLITS} & values.keys())
+    named = isinstance(values, dict) and bool({"names", "nc"} & values.keys())
+    return named and (path.stem == "data" or bool({*SPLITS} & values.keys()))
 
 
 def _of_yaml(path: Path) -> dict[str, Found]:
@@ -68,10 +70,11 @@ def _of_yaml(path: Path) -> dict[str, Found]:
         raise ValueError(f"{path} holds no keys with values: a YOLO data set's has train, val and names")
     names, poses = _class_names(values, path), "kpt_shape" in values
     found = {}
-    for split in SPLITS:
-        given = values.get(split)
+    for split, given in values.items():
+        if not isinstance(split, str) or split in _OTHER_KEYS or not isinstance(given, str | list):
+            continue
         places = [
-            _place(path, values.get("path"), own) for own in (given if isinstance(given, list) else [given]) if own
+            _place(path, values.get("path"), own, split) for own in ([given] if isinstance(given, str) else given)
         ]
         present = [place for place in places if place is not None]
         if present:
@@ -109,7 +112,7 @@ def _class_names(values: Mapping[str, Any], path: Path) -> dict[Id, str]:
     raise ValueError(f"{path} names no classes: it needs names, a list or numbers with names")
 
 
-def _place(file: Path, base: Any, given: Any) -> Path | None:
+def _place(file: Path, base: Any, given: Any, split: str) -> Path | None:
     """Finds a folder or list of images that a `data.yaml` names, inside of the folder it lies in.
 
     Paths in such files are often those of another machine, or begin with `../` without need; Ultralytics, too, then
@@ -126,7 +129,7 @@ def _place(file: Path, base: Any, given: Any) -> Path | None:
     for place in present:
         if Path(place.absolute()).resolve().is_relative_to(inside) or _linked(place, root):
             return place.resolve() if place.resolve().is_relative_to(inside) else place
-    if present:
+    if present and split in SPLITS:
         raise ValueError(
             f"{file} names images in {present[0].resolve()}, outside of its own folder, which is not followed: "
             f"put a copy of {file.name} beside these images, and name its folder"

@@ -1,0 +1,173 @@
+"""Data sets written in other formats: what comes back is what was there, to the last digit of a score's AP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from explorer.data.convert import convert
+from explorer.data.layout import find_split, list_splits
+from explorer.data.truth import ground_truth
+from explorer.data.writers import WRITERS
+from explorer.scoring.metrics import metrics_of
+from explorer.scoring.runs import load_run, read_truth
+
+Tiny = Any
+
+
+def write_results(source: str, path: Path) -> Path:
+    """Detections beside the objects, with scores of chance, that name their images and classes."""
+    chance = np.random.default_rng(0)
+    truth, results = read_truth(source), []
+    for row, box in zip(truth.images.tolist(), truth.boxes_xywh, strict=True):
+        for shift in (0.03, 0.2):
+            moved = box + chance.normal(0, shift, 4) * box[[2, 3, 2, 3]]
+            moved[2:] = np.maximum(moved[2:], 1)
+            results.append(
+                {
+                    "image_id": Path(truth.file_names[row]).name,
+                    "category_id": 1000,
+                    "category_name": truth.class_names[int(chance.integers(len(truth.class_names)))],
+                    "bbox": moved.tolist(),
+                    "score": float(chance.random()),
+                }
+            )
+    for result, own in zip(results[::2], truth.classes.tolist(), strict=True):
+        result["category_name"] = truth.class_names[own]
+    path.write_text(json.dumps(results))
+    return path
+
+
+def figures(results: Path, data: str) -> dict[str, float]:
+    run = load_run(results, data)
+    return {name: value for name, value in metrics_of(run).values["bbox"].items() if value == value}
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_average_precision_stays_what_it_was(shared: Path, tmp_path: Path, to: str) -> None:
+    source = f"{shared}/data/bccd:test"
+    results = write_results(source, tmp_path / "results.json")
+    written = convert(source, tmp_path / "out", to)
+    assert list_splits(written.out) == ("test",)
+    before, after = figures(results, source), figures(results, f"{written.out}:test")
+    assert before["AP"] > 10
+    for name, value in before.items():
+        assert after[name] == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.mark.parametrize("to", ["yolo", "voc"])
+def test_there_and_back(shared: Path, tmp_path: Path, to: str) -> None:
+    source = f"{shared}/data/coco-tiny:val2017"
+    written = convert(source, tmp_path / "there", to, link=True)
+    back = convert(written.out, tmp_path / "back", "coco", link=True)
+    assert any("5 crowds" in line or "crowds" in line for line in written.lost) == bool(_crowds(source))
+    name = next(iter(back.splits))
+    ours, theirs = read_truth(f"{back.out}:{name}"), read_truth(source)
+    kept = ~theirs.crowds
+    names = np.array(theirs.class_names)[theirs.classes[kept]].tolist()
+    assert np.array(ours.class_names)[ours.classes].tolist() == names
+    np.testing.assert_allclose(ours.boxes_xywh, theirs.boxes_xywh[kept], atol=1e-9)
+    COCO(str(back.out / "annotations" / f"instances_{name}.json"))  # numbers as ids, as its tools want
+
+
+def _crowds(source: str) -> int:
+    return int(read_truth(source).crowds.sum())
+
+
+def test_cocos_own_content_stays(shared: Path, tmp_path: Path) -> None:
+    source = f"{shared}/data/coco-tiny:val2017"
+    written = convert(source, tmp_path / "out", "coco")
+    content, original = ground_truth(f"{written.out}:val2017"), ground_truth(source)
+    assert content == original
+    assert written.lost == ()
+    assert not (tmp_path / "out/val2017/000000397133.jpg").is_symlink()
+
+
+def test_yolos_file_is_what_ultralytics_reads(tiny_coco: Tiny, tmp_path: Path) -> None:
+    written = convert(tiny_coco.source, tmp_path / "out", "yolo")
+    described = yaml.safe_load((written.out / "data.yaml").read_text())
+    assert described == {"train": "images/train", "names": {0: "box", 1: "cup"}}
+    assert (written.out / "labels/train/1.txt").read_text().startswith("0 0.25 0.4375 0.3333333333333333 0.375\n")
+    assert (written.out / "labels/train/4.txt").read_text() == ""
+    assert any("6 masks" in line for line in written.lost)
+
+
+@pytest.mark.parametrize("ids", [[7, 900719925474099300, "a", "007"], ["p", "q", "r", "ä"]])
+def test_ids_come_back_unchanged(tiny_coco: Tiny, tmp_path: Path, ids: list[Any]) -> None:
+    tiny_coco.rename(ids)
+    written = convert(tiny_coco.source, tmp_path / "out", "coco")
+    ours, theirs = read_truth(f"{written.out}:train"), read_truth(tiny_coco.source)
+    for column in ("image_ids", "category_ids", "ids"):
+        assert getattr(ours, column).tolist() == getattr(theirs, column).tolist()
+
+
+def test_what_cannot_be_scored_is_left_out_and_said(tiny_coco: Tiny, tmp_path: Path) -> None:
+    tiny_coco.data["annotations"][0]["bbox"] = [1, 2, float("nan"), 4]
+    tiny_coco.save()
+    written = convert(tiny_coco.source, tmp_path / "out", "yolo")
+    assert "train: left out 1 not-finite." in written.lost
+    assert written.splits == {"train": (4, 5)}
+
+
+def test_wrong_calls_leave_nothing_behind(tiny_coco: Tiny, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine").touch()
+    for to, out, what in (("kitti", tmp_path / "out", "no writer"), ("coco", full, "not empty")):
+        with pytest.raises(ValueError, match=what):
+            convert(tiny_coco.source, out, to)
+    tiny_coco.image(3).unlink()
+    with pytest.raises(ValueError, match="no image"):
+        convert(tiny_coco.source, tmp_path / "out", "coco")
+    assert not (tmp_path / "out").exists()
+    tiny_coco.data["images"][2]["file_name"] = "../x.png"
+    tiny_coco.save()
+    with pytest.raises(ValueError, match="outside"):
+        convert(tiny_coco.source, tmp_path / "out", "coco")
+
+
+def test_names_that_a_format_cannot_hold(tiny_coco: Tiny, tmp_path: Path) -> None:
+    tiny_coco.data["categories"][0]["name"] = "a\x01b"
+    tiny_coco.save()
+    with pytest.raises(ValueError, match="XML cannot hold"):
+        convert(tiny_coco.source, tmp_path / "voc", "voc")
+    convert(tiny_coco.source, tmp_path / "yolo", "yolo")
+    assert read_truth(f"{tmp_path / 'yolo'}").class_names == ("box", "a\x01b")
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Co", "Cn"]), min_size=1, max_size=12).map(str.strip)
+SIDES = st.floats(0.01, 5000, allow_nan=False)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(NAMES.filter(bool), min_size=2, max_size=2, unique=True), st.tuples(SIDES, SIDES, SIDES, SIDES))
+def test_any_box_and_name_come_back(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], box: tuple[float, ...]
+) -> None:
+    root = tmp_path_factory.mktemp("any")
+    image = {"id": 1, "file_name": "a.png", "width": 60, "height": 40}
+    categories = [{"id": place, "name": name} for place, name in enumerate(names)]
+    annotations = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": list(box), "area": 1.0, "iscrowd": 0}]
+    content = {"images": [image], "categories": categories, "annotations": annotations}
+    from PIL import Image
+
+    Image.new("RGB", (60, 40)).save(root / "a.png")
+    for to, writer in WRITERS.items():
+        folder = root / to
+        images = folder / writer.images_folder.format(split="val")
+        images.mkdir(parents=True)
+        (images / "a.png").write_bytes((root / "a.png").read_bytes())
+        writer.write(folder, "val", content)
+        writer.finish(folder, ["val"], content)
+        again, _ = find_split(f"{folder}:val").read_instances()
+        (own,) = again["annotations"]
+        assert own["bbox"] == pytest.approx(list(box), abs=1e-9)
+        assert {c["id"]: c["name"] for c in again["categories"]}[own["category_id"]] == names[1]
