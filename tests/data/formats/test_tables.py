@@ -66,7 +66,8 @@ def test_without_a_header(bccd: Original, tmp_path: Path) -> None:
     """keras-retinanet's columns, with a path of another machine."""
     bccd.link_images(tmp_path / "images")
     lines = [
-        f"/mnt/disk/{image['file_name']},{x},{y},{x + w},{y + h},{name}\n" for image, name, (x, y, w, h) in objects(bccd)
+        f"/mnt/disk/{image['file_name']},{x},{y},{x + w},{y + h},{name}\n"
+        for image, name, (x, y, w, h) in objects(bccd)
     ]
     (tmp_path / "all.csv").write_text("".join(lines))
     assert rows_of(find_split(str(tmp_path)).read_instances()[0]) == bccd.rows()
