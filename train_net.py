@@ -17,7 +17,7 @@ from explorer.zoo.downloads import DownloadError
 if __name__ == "__main__":
     try:
         main(parse_arguments())
-    except (ValueError, DownloadError, FloatingPointError) as error:
+    except (ValueError, DownloadError, FloatingPointError, OSError) as error:
         sys.stderr.write(f"{legible_lines(error)}\n")
         sys.exit(2 if isinstance(error, ValueError) else 1)
     except KeyboardInterrupt:

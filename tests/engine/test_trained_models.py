@@ -20,13 +20,14 @@ from explorer.config import config_path, load_lazy_config
 from explorer.engine import loading
 from explorer.engine.loading import load_detector, load_or_random
 from explorer.engine.training import command as training
-from explorer.engine.training.command import job, parse_arguments, setup
+from explorer.engine.training.command import job, parse_arguments
 from explorer.engine.training.recipe import yaml_recipe
 from explorer.engine.training.stream import seed_all
 from explorer.types import PARTIAL, RANDOM
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import Models, own_choice
 from explorer.zoo.trained import BEST, CONFIG, FINAL
+from tests.fixtures.trainings import setup
 
 run = CliRunner().invoke
 START = "demo/V-19-slim-dw"

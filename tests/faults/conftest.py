@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,15 @@ from tests.zoo.conftest import Page, opened_site
 
 MODEL = "demo/V-19-slim-dw"
 FETCHED = "faster_rcnn_V_39_FPN_3x"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+HOLDS = """
+import sys
+from pathlib import Path
+from explorer.writing import alone_in
+with alone_in(Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
 VOLATILE = {"date", "out", "results"}
 """Keys of JSON files whose values say when and where."""
 NOT_FINAL = (".part", ".part.json", ".lock")
@@ -45,8 +55,12 @@ class Case:
 
     def at(self, folder: Path) -> tuple[list[str], dict[str, str]]:
         """The command and its environment for a folder."""
-        environment = {key: value.replace("OUT", str(folder)) for key, value in self.environment.items()}
-        return [word.replace("OUT", str(folder)) for word in self.words], environment
+        environment = {key: _at(folder, value) for key, value in self.environment.items()}
+        return [_at(folder, word) for word in self.words], environment
+
+
+def _at(folder: Path, word: str) -> str:
+    return re.sub(r"\bOUT\b", str(folder), word)
 
 
 @dataclass(frozen=True)
@@ -63,12 +77,11 @@ class Commands:
     """A process that runs commands in forks of itself."""
 
     def __init__(self, log: Path) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         self.log = log
         self._errors = log.with_name("errors").open("w")
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("faulty.py"))],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
         )  # fmt: skip
 
     def run(self, case: Case, folder: Path, fault: str = "none", step: int = 0) -> Ended:
@@ -95,6 +108,19 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that writes into the folder `out` until it is ended."""
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
 
 
 @pytest.fixture(scope="session")

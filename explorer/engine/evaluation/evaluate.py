@@ -22,6 +22,7 @@ from explorer.engine.evaluation.instances import CollectDetections
 from explorer.engine.evaluation.panoptic import PanopticEvaluator
 from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
+from explorer.engine.loaders import loaders_explained
 from explorer.engine.loading import detecting_up_to, detection_limit, load_detector
 from explorer.engine.scales import scales
 from explorer.scoring.alike import annotations_sha256
@@ -222,9 +223,10 @@ def _run_model(
 
     training = detector.model.training
     try:
-        figures: Mapping[str, Mapping[str, float]] = inference_on_dataset(
-            detector.runner, loader, _Evaluators(evaluators), callbacks={"after_inference": count}
-        )
+        with loaders_explained():
+            figures: Mapping[str, Mapping[str, float]] = inference_on_dataset(
+                detector.runner, loader, _Evaluators(evaluators), callbacks={"after_inference": count}
+            )
     except StoppedError:
         raise
     except ImageError as error:

@@ -105,7 +105,7 @@ class FastModel(nn.Module):
         with self._lock, torch.no_grad():
             try:
                 found = with_parts(self._model[0], self.ready().parts)(batched_inputs)
-            except RuntimeError as error:  # OpenVINO pools no map that is smaller than the window: images 1 px wide
+            except NotFastError as error:  # OpenVINO pools no map that is smaller than the window: images 1 px wide
                 sizes = [tuple(one["image"].shape[-2:]) for one in batched_inputs]
                 logger.warning("the plain model takes inputs of %s px: %s", sizes, str(error).partition("\n")[0])
                 found = self._model[0](batched_inputs)

@@ -29,7 +29,7 @@ memory, which crashes it in some other place soon after. Who loads many models i
 
 
 class NotFastError(RuntimeError):
-    """A network cannot be made ready this way here, or gives other results."""
+    """A network cannot be made ready this way here, gives other results, or cannot take an input."""
 
 
 def prepare(module: nn.Module, sample: Tensor, plan: Plan) -> Network:
@@ -139,6 +139,10 @@ def openvino_network(model: Any, dtype: torch.dtype) -> Network:
     return OpenVinoNetwork(openvino.Core().compile_model(ends.build(), "CPU", settings))
 
 
+_OPENVINO_SAYS = "Exception from "
+"""How OpenVINO's own errors begin, which are of no class of their own."""
+
+
 class OpenVinoNetwork:
     """Runs a compiled OpenVINO model; the maps it gives are good until its next run."""
 
@@ -152,9 +156,11 @@ class OpenVinoNetwork:
         x = x.float().permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x.float().contiguous()
         try:
             self._run(x)
-        except RuntimeError:
+        except RuntimeError as error:
+            if not str(error).startswith(_OPENVINO_SAYS):  # one that a signal's handler raised, say of a dead loader
+                raise
             self._recover()
-            raise
+            raise NotFastError(str(error)) from error
         self._last = tuple(x.shape)
         found = (torch.from_numpy(self._request.get_output_tensor(i).data) for i in range(self._outputs))
         return tuple(out.permute(0, 3, 1, 2) if out.ndim == 4 else out for out in found)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from explorer.text import logger_of
-from explorer.writing import UNFINISHED, replacing
+from explorer.writing import replacing
 from explorer.zoo.checkpoints.reading import read_content
 from explorer.zoo.trained import BEST, FINAL, POINTER, last_checkpoint
 
@@ -68,7 +68,7 @@ class Checkpoints:
         """Binds a run to its folder.
 
         Args:
-            folder: the output folder; made where missing.
+            folder: the output folder; made where missing. The run has it for itself (`explorer.writing.alone_in`).
             model: whose weights are kept; not wrapped for distributed training.
             trainer: everything else that the run needs to go on.
             writes: false on all processes but the first.
@@ -76,8 +76,6 @@ class Checkpoints:
         self.folder, self._model, self._trainer, self._writes = folder, model, trainer, writes
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob(f"{UNFINISHED}*"):
-                leftover.unlink()
 
     @property
     def last(self) -> Path | None:

@@ -7,7 +7,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -38,7 +38,7 @@ from explorer.engine.training.weights import evaluate_with, start_from, started_
 from explorer.scoring.classes import shared_classes
 from explorer.text import in_json, logger_of
 from explorer.types import RANDOM
-from explorer.writing import replacing
+from explorer.writing import alone_in, replacing
 from explorer.zoo.resolve import find_weights, named_weights, resolve
 from explorer.zoo.trained import CONFIG, find_trained, last_checkpoint
 
@@ -67,6 +67,7 @@ def train(
     Raises:
         ValueError: something in the config or the data is wrong; the message says what to do.
         FloatingPointError: training diverged; the message says when, at which learning rate, and what to try.
+        OSError: the output folder cannot be written to, or another process trains there.
     """
     args = parse_arguments([])
     args.config_file, args.opts, args.resume, args.on_step = str(config), list(overrides), resume, on_step
@@ -97,11 +98,15 @@ def job(args: Namespace) -> Results:
         The figures of the last evaluation; empty on all processes but the first.
 
     Raises:
+        OSError: the output folder cannot be written to, or another process trains there.
         ValueError: something in the arguments, the config or the data is wrong; the message says what to do.
     """
     destination: str | None = getattr(args, "json", None)
-    with redirect_stdout(sys.stderr) if destination == "-" else nullcontext():
-        cfg = setup(args)
+    with redirect_stdout(sys.stderr) if destination == "-" else nullcontext(), ExitStack() as until_its_end:
+        cfg = read_config(args)
+        if comm.is_main_process() and not args.eval_only:
+            until_its_end.enter_context(alone_in(output_dir(cfg)))
+        prepare(cfg, args)
         results = (
             _evaluate(cfg, resume=args.resume)
             if args.eval_only
@@ -127,8 +132,8 @@ def output_dir(cfg: Config) -> Path:
     return Path(cfg.OUTPUT_DIR if isinstance(cfg, CfgNode) else cfg.train.output_dir)
 
 
-def setup(args: Namespace) -> Config:
-    """Reads the config, finds weights, device and data sets, and prepares logs, output folder and seeds.
+def read_config(args: Namespace) -> Config:
+    """Reads the config, and finds weights, device and data sets; writes nothing.
 
     Raises:
         ValueError: the config, the weights, a data set or the number of classes is wrong.
@@ -137,13 +142,16 @@ def setup(args: Namespace) -> Config:
         raise ValueError("give --config-file: a path, or the name of a shipped config such as faster_rcnn_V_39_FPN_3x")
     path = config_path(args.config_file)
     args.config_file = str(path)
-    cfg = _setup_lazy(path, args) if path.suffix == ".py" else _setup_yaml(path, args)
+    return _setup_lazy(path, args) if path.suffix == ".py" else _setup_yaml(path, args)
+
+
+def prepare(cfg: Config, args: Namespace) -> None:
+    """Prepares logs, output folder and seeds."""
     with _one_run(output_dir(cfg), args):
         default_setup(cfg, args)
     setup_logger(str(output_dir(cfg)), distributed_rank=comm.get_rank(), name="explorer")
     if args.num_gpus and not torch.cuda.is_available():
         logger.warning("No CUDA device was found: this runs on the CPU")
-    return cfg
 
 
 @contextmanager

@@ -13,12 +13,12 @@ import torch
 import torch.distributed as dist
 from detectron2.engine import launch as spawn
 from detectron2.utils import comm
-from torch.multiprocessing.spawn import ProcessException
+from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 
 from explorer.zoo.downloads import DownloadError
 
 Job = Callable[[Namespace], object]
-_MISTAKES = (ValueError, FloatingPointError, DownloadError)
+_MISTAKES = (ValueError, FloatingPointError, OSError, DownloadError)
 """What ends a run without being a fault of the program; the message says all."""
 
 
@@ -32,6 +32,8 @@ def start(job: Job, args: Namespace) -> None:
     Raises:
         ValueError: several machines were asked for, but no process on each; or the job of a process raised it.
         FloatingPointError: a job's training diverged.
+        OSError: a job cannot write, or another process writes where it would; or one of the processes was ended from
+            outside.
     """
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _torchrun_group(on_gpu=torch.cuda.is_available() and args.num_gpus > 0):
@@ -48,10 +50,15 @@ def start(job: Job, args: Namespace) -> None:
         mistakes = multiprocessing.get_context("spawn").SimpleQueue()
         try:
             spawn(_telling, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, (job, args, mistakes))
-        except ProcessException:
-            if mistakes.empty():
-                raise
-            raise mistakes.get() from None
+        except ProcessException as error:
+            if not mistakes.empty():
+                raise mistakes.get() from None
+            if isinstance(error, ProcessExitedException):
+                raise ChildProcessError(
+                    f"a process of this training was ended from outside ({error.signal_name or error.exit_code}), "
+                    "perhaps because memory ran out: --resume goes on from the last checkpoint"
+                ) from None
+            raise
 
 
 def _telling(job: Job, args: Namespace, mistakes: Any) -> None:

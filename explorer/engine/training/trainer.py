@@ -22,6 +22,7 @@ from fvcore.nn.precise_bn import get_bn_modules
 from rich.console import Console
 from torch import nn
 
+from explorer.engine.loaders import loaders_explained
 from explorer.engine.training.checkpointing import Checkpoints
 from explorer.engine.training.hooks import (
     CheckpointEvery,
@@ -185,7 +186,8 @@ class Trainer(TrainerBase):
     def _explained(self) -> Iterator[None]:
         """Says of numbers that became infinite or NaN when, at which learning rate, and what to try."""
         try:
-            yield
+            with loaders_explained():
+                yield
         except FloatingPointError as error:
             group = hooks.LRScheduler.get_best_param_group_id(self.optimizer)
             rate, base = self.optimizer.param_groups[group]["lr"], self.scheduler.base_lrs[group]
@@ -223,7 +225,7 @@ class Trainer(TrainerBase):
 
 def _without_trace(record: logging.LogRecord) -> bool:
     """Has detectron2 log in one line what a command says in one line."""
-    if record.exc_info and isinstance(record.exc_info[1], (ValueError, FloatingPointError)):
+    if record.exc_info and isinstance(record.exc_info[1], (ValueError, FloatingPointError, OSError)):
         record.msg, record.args, record.exc_info = f"Training stopped: {record.exc_info[1]}", (), None
     return True
 

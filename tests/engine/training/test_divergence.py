@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.engine.training.checkpointing import last_checkpoint, read_state
-from explorer.engine.training.command import job, setup
+from explorer.engine.training.command import job
 from explorer.engine.training.recipe import Recipe, yaml_recipe
 from explorer.engine.training.trainer import Trainer
+from tests.fixtures.trainings import setup
 
 pytestmark = pytest.mark.usefixtures("no_log_files")
 FASTER = "faster_rcnn_V_39_FPN_3x"

@@ -25,10 +25,11 @@ from explorer.engine.training.checkpointing import (
     read_state,
     trim_metrics,
 )
-from explorer.engine.training.command import job, main, setup
+from explorer.engine.training.command import job, main
 from explorer.engine.training.recipe import Recipe, yaml_recipe
 from explorer.engine.training.trainer import Trainer
 from explorer.zoo.trained import BEST, FINAL, last_checkpoint
+from tests.fixtures.trainings import setup
 
 FASTER = "faster_rcnn_V_39_FPN_3x"
 Arguments = Callable[..., Namespace]
@@ -228,15 +229,6 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(
             checkpoints.save(name)
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["last_checkpoint", "model_0000001.pth"]
     checkpoints.resume()
-
-
-def test_what_a_killed_write_left_is_cleared_away(checkpoints: Checkpoints) -> None:
-    checkpoints.save("model_0000001")
-    kept = {path.name for path in checkpoints.folder.iterdir()}
-    for name in (".unfinished-0c-model_0000003.pth", ".unfinished-0a-last_checkpoint", ".unfinished-0b-metrics.json"):
-        (checkpoints.folder / name).write_bytes(b"part")
-    Checkpoints(checkpoints.folder, torch.nn.Linear(2, 2), Nothing())
-    assert {path.name for path in checkpoints.folder.iterdir()} == kept
 
 
 def test_other_processes_of_a_run_write_nothing(tmp_path: Path) -> None:

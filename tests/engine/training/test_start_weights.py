@@ -12,9 +12,10 @@ import torch
 from detectron2.config import LazyConfig
 
 from explorer.engine.training.checkpointing import read_state
-from explorer.engine.training.command import job, parse_arguments, setup
+from explorer.engine.training.command import job, parse_arguments
 from explorer.engine.training.recipe import yaml_recipe
 from explorer.zoo import resolve
+from tests.fixtures.trainings import setup
 
 pytestmark = pytest.mark.usefixtures("no_log_files")
 FASTER = "faster_rcnn_V_39_FPN_3x"

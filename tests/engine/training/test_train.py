@@ -20,13 +20,14 @@ from explorer.data.images import ImageError
 from explorer.engine.training import command as train
 from explorer.engine.training import launch, recipe
 from explorer.engine.training.checkpointing import METRICS, read_metrics, read_state
-from explorer.engine.training.command import job, parse_arguments, setup
+from explorer.engine.training.command import job, parse_arguments
 from explorer.engine.training.hooks import facts_line, headline
 from explorer.engine.training.losses import validation_loss
 from explorer.engine.training.recipe import yaml_recipe
 from explorer.engine.training.trainer import Trainer
 from explorer.scoring.results_file import RESULTS_FILE
 from tests.fixtures.hostile import HIDDEN, Hostile
+from tests.fixtures.trainings import setup
 
 pytestmark = pytest.mark.usefixtures("no_log_files")
 FASTER = "faster_rcnn_V_39_FPN_3x"
