@@ -17,7 +17,7 @@ from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.metrics import Figures
 from explorer.scoring.ordering import Floats
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking, object_scores, ranking
-from explorer.scoring.overlaps import Rows, overlaps
+from explorer.scoring.overlaps import Rows, ious_of
 from explorer.scoring.parts import Part, RunInParts
 from explorer.scoring.tally import Tally
 
@@ -191,8 +191,6 @@ def _sure_score(ranked: Ranking) -> float:
 def _ious(run: Run, objects: Rows, iou: float) -> Floats:
     """The overlap of each detection with its object, NaN where it has none."""
     rows = np.flatnonzero(objects != NOBODY)
-    pairs = overlaps(run, least=iou - 1e-9, rows=rows)
-    keys, width = pairs.detections * (len(run.truth) + 1) + pairs.objects, len(run.truth) + 1
     ious = np.full(len(run.found), np.nan)
-    ious[rows] = pairs.ious[np.searchsorted(keys, rows * width + objects[rows])]
+    ious[rows] = ious_of(run, rows, objects[rows], iou)
     return ious

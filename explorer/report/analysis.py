@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.files import AUTOPSY_FILE, read_autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
+from explorer.errors.calibration import Calibration, calibration
 from explorer.errors.compare import Comparison
+from explorer.errors.lrp import BestScores, best_scores
 from explorer.errors.oracles import SizeGains, fix_by_size
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run, Task
@@ -45,6 +48,19 @@ class RunAnalysis:
     @property
     def run(self) -> Run:
         return self.matches.run
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """Whether scores are what they say, with as many resamples as the figures; None where they are not 0 to 1."""
+        scores, resamples = self.run.found.scores, self.resamples
+        if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+            return None
+        return calibration(self.matches, self.point.iou, resamples=resamples.by_class.shape[-1], seed=resamples.seed)
+
+    @cached_property
+    def best_scores(self) -> BestScores:
+        """From which score on to use the detector, by size and class."""
+        return best_scores(self.matches, self.point.iou)
 
     @property
     def notes(self) -> tuple[str, ...]:

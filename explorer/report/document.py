@@ -19,6 +19,7 @@ from explorer.errors.seeds import SeedComparison
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
 from explorer.report.fates import fates_of
+from explorer.report.scores import scores_document
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
@@ -54,6 +55,7 @@ def run_document(analysis: RunAnalysis) -> Json:
             size: {kind.label: int(number.sum()) for kind, number in own.items()} for size, own in counts.items()
         },
         "gains_points": {gains.size.name: _gains(gains.alone) for gains in analysis.gains},
+        "scores": scores_document(analysis.calibration, analysis.best_scores),
         "notes": list(analysis.notes),
         "confidence": given.confidence,
         "resamples": analysis.resamples.by_class.shape[-1],

@@ -10,10 +10,12 @@ import plotly.graph_objects as go
 from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
 from explorer.figures.autopsy import autopsy_sankey
+from explorer.figures.calibration import reliability
 from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
+from explorer.report.scores import best_score_grid, calibration_grid
 from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid, verification_grid
 from explorer.report.words import autopsy_sentences, found_sentence
 from explorer.scoring.protocols import COCO
@@ -107,6 +109,7 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     body, name = _Body(), analysis.run.name
     _sizes(body, [analysis])
     _errors(body, [analysis])
+    _scores(body, analysis)
     _autopsies(body, [analysis])
     body.section(
         "Telling misses",
@@ -185,6 +188,26 @@ def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     )
     gains = {analysis.run.name: analysis.gains for analysis in analyses}
     body.figure(error_types(gains), "Gain in AP50 by type of error and object size.")
+
+
+def _scores(body: _Body, analysis: RunAnalysis) -> None:
+    if analysis.calibration is not None:
+        body.section(
+            "Are scores what they say?",
+            "Of detections with a score of 0.8, four in five should be right. D-ECE is how far scores and precision "
+            "lie apart, over all detections that are reported (Küppers et al. 2020).",
+        )
+        body.figure(reliability(analysis.calibration), "Share of right detections by score and size.")
+        body.grid(calibration_grid(analysis.calibration))
+    body.section(
+        "From which score to use it",
+        "The score at which the LRP error is least (oLRP, Oksuz et al. 2021): 0 % for a detector that finds each "
+        "object with a perfect box and nothing else, 100 % for one that finds none. Its parts, in percent: misfit, how "
+        "far right boxes lie beside their objects (1 − IoU); wrong, how much of what is shown is; missed, how many "
+        "objects are. Beside it the best F1, which does not look at how well boxes fit. report.json has both for each "
+        "size of each class.",
+    )
+    body.grid(best_score_grid(analysis.best_scores))
 
 
 def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:

@@ -41,7 +41,7 @@ def class_curves(matches: Matches) -> Curves:
     precision = np.full((*shape, len(RECALLS)), -1.0)
     scores, recall = precision.copy(), np.full(shape, -1.0)
     for level in range(len(matches.thresholds)):
-        rows, hits = _judged(matches, size, level)
+        rows, hits = judged(matches, size, level)
         order = np.lexsort((-run.found.scores[rows], run.found.classes[rows]))
         rows, hits = rows[order], hits[order]
         edges = np.searchsorted(run.found.classes[rows], np.arange(classes + 1)).tolist()
@@ -144,8 +144,14 @@ def average_precision_by_image(matches: Matches, size: str = "all") -> Floats:
     return np.where(number > 0, mean, np.nan)
 
 
-def _judged(matches: Matches, size: int, level: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
-    """Returns the rows of the detections that count, and whether each finds an object."""
+def judged(matches: Matches, size: int, level: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Returns the rows of the detections that count, and whether each finds an object.
+
+    Args:
+        matches: who took whom.
+        size: the size bin's place.
+        level: the IoU threshold's place.
+    """
     hits = np.zeros(len(matches.run.found), dtype=np.bool_)
     counts = matches.detections_in_bin[size].copy()
     hits[matches.candidates] = matches.hits(size)[level]

@@ -149,3 +149,19 @@ def _present(masks: Sequence[Rle | None] | None, number: int) -> tuple[list[Rle]
     given = masks or [None] * number
     present = [mask for mask in given if mask is not None]
     return present, [row for row, mask in enumerate(given) if mask is None]
+
+
+def ious_of(run: Run, detections: Rows, objects: Rows, least: float, task: Task = "bbox") -> npt.NDArray[np.float64]:
+    """Returns the overlap of detections with the objects that they took, `(N,)`.
+
+    Args:
+        run: what is there and what was found.
+        detections: `(N,)` their rows, ascending.
+        objects: `(N,)` the object of each, of its own class and image.
+        least: the IoU at which they were matched.
+        task: of boxes or of masks.
+    """
+    pairs = overlaps(run, task, least=least - 1e-9, rows=detections)
+    width = len(run.truth) + 1
+    places = np.searchsorted(pairs.detections * width + pairs.objects, detections * width + objects)
+    return pairs.ious[places]
