@@ -22,7 +22,7 @@ lab: setup ## open the tutorials in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 docs: setup ## build the documentation site in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: setup ## run the tests, without slow, gpu and network ones
 	$(BIN)/python -m pytest
