@@ -17,4 +17,10 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("vovnet-explorer")
     if name == "autopsy":  # a package that can be called, so that its modules can be imported as well
         return import_module("explorer.autopsy")
-    return _public(name)
+    try:
+        return _public(name)
+    except ModuleNotFoundError as error:
+        if error.name != "detectron2":
+            raise
+        words = import_module("explorer.doctor").without_detectron2()
+        raise ModuleNotFoundError(words, name="detectron2") from error

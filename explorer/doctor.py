@@ -23,6 +23,8 @@ from packaging.requirements import Requirement
 
 Status = Literal["ok", "warning", "error"]
 
+DETECTRON2_COMMIT = "a59f05630a8f205756064244bf5beb8661f96180"
+"""Of its official source, which `make` takes, too."""
 DISTRIBUTION = "vovnet-explorer"
 REHEARSAL_CONFIG = "faster_rcnn_V_19_slim_dw_FPNLite_3x"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -116,14 +118,30 @@ def check_torch() -> Check:
     return Check("torch", "ok", found)
 
 
+ADD_DETECTRON2 = (
+    "pip install --no-build-isolation --no-deps "
+    f"'detectron2 @ git+https://github.com/facebookresearch/detectron2@{DETECTRON2_COMMIT}'"
+)
+"""The command that adds detectron2, which is on no index under its own name, to a `pip install vovnet-explorer`."""
+
+
+def without_detectron2() -> str:
+    """One line that says what is missing and how to add it."""
+    how = "make repair" if _in_checkout() else f"{ADD_DETECTRON2} (needs git and a C++ compiler)"
+    return f"detectron2 is not installed, and pip cannot bring it along. Add it with: {how}"
+
+
 def check_detectron2() -> Check:
     """Names detectron2's build and tells whether its C++ part is there; only rare models need that part."""
     official = installed("detectron2")
-    found = f"official {official}" if official else f"index build {installed('sal-detectron2')}"
+    build = installed("sal-detectron2")
+    found = f"official {official}" if official else f"index build {build}" if build else "none"
     try:
         import detectron2.modeling  # noqa: F401
     except (ImportError, OSError) as error:
-        return Check("detectron2", "error", found, _first_line(error), reinstall())
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == "detectron2"
+        remedy = ADD_DETECTRON2 if is_missing and not _in_checkout() else reinstall()
+        return Check("detectron2", "error", found, _first_line(error), remedy)
     try:
         from detectron2 import _C  # noqa: F401
     except ImportError:

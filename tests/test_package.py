@@ -63,3 +63,45 @@ def test_constraints_pin_every_dependency_within_its_range() -> None:
     for need in wanted:
         (pinned,) = pins[need.name].specifier
         assert need.specifier.contains(pinned.version), f"constraints.txt has {pinned.version}, wanted {need}"
+
+
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == "detectron2":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "from explorer.cli import main; main(['evaluate', 'demo/V-19', '--data', 'nowhere'])",
+        "from explorer.cli import main; main(['train', 'demo/V-19'])",
+        "import explorer; explorer.load_detector('demo/V-19')",
+    ],
+)
+def test_without_detectron2_one_line_says_how_to_add_it(work: str) -> None:
+    """pip cannot bring it along: it is on no index under its own name."""
+    done = subprocess.run([sys.executable, "-c", f"{WITHOUT}\n{work}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "detectron2 is not installed, and pip cannot bring it along. Add it with: " in last
+    assert "load_detector" in work or len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_commands_that_need_no_detectron2_run_without_it() -> None:
+    for words in (["--help"], ["zoo", "list"], ["data", "make", "aerial", "--help"]):
+        program = f"{WITHOUT}\nfrom explorer.cli import main; main({words})"
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+
+def test_a_wheel_names_the_source_that_make_takes() -> None:
+    from explorer import doctor
+
+    assert doctor.DETECTRON2_COMMIT in (ROOT / "tools/install.py").read_text()
+    assert doctor.DETECTRON2_COMMIT in doctor.ADD_DETECTRON2

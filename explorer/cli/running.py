@@ -97,7 +97,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **named)
 
     def invoke(self, ctx: Any) -> Any:
-        with _interruptible(), _legible_errors():
+        with _interruptible(), _legible_errors(), _detectron2_at_hand():
             return super().invoke(ctx)
 
 
@@ -109,6 +109,20 @@ def _legible_errors() -> Iterator[None]:
         if says := getattr(error, "format_message", None):  # one of Click's, which Typer has a copy of
             vars(error)["format_message"] = lambda: legible_lines(says())
         raise
+
+
+@contextmanager
+def _detectron2_at_hand() -> Iterator[None]:
+    """Ends with one line and exit code 1 where detectron2, which pip does not bring along, is needed and missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "detectron2":
+            raise
+        from explorer.doctor import without_detectron2
+
+        typer.echo(without_detectron2(), err=True)
+        raise typer.Exit(1) from error
 
 
 @contextmanager

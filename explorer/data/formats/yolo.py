@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explorer.config.files import load_yaml
 from explorer.data.formats.document import (
     Collector,
     Document,
@@ -55,9 +54,15 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     return _of_names(path, names) if names else {}
 
 
+def _load(path: Path) -> Any:
+    from explorer.config.files import load_yaml  # its room loads detectron2
+
+    return load_yaml(path)
+
+
 def _describes(path: Path) -> bool:
     try:
-        values = load_yaml(path)
+        values = _load(path)
     except ValueError:
         return path.stem == "data"  # whose error is worth reading
     named = isinstance(values, dict) and bool({"names", "nc"} & values.keys())
@@ -65,7 +70,7 @@ def _describes(path: Path) -> bool:
 
 
 def _of_yaml(path: Path) -> dict[str, Found]:
-    values = load_yaml(path)
+    values = _load(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no keys with values: a YOLO data set's has train, val and names")
     names, poses = _class_names(values, path), "kpt_shape" in values
