@@ -19,7 +19,15 @@ from explorer.writing import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/results/reliability.md"
-TESTS = ("tests/hostile", "tests/faults", "tests/ui/test_api.py", "tests/ui/test_strangers.py", "tests/ui/test_load.py")
+TESTS = (
+    "tests/hostile",
+    "tests/faults",
+    "tests/engine/training/test_resume.py",
+    "tests/browser/test_killed.py",
+    "tests/ui/test_api.py",
+    "tests/ui/test_strangers.py",
+    "tests/ui/test_load.py",
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,9 @@ ROWS = (
     Row("faults", "a real disk that is full, then larger", "tests.faults.test_disk", counted=("full disk",)),
     Row("faults", "a real disk that is read-only", "tests.faults.test_disk", counted=("read-only disk",)),
     Row("faults", "two processes on one folder", "tests.faults.test_processes", "test_two"),
+    Row("faults", "a second training in one folder, its processes killed", "tests.faults.test_training"),
+    Row("faults", "SIGKILL of a training, at random times", "tests.engine.training.test_resume", counted=("killed",)),
+    Row("faults", "SIGKILL of a FiftyOne import, between commands", "tests.browser.test_killed", counted=("killed",)),
     Row(
         "faults",
         "loader or drawing processes killed, a script without a guard",
@@ -117,7 +128,8 @@ def page(cases: Sequence[Case]) -> str:
             wrong = sum(not case.passed for case in own)
             failed[row.title] = wrong
             lines.append(f"| {row.kind} | {row.title} | {row.number(cases)} | {wrong} |")
-    lost = sum(not case.passed for case in cases if case.module.startswith("tests.faults."))
+    modules = {row.module for row in ROWS if row.kind == "faults"}
+    lost = sum(not case.passed for case in cases if case.module in modules)
     executed, escaped = (failed.get(row.title, 0) for row in ROWS[:2])
     missing = [row.title for row in ROWS if not row.of(cases)]
     whole = [case.name.partition("[")[2][:-1] for case in cases if case.name.startswith("test_every_step")]

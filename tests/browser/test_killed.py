@@ -78,7 +78,9 @@ def start_over(fo: ModuleType) -> None:
         fo.delete_dataset(NAME)
 
 
-def test_killed_again_and_again(build: Build, fiftyone: ModuleType) -> None:
+def test_killed_again_and_again(
+    build: Build, fiftyone: ModuleType, record_property: Callable[[str, object], None]
+) -> None:
     code, commands = build(0)
     assert code == 0
     whole = everything(fiftyone)
@@ -87,13 +89,14 @@ def test_killed_again_and_again(build: Build, fiftyone: ModuleType) -> None:
     kills = 0
     while build(int(rng.integers(commands // 5, commands // 2)))[0] == -9:
         kills += 1
+    record_property("killed", kills)
     assert kills >= 2
     assert everything(fiftyone) == whole
     assert len(whole["samples"]) == 10
 
 
 @pytest.mark.slow
-def test_killed_anywhere(build: Build, fiftyone: ModuleType) -> None:
+def test_killed_anywhere(build: Build, fiftyone: ModuleType, record_property: Callable[[str, object], None]) -> None:
     code, commands = build(0)
     assert code == 0
     whole = everything(fiftyone)
@@ -103,4 +106,5 @@ def test_killed_anywhere(build: Build, fiftyone: ModuleType) -> None:
             break
         assert build(0)[0] == 0
         assert everything(fiftyone) == whole, f"killed before command {last} of {commands}"
+    record_property("killed", last // 5 - 1)
     assert last > commands / 2

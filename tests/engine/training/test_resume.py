@@ -178,7 +178,9 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     short_training: Arguments,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    record_property("killed", kills)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     keys = ("SOLVER.MAX_ITER", str(12 * (kills + 1)), "SOLVER.CHECKPOINT_PERIOD", "3", "TEST.EVAL_PERIOD", "10")
     keys += ("DATALOADER.NUM_WORKERS", str(workers))
