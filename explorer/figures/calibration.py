@@ -33,7 +33,9 @@ def reliability(measured: Calibration) -> go.Figure:
                     hovertemplate="score %{x:.2f}, right %{y:.2f} (%{text})",
                 )
             )
-    figure.update_xaxes(title="mean score of the bin", range=[0, 1], gridcolor=FAINT, zeroline=False)
-    figure.update_yaxes(title=f"share that is right, IoU ≥ {measured.iou:g}", range=[0, 1], gridcolor=FAINT)
+    figure.update_xaxes(title="mean score of the bin", range=[-0.02, 1.02], gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(
+        title=f"share that is right, IoU ≥ {measured.iou:g}", range=[-0.02, 1.02], gridcolor=FAINT, zeroline=False
+    )
     figure.update_layout(LAYOUT, height=420, margin={"l": 60, "r": 20, "t": 30, "b": 50})
     return figure

@@ -77,9 +77,10 @@ def bins_between(edges_px: Sequence[float]) -> tuple[SizeBin, ...]:
     names = [f"under {edges[0]:g}²", *(f"{a:g}²–{b:g}²" for a, b in itertools.pairwise(edges))]
     areas = [0, *(edge**2 for edge in edges), COCO_INFINITY_PX]
     names.append(f"{edges[-1]:g}² and over")
-    return tuple(
-        SizeBin(name, *ends, short=f" {name}") for name, ends in zip(names, itertools.pairwise(areas), strict=True)
-    )
+    shorts = [f" {a:g}–{b:g}" for a, b in itertools.pairwise([0, *edges])]
+    shorts.append(f" {edges[-1]:g}–")
+    ends = itertools.pairwise(areas)
+    return tuple(SizeBin(name, *own, short) for name, own, short in zip(names, ends, shorts, strict=True))
 
 
 FINE_BINS = bins_between(EDGES_PX)

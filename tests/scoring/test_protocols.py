@@ -87,6 +87,8 @@ def test_figures_have_their_protocols_names(invent: Invent, as_run: AsRun) -> No
         assert list(metrics_of(run_under(PRESETS[name], run)).values["bbox"]) == labels.split()
     tiny = metrics_of(run_under(PRESETS["tinyperson"], run)).values["bbox"]
     assert {"AP25", "AP tiny1", "AR200"} <= set(tiny)
+    own = metrics_of(run_under(protocol_of("16,32"), run)).values["bbox"]
+    assert {"AP 0–16", "AP 16–32", "AP 32–", "AR 32–"} <= set(own)
 
 
 def visdrone(content: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, float]:
