@@ -1,6 +1,6 @@
 """Measures the speed of all released detectors on this machine and writes docs/results/speed-cpu.{json,md}.
 
-    python tools/speed.py GROUP…     # measures groups (all but int8 without a name) and writes the page again
+    python tools/speed.py GROUP…     # measures groups (all without a name) and writes the page again
     python tools/speed.py --page     # writes the page from the JSON alone
     python tools/speed.py --name speed-amx GROUP…   # another machine's page
 
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from int8 import int8_group
 from painting import painter
 from speed_page import HEAVY, LIGHT, MAIN, PEER, PEERS, SHORT, TIMM, Document, page, rows
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,7 +43,17 @@ from explorer.zoo.registry import entries
 SIZE, ROUNDS, FEWER = (800, 1088), 7, 5
 DEMOS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 BCCD = Path("../shared/data/bccd")
-EVERY_MODE = ("eager", "torch-fp32", "compile-fp32", "onnx", "openvino", "torch-bf16", "compile-bf16", "openvino-bf16")
+EVERY_MODE = (
+    "eager",
+    "torch-fp32",
+    "compile-fp32",
+    "onnx",
+    "openvino",
+    "torch-bf16",
+    "compile-bf16",
+    "openvino-bf16",
+    "fast-int8",
+)
 
 
 def random_detector(name: str) -> Detector:
@@ -145,14 +154,15 @@ def accuracy_group() -> Document:
         make_aerial(Path(folder), images=300, seed=1)
         found = {name: precision(name, folder) for name in DEMOS}
     if BCCD.is_dir():
-        found["demo/V-19-slim-dw-bccd"] = precision("demo/V-19-slim-dw-bccd", f"{BCCD}:test")
+        found["demo/V-19-slim-dw-bccd"] = precision("demo/V-19-slim-dw-bccd", f"{BCCD}:test", f"{BCCD}:train")
     return found
 
 
-def precision(name: str, folder: str) -> Document:
-    """AP of boxes in each number format."""
+def precision(name: str, folder: str, photos: str | None = None) -> Document:
+    """AP of boxes in each number format; ranges of int8 are set on photos, or on aerial scenes."""
     plain = load_detector(name, device="cpu", exact=True)
     ways = {"exact": plain, "float32": fast(plain, "float32"), "bfloat16": fast(plain, "bfloat16")}
+    ways["int8"] = fast(plain, "int8", calibrate=photos)
     return {how: evaluate(one, folder).metrics.values["bbox"]["AP"] for how, one in ways.items()}
 
 
@@ -176,7 +186,6 @@ GROUPS: dict[str, Callable[[], Document]] = {
     "timm": timm_group,
     "peers": peers_group,
     "AP": accuracy_group,
-    "int8": lambda: int8_group(MAIN, SIZE, DEMOS[0]),
     "Faster R-CNN, light": lambda: task_group("Faster R-CNN", slice(8)),
     "Faster R-CNN, heavy": lambda: task_group("Faster R-CNN", slice(8, None)),
     "Mask R-CNN, light": lambda: task_group("Mask R-CNN", slice(4)),
@@ -194,7 +203,7 @@ def main() -> None:
     options = parser.parse_args()
     file = RECORDED.with_stem(options.name)
     known: Document = json.loads(file.read_text()) if file.is_file() else {}
-    for name in [] if options.page else options.groups or [group for group in GROUPS if group != "int8"]:
+    for name in [] if options.page else options.groups or list(GROUPS):
         known[name] = plain(GROUPS[name]())
         file.write_text(json.dumps(known, indent=1) + "\n")
     file.with_suffix(".md").write_text(page(known, file.stem))

@@ -228,8 +228,9 @@ def bfloat16_words(rows: Document) -> str:
 
 def bfloat16_table(found: Document) -> str:
     """AP by number format."""
-    lines = [(model, *(f"{own[how]:.2f}" for how in ("exact", "float32", "bfloat16"))) for model, own in found.items()]
-    return as_table(("model", "exact", "fast, float32", "fast, bfloat16"), lines)
+    ways = ["exact", "float32", "bfloat16", *(["int8"] if all("int8" in own for own in found.values()) else [])]
+    lines = [(model, *(f"{own[how]:.2f}" for how in ways)) for model, own in found.items()]
+    return as_table(("model", "exact", *(f"fast, {way}" for way in ways[1:])), lines)
 
 
 def picture(known: Document, name: str) -> str:
@@ -310,9 +311,10 @@ INT8 = """## int8
 
 Trunks quantised by NNCF (mixed preset, calibrated on other scenes) and run by OpenVINO, the rest of each in
 bfloat16."""
-INT8_WORDS = """int8 is not built. It gains on the large model alone, whose maps it changes beyond recognition (random
-weights; what it costs a trained one cannot be measured without one), and is no faster than bfloat16 on the small ones,
-whose depthwise convolutions wait for memory. ONNX Runtime's static quantisation (convolutions alone, QDQ), run by
+INT8_WORDS = """Where a processor has AMX, `--dtype auto` takes bfloat16: int8 gains on the large model alone, whose
+maps it changes beyond recognition (random weights), and is no faster on the small ones, whose depthwise convolutions
+wait for memory. All layers were in integers here; `--dtype int8` leaves the first convolution, gates and dense heads'
+outputs in floating point. ONNX Runtime's static quantisation (convolutions alone, QDQ), run by
 OpenVINO, was slower than bfloat16 on both: 0.92 [0.85, 0.95] and 0.66 [0.60, 0.79] of its speed."""
 LOST = """## What did not win
 
@@ -323,4 +325,4 @@ torch's convolutions. Autocast was as fast as weights cast to bfloat16. ONNX Run
 of OpenVINO in float32; compiling takes 11 to 22 s where OpenVINO takes about 3. Static shapes gained nothing over one
 network for all sizes in OpenVINO, and padding to buckets would change results, since squeeze-excitation averages over
 the padding too. torch's library for the box head's product of 1000 × 12544 by 12544 × 1024 does not use the AMD
-processor's full width; OpenVINO's does. int8 was tried where a processor has AMX: see [speed-amx.md](speed-amx.md)."""
+processor's full width; OpenVINO's does."""

@@ -75,6 +75,7 @@ def benchmark(
     stage: Stage = "detector",
     batch: int = 1,
     rounds: int = 7,
+    calibrate: str | Path | None = None,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchmarkReport:
@@ -83,13 +84,15 @@ def benchmark(
     Args:
         models: each a `Detector` without a fast way, or what `load_detector` takes; `backbone:V-99-eSE` with
             `stage="backbone"`.
-        modes: `eager`; `fast-fp32` and `fast-bf16`, what `predict` and `evaluate` take; those of
+        modes: `eager`; `fast-fp32`, `fast-bf16` and `fast-int8`, what `predict` and `evaluate` take; those of
             `explorer.engine.speed.modes.MODES`.
         baseline: the mode that ratios are to; the first one where None.
         size: `(height, width)` of the network's input in pixels.
         stage: `detector`, or `backbone` for backbone and FPN alone.
         batch: images per call.
         rounds: how many rounds are kept.
+        calibrate: photos by which ranges of int8 are set (see `fast`); where None, those that are kept, or ranges by
+            aerial scenes, which are good for times alone.
         device: of models that are given by name.
         progress: called after each call with the number done and the number in all.
 
@@ -101,8 +104,8 @@ def benchmark(
         raise ValueError('There is no model to time: benchmark("demo/V-19", "demo/MobileNetV2").')
     detectors = _named_apart(models, device)
     wanted = baseline or modes[0]
-    options: dict[str, Any] = {"stage": stage, "batch": batch, "rounds": rounds, "progress": progress}
-    return BenchmarkReport(measure(detectors, modes, baseline=wanted, size=size, **options))
+    options: dict[str, Any] = {"stage": stage, "batch": batch, "rounds": rounds, "calibrate": calibrate}
+    return BenchmarkReport(measure(detectors, modes, baseline=wanted, size=size, progress=progress, **options))
 
 
 def _named_apart(models: Sequence[Model], device: str) -> list[Detector]:

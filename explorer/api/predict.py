@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.api.inputs import Model, as_detector
 from explorer.api.result import Result
 from explorer.engine.artifacts import plain
-from explorer.engine.fast.hardware import FEW_IMAGES
+from explorer.engine.fast.hardware import engine_for
 from explorer.engine.image_files import find_images
 from explorer.engine.predict import RESULTS_FILE, Report
 from explorer.engine.predict import predict as run
@@ -111,7 +111,7 @@ def predict(
     folder = Path(out)
     own = [folder / name for name in (RESULTS_FILE, "pictures", "panoptic")]
     files = find_images([Path(path) for path in given], recursive=recursive, results=own)
-    detector = as_detector(model, engine="auto" if len(files.taken) > FEW_IMAGES else "torch")
+    detector = as_detector(model, engine=engine_for(len(files.taken)))
     report = run(
         detector,
         files.taken,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import MODELS, Device, TrustCode, Weights, exit_codes, input_size, load, progress
+from explorer.cli.running import MODELS, Calibrate, Device, TrustCode, Weights, exit_codes, input_size, load, progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -30,6 +30,7 @@ def benchmark(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds that are kept.")] = 7,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
     device: Device = "cpu",
+    calibrate: Calibrate = None,
     weights: Weights = None,
     trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
@@ -41,8 +42,8 @@ def benchmark(
 ) -> None:
     """Time models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
 
-    Modes: eager; fast-fp32 and fast-bf16, what predict and evaluate take; torch-fp32, torch-bf16, compile-fp32,
-    compile-bf16, openvino, openvino-bf16, onnx.
+    Modes: eager; fast-fp32, fast-bf16 and fast-int8, what predict and evaluate take; torch-fp32, torch-bf16,
+    compile-fp32, compile-bf16, openvino, openvino-bf16, onnx.
     """
     import torch
     from rich.console import Console
@@ -73,6 +74,7 @@ def benchmark(
                 stage=part,
                 batch=batch,
                 rounds=rounds,
+                calibrate=calibrate,
                 memory=memory_of if memory else None,
                 progress=advance,
             )

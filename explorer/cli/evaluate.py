@@ -13,9 +13,11 @@ from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import (
     AllowPartial,
+    Calibrate,
     ConfigFile,
     Device,
     Dtype,
+    Emulate,
     Exact,
     MatchBy,
     OptionalModel,
@@ -73,6 +75,8 @@ def evaluate(
     dtype: Dtype = "float32",
     tile: Tile = None,
     overlap: Overlap = 0.2,
+    calibrate: Calibrate = None,
+    emulate: Emulate = False,
     json_file: JsonFile = None,
 ) -> None:
     """Measure a model, or any detector's results, on a data set: AP of boxes and masks, panoptic quality.
@@ -107,6 +111,8 @@ def evaluate(
                 device=device,
                 exact=exact,
                 dtype=fast_dtype(dtype),
+                calibrate=calibrate,
+                emulate=emulate,
                 allow_partial=allow_partial,
                 trust_code=trust_code,
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from explorer.cli.output import JsonFile, say, write_json
-from explorer.cli.running import AllowPartial, AnyModel, ConfigFile, TrustCode, Weights, exit_codes, load
+from explorer.cli.running import AllowPartial, AnyModel, Calibrate, ConfigFile, TrustCode, Weights, exit_codes, load
 
 if TYPE_CHECKING:
     from explorer.engine.fast.export import Format
@@ -25,6 +25,8 @@ def export(
     photo: Annotated[
         Path | None, typer.Option("--photo", help="What to compare the file with the model on; else an aerial scene.")
     ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="In 8-bit integers; with --format openvino.")] = False,
+    calibrate: Calibrate = None,
     json_file: JsonFile = None,
 ) -> None:
     """Write backbone, FPN and dense heads for other engines, compared with the model on a photo before they are kept.
@@ -33,10 +35,13 @@ def export(
     """
     from explorer.data.images import read_image
     from explorer.engine.artifacts import plain
+    from explorer.engine.fast.calibration import calibration
     from explorer.engine.fast.export import export as run
     from explorer.engine.speed.modes import scene
 
     with exit_codes():
+        if calibrate and not int8:
+            raise ValueError("--calibrate sets the ranges of integers: it goes with --int8.")
         image = read_image(photo) if photo else scene((480, 640))
         detector = load(
             model,
@@ -48,8 +53,11 @@ def export(
             trust_code=trust_code,
             bare=True,
         )
-        record = run(detector, image, out, cast("Format", format))
+        photos = calibration(detector, calibrate) if int8 else None
+        record = run(detector, image, out, cast("Format", format), int8=int8, photos=photos)
         if json_file:
             write_json(plain(record), json_file)
     if json_file != "-":
-        say(f"{detector.name} as {format}, equal to the model within {record['max_rel_error']:.0e} -> {out}")
+        size = f"{sum(file.stat().st_size for file in out.glob('trunk.*')) / 1e6:.1f} MB"
+        what = f"{format} in int8" if int8 else format
+        say(f"{detector.name} as {what}, {size}, equal to the model within {record['max_rel_error']:.0e} -> {out}")

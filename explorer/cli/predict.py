@@ -10,9 +10,11 @@ import typer
 from explorer.cli.output import JsonFile, say, write_json
 from explorer.cli.running import (
     AllowPartial,
+    Calibrate,
     ConfigFile,
     Device,
     Dtype,
+    Emulate,
     Exact,
     Model,
     Overlap,
@@ -49,12 +51,14 @@ def predict(
     dtype: Dtype = "float32",
     tile: Tile = None,
     overlap: Overlap = 0.2,
+    calibrate: Calibrate = None,
+    emulate: Emulate = False,
     json_file: JsonFile = None,
 ) -> None:
     """Detect objects in images and videos: COCO results as JSON, drawn pictures; exit 1 if one could not be read."""
     from explorer.data.video import is_video
     from explorer.engine.artifacts import plain
-    from explorer.engine.fast.hardware import FEW_IMAGES
+    from explorer.engine.fast.hardware import engine_for
     from explorer.engine.image_files import find_images
     from explorer.engine.predict import RESULTS_FILE
     from explorer.engine.predict import predict as run
@@ -69,7 +73,9 @@ def predict(
             device=device,
             exact=exact,
             dtype=fast_dtype(dtype),
-            engine="auto" if len(files.taken) > FEW_IMAGES or any(map(is_video, files.taken)) else "torch",
+            engine="auto" if any(map(is_video, files.taken)) else engine_for(len(files.taken), fast_dtype(dtype)),
+            calibrate=calibrate,
+            emulate=emulate,
             allow_partial=allow_partial,
             trust_code=trust_code,
         )

@@ -41,7 +41,21 @@ Exact = Annotated[
     bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="What the fast way computes in: float32, bfloat16, or auto for what is fastest.")
+    str,
+    typer.Option(
+        "--dtype", help="What the fast way computes in: float32, bfloat16, int8, or auto for what is fastest."
+    ),
+]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        "--calibrate",
+        metavar="FOLDER|DATA",
+        help="Photos like those that the model will see: they set the ranges of int8, which are kept for its weights.",
+    ),
+]
+Emulate = Annotated[
+    bool, typer.Option("--emulate", help="Take a --dtype that this processor does not compute in, which is slower.")
 ]
 
 Tile = Annotated[
@@ -222,6 +236,8 @@ def load(model: str, *, trust_code: bool, **options: Any) -> Detector:
         detector = loading(model, progress=advance, **options)
     for remark in detector.remarks:
         typer.echo(legible_lines(remark), err=True)
+    if options.get("dtype") == "auto" and detector.fast:
+        typer.echo(f"Computing in {detector.fast.chosen.reason}.", err=True)
     return detector
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from torch import nn
 
 from explorer.engine.detector import Detector, make_detector
+from explorer.engine.fast.calibration import calibration
 from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName
 from explorer.engine.fast.model import FastModel
@@ -39,6 +40,8 @@ def load_detector(
     exact: bool = False,
     dtype: DtypeName = "float32",
     engine: EngineName | Literal["auto"] = "auto",
+    calibrate: str | Path | None = None,
+    emulate: bool = False,
     allow_partial: bool = False,
     bare: bool = False,
     progress: Progress | None = None,
@@ -58,8 +61,10 @@ def load_detector(
         lowest_score: report objects from this score up, instead of from the config's own threshold.
         exact: run the model operation by operation as trained, to the last bit; otherwise the fast way, whose features
             differ in the sixth digit (see `explorer.engine.fast`).
-        dtype: what the fast way computes in; `auto` is bfloat16 where the hardware has it.
+        dtype: what the fast way computes in; see `fast`.
         engine: what the fast way runs on; `torch` is ready at once, `auto` the fastest over many images.
+        calibrate: see `fast`.
+        emulate: see `fast`.
         allow_partial: take what fits of weights that do not fit wholly, such as a backbone's alone; the rest is random,
             and the detector has "(partial weights)" in its name.
         bare: take a backbone without a detector, too: `backbone:V-99-eSE`, `backbone:FILE`.
@@ -71,8 +76,10 @@ def load_detector(
         DownloadError: the weights cannot be downloaded.
     """
     if is_export(model):
-        if weights or config_file or overrides or exact:
-            raise ValueError(f"{model} is an export: it has its own weights and config, and no exact way to run it.")
+        if weights or config_file or overrides or exact or calibrate or dtype not in ("auto", "float32"):
+            raise ValueError(
+                f"{model} is an export: it has its own weights, config and number format, and no exact way to run it."
+            )
         exported = load_export(Path(model))
         if lowest_score is not None:
             report_from(exported.model, lowest_score)
@@ -90,7 +97,7 @@ def load_detector(
         logger.info("%s", remark)
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
-    return detector if exact else fast(detector, dtype, engine)
+    return detector if exact else fast(detector, dtype, engine, calibrate=calibrate, emulate=emulate)
 
 
 def load_backbone(
@@ -194,16 +201,31 @@ def report_from(model: nn.Module, lowest_score: float) -> None:
         setattr(part, _SCORE_THRESHOLD, lowest_score)
 
 
-def fast(detector: Detector, dtype: DtypeName = "auto", engine: EngineName | Literal["auto"] = "auto") -> Detector:
+def fast(
+    detector: Detector,
+    dtype: DtypeName = "auto",
+    engine: EngineName | Literal["auto"] = "auto",
+    *,
+    calibrate: str | Path | None = None,
+    emulate: bool = False,
+) -> Detector:
     """Returns the detector with a fast way to run it, which its `detect` takes.
 
     Args:
         detector: any; its `model` stays as it is.
-        dtype: `float32` gives the same detections; `bfloat16`, which `auto` takes where the hardware computes in it,
-            gives nearly the same in less time.
+        dtype: `float32` gives the same detections; `bfloat16` and `int8` nearly the same in less time, where the
+            hardware computes in them; `auto` takes bfloat16 where it can, else int8, else float32, and
+            `detector.fast.chosen.reason` says why.
         engine: `openvino`, `compile` (torch.compile; its first image takes up to a minute), `torch`, or `auto`.
+        calibrate: photos like those that the model will see, a folder or `PATH:SPLIT` of a data set, which set the
+            ranges of int8; these are kept for the model's weights, so that later calls need no photos. A model of
+            aerial scenes takes scenes.
+        emulate: take a format that the hardware does not compute in, which is slower than float32.
 
     Raises:
-        ValueError: there is no such format or engine.
+        ValueError: there is no such format, engine or photos, or the format cannot be had.
     """
-    return replace(detector, fast=FastModel(detector.model, dtype, engine))
+    if calibrate is not None and dtype not in ("auto", "int8"):
+        raise ValueError(f"Photos to calibrate on are for int8, and {dtype} was asked for: take int8 or auto.")
+    photos = calibration(detector, calibrate) if dtype in ("auto", "int8") else None
+    return replace(detector, fast=FastModel(detector.model, dtype, engine, photos=photos, emulate=emulate))

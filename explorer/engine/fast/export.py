@@ -19,7 +19,10 @@ from torch import Tensor
 
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.detector import Detector, make_detector
+from explorer.engine.fast.calibration import Calibration
 from explorer.engine.fast.folding import fold_norms
+from explorer.engine.fast.hardware import DtypeName
+from explorer.engine.fast.int8 import int8_trunk
 from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
 from explorer.engine.fast.trunk import Trunk
@@ -31,6 +34,8 @@ from explorer.zoo.trained import CONFIG, EXPORT, EXPORTED_WEIGHTS
 Format = Literal["onnx", "openvino", "torchscript"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 FILES: dict[Format, str] = {"onnx": "trunk.onnx", "openvino": "trunk.xml", "torchscript": "trunk.pt"}
+DTYPES: tuple[DtypeName, DtypeName] = ("float32", "int8")
+"""What an export computes in: as the model does, or in 8-bit integers."""
 _OPSET = 17
 
 
@@ -38,14 +43,26 @@ class ExportError(RuntimeError):
     """A model cannot be written in a format, or the file says other things than the model."""
 
 
-def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, format: Format) -> dict[str, Any]:  # noqa: A002
+def export(
+    detector: Detector,
+    image_bgr: npt.NDArray[np.uint8],
+    out: Path,
+    format: Format,  # noqa: A002
+    *,
+    int8: bool = False,
+    photos: Calibration | None = None,
+) -> dict[str, Any]:
     """Writes a detector's trunk in a format, compares it with the model on a photo, and keeps it if they agree.
+
+    In 8-bit integers it is kept however much it differs on single cells: `max_rel_error` says how much.
 
     Args:
         detector: on the CPU.
         image_bgr: the photo, `(height, width, 3)` uint8, BGR.
         out: the folder; it must not hold another export's files in other formats.
         format: what to write.
+        int8: write it in 8-bit integers, as OpenVINO.
+        photos: those that set their ranges; None for the ranges that are kept.
 
     Returns:
         What `export.json` says.
@@ -53,10 +70,12 @@ def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, form
     Raises:
         ExportError: the format cannot hold the model, or its maps differ.
         OSError: the folder cannot be written to, or another process writes there.
-        ValueError: there is no such format, or the config cannot be written down.
+        ValueError: there is no such format, not in integers, they lack something, or the config cannot be written down.
     """
     if format not in FORMATS:
         raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
+    if int8 and format != "openvino":
+        raise ValueError(f"8-bit integers are written as OpenVINO, and the format is {format}: take --format openvino.")
     if not hasattr(detector.cfg, "dump"):
         raise ValueError(f"{detector.name} has a LazyConfig, which is code and cannot go with an export.")
     known: Any = detector.model
@@ -66,14 +85,23 @@ def export(detector: Detector, image_bgr: npt.NDArray[np.uint8], out: Path, form
         wanted = trunk(images)
     with alone_in(out), replacing_together(out, EXPORT) as scratch:
         file = scratch / FILES[format]
-        _WRITERS[format](trunk, file)
+        if int8:
+            _save_openvino(int8_trunk(detector.model, photos)[0], file)
+        else:
+            _WRITERS[format](trunk, file)
         error = relative_error(_read(file, format)(images), wanted)
-        if not error <= TOLERANCE[torch.float32]:
+        if not error <= TOLERANCE[torch.int8 if int8 else torch.float32]:
             raise ExportError(f"{file.name} differs from the model by {error:.1e} on the photo: it is not kept.")
-        return _completed(detector, scratch, format, trunk, error)
+        return _completed(detector, scratch, format, trunk, {"dtype": DTYPES[int8], "max_rel_error": error})
 
 
-def _completed(detector: Detector, out: Path, format: Format, trunk: Trunk, error: float) -> dict[str, Any]:  # noqa: A002
+def _completed(
+    detector: Detector,
+    out: Path,
+    format: Format,  # noqa: A002
+    trunk: Trunk,
+    measured: dict[str, Any],
+) -> dict[str, Any]:
     """Writes all but the trunk, and returns what `export.json` says."""
     known: Any = detector.model
     save_safetensors(known.state_dict(), out / EXPORTED_WEIGHTS, half=False)
@@ -89,7 +117,7 @@ def _completed(detector: Detector, out: Path, format: Format, trunk: Trunk, erro
         "format": format,
         "outputs": [*trunk.levels, *(f"dense head {i}" for i in range(trunk.outputs * len(trunk.levels_seen)))]
         + ["semantic head"] * trunk.semantic,
-        "max_rel_error": error,
+        **measured,
         "class_names": list(detector.class_names),
         "stuff_class_names": list(detector.stuff_class_names),
         "sha256": {path.name: sha256_of(path) for path in _files(out, format)},
@@ -117,6 +145,7 @@ def load_export(folder: Path) -> Detector:
     try:
         record = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
         format, sums = record["format"], record["sha256"]  # noqa: A001
+        dtype: DtypeName = record.get("dtype", DTYPES[0])
         names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is no export: its {EXPORT} cannot be read ({error}).") from error
@@ -124,6 +153,8 @@ def load_export(folder: Path) -> Detector:
         raise ValueError(
             f"{folder} holds {format}, which is not read here: TorchScript is code. Export to onnx or openvino."
         )
+    if dtype not in DTYPES:
+        raise ValueError(f"{folder} was exported in {dtype}, which is not read here: export again.")
     for path in _files(folder, format):
         if not path.is_file() or sha256_of(path) != sums.get(path.name):
             raise ValueError(f"{path} is not the file that was exported: export again.")
@@ -133,7 +164,7 @@ def load_export(folder: Path) -> Detector:
     )
     engine: Literal["openvino", "torch"] = "openvino" if format == "openvino" else "torch"
     network = _read(file, format)
-    quick = FastModel(plain.model, "float32", engine, network)
+    quick = FastModel(plain.model, dtype, engine, network, emulate=True)
     caveat = str(record.get("note", ""))
     return replace(plain, class_names=names[0], stuff_class_names=names[1], caveat=caveat, fast=quick)
 
@@ -164,10 +195,14 @@ def write_onnx(trunk: Trunk, file: Path) -> None:
 
 
 def _write_openvino(trunk: Trunk, file: Path) -> None:
+    fold_norms(trunk)
+    _save_openvino(openvino_model(trunk, trunk.sample()), file)
+
+
+def _save_openvino(model: Any, file: Path) -> None:
     import openvino
 
-    fold_norms(trunk)
-    openvino.save_model(openvino_model(trunk, trunk.sample()), file, compress_to_fp16=False)
+    openvino.save_model(model, file, compress_to_fp16=False)
 
 
 def _write_torchscript(trunk: Trunk, file: Path) -> None:

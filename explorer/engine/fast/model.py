@@ -15,20 +15,23 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import StandardROIHeads
 from torch import Tensor, nn
 
+from explorer.engine.fast.calibration import Calibration
 from explorer.engine.fast.hardware import DtypeName, EngineName, Plan, choose, probe
 from explorer.engine.fast.heads import fast_box_head, fast_mask_head, fast_maskiou_head
-from explorer.engine.fast.networks import Network, NotFastError, prepare
+from explorer.engine.fast.int8 import int8_trunk, missing
+from explorer.engine.fast.networks import Network, NotFastError, openvino_network, prepare
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
 from explorer.heads.roi_heads import CenterROIHeads
 from explorer.text import logger_of
 
 logger = logger_of(__name__)
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.25}
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.25, torch.int8: float("inf")}
 """How far maps may be from the plain model's, relative to their largest value, before the next engine is taken.
 
 bfloat16 has 8 bits: trained models differ by 0.05, random ones by more. An engine that computes something else differs
-by about 1.
+by about 1. In int8 a value beyond the ranges is cut off, so that single cells say little of what a detector finds:
+`explorer benchmark --data` measures that.
 """
 
 
@@ -39,7 +42,8 @@ class Ready:
     Attributes:
         parts: by their path in the model.
         plan: how they are run.
-        max_rel_error: largest difference of a map from the plain model's, by its largest value, on a noise image.
+        max_rel_error: largest difference of a map from the plain model's, by its largest value, on a noise image; in
+            int8 on the first photo of the calibration, where there was one.
     """
 
     parts: Mapping[str, nn.Module]
@@ -60,25 +64,35 @@ class FastModel(nn.Module):
         dtype: DtypeName = "float32",
         engine: EngineName | Literal["auto"] = "auto",
         trunk: Network | None = None,
+        *,
+        photos: Calibration | None = None,
+        emulate: bool = False,
     ) -> None:
         """Takes a model and how to run it.
 
         Args:
             model: a detectron2 model in evaluation mode.
-            dtype: `auto` is bfloat16 where the hardware computes in it, and else float32.
+            dtype: see `choose`.
             engine: what runs the convolutions; where it cannot, the next best does, and the log says so.
             trunk: a trunk that is ready, as one that was exported, instead of the model's own.
+            photos: those by which ranges of int8 are set; None for the ranges that are kept.
+            emulate: take a format that the hardware does not compute in.
 
         Raises:
-            ValueError: there is no such format or engine.
+            ValueError: there is no such format or engine, not on this hardware, or int8 lacks something.
         """
         super().__init__()
         self._model = (model,)  # a tuple, so that it is no submodule: its training mode is its own affair
-        self._asked: tuple[DtypeName, EngineName | Literal["auto"]] = (dtype, engine)
-        self._trunk = trunk
+        self._trunk, self._photos = trunk, photos
         self._ready: Ready | None = None
         self._lock = threading.RLock()
-        choose(probe(self.device), dtype, engine)  # what is not there is said now, not with the first image
+        self.chosen = choose(
+            probe(self.device),
+            dtype,
+            engine,
+            emulate=emulate,
+            int8_lacks=lambda: "" if trunk else missing(model, photos),
+        )
         self.eval()
 
     @property
@@ -94,7 +108,7 @@ class FastModel(nn.Module):
         """Makes it ready where it is not, and returns what stands in for what."""
         with self._lock:
             if self._ready is None:
-                self._ready = _make_ready(self._model[0], choose(probe(self.device), *self._asked), self._trunk)
+                self._ready = _make_ready(self._model[0], self.chosen, self._trunk, self._photos)
                 why = self._ready.plan.why
                 logger.log(logging.WARNING if why else logging.INFO, "fast inference: %s", why or self._ready.plan)
             return self._ready
@@ -138,12 +152,13 @@ def _shallow(module: Any) -> Any:
     return clone
 
 
-def _make_ready(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
+def _make_ready(model: nn.Module, plan: Plan, given: Network | None, photos: Calibration | None) -> Ready:
     """Makes the parts ready by the plan, or by the next best one that gives the model's own maps."""
     failures = []
-    for attempt in (plan, *(Plan(engine, plan.dtype) for engine in ("torch",) if engine != plan.engine)):
+    simpler = Plan("torch", plan.rest if plan.dtype == torch.int8 else plan.dtype)
+    for attempt in (plan, *([simpler] if plan.engine != "torch" else [])):
         try:
-            ready = _parts(model, attempt, given)
+            ready = _parts(model, attempt, given, photos)
         except NotFastError as error:
             if given:
                 raise
@@ -154,13 +169,19 @@ def _make_ready(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
     return Ready({}, Plan("torch", torch.float32, "; ".join((*failures, "the plain model instead"))), 0.0)
 
 
-def _parts(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
+def _parts(model: nn.Module, plan: Plan, given: Network | None, photos: Calibration | None) -> Ready:
     known: Any = model
     trunk = Trunk(model)
-    sample = trunk.sample()
+    in_integers = plan.dtype == torch.int8
+    sample = known.preprocess_image([photos.photos[0]()]).tensor if in_integers and photos else trunk.sample()
     with torch.no_grad():
         wanted = trunk(sample)
-    network = given or prepare(trunk, sample, plan)
+    if given:
+        network = given
+    elif in_integers:
+        network = openvino_network(int8_trunk(model, photos)[0], plan.rest)
+    else:
+        network = prepare(trunk, sample, plan)
     error = relative_error(network(sample), wanted)
     if not error <= TOLERANCE[plan.dtype]:  # NaN is no success
         raise NotFastError(f"its maps differ from the model's by {error:.1e}")
@@ -172,7 +193,7 @@ def _parts(model: nn.Module, plan: Plan, given: Network | None) -> Ready:
         parts["sem_seg_head"] = RecallSemantic(semantic, trunk.levels[0])
     roi_heads = getattr(model, "roi_heads", None)
     if isinstance(roi_heads, nn.Module) and sample.device.type == "cpu":
-        parts |= _roi_parts(roi_heads, plan)
+        parts |= _roi_parts(roi_heads, replace(plan, dtype=plan.rest) if in_integers else plan)
     return Ready(parts, plan, error)
 
 

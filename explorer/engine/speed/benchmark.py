@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,7 @@ def benchmark(
     batch: int = 1,
     rounds: int = 7,
     stages: bool = True,
+    calibrate: str | Path | None = None,
     memory: Callable[[str, str], float | None] | None = None,
     progress: Progress | None = None,
 ) -> Found:
@@ -109,6 +111,7 @@ def benchmark(
         batch: images per call.
         rounds: how many, after one that is not kept.
         stages: whether to time the stages of whole detectors too.
+        calibrate: photos by which ranges of int8 are set (see `fast`); see `make_runner`.
         memory: gives a model's peak memory in a mode, in megabytes.
         progress: called after each call.
 
@@ -126,7 +129,8 @@ def benchmark(
     for detector in detectors:
         for mode in dict.fromkeys(modes):
             try:
-                runners[detector.name, mode] = make_runner(detector, mode, [as_input(image, detector)] * batch, stage)
+                inputs = [as_input(image, detector)] * batch
+                runners[detector.name, mode] = make_runner(detector, mode, inputs, stage, calibrate)
             except NotHereError as error:
                 notes[detector.name, mode] = str(error)
     if absent := [key for key in notes if key[1] == baseline]:

@@ -27,7 +27,10 @@ def ceiling(dtype: torch.dtype, device: torch.device, *, rounds: int = 3) -> dic
     Returns:
         Operations per second (a multiplication and an addition are two) by path.
     """
-    calls: dict[str, Callable[[], object]] = {"torch.matmul": _matmul(dtype, device)}
+    if dtype == torch.int8:
+        calls: dict[str, Callable[[], object]] = {"OpenVINO": _openvino_int8()}
+        return {name: 2 * SIDE**3 / float(np.median(own)) for name, own in interleaved(calls, rounds=rounds).items()}
+    calls = {"torch.matmul": _matmul(dtype, device)}
     if device.type == "cpu":
         calls["1x1 convolution"] = _convolution(dtype)
         if importlib.util.find_spec("openvino"):
@@ -64,14 +67,33 @@ def _openvino(dtype: torch.dtype) -> Callable[[], object]:
     return lambda: network(image)
 
 
+def _openvino_int8() -> Callable[[], object]:
+    """A product of a tensor that is quantised on the way, as between layers, and 8-bit weights."""
+    import openvino
+    from openvino import opset13 as ops
+
+    from explorer.engine.fast.networks import openvino_network
+
+    image = ops.parameter([-1, SIDE], np.float32)
+    ends = [np.float32(end) for end in (-4.0, 4.0)]
+    rounded = ops.fake_quantize(image, *ends, *ends, 256)
+    weights = ops.constant(np.random.default_rng(0).integers(-127, 128, (SIDE, SIDE), dtype=np.int8))
+    scaled = ops.multiply(ops.convert(weights, np.float32), np.full((SIDE, 1), 1 / 127, np.float32))
+    product = ops.matmul(rounded, scaled, transpose_a=False, transpose_b=True)
+    network = openvino_network(openvino.Model([product], [image]), torch.float32)
+    numbers = torch.randn(SIDE, SIDE)
+    return lambda: network(numbers)
+
+
 def hardware_facts(device: torch.device) -> dict[str, Any]:
     """Says what the figures were measured on: processor and what it can do, GPU, commit of the code."""
     hardware = probe(device)
-    telling = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+    telling = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "cpu_flags": [flag for flag in telling if flag in cpu_flags()],
         "bfloat16": hardware.bfloat16,
+        "int8": hardware.int8,
         "openvino": hardware.openvino,
         "compiler": hardware.compiler,
         "commit": _commit(),

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
-from explorer.engine.fast.hardware import DtypeName, EngineName, choose, probe
+from explorer.engine.fast.calibration import Calibration, calibration, scenes
+from explorer.engine.fast.hardware import DtypeName, EngineName, UnavailableError
+from explorer.engine.fast.int8 import int8_trunk, missing
 from explorer.engine.fast.model import FastModel, relative_error
-from explorer.engine.fast.networks import NotFastError, prepare
+from explorer.engine.fast.networks import NotFastError, openvino_network, prepare
 from explorer.engine.fast.trunk import Trunk
 
 Stage = Literal["backbone", "detector"]
@@ -40,6 +42,7 @@ MODES = {
     "eager": Mode("exact", "float32"),
     "fast-fp32": Mode("auto", "float32"),
     "fast-bf16": Mode("auto", "bfloat16"),
+    "fast-int8": Mode("auto", "int8"),
     "torch-fp32": Mode("torch", "float32"),
     "torch-bf16": Mode("torch", "bfloat16"),
     "compile-fp32": Mode("compile", "float32"),
@@ -74,7 +77,13 @@ class NotHereError(RuntimeError):
     """A mode cannot be measured on this machine."""
 
 
-def make_runner(detector: Detector, mode: str, inputs: list[dict[str, Any]], stage: Stage) -> Runner:
+def make_runner(
+    detector: Detector,
+    mode: str,
+    inputs: list[dict[str, Any]],
+    stage: Stage,
+    calibrate: str | Path | None = None,
+) -> Runner:
     """Makes a mode ready.
 
     Args:
@@ -82,6 +91,8 @@ def make_runner(detector: Detector, mode: str, inputs: list[dict[str, Any]], sta
         mode: one of `MODES`.
         inputs: detectron2's inputs.
         stage: `backbone` runs backbone and FPN alone, `detector` everything.
+        calibrate: photos by which ranges of int8 are set (see `fast`); where None, those that are kept, or ranges by
+            aerial scenes, which are good for times alone.
 
     Raises:
         NotHereError: the mode would run as another one here, or not at all.
@@ -99,19 +110,33 @@ def make_runner(detector: Detector, mode: str, inputs: list[dict[str, Any]], sta
         return Runner(_waiting(run, detector.device), "exact", torch.float32, 0.0, detector)
     if asked.engine == "onnx":
         return _onnx(detector, images, wanted, stage, inputs)
-    plan = choose(probe(detector.device), asked.dtype, asked.engine)
+    photos = _photos(detector, calibrate) if asked.dtype == "int8" else None
+    try:
+        quick = replace(detector, fast=FastModel(model, asked.dtype, asked.engine, photos=photos))
+        return _bare(quick, images, wanted, photos) if stage == "backbone" else _whole(quick, images, wanted, inputs)
+    except (NotFastError, UnavailableError) as error:
+        raise NotHereError(str(error)) from error
+
+
+def _photos(detector: Detector, calibrate: str | Path | None) -> Calibration | None:
+    """Photos for ranges: the user's, none where there are ranges, else scenes, whose ranges are not kept."""
+    given = calibration(detector, calibrate)
+    return given if given or not missing(detector.model, None) else scenes(detector, keep=False)
+
+
+def _bare(quick: Detector, images: Tensor, wanted: tuple[Tensor, ...], photos: Calibration | None) -> Runner:
+    """Backbone and FPN alone."""
+    assert quick.fast is not None
+    plan = quick.fast.chosen
     if plan.why:
         raise NotHereError(plan.why)
-    if stage == "backbone":
-        trunk = Trunk(model, heads=False)
-        try:
-            network = prepare(trunk, trunk.sample(), plan)
-        except NotFastError as error:
-            raise NotHereError(str(error)) from error
-        error_here = relative_error(network(images), wanted)
-        return Runner(_waiting(lambda: network(images), detector.device), plan.engine, plan.dtype, error_here)
-    quick = replace(detector, fast=FastModel(model, asked.dtype, asked.engine))
-    return _whole(quick, images, wanted, inputs)
+    if plan.dtype == torch.int8:
+        network = openvino_network(int8_trunk(quick.model, photos, heads=False)[0], plan.rest)
+    else:
+        trunk = Trunk(quick.model, heads=False)
+        network = prepare(trunk, trunk.sample(), plan)
+    error = relative_error(network(images), wanted)
+    return Runner(_waiting(lambda: network(images), quick.device), plan.engine, plan.dtype, error)
 
 
 def _whole(quick: Detector, images: Tensor, wanted: tuple[Tensor, ...], inputs: list[dict[str, Any]]) -> Runner:
