@@ -209,7 +209,7 @@ def test_an_export_in_integers_is_a_model(
     plain = export(demo, picture, tmp_path / "plain", "openvino")
     assert plain["dtype"] == "float32"
     sizes = [(tmp_path / name / "trunk.bin").stat().st_size for name in ("out", "plain")]
-    assert sizes[0] < 0.4 * sizes[1]
+    assert sizes[0] < 0.5 * sizes[1]  # gates, which stay, are a third of the weights of so small a model
 
 
 @needs_nncf
