@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,38 +13,28 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_api
 
 from explorer.data.images import read_image
+from explorer.engine.colors import DARK, LIGHT, RGB, class_color, colors_by_name, ink_on
 from explorer.text import legible
 from explorer.types import Detections, Panoptic
 
 Pixels = npt.NDArray[np.uint8]
-RGB = tuple[int, int, int]
-
-PALETTE: tuple[RGB, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-"""Okabe and Ito's colours without black, told apart with every kind of colour vision."""
 MASK_OPACITY = 0.40
 SEGMENT_OPACITY = 0.50
-DARK: RGB = (20, 20, 20)
-LIGHT: RGB = (255, 255, 255)
 LABEL_LENGTH = 40
 """Longest name in a label, in characters."""
 SMALLEST_LABELLED_SEGMENT = 0.01
 """Share of the image below which a panoptic segment gets no label."""
 
 
-def class_color(index: int) -> RGB:
-    """Returns a class's colour, the same in every picture; after seven classes colours repeat."""
-    return PALETTE[index % len(PALETTE)]
-
-
-def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool = True, caption: str = "") -> Pixels:
+def draw_detections(
+    image_bgr: Pixels,
+    detections: Detections,
+    *,
+    labels: bool = True,
+    every_label: bool = False,
+    caption: str = "",
+    colors: Mapping[str, RGB] | None = None,
+) -> Pixels:
     """Draws boxes, masks and labels.
 
     A frame lies around its object, not on it, so that an object of a few pixels stays visible. A label that would
@@ -54,28 +44,33 @@ def draw_detections(image_bgr: Pixels, detections: Detections, *, labels: bool =
         image_bgr: `(height, width, 3)`, left as it is.
         detections: in the frame of the image.
         labels: write class and score in percent.
+        every_label: leave none out; one without room beside its box stands farther off, with a line to it.
         caption: what a person must know who sees nothing but the picture; it stands in its corner.
+        colors: by class name; those of `colors_by_name` where None.
 
     Returns:
         A new image `(height, width, 3)`, BGR.
     """
     canvas = image_bgr[:, :, ::-1].copy()
-    colors = [class_color(int(index)) for index in detections.classes]
+    by_name = colors or colors_by_name([detections])
+    shades = [by_name[detections.class_names[int(index)]] for index in detections.classes]
     order = np.argsort(-detections.areas_px, kind="stable").tolist()  # small ones on top
     if detections.masks is not None:
         for index in order:
-            _tint(canvas, mask_api.decode(detections.masks[index]).astype(bool), colors[index], MASK_OPACITY)
+            _tint(canvas, mask_api.decode(detections.masks[index]).astype(bool), shades[index], MASK_OPACITY)
     picture = Image.fromarray(canvas)
     pen = _Pen.for_image(picture)
     boxes = [_Box(*box) for box in np.rint(detections.boxes_xyxy).astype(int).tolist()]
     for index in order:
-        pen.frame(boxes[index], colors[index])
+        pen.frame(boxes[index], shades[index])
     pen.caption(caption)
     if labels:
         for index, box in enumerate(boxes):
             name = legible(detections.class_names[int(detections.classes[index])], LABEL_LENGTH)
-            others = (other for place, other in enumerate(boxes) if place != index)
-            pen.label(f"{name} {100 * detections.scores[index]:.0f}", box, colors[index], others)
+            text = f"{name} {100 * detections.scores[index]:.0f}"
+            others = [other for place, other in enumerate(boxes) if place != index]
+            if not pen.label(text, box, shades[index], others) and every_label:
+                pen.label_off(text, box, shades[index])
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
 
 
@@ -194,8 +189,8 @@ class _Pen:
             outer = box.grown(margin)
             draw.rectangle((outer.x1, outer.y1, outer.x2 - 1, outer.y2 - 1), outline=shade, width=width)
 
-    def label(self, text: str, box: _Box, color: RGB, others: Iterable[_Box]) -> None:
-        """Writes above the box, else below or inside it, where nothing else is covered; else not at all."""
+    def label(self, text: str, box: _Box, color: RGB, others: Sequence[_Box]) -> bool:
+        """Writes above the box, else below or inside it, where nothing else is covered; says whether there was room."""
         width, height = self._size(text)
         gap = self.width + 1
         corners = [(box.x1 - gap, box.y1 - gap - height), (box.x1 - gap, box.y2 + gap)]
@@ -208,7 +203,24 @@ class _Pen:
             place = _Box(left, y, left + width, y + height)
             if frame.contains(place) and not any(place.meets(other) for other in hindrances):
                 self._write(text, place, color)
-                return
+                return True
+        return False
+
+    def label_off(self, text: str, box: _Box, color: RGB) -> None:
+        """Writes at the nearest place that covers no other label, with a line to the box; over others if none is."""
+        width, height = self._size(text)
+        xs = range(0, max(1, self.picture.width - width), max(1, height // 2))
+        ys = range(0, max(1, self.picture.height - height), max(1, height // 2))
+        middle = ((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2)
+        places = sorted(
+            (_Box(x, y, x + width, y + height) for x in xs for y in ys),
+            key=lambda place: np.hypot(place.x1 + width / 2 - middle[0], place.y1 + height / 2 - middle[1]),
+        )
+        free = (own for own in places if not own.meets(box) and not any(own.meets(other) for other in self.taken))
+        place = next(free, places[0])
+        end = (min(max(middle[0], place.x1), place.x2), min(max(middle[1], place.y1), place.y2))
+        ImageDraw.Draw(self.picture).line([middle, end], fill=color, width=self.width)
+        self._write(text, place, color)
 
     def label_at(self, text: str, center: tuple[int, int], color: RGB) -> None:
         """Writes around a point `(x, y)`, if no other label is there."""
@@ -231,7 +243,7 @@ class _Pen:
     def _write(self, text: str, place: _Box, color: RGB) -> None:
         draw = ImageDraw.Draw(self.picture)
         draw.rectangle((place.x1, place.y1, place.x2 - 1, place.y2 - 1), fill=color)
-        ink = DARK if np.dot(color, (0.299, 0.587, 0.114)) > 110 else LIGHT
+        ink = ink_on(color)
         draw.text((place.x1 + 3, (place.y1 + place.y2) / 2), text, fill=ink, font=self.font, anchor="lm")
         self.taken.append(place)
 

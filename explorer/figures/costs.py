@@ -9,9 +9,8 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from explorer.engine.draw import class_color
 from explorer.engine.speed.backbone_stages import StageCost
-from explorer.figures.style import FAINT, LAYOUT
+from explorer.figures.style import FAINT, LAYOUT, rgb
 from explorer.text import NAME_LENGTH, in_plotly
 
 _DECADES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
@@ -52,7 +51,7 @@ def cost_shares(
                 legendrank=1000 + place,
                 showlegend=not any(trace.name == depth for trace in figure.data),
                 marker={
-                    "color": f"rgb{class_color(place)}",
+                    "color": rgb(place),
                     "pattern": {"shape": _PATTERNS[place % len(_PATTERNS)], "solidity": 0.25},
                 },
                 text=[f"{share:.0f}" if share >= 3 else "" for share in shares],
@@ -99,7 +98,7 @@ def rates(
         shown = in_plotly(name, NAME_LENGTH)
         rounds = 1000 * np.sum(list(seconds[name].values()), axis=0)
         middle = float(np.median(rounds))
-        mark = {"color": f"rgb{class_color(place)}", "size": 13, "symbol": place}
+        mark = {"color": rgb(place), "size": 13, "symbol": place}
         whole = go.Scatter(
             x=[sum(cost.gmac for cost in own)],
             y=[middle],

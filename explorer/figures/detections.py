@@ -11,28 +11,42 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from pycocotools import mask as mask_api
 
-from explorer.engine.draw import class_color
+from explorer.engine.colors import RGB, colors_by_name, ink_on
+from explorer.figures.labels import FONT_PX, place_labels
 from explorer.figures.photo import backdrop
-from explorer.text import NAME_LENGTH, in_plotly
+from explorer.figures.style import INK, LAYOUT
+from explorer.text import NAME_LENGTH, in_plotly, legible
 from explorer.types import Detections
+
+ANNOTATED = "annotated"
+"""What the outlines of the truth are called in the legend."""
+_TITLE_PX, _LEGEND_PX, _LINE_LENGTH = 36, 56, 36
+_HALO = "rgba(0,0,0,0.55)"
+_LABEL_LENGTH = 24
+
+Box = tuple[float, float, float, float]
 
 
 def side_by_side(
     image_bgr: npt.NDArray[np.uint8],
     detections: Mapping[str, Detections],
     *,
-    view_xyxy: tuple[float, float, float, float] | None = None,
+    truth: Detections | None = None,
+    without: Mapping[str, str] | None = None,
+    view_xyxy: Box | None = None,
     columns: int = 2,
     width_px: int = 1000,
 ) -> go.Figure:
     """Draws the photo once per model with its boxes; zooming or panning one picture moves all.
 
-    Boxes, and masks where there are, are outlines of one pixel and a half without fill, so that an object of ten pixels
-    stays visible. The label is shown on hover.
+    Boxes, and masks where there are, are thin outlines without fill, with a dark edge, so that an object of ten pixels
+    stays visible. Classes are named where there is room; score and size are shown on hover.
 
     Args:
         image_bgr: `(height, width, 3)` uint8, BGR.
         detections: by model name, in the image's frame.
+        truth: the annotated objects, drawn as white dashes; None where nobody knows them.
+        without: models that could not be run, by name, with the reason: each has an empty place that says so.
         view_xyxy: the part of the photo to show at first; all of it where None.
         columns: how many pictures stand in a row.
         width_px: how wide the figure will be on the page; its height follows, so that the pictures fill it.
@@ -48,57 +62,85 @@ def side_by_side(
             raise ValueError(
                 f"{name}: detections are for an image of {found.image_size}, this one is {(height, width)}."
             )
-    columns = min(columns, len(detections))
-    rows = -(-len(detections) // columns)
+    titles = [in_plotly(name, NAME_LENGTH) for name in (*detections, *(without or {}))]
+    columns = min(columns, len(titles))
+    rows = -(-len(titles) // columns)
+    picture_px = int(np.clip(width_px / columns * height / width, 120, 620))
+    high = rows * (picture_px + _TITLE_PX) + _LEGEND_PX
     figure = make_subplots(
         cols=columns,
         rows=rows,
-        subplot_titles=[in_plotly(name, NAME_LENGTH) for name in detections],
+        subplot_titles=titles,
         horizontal_spacing=0.01,
-        vertical_spacing=0.06 / rows,
+        vertical_spacing=_TITLE_PX / high if rows > 1 else None,
     )
-    picture = backdrop(image_bgr)
+    view = view_xyxy or (0.0, 0.0, float(width), float(height))
+    scale = min(width_px / columns / (view[2] - view[0]), picture_px / (view[3] - view[1]))
+    picture, colors = backdrop(image_bgr), colors_by_name(detections.values())
     named: set[str] = set()
     for place, found in enumerate(detections.values()):
-        row, column = place // columns + 1, place % columns + 1
-        figure.add_layout_image(**picture, row=row, col=column)
-        for index in np.unique(found.classes):
-            own = found.keep(found.classes == index)
-            for trace in (_boxes(own, int(index)), *_masks(own, int(index))):
-                trace.showlegend = trace.showlegend is not False and trace.name not in named
-                named.add(trace.name)
-                figure.add_trace(trace, row=row, col=column)
-    left, top, right, bottom = view_xyxy or (0, 0, width, height)
+        at = {"row": place // columns + 1, "col": place % columns + 1}
+        figure.add_layout_image(**picture, **at)
+        for trace in _traces(found, truth, colors):
+            trace.showlegend = trace.showlegend is not False and trace.name not in named
+            named |= {trace.name} if trace.showlegend else set()
+            figure.add_trace(trace, **at)
+        _label(figure, found, colors, view, scale, at)
+    for place, reason in enumerate((without or {}).values(), len(detections)):
+        at = {"row": place // columns + 1, "col": place % columns + 1}
+        figure.add_trace(go.Scatter(x=[], y=[], showlegend=False), **at)
+        middle = ((view[0] + view[2]) / 2, (view[1] + view[3]) / 2)
+        figure.add_annotation(text=_wrapped(reason), x=middle[0], y=middle[1], showarrow=False, **at)
+    left, top, right, bottom = view
     figure.update_xaxes(range=[left, right], matches="x", visible=False, constrain="domain")
     figure.update_yaxes(range=[bottom, top], matches="y", scaleanchor="x", visible=False, constrain="domain")
     figure.update_layout(
-        height=rows * (int(np.clip(width_px / columns * height / width, 120, 620)) + 32) + 48,
-        margin={"l": 0, "r": 0, "t": 32, "b": 40},
-        font={"color": "#808080", "family": "system-ui, sans-serif"},  # reads on white and on black
+        LAYOUT,
+        height=high,
+        margin={"l": 0, "r": 0, "t": _TITLE_PX, "b": _LEGEND_PX - 8},
         dragmode="pan",
-        plot_bgcolor="rgba(0,0,0,0)",
-        paper_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
-        hoverlabel={"font_size": 13},
+        legend={"orientation": "h", "y": -8 / (high - _TITLE_PX - _LEGEND_PX), "yanchor": "top", "font": {"size": 14}},
     )
     return figure
 
 
-def _boxes(found: Detections, class_index: int) -> go.Scatter:
-    """One trace with every box of a class: five corners each, then a gap."""
+def _traces(found: Detections, truth: Detections | None, colors: Mapping[str, RGB]) -> list[go.Scatter]:
+    """What is drawn over one picture, from below."""
+    traces = [_halo(found)] if len(found) else []
+    for index in np.unique(found.classes):
+        own, color = found.keep(found.classes == index), f"rgb{colors[found.class_names[index]]}"
+        traces += [_boxes(own, int(index), color), *_masks(own, int(index), color)]
+    if truth is not None and len(truth):
+        traces += _annotated(truth)
+    return traces
+
+
+def _outline(found: Detections) -> dict[str, list[float | None]]:
+    """Every box, five corners each, then a gap."""
     x: list[float | None] = []
     y: list[float | None] = []
-    labels: list[str] = []
-    name = in_plotly(found.class_names[class_index], NAME_LENGTH)
-    for (x1, y1, x2, y2), score in zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True):
+    for x1, y1, x2, y2 in found.boxes_xyxy.tolist():
         x += [x1, x2, x2, x1, x1, None]
         y += [y1, y1, y2, y2, y1, None]
+    return {"x": x, "y": y}
+
+
+def _halo(found: Detections) -> go.Scatter:
+    """A dark edge below the boxes, which shows light colours on light ground."""
+    line = {"color": _HALO, "width": 4}
+    return go.Scatter(**_outline(found), mode="lines", line=line, name="", hoverinfo="skip", showlegend=False)
+
+
+def _boxes(found: Detections, class_index: int, color: str) -> go.Scatter:
+    """One trace with every box of a class."""
+    name = in_plotly(found.class_names[class_index], NAME_LENGTH)
+    labels = []
+    for (x1, y1, x2, y2), score in zip(found.boxes_xyxy.tolist(), found.scores.tolist(), strict=True):
         labels += [f"{name} {score:.2f}<br>{x2 - x1:.0f} × {y2 - y1:.0f} px"] * 6
     return go.Scatter(
-        x=x,
-        y=y,
+        **_outline(found),
         mode="lines",
-        line={"color": f"rgb{class_color(class_index)}", "width": 1.5},
+        line={"color": color, "width": 2},
         name=name,
         legendgroup=name,
         text=labels,
@@ -106,7 +148,19 @@ def _boxes(found: Detections, class_index: int) -> go.Scatter:
     )
 
 
-def _masks(found: Detections, class_index: int) -> list[go.Scatter]:
+def _annotated(truth: Detections) -> list[go.Scatter]:
+    """The outlines of what is annotated, white on the photo and grey in the legend."""
+    names = [in_plotly(truth.class_names[index], NAME_LENGTH) for index in truth.classes]
+    words = [f"{ANNOTATED}: {name}" for name in names for _ in range(6)]
+    shared = {"mode": "lines", "name": ANNOTATED, "legendgroup": ANNOTATED}
+    outline = {**_outline(truth), "text": words, "hoverinfo": "text", "showlegend": False}
+    return [
+        go.Scatter(**outline, line={"color": "white", "width": 1.5, "dash": "dot"}, **shared),
+        go.Scatter(x=[None], y=[None], line={"color": INK, "width": 2, "dash": "dot"}, **shared),
+    ]
+
+
+def _masks(found: Detections, class_index: int, color: str) -> list[go.Scatter]:
     """One trace with the outlines of a class's masks, if there are masks."""
     if not found.masks:
         return []
@@ -120,6 +174,38 @@ def _masks(found: Detections, class_index: int) -> list[go.Scatter]:
             x += [*points[:, 0].tolist(), None]
             y += [*points[:, 1].tolist(), None]
     name = in_plotly(found.class_names[class_index], NAME_LENGTH)
-    color = f"rgb{class_color(class_index)}"
     trace = go.Scatter(x=x, y=y, mode="lines", line={"color": color, "width": 1.5, "dash": "dot"}, hoverinfo="skip")
     return [trace.update(name=name, legendgroup=name, showlegend=False)]
+
+
+def _label(
+    figure: go.Figure, found: Detections, colors: Mapping[str, RGB], view: Box, scale: float, at: dict[str, int]
+) -> None:
+    """Writes the classes beside the boxes that have room."""
+    names = [found.class_names[index] for index in found.classes]
+    words = [legible(name, _LABEL_LENGTH) for name in names]
+    for label in place_labels([tuple(box) for box in found.boxes_xyxy.tolist()], words, view, scale):
+        color = colors[names[label.index]]
+        figure.add_annotation(
+            text=in_plotly(words[label.index]),
+            x=label.x,
+            y=label.y,
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            bgcolor=f"rgb{color}",
+            borderpad=1,
+            font={"size": FONT_PX, "color": f"rgb{ink_on(color)}"},
+            captureevents=False,
+            **at,
+        )
+
+
+def _wrapped(reason: str) -> str:
+    """A sentence in lines that fit beside each other."""
+    lines = [""]
+    for word in legible(reason).split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) >= _LINE_LENGTH:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return "<br>".join(map(in_plotly, lines))

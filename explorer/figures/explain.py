@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from explorer.autopsy.explain import Explanation
 from explorer.autopsy.family import Kind
-from explorer.engine.draw import class_color
 from explorer.figures.photo import backdrop
+from explorer.figures.style import FONT, rgb
 from explorer.text import in_plotly
 
 _STYLE: Mapping[Kind, tuple[int, str, float]] = {
@@ -42,7 +42,7 @@ def explained(explanation: Explanation) -> go.Figure:
                 x=[x1, x2, x2, x1, x1],
                 y=[y1, y1, y2, y2, y1],
                 mode="lines",
-                line={"color": f"rgb{class_color(color)}", "dash": dash, "width": line},
+                line={"color": rgb(color), "dash": dash, "width": line},
                 name=box.kind,
                 legendgroup=box.kind,
                 showlegend=box.kind not in named,
@@ -61,7 +61,7 @@ def explained(explanation: Explanation) -> go.Figure:
     figure.update_layout(
         height=520,
         margin={"l": 0, "r": 0, "t": 8, "b": 8},
-        font={"color": "#808080", "family": "system-ui, sans-serif", "size": 13},
+        font=FONT,
         dragmode="pan",
         plot_bgcolor="rgba(0,0,0,0)",
         paper_bgcolor="rgba(0,0,0,0)",

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 from torch import nn
 
 from explorer.backbones.blocks import ESE, OSABlock
-from explorer.engine.draw import class_color
-from explorer.figures.style import INK, LAYOUT
+from explorer.figures.style import INK, LAYOUT, rgb
 
 _MAIN, _SIDE = 0.0, 1.0  # rows: the chain, and the line that leads to the concatenation
 _ADDED = -1.0
@@ -70,7 +69,7 @@ def osa_block(block: nn.Module, title: str = "OSA block") -> go.Figure:
             showarrow=False,
             bgcolor="white",
             font={"color": "#333", "size": 12},
-            bordercolor=f"rgb{class_color(color)}",
+            bordercolor=rgb(color),
             borderwidth=2,
             borderpad=5,
         )

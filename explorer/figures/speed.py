@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from explorer.engine.draw import class_color
 from explorer.engine.speed.benchmark import Found
-from explorer.figures.style import FAINT, INK, LAYOUT
+from explorer.figures.style import FAINT, INK, LAYOUT, rgb
 from explorer.text import NAME_LENGTH, in_plotly, legible
 
 _FAMILIES = (
@@ -75,7 +74,7 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
                     text=[in_plotly(point.name, NAME_LENGTH) for point in own],
                     mode="markers+text",
                     textposition=[_side(point, best, slowest) for point in own],
-                    marker={"color": f"rgb{class_color(color)}", "symbol": symbol, "size": 11},
+                    marker={"color": rgb(color), "symbol": symbol, "size": 11},
                     error_y={
                         "array": high - ap,
                         "arrayminus": ap - low,
@@ -131,7 +130,7 @@ def median_times(found: Found) -> go.Figure:
                 y=[models.index(row.model) for row in own],
                 orientation="h",
                 name=in_plotly(mode),
-                marker={"color": f"rgb{class_color(place + 4)}"},
+                marker={"color": rgb(place + 4)},
                 error_x={"array": ms[:, 2] - ms[:, 0], "arrayminus": ms[:, 0] - ms[:, 1], "color": INK},
                 hovertemplate="%{x:.1f} ms<extra>%{fullData.name}</extra>",
             )
@@ -157,7 +156,7 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
     figure = go.Figure()
     names = [legible(name) for name in seconds]
     for place, (name, own) in enumerate(zip(names, seconds.values(), strict=True)):
-        color = f"rgb{class_color(place + 4)}"
+        color = rgb(place + 4)
         figure.add_trace(
             go.Scatter(
                 x=1000 * own,

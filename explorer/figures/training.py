@@ -7,8 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from explorer.engine.draw import class_color
-from explorer.figures.style import FAINT, INK
+from explorer.figures.style import FAINT, INK, rgb
 from explorer.text import NAME_LENGTH, in_plotly
 
 _LOSSES = {
@@ -47,7 +46,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], *, parts:
             known = [row for row in rows if key in row]
             if place and not known:
                 continue
-            color = class_color(place if parts and len(runs) == 1 else number + 4)
+            color = rgb(place if parts and len(runs) == 1 else number + 4)
             dash = _DASHES[place % len(_DASHES)]
             figure.add_trace(
                 go.Scatter(
@@ -56,7 +55,7 @@ def training_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], *, parts:
                     mode="lines+markers",
                     marker={"size": 4},
                     line={
-                        "color": f"rgb{color}",
+                        "color": color,
                         "dash": dash,
                         "width": 2.5 if not place else 1.5,
                     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from explorer.figures.style import FONT
 from explorer.text import in_plotly
 
 
@@ -16,7 +17,7 @@ def waiting(words: str, height_px: int = 300) -> go.Figure:
     figure.update_layout(
         height=height_px,
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        font={"color": "#808080", "family": "system-ui, sans-serif", "size": 15},
+        font=FONT | {"size": 15},
         dragmode=False,
         plot_bgcolor="rgba(0,0,0,0)",
         paper_bgcolor="rgba(0,0,0,0)",

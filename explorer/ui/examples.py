@@ -1,40 +1,50 @@
-"""Photos to try without network.
+"""Photos to try without network, and what is annotated in them.
 
-Aerial scenes made here, blood cells (image 31 of BCCD's test set, MIT licence beside it), and photographs that
-scikit-image and scikit-learn ship.
+Aerial scenes made here, blood cells (image 31 of BCCD's test set, MIT licence beside it), two aerial photographs of
+Munich (KIT AIS Data Set, CC BY 3.0, see the note beside them), and photographs that scikit-image and scikit-learn ship.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from explorer.data.images import read_image
+from explorer.types import Detections
 
 Photo = npt.NDArray[np.uint8]
+_MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
+_MOST_REMEMBERED = 64
 
 
 @dataclass(frozen=True)
 class Example:
-    """A photo with a caption; `read` gives it as `(height, width, 3)` uint8, RGB; `models` are those to try on it."""
+    """A photo to try.
+
+    Attributes:
+        caption: what to call it.
+        look: gives the photo, `(height, width, 3)` uint8, RGB, and its annotated objects, None where nobody knows them.
+        models: those to try on it.
+    """
 
     caption: str
-    read: Callable[[], Photo]
-    models: tuple[str, ...] = ("demo/V-19-slim-dw", "demo/MobileNetV2")
+    look: Callable[[], tuple[Photo, Detections | None]]
+    models: tuple[str, ...] = _MODELS
+
+    def read(self) -> Photo:
+        """Gives the photo, `(height, width, 3)` uint8, RGB."""
+        return self.look()[0]
 
 
-def examples() -> list[Example]:
-    """Lists the example photos; none is rendered or read before it is asked for."""
-    aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in AERIAL.items()]
-    real = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
-    cells = Example("blood cells", _cells, ("demo/V-19-slim-dw-bccd",))
-    return [*aerial, cells, *real, Example("temple", _china)]
-
-
+OPENING = "airfield"
+"""The caption of the example that the page opens on; its models are those that are chosen at first."""
 AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
 """Seed by layout."""
 _SCIKIT_IMAGE = {
@@ -42,32 +52,94 @@ _SCIKIT_IMAGE = {
     "coffee": "coffee",
     "astronaut": "astronaut",
 }
+_PHOTOS = Path(__file__).parent / "photos"
 
 
-def _aerial(layout: str, seed: int) -> Callable[[], Photo]:
-    def read() -> Photo:
+def examples() -> list[Example]:
+    """Lists the example photos; none is rendered or read before it is asked for."""
+    aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in AERIAL.items()]
+    cells = Example("blood cells", _cells, ("demo/V-19-slim-dw-bccd",))
+    munich = [Example(f"{name}, Munich", _file(f"munich-{name}.jpg")) for name in ("avenue", "street")]
+    ground = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
+    return [*aerial, cells, *munich, *ground, Example("temple", _china)]
+
+
+def opening() -> Example:
+    """The example that the page opens on."""
+    return next(example for example in examples() if example.caption == OPENING)
+
+
+@lru_cache(_MOST_REMEMBERED)
+def looked_at(caption: str) -> Photo:
+    """Reads an example once, and remembers what is annotated in it for `annotated_in`."""
+    photo, truth = next(example for example in examples() if example.caption == caption).look()
+    photo.flags.writeable = False
+    if truth is not None:
+        _TRUTHS[_fingerprint(photo)] = truth
+    return photo
+
+
+def annotated_in(image_bgr: Photo) -> Detections | None:
+    """Returns what is annotated in a photo, `(height, width, 3)` BGR, if it is an example that was looked at."""
+    return _TRUTHS.get(_fingerprint(image_bgr[..., ::-1])) if _TRUTHS else None
+
+
+_TRUTHS: dict[str, Detections] = {}
+
+
+def _fingerprint(photo: Photo) -> str:
+    return hashlib.sha256(np.ascontiguousarray(photo).tobytes()).hexdigest()
+
+
+def _aerial(layout: str, seed: int) -> Callable[[], tuple[Photo, Detections | None]]:
+    def look() -> tuple[Photo, Detections | None]:
         from explorer.data.aerial import render_scene
+        from explorer.data.aerial.categories import THINGS
 
-        return np.ascontiguousarray(render_scene(seed, layout=layout).image[..., ::-1])
+        scene = render_scene(seed, layout=layout)
+        boxes = np.array([own["bbox"] for own in scene.annotations], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        ids = np.array([own["category_id"] for own in scene.annotations], np.int64)
+        return np.ascontiguousarray(scene.image[..., ::-1]), _truth(boxes, ids - 1, THINGS, scene.size)
 
-    return read
+    return look
 
 
-def _scikit_image(name: str) -> Callable[[], Photo]:
-    def read() -> Photo:
+def _file(name: str) -> Callable[[], tuple[Photo, Detections | None]]:
+    def look() -> tuple[Photo, Detections | None]:
+        return np.ascontiguousarray(read_image(_PHOTOS / name)[..., ::-1]), None
+
+    return look
+
+
+def _cells() -> tuple[Photo, Detections | None]:
+    photo, _ = _file("blood-cells.jpg")()
+    known = json.loads((_PHOTOS / "blood-cells.json").read_text())
+    objects = np.array(known["objects_class_xyxy"])
+    size = (photo.shape[0], photo.shape[1])
+    return photo, _truth(objects[:, 1:].astype(np.float32), objects[:, 0], tuple(known["classes"]), size)
+
+
+def _scikit_image(name: str) -> Callable[[], tuple[Photo, Detections | None]]:
+    def look() -> tuple[Photo, Detections | None]:
         import skimage.data
 
         photo = getattr(skimage.data, name)()
-        return np.asarray(photo[0] if isinstance(photo, tuple) else photo, dtype=np.uint8)
+        return np.array(photo[0] if isinstance(photo, tuple) else photo, dtype=np.uint8), None
 
-    return read
-
-
-def _cells() -> Photo:
-    return np.ascontiguousarray(read_image(Path(__file__).parent / "photos" / "blood-cells.jpg")[..., ::-1])
+    return look
 
 
-def _china() -> Photo:
+def _china() -> tuple[Photo, Detections | None]:
     from sklearn.datasets import load_sample_image
 
-    return np.asarray(load_sample_image("china.jpg"), dtype=np.uint8)
+    return np.array(load_sample_image("china.jpg"), dtype=np.uint8), None
+
+
+def _truth(
+    boxes_xyxy: npt.NDArray[np.float32],
+    classes: npt.NDArray[np.int64],
+    class_names: tuple[str, ...],
+    size: tuple[int, int],
+) -> Detections:
+    return Detections(boxes_xyxy, np.ones(len(classes), np.float32), classes, class_names, size)

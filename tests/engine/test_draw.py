@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 
-from explorer.engine.draw import PALETTE, class_color, draw_detections, draw_panoptic
+from explorer.engine.colors import class_color
+from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.types import Detections, Panoptic
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
@@ -101,6 +102,7 @@ def test_segments_are_tinted_by_category() -> None:
     assert not changed(picture)[:, 150:].any()
 
 
-def test_colours_differ_and_repeat() -> None:
-    assert len(set(PALETTE)) == 7
-    assert class_color(7) == class_color(0)
+def test_every_label_is_written_where_that_is_asked_for() -> None:
+    crowded = detections((50, 60, 90, 90), (50, 45, 90, 56), (50, 94, 90, 110))
+    some, every = (changed(draw_detections(GREY, crowded, every_label=own)) for own in (False, True))
+    assert every.sum() > some.sum() + 3 * 100

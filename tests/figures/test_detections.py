@@ -26,14 +26,29 @@ def test_every_box_is_drawn_once_per_model(photo):
     figure = side_by_side(
         photo, {"A": found([[1, 2, 11, 12], [5, 5, 9, 9]], [0, 1]), "B": found([[1, 2, 11, 12]], [0])}
     )
-    drawn = [(trace.name, trace.xaxis, trace.x, trace.showlegend) for trace in figure.data]
+    drawn = [(trace.name, trace.xaxis, trace.x, trace.showlegend) for trace in figure.data if trace.name]
     assert drawn == [
         ("car", "x", (1, 11, 11, 1, 1, None), True),
         ("ship", "x", (5, 9, 9, 5, 5, None), True),
         ("car", "x2", (1, 11, 11, 1, 1, None), False),
     ]
-    assert figure.data[0].text[0] == "car 0.50<br>10 × 10 px"
+    assert figure.data[1].text[0] == "car 0.50<br>10 × 10 px"
     assert all(trace.fill is None for trace in figure.data)
+
+
+def test_classes_are_named_beside_their_boxes(photo):
+    both = {"A": found([[30, 20, 40, 30], [60, 50, 70, 58]], [0, 1])}
+    labels = [note for note in side_by_side(photo, both).layout.annotations if note.bgcolor]
+    assert [label.text for label in labels] == ["car", "ship"]
+    zoomed = side_by_side(photo, both, view_xyxy=(50, 40, 80, 60)).layout
+    assert [note.text for note in zoomed.annotations if note.bgcolor] == ["ship"]
+
+
+def test_a_picture_never_covers_the_title_of_the_next(photo):
+    layout = side_by_side(photo, {"A": found([], []), "B": found([], [])}, columns=1, width_px=380).layout
+    upper, lower = layout.yaxis.domain, layout.yaxis2.domain
+    height = layout.height - layout.margin.t - layout.margin.b
+    assert (upper[0] - lower[1]) * height >= 30
 
 
 def test_pictures_share_zoom_and_image_coordinates(photo):

@@ -229,7 +229,7 @@ class Visit:
                         {type, name, xaxis: xaxis || 'x', x: x && [...x], text})),
                     ranges: Object.fromEntries(axes.map(axis => [axis, _fullLayout[axis].range])),
                     images: (layout.images || []).map(({sizex, sizey}) => [sizey, sizex]),
-                    titles: (layout.annotations || []).map(({text}) => text),
+                    titles: (layout.annotations || []).filter(({bgcolor}) => !bgcolor).map(({text}) => text),
                     width: plots[place].clientWidth,
                 };
             }""",
@@ -239,7 +239,7 @@ class Visit:
     def boxes(self, pictures: int = 2) -> list[int]:
         """Number of boxes in each picture, by the plot's own data."""
         counts = {"x" if place == 0 else f"x{place + 1}": 0 for place in range(pictures)}
-        for trace in self.plot()["traces"]:
+        for trace in (one for one in self.plot()["traces"] if one["name"] not in ("", "annotated")):
             counts[trace["xaxis"]] += len(trace["x"] or ()) // 6
         return list(counts.values())
 

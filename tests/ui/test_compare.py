@@ -15,6 +15,7 @@ import pytest
 from pycocotools import mask as mask_api
 
 from explorer.scoring.runs import load_run
+from explorer.types import Detections
 from explorer.ui.actions.compare import Comparison, Filters, compare
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.examples import Example, examples
@@ -30,11 +31,12 @@ def both(zoo: Any, photo: Path) -> Comparison:
     return compare(zoo.models, ["A", "B"], photo)
 
 
-def test_each_model_sees_the_photo_as_bgr_once(zoo: Any, photo: Path) -> None:
+def test_each_model_sees_the_photo_as_bgr(zoo: Any, photo: Path) -> None:
     result = compare(zoo.models, ["A", "B", "A"], photo)
     assert list(result.predictions) == ["A", "B"]
     assert result.photo.name == "photo.png"
-    (image,) = zoo.fakes["A"].images
+    assert len(zoo.fakes["A"].images) == 4
+    image = zoo.fakes["A"].images[-1]
     assert image[0, 0].tolist() == [30, 20, 10]
 
 
@@ -50,8 +52,8 @@ def test_filters_act_without_running_a_model(zoo: Any, both: Comparison) -> None
     assert objects(Filters(0.05, sizes=())) == [0, 0]
     assert objects(Filters(0.05, classes=("plane",))) == [1, 2]
     assert objects(Filters(0.05, classes=("ship",))) == [0, 0]
-    assert len(both.figure(Filters(0.5, sizes=("small",))).data) == 1
-    assert len(zoo.fakes["A"].images) == 1
+    assert [trace.name for trace in both.figure(Filters(0.5, sizes=("small",))).data] == ["", "car"]
+    assert len(zoo.fakes["A"].images) == 4
 
 
 def test_the_table_counts_sizes_and_milliseconds(both: Comparison) -> None:
@@ -62,11 +64,38 @@ def test_the_table_counts_sizes_and_milliseconds(both: Comparison) -> None:
         "small": 1,
         "medium": 1,
         "large": 0,
-        "preprocess, ms": 10,
-        "model, ms": 200,
-        "postprocess, ms": 3,
-        "all, ms": 213,
+        "time, ms": "213 (213–213)",
     }
+
+
+def test_fast_models_are_timed_three_times_after_a_run_that_warms_them(zoo: Any, photo: Path) -> None:
+    compare(zoo.models, ["A"], photo)
+    assert [image.shape for image in zoo.fakes["A"].images] == [(480, 640, 3), *[(100, 120, 3)] * 3]
+    compare(zoo.models, ["A"], photo)
+    assert len(zoo.fakes["A"].images) == 7  # it is warm now
+    once = compare(zoo.models, ["B"], photo, timed=False)
+    assert once.counts(ALL)[0]["time, ms"] == "213"
+    assert len(zoo.fakes["B"].images) == 2
+
+
+def test_annotated_objects_are_counted_by_the_rule_of_every_tab(both: Comparison) -> None:
+    boxes = np.array([[10, 10, 20, 20], [40, 40, 90, 90], [0, 0, 9, 9], [5, 60, 15, 70]], np.float32)
+    truth = Detections(boxes, np.ones(4, np.float32), np.array([0, 1, 1, 2]), ("car", "plane", "ship"), (100, 120))
+    known = replace(both, truth=truth)
+    assert [row["annotated objects found"] for row in known.counts(Filters(0.5))] == ["2 of 3", "1 of 3"]
+    assert [row["annotated objects found"] for row in known.counts(Filters(0.65))] == ["1 of 3", "1 of 3"]
+    drawn = known.figure(Filters(0.5))
+    assert {trace.name for trace in drawn.data} == {"", "car", "plane", "annotated"}
+    assert sum(bool(trace.showlegend) for trace in drawn.data if trace.name == "annotated") == 1
+
+
+def test_small_objects_are_magnified_as_each_model_sees_them(both: Comparison) -> None:
+    ((picture, words),) = both.magnified(Filters(0.5))
+    assert words == "#0 car, 10 × 10 px, seen by A only"
+    assert picture.shape == (200, 404, 3)
+    left, right = picture[:, :200], picture[:, 204:]
+    assert len(np.unique(left.reshape(-1, 3), axis=0)) > len(np.unique(right.reshape(-1, 3), axis=0))
+    assert both.magnified_numbers(Filters(0.5)) == [0]
 
 
 def test_who_sees_what(both: Comparison) -> None:
@@ -106,7 +135,8 @@ def test_files_hold_what_is_shown(both: Comparison, tmp_path: Path) -> None:
     assert document["models"]["B"]["categories"][1] == {"id": 2, "name": "plane"}
     drawn = cv2.imread(str(picture))
     assert drawn is not None
-    assert drawn.shape == (100, 240, 3)
+    assert drawn.shape[1] >= 2 * 4 * 120  # enlarged, so that every label has room
+    assert drawn[:34].min() < 50  # names of the models
     assert drawn.std() > 0
 
 
@@ -174,6 +204,8 @@ def test_a_model_that_cannot_be_had_costs_its_own_column_only(
     assert (first["objects"], last["objects"], last["model"]) == (3, "–", "gone (not available)")
     assert first.keys() == last.keys()
     assert {row["seen by"] for row in result.who_sees_what(ALL)} == {"A only", "B only", "both"}
+    words = [note.text for note in result.figure(ALL).layout.annotations]
+    assert {"gone · not available", "No source gave the weights of gone."} <= set(words)
     written = json.loads(result.write(ALL, tmp_path)[0].read_text())
     assert (list(written["models"]), list(written["unavailable"])) == (["A", "B"], ["gone"])
     with pytest.raises(DownloadError, match="answered 403"):
@@ -203,7 +235,7 @@ def test_progress_can_stop_it_between_models(zoo: Any, photo: Path) -> None:
 
     with pytest.raises(Stopped, match="B"):
         compare(zoo.models, ["A", "B"], photo, tell)
-    assert (len(zoo.fakes["A"].images), len(zoo.fakes["B"].images)) == (1, 0)
+    assert (len(zoo.fakes["A"].images), len(zoo.fakes["B"].images)) == (4, 0)
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.caption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -37,10 +38,16 @@ def test_every_detector_of_the_zoo_is_listed_with_size_and_licence() -> None:
     assert [choice.ready for choice in choices[:3]] == [True] * 3
     assert choices[0].name == "mine.yaml"
     assert choices[1].name.startswith("demo/")
-    assert "bundled" in choices[1].label
+    known = {choice.name: choice for choice in choices}
+    small = known["faster_rcnn_R_50_FPN_3x"]
+    assert small.label == "faster_rcnn_R_50_FPN_3x · COCO"
+    assert small.facts == "trained on COCO; downloads about 167 MB; licence of the weights: CC BY-SA 3.0"
+    refused = known["faster_rcnn_V_39_FPN_3x"].facts
+    assert refused.endswith("cannot be downloaded, source refuses since 2025; licence of the weights: CC BY-NC 4.0")
+    assert known["demo/V-19-slim-dw-bccd"].label == "demo/V-19-slim-dw-bccd · blood cells"
+    groups = [choice.label.rpartition(" · ")[2] for choice in choices[1:]]
+    assert len([1 for one, other in itertools.pairwise(groups) if one != other]) + 1 == len(set(groups))
     labels = {choice.name: choice.label for choice in choices}
-    assert labels["faster_rcnn_R_50_FPN_3x"] == "faster_rcnn_R_50_FPN_3x · downloads about 167 MB · CC BY-SA 3.0"
-    assert labels["faster_rcnn_V_39_FPN_3x"] == "faster_rcnn_V_39_FPN_3x · source refuses since 2025 · CC BY-NC 4.0"
     assert not [name for name in labels if name.startswith("timm/")]
 
 

@@ -6,20 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explorer.text import in_json, legible
-from explorer.types import PARTIAL, RANDOM, SIZES, Detections, size_names
+from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, size_names
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo, read_photo
 from explorer.ui.actions.progress import Progress, Stopped, part_of
+from explorer.ui.examples import annotated_in
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from explorer.engine.detector import Prediction
+    from explorer.engine.detector import Detector, Prediction
     from explorer.errors.agreement import Sighting
 
 LETTERS = "ABCD"
@@ -29,6 +31,10 @@ _AROUND = 6.0
 _LEAST_VIEW_PX = 60
 _LONGEST_REASON = 300
 _LEFT_OUT = "not available"
+_RUNS, _TIMED_S = 3, 0.6
+_NOT_TIMED = "not timed yet"
+MOST_MAGNIFIED = 8
+"""Small objects that are shown enlarged."""
 
 Box = tuple[float, float, float, float]
 
@@ -67,11 +73,16 @@ class Comparison:
         predictions: by detector's name, which says what is to be known of its weights, in the order asked for, with
             every object from `LOWEST_SCORE` up.
         unavailable: models that could not be run, by the name asked for, with the reason in a sentence.
+        times_s: by detector's name, seconds of the whole detector for the photo, in each run; none where it was not
+            timed on this machine.
+        truth: what is annotated in the photo; None where nobody knows.
     """
 
     photo: Path
     predictions: Mapping[str, Prediction]
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    times_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    truth: Detections | None = None
 
     @property
     def image_bgr(self) -> Photo:
@@ -116,28 +127,52 @@ class Comparison:
         from explorer.figures.detections import side_by_side
 
         titled = {f"{self.letters[name]} · {name}": found for name, found in self.shown(filters).items()}
-        columns = 1 if stacked else 2
-        return side_by_side(self.image_bgr, titled, view_xyxy=view_xyxy, columns=columns, width_px=width_px)
+        without = {f"{name} · {_LEFT_OUT}": reason for name, reason in self.unavailable.items()}
+        return side_by_side(
+            self.image_bgr,
+            titled,
+            truth=self.truth,
+            without=without,
+            view_xyxy=view_xyxy,
+            columns=1 if stacked else 2,
+            width_px=width_px,
+        )
 
     def picture(self, name: str, filters: Filters) -> Photo:
         """Draws one model's objects on the photo, `(height, width, 3)` uint8, RGB."""
+        from explorer.engine.colors import colors_by_name
         from explorer.engine.draw import draw_detections
 
         caption = next((caveat for caveat in (RANDOM, PARTIAL) if name.endswith(f"({caveat})")), "")
-        drawn = draw_detections(self.image_bgr, filters.keep(self.predictions[name].detections), caption=caption)
+        shown = self.shown(filters)
+        drawn = draw_detections(self.image_bgr, shown[name], caption=caption, colors=colors_by_name(shown.values()))
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def counts(self, filters: Filters) -> list[dict[str, str | int]]:
-        """One row per model: objects shown by COCO size, and milliseconds by stage; dashes if it could not be run."""
+        """One row per model: objects shown by COCO size, annotated ones found, time; dashes if it could not be run."""
         rows: list[dict[str, str | int]] = []
         for name, found in self.shown(filters).items():
-            timing = self.predictions[name].timing
-            stages = {f"{stage}, ms": round(1000 * seconds) for stage, seconds in timing.stages_s.items()}
-            counted = {"objects": len(found), **found.count_by_size()}
-            total = {"all, ms": round(1000 * timing.total_s)}
-            rows.append({"": self.letters[name], "model": legible(name), **counted, **stages, **total})
+            counted: dict[str, str | int] = {"objects": len(found), **found.count_by_size()}
+            if self.truth is not None:
+                counted["annotated objects found"] = self._found(found, filters)
+            counted["time, ms"] = self._time(name)
+            rows.append({"": self.letters[name], "model": legible(name), **counted})
         without: dict[str, str | int] = dict.fromkeys(rows[0], "–")
         return [*rows, *(without | {"model": f"{legible(name)} ({_LEFT_OUT})"} for name in self.unavailable)]
+
+    def _found(self, found: Detections, filters: Filters) -> str:
+        from explorer.ui.actions.annotated import objects_found
+
+        assert self.truth is not None
+        counted = objects_found(filters.keep(self.truth), found, filters.lowest_score)
+        return f"{counted[0]} of {counted[1]}" if counted else "–"
+
+    def _time(self, name: str) -> str:
+        """Median, least and greatest."""
+        own = [1000 * seconds for seconds in self.times_s.get(name, ())]
+        if not own:
+            return _NOT_TIMED
+        return f"{median(own):.0f} ({min(own):.0f}–{max(own):.0f})" if len(own) > 1 else f"{own[0]:.0f}"
 
     def sightings(self, filters: Filters) -> tuple[Sighting, ...]:
         """The objects shown, each with the models that see it: those that only some see first."""
@@ -201,23 +236,50 @@ class Comparison:
         """Writes what is shown as `detections.json` and `detections.png`, the models' pictures beside each other."""
         import cv2
 
+        from explorer.figures.sheet import labelled_sheet
+
         table, picture = folder / "detections.json", folder / "detections.png"
         table.write_text(in_json(json.dumps(self.coco(filters), indent=1)) + "\n")
-        drawn = np.concatenate([self.picture(name, filters)[:, :, ::-1] for name in self.predictions], axis=1)
-        cv2.imwrite(str(picture), drawn)
+        titled = {f"{self.letters[name]} · {name}": found for name, found in self.shown(filters).items()}
+        cv2.imwrite(str(picture), labelled_sheet(self.image_bgr, titled, truth=self.truth))
         return table, picture
+
+    def magnified(self, filters: Filters) -> list[tuple[Photo, str]]:
+        """Enlarges the small objects, those that only some models see first: pictures, RGB, and what each is."""
+        from explorer.figures.sheet import magnified
+
+        shown = self.shown(filters)
+        pictures: list[tuple[Photo, str]] = []
+        for one, row in zip(self.sightings(filters), self.who_sees_what(filters), strict=True):
+            if one.area_px < SMALL_AREA_PX and len(pictures) < MOST_MAGNIFIED:
+                words = f"#{row['#']} {row['class']}, {row['size, px']} px, seen by {row['seen by']}"
+                pictures.append((magnified(self.image_bgr, one.box_xyxy, shown), words))
+        return pictures
+
+    def magnified_numbers(self, filters: Filters) -> list[int]:
+        """The numbers in `who_sees_what` of the objects of `magnified`."""
+        known = enumerate(self.sightings(filters))
+        return [number for number, one in known if one.area_px < SMALL_AREA_PX][:MOST_MAGNIFIED]
 
 
 def compare(
-    models: Models, names: Sequence[str], photo: str | Path | None, progress: Progress | None = None
+    models: Models,
+    names: Sequence[str],
+    photo: str | Path | None,
+    progress: Progress | None = None,
+    *,
+    timed: bool = True,
 ) -> Comparison:
     """Runs each model on one photo.
+
+    Fast ones run up to three times, so that the spread of their times is known.
 
     Args:
         models: where detectors are kept.
         names: one to four model names; a name given twice is run once.
         photo: an image file, as `explorer.data.images` reads them.
         progress: called with the share that is done and what is being done.
+        timed: repeat runs for times; without it each model runs once.
 
     Raises:
         ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
@@ -227,6 +289,7 @@ def compare(
 
     wanted, image_bgr = chosen(names), read_photo(photo)
     predictions: dict[str, Prediction] = {}
+    times_s: dict[str, Sequence[float]] = {}
     failures: dict[str, ValueError | DownloadError] = {}
     for place, name in enumerate(wanted):
         try:
@@ -236,10 +299,20 @@ def compare(
         except (ValueError, DownloadError) as error:
             failures[name] = error
         else:
-            predictions[detector.name] = detector.detect(image_bgr)
+            predictions[detector.name] = first = detector.detect(image_bgr)
+            times_s[detector.name] = _times(detector, image_bgr, first.timing.total_s, _RUNS if timed else 1)
     if not predictions:
         raise next(iter(failures.values()))
-    return Comparison(Path(str(photo)), predictions, {name: _one_line(error) for name, error in failures.items()})
+    reasons = {name: _one_line(error) for name, error in failures.items()}
+    return Comparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr))
+
+
+def _times(detector: Detector, image_bgr: Photo, first_s: float, most: int) -> list[float]:
+    """Times a detector until it has run often enough, or long enough."""
+    times_s = [first_s]
+    while len(times_s) < most and sum(times_s) < _TIMED_S:
+        times_s.append(detector.detect(image_bgr).timing.total_s)
+    return times_s
 
 
 def _one_line(error: Exception) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM
@@ -25,30 +28,50 @@ MOST_MODELS = 4
 
 
 _READY = ("bundled", "cached")
+_WARM_SIZE = (480, 640)
+_NEARNESS = {"bundled": 0, "cached": 1, REFUSED: 3}
+_DATA = {"aerial": "drawn aerial scenes", "bccd": "blood cells"}
+"""What is trained on, by the folder of the config."""
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model that can be asked for, and what to call it in a list."""
+    """A model that can be asked for, and what to call it in a list.
+
+    Attributes:
+        name: of the model.
+        label: its name and what it was trained on.
+        ready: whether it can be used without a download.
+        facts: in small print: what it was trained on, where its weights are, their licence.
+    """
 
     name: str
     label: str
     ready: bool
+    facts: str = ""
 
 
 def model_choices(own: Sequence[ModelChoice] = ()) -> list[ModelChoice]:
-    """Lists models: `own` first, then bundled ones, those on this machine, those to download, those that are refused.
+    """Lists models: `own` first, then the zoo's by what they were trained on, those that can be had first.
 
     Entries that are no detectors, such as ImageNet weights, are left out.
     """
     names = {choice.name for choice in own}
     detectors = [entry for entry in entries() if entry.config and entry.name not in names]
-    known = [ModelChoice(entry.name, label_of(entry), entry.status in _READY) for entry in detectors]
-    bundled = [choice for choice, entry in zip(known, detectors, strict=True) if entry.status == "bundled"]
-    cached = [choice for choice, entry in zip(known, detectors, strict=True) if entry.status == "cached"]
-    others = [(entry.status == REFUSED, choice) for choice, entry in zip(known, detectors, strict=True)]
-    wanted = [choice for _, choice in sorted(others, key=lambda pair: pair[0]) if not choice.ready]
-    return [*own, *bundled, *cached, *wanted]
+    groups = list(dict.fromkeys(trained_on(entry) for entry in detectors))
+    detectors.sort(key=lambda entry: (groups.index(trained_on(entry)), _NEARNESS.get(entry.status, 2)))
+    return [*own, *(_choice(entry) for entry in detectors)]
+
+
+def trained_on(entry: ZooEntry) -> str:
+    """Says what a model of the zoo was trained on."""
+    folder, _, file = (entry.config or "").rpartition("/")
+    return _DATA.get(folder, folder) if file and folder else "COCO"
+
+
+def _choice(entry: ZooEntry) -> ModelChoice:
+    facts = f"trained on {trained_on(entry)}; {_where(entry)}; licence of the weights: {entry.licence}"
+    return ModelChoice(entry.name, f"{entry.name} · {trained_on(entry)}", entry.status in _READY, facts)
 
 
 def own_choice(model: str, weights: str | None = None) -> ModelChoice:
@@ -67,9 +90,10 @@ def own_choice(model: str, weights: str | None = None) -> ModelChoice:
     try:
         found = resolve(model, weights=weights, offline=True)
     except DownloadError:
-        return ModelChoice(model, f"{legible(model)} · given at start, downloads", False)
+        return ModelChoice(model, f"{legible(model)} · given at start, downloads", False, "given at start; downloads")
     weights_name = legible(found.weights.name) if found.weights else RANDOM
-    return ModelChoice(model, f"{legible(model)} · given at start, {weights_name}", True)
+    facts = f"given at start; weights: {weights_name}"
+    return ModelChoice(model, f"{legible(model)} · given at start, {weights_name}", True, facts)
 
 
 def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:
@@ -117,16 +141,14 @@ def chosen(names: Sequence[str]) -> list[str]:
     return wanted
 
 
-def label_of(entry: ZooEntry) -> str:
-    """Says where a model is, how large it is and under which licence its weights are."""
+def _where(entry: ZooEntry) -> str:
+    """Says where a model's weights are and how large they are."""
     if entry.status in _READY:
-        where = f"{entry.status}, {entry.size_mb:.0f} MB"
-    elif entry.status == REFUSED:
-        where = REFUSED
-    else:
-        size_mb = 4 * (entry.params_m or 0)  # 32 bits a parameter
-        where = f"downloads about {size_mb:.0f} MB" if size_mb else "downloads"
-    return f"{entry.name} · {where} · {entry.licence}"
+        return f"{entry.status}, {entry.size_mb:.0f} MB"
+    if entry.status == REFUSED:
+        return f"cannot be downloaded, {REFUSED}"
+    size_mb = 4 * (entry.params_m or 0)  # 32 bits a parameter
+    return f"downloads about {size_mb:.0f} MB" if size_mb else "downloads"
 
 
 class Models:
@@ -139,6 +161,7 @@ class Models:
         weights: str | Path | None = None,
         *,
         lowest_score: float | None = LOWEST_SCORE,
+        warm: bool = True,
     ) -> None:
         """Takes what may be loaded.
 
@@ -147,7 +170,10 @@ class Models:
             extra: models that may be loaded beside the zoo's, as `load_detector` takes them.
             weights: a checkpoint for those, instead of their own.
             lowest_score: from which score detectors report objects; None for each one's own threshold.
+            warm: run each once when it is loaded: a first run takes several times as long as those that follow, and
+                would be taken for the model's time.
         """
+        self._warm = warm
         self._lowest_score = lowest_score
         self._memory_mb = memory_mb
         self._known: dict[str, dict[str, Any]] = {entry.name: {} for entry in entries() if entry.config}
@@ -197,6 +223,9 @@ class Models:
         options = {"model": name} | self._known[name]
         # not OpenVINO, whose models would stay in memory when they are evicted here
         detector = load_detector(**options, lowest_score=self._lowest_score, engine="torch", progress=progress)
+        if self._warm:
+            with suppress(ValueError):  # a backbone alone finds nothing
+                detector.detect(np.full((*_WARM_SIZE, 3), 128, np.uint8))
         title = f"{name} ({detector.caveat})" if detector.caveat else name
         return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
 

@@ -226,7 +226,7 @@ def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown, choices: Sequen
     @explained
     def detect(image: str | None, of_models: list[str], lowest_score: float) -> Any:
         """Detects objects in a photo with one to four models; COCO results by model."""
-        return compare(desk.models, of_models, image).coco(Filters(lowest_score))
+        return compare(desk.models, of_models, image, timed=False).coco(Filters(lowest_score))
 
     def list_models() -> list[str]:
         """Lists the models that can be asked without a download."""

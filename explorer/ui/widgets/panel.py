@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from explorer.figures.style import INK
 from explorer.text import in_html
 from explorer.ui.actions.progress import Progress, Stopped
 from explorer.zoo.downloads import DownloadError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 0.15
 """A control that moves on within this time has not been asked yet."""
-_COLORS = {"error": "#d55e00", "busy": "#808080", "done": "#808080"}
+_COLORS = {"error": "#c04a00", "busy": INK, "done": INK}
 
 
 class Debounced:
