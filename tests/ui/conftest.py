@@ -184,14 +184,36 @@ class Visit:
     def example(self, caption: str) -> None:
         """Clicks an example and waits until it is compared."""
         self.page.locator("button.thumbnail-lg").filter(has_text=caption).click()
-        self.wait_for_pictures()
+        height, width = next(one for one in examples() if one.caption == caption).read().shape[:2]
+        self.page.wait_for_timeout(300)
+        self._wait_for_size(height, width)
 
-    def upload(self, photo: Path) -> None:
-        """Uploads a photo and presses Compare."""
+    def drop(self, photo: Path) -> None:
+        """Hands over a photo."""
+        self.page.get_by_label("Remove Image").first.click()
         self.page.locator("input[type=file]").first.set_input_files(photo)
         self.page.get_by_label("Remove Image").first.wait_for()
-        self.press("Compare")
-        self.wait_for_pictures()
+
+    def upload(self, photo: Path) -> None:
+        """Hands over a photo and waits until it is compared."""
+        self.drop(photo)
+        self.wait_for_photo(photo)
+
+    def wait_for_photo(self, photo: Path) -> None:
+        """Waits until the pictures are of a photo, and for the tables below them."""
+        height, width = cv2.imread(str(photo)).shape[:2]
+        self._wait_for_size(height, width)
+
+    def _wait_for_size(self, height: int, width: int) -> None:
+        self.page.wait_for_function(
+            """size => {
+                const photo = document.querySelector('.js-plotly-plot')?.layout?.images?.[0];
+                return photo?.sizey === size[0] && photo?.sizex === size[1];
+            }""",
+            arg=[height, width],
+            timeout=60_000,
+        )
+        self.settle()
 
     def wait_for_pictures(self, pictures: int = 2) -> None:
         """Waits until as many pictures are drawn, and for the tables below them."""
@@ -239,9 +261,17 @@ class Visit:
     def boxes(self, pictures: int = 2) -> list[int]:
         """Number of boxes in each picture, by the plot's own data."""
         counts = {"x" if place == 0 else f"x{place + 1}": 0 for place in range(pictures)}
-        for trace in (one for one in self.plot()["traces"] if one["name"] not in ("", "annotated")):
+        for trace in self._found():
             counts[trace["xaxis"]] += len(trace["x"] or ()) // 6
         return list(counts.values())
+
+    def classes(self) -> set[str]:
+        """The classes of which there are boxes."""
+        return {trace["name"] for trace in self._found()}
+
+    def _found(self) -> list[dict[str, Any]]:
+        """The traces of boxes, without their dark edges and what is annotated."""
+        return [trace for trace in self.plot()["traces"] if trace["name"] not in ("", "annotated")]
 
     def table(self, label: str) -> list[list[str]]:
         """The rows of a table that are on the screen, without its head."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from explorer.text import in_json, legible
-from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, size_names
+from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Timing, size_names
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo, read_photo
 from explorer.ui.actions.progress import Progress, Stopped, part_of
@@ -21,7 +21,7 @@ from explorer.ui.examples import annotated_in
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from explorer.engine.detector import Detector, Prediction
+    from explorer.engine.detector import Detector
     from explorer.errors.agreement import Sighting
 
 LETTERS = "ABCD"
@@ -37,6 +37,16 @@ MOST_MAGNIFIED = 8
 """Small objects that are shown enlarged."""
 
 Box = tuple[float, float, float, float]
+
+
+class Seen(Protocol):
+    """What a model found in a photo, and how long it took: a `Prediction`, or what was recorded of one."""
+
+    @property
+    def detections(self) -> Detections: ...
+
+    @property
+    def timing(self) -> Timing: ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class Comparison:
     """
 
     photo: Path
-    predictions: Mapping[str, Prediction]
+    predictions: Mapping[str, Seen]
     unavailable: Mapping[str, str] = field(default_factory=dict)
     times_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
     truth: Detections | None = None
@@ -288,7 +298,7 @@ def compare(
     from explorer.zoo.downloads import DownloadError
 
     wanted, image_bgr = chosen(names), read_photo(photo)
-    predictions: dict[str, Prediction] = {}
+    predictions: dict[str, Seen] = {}
     times_s: dict[str, Sequence[float]] = {}
     failures: dict[str, ValueError | DownloadError] = {}
     for place, name in enumerate(wanted):

@@ -22,9 +22,14 @@ if TYPE_CHECKING:
 
 Kind = Literal["energy", "principal components", "EigenCAM", "one channel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_, COMPONENTS, _, ONE_CHANNEL = KINDS
 LAYERS = ("stem", "stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
 """Layers to offer: the stages of VoVNet, those of ResNet and MobileNetV2, and the levels of the pyramid."""
 MOST_MAPS = 8
+_TWO_SCORES = (
+    "The two differ because a detector scores the proposal that a box came from and moves the box afterwards; here "
+    "the finished box is scored."
+)
 
 
 class Maps:
@@ -162,9 +167,11 @@ def what_speaks_for(
         cam = detection_cam(detector.model, detector.model_input(comparison.image_bgr), one.box_xyxy, index)
         views[f"{comparison.letters[name]} · {name} · {cam.level}"] = cam.view
         sentences.append(
-            f"- **{in_markdown(name)}** classifies this box from **{in_markdown(cam.level)}**: "
+            f"- **{in_markdown(name)}** classifies this box from **{in_markdown(cam.level)}**. Compare gives its "
+            f"own box {one.scores[name]:.2f}; asked about the box drawn here, the surest model's, the head says "
             f"{in_markdown(one.class_name)} {cam.probability:.2f}."
         )
+    sentences.append(f"\n{_TWO_SCORES}")
     figure = linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy], width_px=width_px)
     return figure, "\n".join(sentences)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from explorer.figures.words import waiting
-from explorer.text import in_html
 from explorer.types import SIZES
 from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, compare
 from explorer.ui.layout.plots import zoomable
@@ -21,10 +21,21 @@ MEASURE = f"""() => {{
     return [width, width < 600 ? '{STACKED}' : '{SIDE_BY_SIDE}'];
 }}"""
 """Script for a browser: how wide pictures can be on its page, and how they had better stand there."""
-_NOTHING_YET = "Click an example, or drop a photo of your own."
+LEAST_SCORE = 0.5
+_NOTHING_YET = "Click an example, or drop a photo of your own: the models run at once."
 _COUNTS_HEAD = ["", "model", "objects", *SIZES]
 _TABLE_HEAD = ["#", "seen by", "class", "size, px"]
-_NOTE = "Drag to pan, scroll to zoom: all pictures move together. Point at a box to read what it is."
+_MOVE = "Drag to pan, scroll to zoom: all pictures move together. Point at a box to read its score and size."
+_SLIDE = "Drag the line: left of it is what model A finds, right of it what model B finds."
+_HELP = """- **Pictures**: a colour is a class, the same for every model. White dots outline what is annotated, where
+  somebody knows it: in the drawn scenes and the blood cells.
+- **Found** means what it means in every tab: a detection of the object's class with IoU ≥ 0.5 and at least the score of
+  the slider.
+- **Time** is of the whole detector on this machine, after a run that warmed it up: median, least and greatest of three
+  runs; slow models run once.
+- **Seen by** puts objects of two models together that have the same class and overlap by IoU ≥ 0.5. Nobody says which
+  model is right unless the photo is annotated.
+- **Sizes** are COCO's: areas under 32² px, under 96² px, the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +50,7 @@ class CompareTab:
         ask: runs the models.
         inputs: what it takes.
         outputs: what it gives; the third one is the figure.
+        first_photo: what the page opens on.
     """
 
     comparison: gr.State
@@ -48,36 +60,68 @@ class CompareTab:
     ask: Callable[..., Any]
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
+    first_photo: str | None
 
 
-def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
-    """Lays out the tab."""
-    comparison = gr.State(None, time_to_live=3600)
-    with gr.Row(equal_height=True):
-        least = gr.Slider(0.05, 1.0, 0.5, step=0.05, label="Least score to show", min_width=260)
-        classes = gr.Dropdown([], value=[], multiselect=True, label="Classes to show (all if none)", min_width=260)
-    with gr.Row(equal_height=True):
-        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=260)
-        view = gr.Radio([SIDE_BY_SIDE, STACKED, SLIDER], value=SIDE_BY_SIDE, label="Pictures", min_width=260)
-    width = gr.Number(WIDTH_PX, visible=False)
+def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Comparison | None) -> CompareTab:
+    """Lays out the tab, which shows `first` until the models are asked."""
+    comparison = gr.State(first, time_to_live=3600)
+    at_first = _seen(first, Filters(LEAST_SCORE), SIDE_BY_SIDE, WIDTH_PX) if first else _NOTHING_SEEN
     figure = gr.Plot(
-        waiting(_NOTHING_YET), label="Objects found, one picture per model", show_label=False, elem_classes="pictures"
+        at_first.figure,
+        label="Objects found, one picture per model",
+        show_label=False,
+        elem_classes="pictures",
     )
     slider = gr.ImageSlider(label="Model A, model B", visible=False, interactive=False, elem_classes="pictures")
-    gr.Markdown(_NOTE, elem_classes="faint")
-    counts = gr.Dataframe(headers=_COUNTS_HEAD, label="Objects by COCO size, and time", interactive=False)
+    note = gr.Markdown(_MOVE, elem_classes="faint")
+    with gr.Row(equal_height=True, elem_classes="controls"):
+        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score to show", min_width=200)
+        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=270)
+        classes = gr.Dropdown(
+            first.class_names if first else [],
+            value=[],
+            multiselect=True,
+            label="Classes to show (all if none)",
+            min_width=200,
+        )
+        view = gr.Radio([SIDE_BY_SIDE, STACKED, SLIDER], value=SIDE_BY_SIDE, label="Pictures", min_width=270)
+    width = gr.Number(WIDTH_PX, visible=False)
+    counts = gr.Dataframe(
+        at_first.counts[1],
+        headers=at_first.counts[0],
+        label="Objects by COCO size, and time",
+        interactive=False,
+    )
+    magnified = gr.Gallery(
+        at_first.small,
+        label="Small objects, magnified: one square per model; click one to zoom every picture to it",
+        columns=4,
+        height="auto",
+        object_fit="contain",
+        allow_preview=False,
+        buttons=[],
+        visible=bool(at_first.small),
+        elem_classes="captioned",
+    )
     table = gr.Dataframe(
-        headers=_TABLE_HEAD,
+        at_first.objects[1],
+        headers=at_first.objects[0],
         label="Who sees what: click a row to zoom every picture to it",
         interactive=False,
         max_height=320,
     )
     with gr.Row():
-        json_file = gr.DownloadButton("Download as COCO JSON", interactive=False)
-        png_file = gr.DownloadButton("Download as PNG", interactive=False)
+        written_first = first.write(Filters(LEAST_SCORE), Path(desk.folder.name)) if first else (None, None)
+        json_file, png_file = (
+            gr.DownloadButton(f"Download as {kind}", value=str(path) if path else None, interactive=bool(path))
+            for kind, path in zip(("COCO JSON", "PNG"), written_first, strict=True)
+        )
+    with gr.Accordion("? What do these words mean", open=False):
+        gr.Markdown(_HELP)
 
     filters = (least, sizes, classes)
-    shown = (figure, slider, counts, table)
+    shown = (figure, slider, magnified, counts, table, note)
     files = (json_file, png_file)
 
     @explained
@@ -93,8 +137,6 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         found = compare(desk.models, names, image, desk.telling(bar, request))
-        for why in found.unavailable.values():
-            gr.Warning(in_html(f"{why} It is left out."))
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
@@ -125,11 +167,22 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
         wide: float,
         event: gr.SelectData,
     ) -> Any:
-        if found is None or how == SLIDER:
-            return gr.skip()
+        return _zoomed(found, Filters(score, of_size, of_class), how, wide, int(event.row_value[0]))
+
+    @explained
+    def zoom_to_small(
+        found: Comparison | None,
+        score: float,
+        of_size: list[str],
+        of_class: list[str],
+        how: str,
+        wide: float,
+        event: gr.SelectData,
+    ) -> Any:
         chosen = Filters(score, of_size, of_class)
-        around = found.view_of(chosen, int(event.row_value[0]))
-        return zoomable(found.figure(chosen, around, stacked=how == STACKED, width_px=int(wide)))
+        known = found.magnified_numbers(chosen) if found else []
+        place = int(event.index)
+        return _zoomed(found, chosen, how, wide, known[place]) if place < len(known) else gr.skip()
 
     outputs = (comparison, classes, *shown)
     drawn_by = (*filters, view, width)
@@ -143,21 +196,56 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown) -> CompareTab:
             api_visibility="private",
             trigger_mode="always_last",
         )
-    table.select(zoom, [comparison, *drawn_by], figure, show_progress="hidden", api_visibility="private")
-    counts.change(write, [comparison, *filters], list(files), show_progress="hidden", api_visibility="private")
-    return CompareTab(comparison, filters, width, view, compare_models, inputs, outputs)
+    quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    table.select(zoom, [comparison, *drawn_by], figure, **quietly)
+    magnified.select(zoom_to_small, [comparison, *drawn_by], figure, **quietly)
+    counts.change(write, [comparison, *filters], list(files), **quietly)
+    return CompareTab(
+        comparison, filters, width, view, compare_models, inputs, outputs, str(first.photo) if first else None
+    )
+
+
+def _zoomed(found: Comparison | None, filters: Filters, how: str, wide: float, number: int) -> Any:
+    if found is None or how == SLIDER:
+        return gr.skip()
+    around = found.view_of(filters, number)
+    return zoomable(found.figure(filters, around, stacked=how == STACKED, width_px=int(wide)))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is shown of a comparison: a figure or two pictures, small objects, and two tables, each head and rows."""
+
+    figure: Any
+    pictures: Any
+    small: list[Any]
+    counts: tuple[list[str], list[list[Any]]]
+    objects: tuple[list[str], list[list[Any]]]
+
+
+_NOTHING_SEEN = _Seen(waiting(_NOTHING_YET), None, [], (_COUNTS_HEAD, []), (_TABLE_HEAD, []))
+
+
+def _seen(found: Comparison, filters: Filters, how: str, width_px: int) -> _Seen:
+    rows, objects = found.counts(filters), found.who_sees_what(filters)
+    two, names = how == SLIDER and len(found.predictions) > 1, list(found.predictions)
+    return _Seen(
+        None if two else zoomable(found.figure(filters, stacked=how == STACKED, width_px=width_px)),
+        (found.picture(names[0], filters), found.picture(names[1], filters)) if two else None,
+        found.magnified(filters),
+        (list(rows[0]), [list(row.values()) for row in rows]),
+        ([*_TABLE_HEAD, *found.letters.values()], [list(row.values()) for row in objects]),
+    )
 
 
 def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[Any]:
-    rows, seen = found.counts(filters), found.who_sees_what(filters)
-    two = how == SLIDER and len(found.predictions) > 1
-    names = list(found.predictions)
-    pictures = (found.picture(names[0], filters), found.picture(names[1], filters)) if two else None
-    head = [*_TABLE_HEAD, *found.letters.values()]
-    figure = None if two else zoomable(found.figure(filters, stacked=how == STACKED, width_px=width_px))
+    own = _seen(found, filters, how, width_px)
+    two = own.pictures is not None
     return [
-        gr.Plot(visible=False) if two else gr.Plot(value=figure, visible=True),
-        gr.ImageSlider(value=pictures, visible=two),
-        gr.Dataframe(value=[list(row.values()) for row in rows], headers=list(rows[0])),
-        gr.Dataframe(value=[list(row.values()) for row in seen], headers=head),
+        gr.Plot(visible=False) if two else gr.Plot(value=own.figure, visible=True),
+        gr.ImageSlider(value=own.pictures, visible=two),
+        gr.Gallery(value=own.small, visible=bool(own.small), selected_index=None),
+        gr.Dataframe(value=own.counts[1], headers=own.counts[0]),
+        gr.Dataframe(value=own.objects[1], headers=own.objects[0]),
+        _SLIDE if two else _MOVE,
     ]

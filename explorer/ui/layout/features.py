@@ -8,31 +8,39 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.ui.actions.compare import Comparison, Filters
-from explorer.ui.actions.features import KINDS, LAYERS, Kind, object_at, show_layers, what_speaks_for
-from explorer.ui.actions.photos import read_photo
-from explorer.ui.layout.compare import CompareTab
+from explorer.ui.actions.features import (
+    COMPONENTS,
+    KINDS,
+    LAYERS,
+    ONE_CHANNEL,
+    Kind,
+    object_at,
+    show_layers,
+    what_speaks_for,
+)
+from explorer.ui.actions.photos import Photo, read_photo
+from explorer.ui.layout.compare import LEAST_SCORE, CompareTab
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """What do layers of the chosen models say about the photo? Levels of the pyramid are `p2` (finest) to `p6`;
 small objects are classified from `p2`. Stages of the backbone are `stage2` to `stage5` (VoVNet), `res2` to `res5`
 (others)."""
-_SPEAKS = """Which places speak for an object, and which level carries it? Run **Compare** first, then click an
-object in the picture, or choose it in the list."""
+_SPEAKS = """Which places speak for an object, and which level carries it? Click an object in the picture, or choose
+it in the list: it shows what **Compare** found, under the same filters."""
 _NARROW_PX = 600
 
 
 def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
     """Lays out the tab."""
+    first: Comparison | None = compared.comparison.value
+    at_first = _objects(first, Filters(LEAST_SCORE)) if first else ([], None)
     gr.Markdown(_SAYS)
     with gr.Row(equal_height=True):
         layers = gr.Dropdown(list(LAYERS), value=["p2", "p4"], multiselect=True, label="Layers", min_width=260)
         kind = gr.Radio(list(KINDS), value=KINDS[0], label="Show", min_width=260)
-    with gr.Row(equal_height=True):
-        with gr.Column(min_width=260):
-            channel = gr.Number(0, label="Channel, where one is shown", precision=0, minimum=0)
-        with gr.Column(min_width=260):
-            shared = gr.Checkbox(True, label="Principal components: like colours for like places")
+    channel = gr.Number(0, label="Channel", precision=0, minimum=0, visible=False)
+    shared = gr.Checkbox(True, label="Like colours for like places, in all models", visible=False)
     show = gr.Button("Show maps", variant="primary")
     maps = gr.Plot(
         waiting("Choose layers, then show their maps."),
@@ -44,9 +52,17 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     with gr.Row():
         with gr.Column(min_width=280):
             picture = gr.Image(
-                label="Click an object", interactive=False, type="numpy", format="jpeg", buttons=[], height=320
+                at_first[1],
+                label="Click an object",
+                interactive=False,
+                type="numpy",
+                format="jpeg",
+                buttons=[],
+                height=320,
             )
-            which = gr.Dropdown([], label="Object", info="those that only some models see come first")
+            which = gr.Dropdown(
+                at_first[0], value=None, label="Object", info="those that only some models see come first"
+            )
             sentences = gr.Markdown()
         with gr.Column(min_width=280, scale=2):
             speaks = gr.Plot(
@@ -84,13 +100,8 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     def offer(found: Comparison | None, *values: Any) -> Any:
         if found is None:
             return gr.skip(), gr.skip()
-        filters = Filters(*values)
-        objects = [
-            (f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"]))
-            for row in found.who_sees_what(filters)
-        ]
-        first = next(iter(found.predictions))
-        return gr.Dropdown(choices=objects, value=None), found.picture(first, filters)
+        objects, drawn = _objects(found, Filters(*values))
+        return gr.Dropdown(choices=objects, value=None), drawn
 
     @explained
     def explain(
@@ -123,6 +134,11 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             return gr.skip()
         return object_at(found, Filters(score, of_size, of_class), (float(event.index[0]), float(event.index[1])))
 
+    def fitting(how: Kind) -> Any:
+        """Hides the controls of other kinds."""
+        return gr.Number(visible=how == ONE_CHANNEL), gr.Checkbox(visible=how == COMPONENTS)
+
+    kind.change(fitting, kind, [channel, shared], show_progress="hidden", api_visibility="private")
     asked = [photo, models, layers, kind, channel, shared, compared.width]
     show.click(draw_maps, asked, maps, api_visibility="private", **SHORT)
     seen = [compared.comparison, *compared.filters]
@@ -144,3 +160,12 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         **SHORT,
     )
     picture.select(pick, seen, which, show_progress="hidden", api_visibility="private")
+
+
+def _objects(found: Comparison, filters: Filters) -> tuple[list[tuple[str, int]], Photo]:
+    """The objects to choose from, and the first model's picture of them."""
+    objects = [
+        (f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"]))
+        for row in found.who_sees_what(filters)
+    ]
+    return objects, found.picture(next(iter(found.predictions)), filters)

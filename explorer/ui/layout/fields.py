@@ -30,7 +30,9 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
     gr.Markdown(_SAYS)
     with gr.Row():
         with gr.Column(min_width=280):
-            picture = gr.Image(label="Click a point", interactive=False, type="filepath", buttons=[], height=300)
+            picture = gr.Image(
+                compared.first_photo, label="Click a point", interactive=False, type="filepath", buttons=[], height=300
+            )
         with gr.Column(min_width=280):
             with gr.Row():
                 x = gr.Number(320, label="x, px", precision=0, minimum=0, min_width=90)
@@ -114,6 +116,9 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
 
     asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters, compared.width]
     show.click(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
+    effective.change(
+        lambda seen: gr.Checkbox(visible=seen), effective, gates, show_progress="hidden", api_visibility="private"
+    )
     photo.change(show_photo, photo, [picture, x, y], show_progress="hidden", api_visibility="private")
     picture.select(pick, None, [x, y], show_progress="hidden", api_visibility="private").then(
         draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import signal
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,25 +18,34 @@ import numpy.typing as npt
 from starlette.middleware import Middleware
 
 from explorer.data.images import ImageError
+from explorer.text import NAME_LENGTH, in_html
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, ModelChoice, Models, model_choices, own_choice
+from explorer.ui.actions.opening import first_comparison, opening_photo
 from explorer.ui.actions.photos import read_photo
-from explorer.ui.examples import examples
+from explorer.ui.examples import examples, looked_at, opening
 from explorer.ui.layout.about import about_tab, train_tab
 from explorer.ui.layout.compare import MEASURE, compare_tab
 from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
 from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, ShortOrders, only_photos
+from explorer.ui.layout.looks import CSS, THEME
 from explorer.ui.layout.own_model import own_model
 from explorer.ui.layout.session import SHORT, Desk, explained
+from explorer.ui.layout.share import share_link
 from explorer.ui.layout.speed import speed_tab
+from explorer.zoo.downloads import DownloadError
 
 Picture = npt.NDArray[np.uint8]
 
 _INTRO = """# VoVNet Explorer
-Which backbone sees what another misses, and why? The demo models were trained on aerial scenes, and one of them on
-blood cells, so a photograph from the ground shows how far they carry."""
+Which objects in a photo does each detection backbone find, which does it miss, and where in the detector are they
+lost?"""
+_EXAMPLES = """Examples: drawn aerial scenes; blood cells (BCCD, MIT); two aerial photographs of Munich (KIT AIS,
+Karlsruhe Institute of Technology, CC BY 3.0); photographs of scikit-image and scikit-learn. The demo models know the
+classes that they were trained on and no others: a photograph from the ground shows how far they carry."""
+_DOWNLOADS = "type to search; weights that are not here are downloaded when the model is used"
 
 _M_ARENA_MAX = -8  # of malloc.h
 _CACHE_S = (3600, 86400)
@@ -46,13 +55,6 @@ MOST_SESSIONS = 64
 """Each takes some 7 MB: Gradio keeps what every session's components hold."""
 THREADS = 8
 """Few, since torch keeps pools and buffers for every thread that ever ran a model."""
-THEME = gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-"""System fonts only: the page needs nothing from the internet."""
-CSS = """
-.pictures { min-height: 300px }
-.faint { opacity: .75; font-size: .9em }
-@media (max-width: 600px) { .gradio-container { padding: 8px !important } }
-"""
 
 
 def serve(
@@ -87,7 +89,7 @@ def serve(
         raise ValueError('--mcp needs a package that is not installed: pip install "gradio[mcp]"')
     _share_arenas()
     alone = is_alone(host, auth=auth is not None, share=share)
-    page = build(extra_models, weights=weights, data=data, memory_mb=memory_mb, uploads=alone)
+    page = build(extra_models, weights=weights, data=data, memory_mb=memory_mb, uploads=alone, warm=True)
     page.queue(default_concurrency_limit=2, max_size=MOST_WAITING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, and uploads are deleted
     page.launch(
@@ -128,6 +130,7 @@ def build(
     data: str | None = None,
     memory_mb: float = MEMORY_MB,
     uploads: bool = False,
+    warm: bool = False,
 ) -> gr.Blocks:
     """Builds the page.
 
@@ -137,16 +140,22 @@ def build(
         data: annotated images for the tab of errors; None takes procedural aerial scenes.
         memory_mb: what the weights of loaded models may take.
         uploads: whether a browser may hand over models.
+        warm: load the models chosen at first in the background, so that the first visitor need not wait for them.
 
     Raises:
         ValueError: a model cannot be found.
     """
     own = [own_choice(model, weights) for model in extra_models]
     short = Models(memory_mb / 2, extra_models, weights)
-    long = Models(memory_mb / 2, extra_models, weights, lowest_score=None)
+    long = Models(memory_mb / 2, extra_models, weights, lowest_score=None, warm=False)
     desk = Desk(short, long, data=data)
     choices = model_choices(own)
-    ready = [choice.name for choice in choices if choice.ready]
+    opened_on = opening()
+    photo_file = opening_photo(Path(desk.folder.name))
+    preset = [choice.name for choice in own][:MOST_MODELS] or list(opened_on.models)
+    first = first_comparison(short, preset, photo_file)
+    if warm:
+        threading.Thread(target=_load, args=(short, preset), daemon=True).start()
     page: gr.Blocks
     with gr.Blocks(title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S) as page:
         gr.Markdown(_INTRO)
@@ -154,67 +163,80 @@ def build(
             with gr.Column(scale=1, min_width=300):
                 photo = only_photos(
                     gr.Image(
+                        str(photo_file),
                         label="Photo",
                         type="filepath",
                         format="png",
                         sources=["upload", "clipboard", "webcam"],
-                        height=260,
+                        height=230,
                     )
-                )
-                gallery = gr.Gallery(
-                    label="Example photos",
-                    columns=3,
-                    height=330,
-                    object_fit="cover",
-                    allow_preview=False,
-                    buttons=[],
                 )
                 models = gr.Dropdown(
                     [(choice.label, choice.name) for choice in choices],
-                    value=[choice.name for choice in own][:MOST_MODELS] or ready[:2],
+                    value=preset,
                     multiselect=True,
                     max_choices=MOST_MODELS,
                     label=f"Models, up to {MOST_MODELS}",
-                    info="weights that are not here are downloaded when the model is used; mind their licence",
+                    info=_DOWNLOADS,
                 )
-                if uploads:
-                    own_model(desk, models, choices)
+                facts = gr.HTML(_facts(preset, choices), elem_classes="faint")
                 with gr.Row():
                     run = gr.Button("Compare", variant="primary", min_width=120)
                     stop = gr.Button("Stop", min_width=80)
-                gr.Markdown(
-                    "Examples: aerial scenes made here, blood cells (BCCD), photos of scikit-image and scikit-learn.",
-                    elem_classes="faint",
+                gallery = gr.Gallery(
+                    label="Example photos",
+                    columns=3,
+                    height="auto",
+                    object_fit="cover",
+                    allow_preview=False,
+                    buttons=[],
+                    elem_classes="captioned",
                 )
-            with gr.Column(scale=3, min_width=300), gr.Tabs():
-                with gr.Tab("Compare"):
-                    compared = compare_tab(desk, photo, models)
-                with gr.Tab("Features"):
+                gr.Markdown(_EXAMPLES, elem_classes="faint")
+                if uploads:
+                    own_model(desk, models, choices)
+                link = gr.Button("Copy a link to these models and filters", size="sm")
+            with gr.Column(scale=3, min_width=300), gr.Tabs(elem_id="tabs") as tabs:
+                with gr.Tab("Compare", id="compare"):
+                    compared = compare_tab(desk, photo, models, first)
+                with gr.Tab("Features", id="features"):
                     features_tab(desk, photo, models, compared)
-                with gr.Tab("Receptive field"):
+                with gr.Tab("Receptive field", id="fields"):
                     fields_tab(desk, photo, models, compared)
-                with gr.Tab("Errors"):
+                with gr.Tab("Errors", id="errors"):
                     errors_tab(desk, models, compared.width)
-                with gr.Tab("Speed and accuracy"):
+                with gr.Tab("Speed and accuracy", id="speed"):
                     speed_tab(desk, photo, models, page)
-                with gr.Tab("Train"):
+                with gr.Tab("Train", id="train"):
                     train_tab()
-                with gr.Tab("About") as about:
+                with gr.Tab("About", id="about") as about:
                     about_tab(about)
 
-        photo.upload(_as_browsers_show, photo, photo, show_progress="hidden", api_visibility="private")
         inputs, outputs = list(compared.inputs), list(compared.outputs)
         on_pictures = compared.outputs[2]
-        run.click(compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT)
+        ask: dict[str, Any] = {"show_progress_on": on_pictures, "api_visibility": "private", **SHORT}
+        uploaded = photo.upload(_as_browsers_show, photo, photo, show_progress="hidden", api_visibility="private")
+        uploaded.then(compared.ask, inputs, outputs, **ask)
+        run.click(compared.ask, inputs, outputs, **ask)
         stop.click(desk.stop, queue=False, api_visibility="private")
+        models.change(
+            lambda names: _facts(names, choices), models, facts, show_progress="hidden", api_visibility="private"
+        )
         page.load(None, None, [compared.width, compared.view], js=MEASURE, api_visibility="private")
         page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
         gallery.select(_pick, models, [photo, models], show_progress="hidden", api_visibility="private").then(
-            compared.ask, inputs, outputs, show_progress_on=on_pictures, api_visibility="private", **SHORT
+            compared.ask, inputs, outputs, **ask
         )
+        share_link(page, link, models, compared, tabs, [choice.name for choice in choices])
         page.unload(desk.forget)
         _endpoints(desk, photo, models, choices)
     return page
+
+
+def _load(models: Models, names: Sequence[str]) -> None:
+    for name in names:
+        with suppress(ValueError, DownloadError):  # said when the model is asked
+            models.get(name)
 
 
 def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown, choices: Sequence[ModelChoice]) -> None:
@@ -247,13 +269,8 @@ def _as_browsers_show(image: str | None) -> Any:
         return gr.skip()
 
 
-@cache
-def _photo(index: int) -> Picture:
-    return examples()[index].read()
-
-
 def _thumbnails() -> list[tuple[Picture, str]]:
-    return [(_photo(index), example.caption) for index, example in enumerate(examples())]
+    return [(looked_at(example.caption), example.caption) for example in examples()]
 
 
 def _pick(chosen: list[str], event: gr.SelectData) -> tuple[Picture, list[str]]:
@@ -261,4 +278,11 @@ def _pick(chosen: list[str], event: gr.SelectData) -> tuple[Picture, list[str]]:
     known = examples()
     example = known[int(event.index)]
     by_an_example = tuple(chosen) in {one.models for one in known}
-    return _photo(int(event.index)), list(example.models) if by_an_example else chosen
+    return looked_at(example.caption), list(example.models) if by_an_example else chosen
+
+
+def _facts(names: Sequence[str], choices: Sequence[ModelChoice]) -> str:
+    """What is to be known of the models chosen, in small print."""
+    known = {choice.name: choice.facts for choice in choices}
+    lines = (f"<li><b>{in_html(name, NAME_LENGTH)}</b>: {in_html(known[name])}</li>" for name in names if name in known)
+    return f"<ul>{''.join(lines)}</ul>"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from explorer.ui.actions.features import KINDS, LAYERS, Kind, Maps, show_layers
+from explorer.ui.actions.features import KINDS, LAYERS, ONE_CHANNEL, Maps, show_layers
 from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.photos import Photo
@@ -16,8 +16,6 @@ from explorer.ui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-ONE_CHANNEL: Kind = get_args(Kind)[3]
 
 
 class FeatureExplorer(Panel):

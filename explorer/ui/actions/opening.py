@@ -1,0 +1,100 @@
+"""What the page opens on: a finished comparison, recorded when the example was chosen, so that no model has to run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.types import Detections, Timing
+from explorer.ui.actions.compare import Comparison, compare
+from explorer.ui.actions.models import Models
+from explorer.ui.actions.photos import read_photo
+from explorer.ui.examples import annotated_in, looked_at, opening
+from explorer.writing import replacing
+
+RECORDED = Path(__file__).resolve().parents[1] / "photos" / "opening.json"
+_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What a model found, as a prediction has it; those come with torch."""
+
+    detections: Detections
+    timing: Timing
+
+
+def opening_photo(folder: Path) -> Path:
+    """Writes the example that the page opens on as a file into a folder."""
+    import cv2
+
+    path = folder / f"{opening().caption}.png"
+    cv2.imwrite(str(path), looked_at(opening().caption)[..., ::-1])
+    return path
+
+
+def recorded_comparison(photo: Path) -> Comparison:
+    """What the example's models find in it, as `record` wrote it down; nothing is timed.
+
+    Args:
+        photo: the example as a file.
+    """
+    known: dict[str, Any] = json.loads(RECORDED.read_text())
+    image_bgr = read_photo(photo)
+    predictions = {name: _Recorded(_detections(own, image_bgr.shape[:2]), Timing({})) for name, own in known.items()}
+    return Comparison(photo, predictions, truth=annotated_in(image_bgr))
+
+
+def first_comparison(models: Models, names: Sequence[str], photo: Path) -> Comparison | None:
+    """What the page shows at first: the record, or what models given at start find; None where none can be used."""
+    from explorer.zoo.downloads import DownloadError
+
+    if tuple(names) == opening().models:
+        return recorded_comparison(photo)
+    try:
+        return compare(models, names, photo)
+    except (ValueError, DownloadError):  # said when they are asked for
+        return None
+
+
+def record(models: Models, folder: Path) -> None:
+    """Runs the example's models on it and writes down what they find; to be called when either changes.
+
+    Args:
+        models: where detectors are kept.
+        folder: for the photo.
+    """
+    found = compare(models, opening().models, opening_photo(folder), timed=False)
+    document = {
+        name: {
+            "classes": list(prediction.detections.class_names),
+            "class_score_xyxy": [
+                [int(index), round(float(score), _DIGITS), *(round(float(value), 1) for value in box)]
+                for index, score, box in zip(
+                    prediction.detections.classes,
+                    prediction.detections.scores,
+                    prediction.detections.boxes_xyxy,
+                    strict=True,
+                )
+            ],
+        }
+        for name, prediction in found.predictions.items()
+    }
+    with replacing(RECORDED) as scratch:
+        scratch.write_text(json.dumps(document) + "\n")
+
+
+def _detections(known: dict[str, Any], size: tuple[int, ...]) -> Detections:
+    rows = np.array(known["class_score_xyxy"], np.float64).reshape(-1, 6)
+    return Detections(
+        rows[:, 2:].astype(np.float32),
+        rows[:, 1].astype(np.float32),
+        rows[:, 0].astype(np.int64),
+        tuple(known["classes"]),
+        (size[0], size[1]),
+    )
