@@ -24,6 +24,8 @@ _SHORT = {
 }
 _COLUMNS_X = (0.001, 0.33, 0.999)
 """Where sizes, groups and ends stand; those of the ends leave room for their labels."""
+_HALO = ", ".join(["0 0 3px white"] * 4)
+"""Around labels, which ribbons would strike through; a dark page has its own."""
 _HEIGHT_PX, _MARGIN_PX = 500, 10
 
 
@@ -85,7 +87,7 @@ def autopsy_sankey(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *
                 "value": [value for _, _, value, _ in links],
                 "color": [rgb(color, 0.35) for _, _, _, color in links],
             },
-            textfont={"color": INK, "size": font_px, "shadow": "none"},
+            textfont={"color": INK, "size": font_px, "shadow": _HALO},
         )
     )
     figure.update_layout(LAYOUT, height=_HEIGHT_PX, margin=dict.fromkeys("lrtb", _MARGIN_PX))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ _FAMILIES = (
     ("ResNet, ResNeXt", ("R", "X"), 5, "square"),
     ("MobileNetV2", ("M",), 2, "diamond"),
 )
+
+_LEFT, _RIGHT = 0.35, 0.75
+"""Shares of the slowest time: names stand at the right of points before the first, at the left beyond the second."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,16 @@ class SpeedPoint:
     interval: tuple[float, float] | None = None
 
 
-def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machine: str) -> go.Figure:
+def speed_against_accuracy(
+    points: Sequence[SpeedPoint], *, accuracy: str, machine: str, chosen: Collection[str] = ()
+) -> go.Figure:
     """Draws accuracy against time, with a line through the models that none is both faster and better than.
 
     Args:
         points: the models; families are told by their names' first letters.
         accuracy: what AP is of, as in `box AP on COCO val2017`.
         machine: what it was timed on.
+        chosen: names of models to ring.
 
     Raises:
         ValueError: there is no point.
@@ -85,6 +91,18 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
                     hovertemplate="%{text}: AP %{y:.1f}, %{x:.0f} ms<extra></extra>",
                 )
             )
+    ringed = [point for point in points if point.name in chosen]
+    if ringed:
+        figure.add_trace(
+            go.Scatter(
+                x=[1000 * point.seconds for point in ringed],
+                y=[point.ap for point in ringed],
+                mode="markers",
+                marker={"color": INK, "symbol": "circle-open", "size": 22, "line": {"width": 2}},
+                name="chosen",
+                hoverinfo="skip",
+            )
+        )
     figure.update_xaxes(
         title=f"ms per image on {in_plotly(machine)}", range=[0, 1150 * slowest], gridcolor=FAINT, zeroline=False
     )
@@ -95,10 +113,12 @@ def speed_against_accuracy(points: Sequence[SpeedPoint], *, accuracy: str, machi
 
 
 def _side(point: SpeedPoint, best: Sequence[SpeedPoint], slowest: float) -> str:
-    """Where a name stands: away from the line, and not over the left edge."""
+    """Where a name stands: away from the line, and not over an edge, which on a narrow page is near."""
+    if point.seconds > _RIGHT * slowest:
+        return "bottom left" if point not in best[1:] else "top left"
     if point not in best[1:]:
         return "bottom right"
-    return "top left" if point.seconds > slowest / 5 else "top right"
+    return "top left" if point.seconds > _LEFT * slowest else "top right"
 
 
 def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
@@ -171,23 +191,29 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
             go.Scatter(
                 x=[middle],
                 y=[name],
-                mode="markers+text",
-                text=[f"median {middle:.0f} ms"],
-                textposition="top center",
+                mode="markers",
                 marker={"color": color, "size": 26, "symbol": "line-ns-open", "line": {"width": 3}},
                 hoverinfo="skip",
             )
+        )
+        figure.add_annotation(
+            text=f"{in_plotly(name, NAME_LENGTH)}: median {middle:.0f} ms",
+            x=0,
+            xref="paper",
+            xanchor="left",
+            y=name,
+            yshift=24,
+            showarrow=False,
         )
     figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=FAINT)
     ends = [-0.6, len(names) - 0.3]
     figure.update_yaxes(
         categoryorder="array",
         categoryarray=names[::-1],
-        tickvals=names,
-        ticktext=[in_plotly(name, NAME_LENGTH) for name in names],
+        showticklabels=False,
         range=ends,
         gridcolor=FAINT,
     )
     height = 120 + 70 * len(names)
-    figure.update_layout(LAYOUT, height=height, showlegend=False, margin={"l": 170, "r": 20, "t": 20, "b": 50})
+    figure.update_layout(LAYOUT, height=height, showlegend=False, margin={"l": 20, "r": 20, "t": 20, "b": 50})
     return figure

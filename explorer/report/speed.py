@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,13 +79,14 @@ def pareto(found: Found, zoo_names: Mapping[str, str]) -> go.Figure:
     return _against_released_ap(seconds, f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px")
 
 
-def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED) -> go.Figure:
+def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED, *, chosen: Collection[str] = ()) -> go.Figure:
     """Draws released AP against the times that the project recorded, `docs/results/speed-cpu.json`.
 
     Args:
         task: how the detectors' task begins, such as `Faster R-CNN`.
         mode: `eager`, `fast-fp32` or `fast-bf16`.
         recorded: another machine's times.
+        chosen: backbones to ring.
 
     Raises:
         ValueError: no detector of the task was measured in this mode.
@@ -107,10 +108,10 @@ def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED) -> go.Figur
     document = documents[0][1]
     height, width = document["size"]
     threads, device = document["threads"], document["hardware"]["device"]
-    return _against_released_ap(seconds, f"{threads} threads of {device}, {mode}, {height}×{width} px")
+    return _against_released_ap(seconds, f"{threads} threads of {device}, {mode}, {height}×{width} px", chosen)
 
 
-def _against_released_ap(seconds: Mapping[str, float], machine: str) -> go.Figure:
+def _against_released_ap(seconds: Mapping[str, float], machine: str, chosen: Collection[str] = ()) -> go.Figure:
     from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 
     released = {entry.name: entry for entry in entries() if entry.released}
@@ -121,7 +122,9 @@ def _against_released_ap(seconds: Mapping[str, float], machine: str) -> go.Figur
     ]
     if not points:
         raise ValueError("None of these models has a released AP: name some of `explorer zoo list`.")
-    return speed_against_accuracy(points, accuracy="box AP on COCO val2017, as released", machine=machine)
+    return speed_against_accuracy(
+        points, accuracy="box AP on COCO val2017, as released", machine=machine, chosen=chosen
+    )
 
 
 def speed_document(found: Found, commands: Sequence[str] = ()) -> dict[str, Any]:

@@ -36,5 +36,5 @@ def test_an_interval_is_a_bar() -> None:
 def test_each_round_is_a_mark_and_the_median_a_line() -> None:
     figure = measured_times({"A": np.array([0.1, 0.3, 0.2]), "B": np.array([0.5, 0.5, 0.5])})
     assert figure.data[0].x == pytest.approx((100, 300, 200))
-    assert figure.data[1].text == ("median 200 ms",)
+    assert [note.text for note in figure.layout.annotations] == ["A: median 200 ms", "B: median 500 ms"]
     assert figure.layout.yaxis.categoryarray == ("B", "A")

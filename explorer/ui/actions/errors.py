@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ IMAGES = (20, 40, 100, 200)
 AERIAL_SEED = 1
 """Of the scenes that are made where no data set is given: none that the demo models were trained on."""
 RESAMPLES = 500
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,41 @@ def annotated_images(data: str | None, most: int, progress: Progress | None = No
         data = f"{folder}:val"
     truth = read_truth(data)
     return truth.of_rows(np.arange(min(most, len(truth.image_ids))))
+
+
+def uploaded_data(archive: Path, folder: Path, progress: Progress | None = None) -> dict[str, str]:
+    """Unpacks a data set that a browser handed over, and checks it as `explorer data check` does.
+
+    Args:
+        archive: the zip file.
+        folder: an empty one, for its files.
+        progress: called with the share that is done and what is being done.
+
+    Returns:
+        What to call each split that has boxes, and where it is.
+
+    Raises:
+        ValueError: the archive is refused, has no such data, or the check finds errors in it.
+    """
+    from explorer.data.check import check_coco
+    from explorer.data.zipped import unpack
+
+    try:
+        root = unpack(archive, folder)
+        report = check_coco(root, progress=part_of(progress, 0, 1, "checking the data set"))
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(folder), archive.name)) from error
+    wrong = [problem for split in report.splits for problem in split.problems if problem.severity == "error"]
+    if wrong:
+        first = wrong[0].what.replace(str(folder), archive.name).rstrip(".")
+        raise ValueError(
+            f"{archive.name} has {len(wrong)} errors; the first: {first}. `explorer data check FOLDER` lists them all."
+        )
+    splits = [split for split in report.splits if split.annotations]
+    if not splits:
+        raise ValueError(f"{archive.name} has no annotated image.")
+    name = legible(archive.name, _LONGEST_NAME)
+    return {f"{name}, {split.source.rpartition(':')[2]}": split.source for split in splits}
 
 
 def examine(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from explorer.text import legible
+from explorer.text import in_markdown, legible
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import Photo
 from explorer.ui.actions.progress import Progress, part_of
-from explorer.zoo.registry import entries
+from explorer.zoo.registry import ZooEntry, entries
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -22,35 +22,52 @@ TASKS: tuple[Task, ...] = get_args(Task)
 TIMES = {"V100, as released": "", "2 CPU cores, float32": "fast-fp32", "2 CPU cores, bfloat16": "fast-bf16"}
 """Whose times can be drawn, and the benchmark's mode where the project measured them itself."""
 ROUNDS = 7
+_NOT_DRAWN = (
+    "They have no box AP on COCO for this task, so no place on this plot: measure their time below, and their AP on "
+    "images of their kind in the tab Errors."
+)
 
 
-def pareto(task: Task, times: str) -> go.Figure:
-    """Draws box AP on COCO val2017, as released, against seconds per image.
+def pareto(task: Task, times: str, names: Sequence[str] = ()) -> tuple[go.Figure, str]:
+    """Draws box AP on COCO val2017, as released, against seconds per image, the models chosen with a ring.
 
     Args:
         task: what the models do.
         times: whose, among `TIMES`.
+        names: the models chosen.
+
+    Returns:
+        The figure, and which of the models chosen are not in it and why, in Markdown.
     """
     from explorer.figures.words import waiting
     from explorer.report.speed import recorded_pareto
 
+    ringed = {entry.backbone for entry in _released(task) if entry.name in names}
+    drawn = {entry.name for entry in _released(task)}
+    others = [in_markdown(name) for name in names if name not in drawn]
+    words = f"Chosen and not drawn: {', '.join(others)}. {_NOT_DRAWN}" if others else ""
     if not TIMES[times]:
-        return _released(task)
+        return _as_released(task, ringed), words
     try:
-        return recorded_pareto(task, TIMES[times])
+        return recorded_pareto(task, TIMES[times], chosen=ringed), words
     except ValueError as error:
-        return waiting(str(error))
+        return waiting(str(error)), words
 
 
-def _released(task: Task) -> go.Figure:
+def _released(task: Task) -> list[ZooEntry]:
+    return [entry for entry in entries() if entry.released and entry.task.startswith(task)]
+
+
+def _as_released(task: Task, ringed: set[str]) -> go.Figure:
     from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 
     points = [
         SpeedPoint(entry.backbone, float(entry.released["inference_s_v100"]), float(entry.released["box_ap"]))
-        for entry in entries()
-        if entry.released and entry.task.startswith(task)
+        for entry in _released(task)
+        if entry.released
     ]
-    return speed_against_accuracy(points, accuracy="box AP on COCO val2017", machine="a V100, as released")
+    machine = "a V100, as released"
+    return speed_against_accuracy(points, accuracy="box AP on COCO val2017", machine=machine, chosen=ringed)
 
 
 def measure(

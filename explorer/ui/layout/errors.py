@@ -11,15 +11,17 @@ from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.protocols import IOU_THRESHOLDS
 from explorer.text import in_markdown, legible
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
+from explorer.ui.layout.intake import only_uploads
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 
-_SAYS = """What do the chosen models miss, and where in the detector is it lost? They are run on {data}. Intervals
-are 95 % over the images: with few images they are wide, and that is the truth about few images. *Verify* relaxes for
-each lost object the stage that lost it, and nothing else, to see that it did."""
-_AERIAL = (
-    "procedural aerial scenes that they were not trained on; `python app.py --data PATH` takes your own COCO folder"
-)
+_SAYS = """What do the chosen models miss on annotated images, and where in the detector is it lost? Intervals are 95 %
+over the images; where fewer than ten images have such objects there is none. *Verify* relaxes for each lost object the
+stage that lost it, and nothing else, to see that it did."""
+_AERIAL = "drawn aerial scenes that the demo models were not trained on"
+_UPLOAD = """A zip archive with annotations and images in any format that `explorer data check` reads, such as COCO's.
+It is unpacked within bounds, checked, and forgotten when the page is closed. For a folder: `python app.py --data
+FOLDER`."""
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
 decided about it: the anchor or location, what the detector made of it, what suppressed it, detections."""
 _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
@@ -30,10 +32,15 @@ _OWN_SCORE = "where half is right"
 _SCORES = [round(0.05 * step, 2) for step in range(1, 20)]
 
 
-def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
+def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bool = False) -> None:
     """Lays out the tab."""
     examination = gr.State(None, time_to_live=3600)
-    gr.Markdown(_SAYS.format(data=in_markdown(desk.data) if desk.data else _AERIAL))
+    gr.Markdown(_SAYS)
+    known = gr.State({}, time_to_live=3600)
+    at_start = legible(desk.data) if desk.data else _AERIAL
+    data = gr.Dropdown([at_start], value=at_start, label="Data set", interactive=True)
+    if uploads:
+        _own_data(desk, data, known)
     with gr.Row(equal_height=True):
         images = gr.Dropdown(list(IMAGES), value=IMAGES[1], label="Images", min_width=120)
         levels = [round(level, 2) for level in IOU_THRESHOLDS]
@@ -53,7 +60,13 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     verified = gr.Dataframe(label="Each stage relaxed, and nothing else", interactive=False, visible=False, wrap=True)
     gr.Markdown(_MISSES)
     gallery = gr.Gallery(
-        label="Telling misses", columns=6, height=420, object_fit="contain", allow_preview=False, buttons=[]
+        label="Telling misses",
+        columns=6,
+        height="auto",
+        object_fit="contain",
+        allow_preview=False,
+        buttons=[],
+        elem_classes="captioned",
     )
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -66,6 +79,8 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
     @explained
     def examine_models(
         names: list[str],
+        chosen: str,
+        sources: dict[str, str],
         most: int,
         least_iou: float,
         least_score: float | str,
@@ -78,7 +93,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
 
         tell = desk.telling(bar, request)
         wanted = _rule(least_iou, least_score)
-        truth = annotated_images(desk.data, int(most), tell)
+        truth = annotated_images(sources.get(chosen, desk.data), int(most), tell)
         found = examine(desk.models_for_long, names, truth, tell, found=wanted, verify=check)
         (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
@@ -144,7 +159,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
 
     looked = [rule, flow, fates, verified, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]
-    inputs = [models, images, iou, score, verify, width]
+    inputs = [models, data, known, images, iou, score, verify, width]
     asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
     judged = score.input(judge_again, [examination, score], examination, api_visibility="private")
@@ -159,3 +174,24 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number) -> None:
 def _rule(iou: float, score: float | str) -> FoundRule:
     """What counts as found by what is chosen."""
     return FoundRule(iou, None if score == _OWN_SCORE else float(score))
+
+
+def _own_data(desk: Desk, data: gr.Dropdown, known: gr.State) -> None:
+    """The box in which a data set is handed over."""
+    with gr.Accordion("Your own data set", open=False):
+        gr.Markdown(_UPLOAD, elem_classes="faint")
+        file = only_uploads(gr.File(label="Zip archive of a data set", file_types=[".zip"], height=120))
+        add = gr.Button("Check and use it")
+
+    @explained
+    def take(
+        archive: str | None,
+        before: dict[str, str],
+        request: gr.Request,
+        bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
+    ) -> Any:
+        sources = {**before, **desk.take_data(archive, request, desk.telling(bar, request))}
+        at_start = legible(desk.data) if desk.data else _AERIAL
+        return gr.Dropdown(choices=[at_start, *sources], value=list(sources)[-1]), sources, None
+
+    add.click(take, [file, known], [data, known, file], api_visibility="private", **SHORT)

@@ -43,7 +43,27 @@ CSS = f"""
 .captioned .grid-container {{ grid-template-rows: none; grid-auto-rows: auto; height: auto; align-items: start }}
 button[role=tab].selected {{ color: #1d4ed8 }}
 .dark button[role=tab].selected {{ color: #93c5fd }}
+.sankey text.node-label {{ text-shadow: {", ".join(["0 0 3px var(--block-background-fill)"] * 4)} !important }}
+.table-wrap th, .table-wrap td, .table-wrap th *, .table-wrap td * {{
+    word-break: normal !important; overflow-wrap: normal !important; hyphens: none
+}}
+.table-wrap th * {{ white-space: nowrap !important }}
 :focus-visible {{ outline: 3px solid #2563eb !important; outline-offset: 2px }}
 .dark :focus-visible {{ outline-color: #93c5fd !important }}
 @media (max-width: 600px) {{ .gradio-container {{ padding: 8px !important }} }}
 """
+
+NAME_PICTURES = """() => {
+    const name = () => document.querySelectorAll('img').forEach(picture => {
+        const block = picture.closest('.block');
+        const label = block?.querySelector('[data-testid=block-label], .block-label, label')?.textContent.trim();
+        if (!picture.alt) picture.alt = label || 'Picture';
+    });
+    const named = () => document.querySelectorAll('div.empty[aria-label]:not([role])').forEach(
+        own => own.setAttribute('role', 'group'));
+    const both = () => { name(); named(); };
+    new MutationObserver(both).observe(document.body, {childList: true, subtree: true});
+    both();
+}"""
+"""Script for a browser: pictures without a text in their place, which Gradio leaves, get their block's label, and names
+stand only where screen readers expect them."""

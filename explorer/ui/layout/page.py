@@ -30,7 +30,7 @@ from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
 from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, ShortOrders, only_photos
-from explorer.ui.layout.looks import CSS, THEME
+from explorer.ui.layout.looks import CSS, NAME_PICTURES, THEME
 from explorer.ui.layout.own_model import own_model
 from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.layout.share import share_link
@@ -204,7 +204,7 @@ def build(
                 with gr.Tab("Receptive field", id="fields"):
                     fields_tab(desk, photo, models, compared)
                 with gr.Tab("Errors", id="errors"):
-                    errors_tab(desk, models, compared.width)
+                    errors_tab(desk, models, compared.width, uploads=uploads)
                 with gr.Tab("Speed and accuracy", id="speed"):
                     speed_tab(desk, photo, models, page)
                 with gr.Tab("Train", id="train"):
@@ -223,6 +223,7 @@ def build(
             lambda names: _facts(names, choices), models, facts, show_progress="hidden", api_visibility="private"
         )
         page.load(None, None, [compared.width, compared.view], js=MEASURE, api_visibility="private")
+        page.load(None, None, None, js=NAME_PICTURES, api_visibility="private")
         page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
         gallery.select(_pick, models, [photo, models], show_progress="hidden", api_visibility="private").then(
             compared.ask, inputs, outputs, **ask

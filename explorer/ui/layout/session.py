@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from explorer.text import in_html
+from explorer.ui.actions.errors import uploaded_data
 from explorer.ui.actions.fields import Fields
 from explorer.ui.actions.models import Models, uploaded_pair
 from explorer.ui.actions.progress import Progress, Stopped
@@ -89,6 +90,24 @@ class Desk:
             raise
         self._owned.setdefault(str(request.session_hash), []).append(name)
         return name
+
+    def take_data(self, archive: str | None, request: gr.Request, progress: Progress | None = None) -> dict[str, str]:
+        """Unpacks and checks an uploaded data set, which is kept until the session is over.
+
+        Returns:
+            What to call each of its splits, and where it is.
+
+        Raises:
+            ValueError: there is none, the archive is refused, or the check finds errors; the message says which.
+        """
+        if archive is None:
+            raise ValueError("Choose a zip archive of a data set first.")
+        folder = Path(tempfile.mkdtemp(prefix="data-", dir=self.folder_of(request)))
+        try:
+            return uploaded_data(Path(archive), folder, progress)
+        except ValueError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _drop(self, name: str) -> None:
         for models in (self.models, self.models_for_long):

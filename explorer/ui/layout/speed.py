@@ -12,7 +12,9 @@ from explorer.ui.actions.speed import TASKS, TIMES, as_rows, measure, pareto
 from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """**Recorded**: box AP on COCO val2017, as released, against time per image: on a V100 as released, or on two
-CPU cores as measured for this project (`docs/results/speed-cpu.md`), all models under the same conditions."""
+CPU cores as measured for this project (`docs/results/speed-cpu.md`), all models under the same conditions. Models that
+are chosen at the left are ringed. **V2-19**, V2-19-Slim and V2-19-DW are light detectors, whose pyramid has 128
+channels (FPNLite); **V2-19-FPN** is the same backbone as V2-19 with the usual pyramid of 256 channels."""
 _HERE = """**On this machine**: the chosen models on the chosen photo, in rounds in which each runs once, so that a
 machine that slows down hurts all alike. Ratios are of the same round, with the least and the greatest."""
 
@@ -24,6 +26,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
         task = gr.Radio(list(TASKS), value=TASKS[0], label="Task")
         times_of = gr.Radio(list(TIMES), value=next(iter(TIMES)), label="Time on")
     plot = gr.Plot(label="AP against time", show_label=False)
+    without = gr.Markdown(elem_classes="faint")
     gr.Markdown(_HERE)
     with gr.Row():
         run = gr.Button("Measure on this machine", variant="primary", min_width=160)
@@ -44,8 +47,8 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
         seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
         return measured_times(seconds), as_rows(seconds)
 
-    for trigger in (task.change, times_of.change, page.load):
-        trigger(pareto, [task, times_of], plot, show_progress="hidden", api_visibility="private")
+    for trigger in (task.change, times_of.change, models.change, page.load):
+        trigger(pareto, [task, times_of, models], [plot, without], show_progress="hidden", api_visibility="private")
     run.click(
         measure_models, [photo, models], [times, table], show_progress_on=times, api_visibility="private", **SHORT
     )

@@ -1,0 +1,116 @@
+"""Every tab, in both themes, as axe-core judges it, and what it cannot: contrast in figures, focus, a narrow page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Any]
+TABS = ("Compare", "Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+"""axe-core 4.10.3, MPL 2.0, unchanged; its licence lies beside it."""
+VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+    .filter(({impact}) => impact === 'serious' || impact === 'critical')
+    .map(({id, nodes}) => [id, nodes.map(({html}) => html.slice(0, 200))])"""
+CONTRASTS = """() => {
+    const rgb = words => (words.match(/[\\d.]+/g) || []).map(Number);
+    const luminance = color => color.slice(0, 3).map(value => value / 255)
+        .map(unit => unit <= 0.04045 ? unit / 12.92 : ((unit + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, own, place) => sum + own * [0.2126, 0.7152, 0.0722][place], 0);
+    const ground = element => {
+        for (let own = element; own; own = own.parentElement) {
+            const color = rgb(getComputedStyle(own).backgroundColor);
+            if (color.length === 3 || color[3] === 1) return color;
+        }
+        return [255, 255, 255];
+    };
+    const words = [...document.querySelectorAll('.js-plotly-plot text')].filter(
+        own => own.textContent.trim() && own.closest('.js-plotly-plot').offsetParent && !own.closest('.hoverlayer'));
+    return words.map(own => {
+        const behind = own.closest('.annotation-text-g')?.querySelector('.bg');
+        const box = behind && getComputedStyle(behind);
+        const back = box && +box.fillOpacity && box.fill !== 'none' && +box.opacity ? rgb(box.fill) : ground(own);
+        const pair = [luminance(rgb(getComputedStyle(own).fill)), luminance(back)].sort((one, other) => one - other);
+        return [own.textContent, (pair[1] + 0.05) / (pair[0] + 0.05)];
+    });
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_tab(visit: Open, dark: bool) -> None:
+    page = visit(dark=dark)
+    page.settle()
+    page.page.evaluate(AXE)
+    found = {}
+    for tab in TABS:
+        page.tab(tab)
+        found[tab] = page.page.evaluate(VIOLATIONS)
+    assert found == {tab: [] for tab in TABS}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_words_in_figures_have_contrast(visit: Open, dark: bool) -> None:
+    page = visit(dark=dark)
+    page.settle()
+    for tab in ("Compare", "Features", "Errors", "Speed and accuracy"):
+        page.tab(tab)
+        words = page.page.evaluate(CONTRASTS)
+        assert words, tab
+        assert not [(text, round(ratio, 2)) for text, ratio in words if ratio < 4.5], tab
+
+
+def test_the_keyboard_reaches_all_there_is_to_do_and_shows_where_it_is(visit: Open) -> None:
+    page = visit()
+    page.settle()
+    reached, outlines = set(), set()
+    for _ in range(70):
+        page.page.keyboard.press("Tab")
+        name, outline = page.page.evaluate(
+            """() => {
+                const own = document.activeElement;
+                const name = own.getAttribute('aria-label') || own.labels?.[0]?.textContent || own.textContent;
+                return [name.trim().slice(0, 40), getComputedStyle(own).outlineStyle];
+            }"""
+        )
+        reached.add(name)
+        outlines.add(outline)
+    wanted = ("Compare", "Stop", "Features", "Thumbnail 1", "small", "Download as PNG")
+    missing = [one for one in wanted if not any(name.startswith(one) for name in reached)]
+    assert not missing, sorted(reached)
+    assert outlines - {"none"}
+
+
+def test_every_picture_has_a_text_in_its_place(visit: Open) -> None:
+    page = visit()
+    page.settle()
+    nameless = page.page.evaluate(
+        """() => [...document.querySelectorAll('img')].filter(
+            own => own.offsetParent && !own.alt && own.getAttribute('role') !== 'presentation'
+        ).map(own => own.outerHTML.slice(0, 200))"""
+    )
+    assert nameless == []
+
+
+def test_no_word_of_a_figure_or_a_table_head_is_cut_on_a_narrow_page(visit: Open) -> None:
+    page = visit(420)
+    page.settle()
+    for tab in ("Compare", "Speed and accuracy"):
+        page.tab(tab)
+        cut = page.page.evaluate(
+            """() => [...document.querySelectorAll('.js-plotly-plot text')].filter(own => {
+                const plot = own.closest('.js-plotly-plot'), box = own.getBoundingClientRect();
+                const frame = plot.getBoundingClientRect();
+                return plot.offsetParent && box.width && (box.left < frame.left - 1 || box.right > frame.right + 1);
+            }).map(own => own.textContent)"""
+        )
+        assert cut == [], tab
+    heads = page.page.evaluate(
+        """() => [...document.querySelectorAll('th span')].filter(own => own.offsetParent).filter(
+            own => own.getClientRects().length > 1).map(own => own.textContent)"""
+    )
+    assert heads == []

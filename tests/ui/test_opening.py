@@ -1,0 +1,66 @@
+"""What the page opens on: recorded once, equal to what the models find, and no model runs for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.models import Models
+from explorer.ui.actions.opening import first_comparison, opening_photo, recorded_comparison
+from explorer.ui.examples import examples, opening
+
+
+def test_the_record_is_what_the_models_find(tmp_path: Path) -> None:
+    photo = opening_photo(tmp_path)
+    known, found = recorded_comparison(photo), compare(Models(), opening().models, photo, timed=False)
+    assert list(known.predictions) == list(found.predictions)
+    for name, own in found.predictions.items():
+        recorded = known.predictions[name].detections
+        sure = [own.detections.scores >= 0.3, recorded.scores >= 0.3]
+        one, other = (detections.keep(mask) for detections, mask in zip((own.detections, recorded), sure, strict=True))
+        np.testing.assert_allclose(one.scores, other.scores, atol=0.01)
+        np.testing.assert_array_equal(one.classes, other.classes)
+        np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1)
+        assert one.class_names == other.class_names
+
+
+def test_a_record_has_no_times_and_loads_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from explorer.ui.actions.opening import *; "
+        "from explorer.ui.actions.compare import Filters; "
+        f"found = recorded_comparison(opening_photo(Path({str(tmp_path)!r}))); "
+        "found.figure(Filters()), found.magnified(Filters()); "
+        "print(found.counts(Filters())[0]['time, ms'], 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "not timed yet False"
+
+
+def test_models_given_at_start_are_asked_themselves(zoo: Any, photo: Path) -> None:
+    found = first_comparison(zoo.models, ["A", "B"], photo)
+    assert found is not None
+    assert list(found.predictions) == ["A", "B"]
+    assert first_comparison(zoo.models, ["unknown"], photo) is None
+
+
+def test_the_annotations_of_an_example_are_known_again_in_its_file(tmp_path: Path) -> None:
+    found = recorded_comparison(opening_photo(tmp_path))
+    assert found.truth is not None
+    assert found.truth.class_names[:4] == ("car", "truck", "bus", "plane")
+    assert [row["annotated objects found"] for row in found.counts(Filters(0.5))] == ["11 of 11", "9 of 11"]
+
+
+@pytest.mark.parametrize("caption", ["airfield", "crossing", "apron", "blood cells"])
+def test_annotated_boxes_lie_in_their_photo(caption: str) -> None:
+    photo, truth = next(one for one in examples() if one.caption == caption).look()
+    assert truth is not None
+    assert truth.image_size == photo.shape[:2]
+    assert (truth.boxes_xyxy[:, :2] >= 0).all()
+    assert (truth.boxes_xyxy[:, 2:] <= np.array(photo.shape[1::-1]) + 1).all()
+    assert (truth.boxes_xyxy[:, 2:] > truth.boxes_xyxy[:, :2]).all()

@@ -1,0 +1,64 @@
+"""A data set that a browser hands over: unpacked, checked, examined, and gone with its session."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from explorer.data.aerial import make_aerial
+from explorer.ui.actions.errors import annotated_images
+from explorer.ui.actions.models import Models
+
+session = pytest.importorskip("explorer.ui.layout.session")
+REQUEST = SimpleNamespace(session_hash="abc")
+
+
+@pytest.fixture
+def desk() -> Iterator[Any]:
+    kept = session.Desk(Models(), Models())
+    yield kept
+    kept.folder.cleanup()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("aerial")
+    make_aerial(folder / "set", images=2, seed=3, workers=1)
+    with zipfile.ZipFile(folder / "mine.zip", "w") as opened:
+        for path in sorted((folder / "set").rglob("*")):
+            if path.is_file() and path.suffix in {".json", ".jpg", ".png"}:
+                opened.write(path, path.relative_to(folder))
+    return folder / "mine.zip"
+
+
+def test_a_data_set_is_kept_for_its_session_and_no_longer(desk: Any, archive: Path) -> None:
+    ((name, source),) = desk.take_data(str(archive), REQUEST).items()
+    assert name == "mine.zip, val"
+    assert len(annotated_images(source, 20).image_ids) == 2
+    desk.forget(REQUEST)
+    assert not Path(source.rpartition(":")[0]).exists()
+
+
+def test_what_is_wrong_is_said_without_the_servers_folder(desk: Any, archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip archive"):
+        desk.take_data(None, REQUEST)
+    broken = tmp_path / "broken.zip"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(broken, "w") as target:
+        for name in source.namelist():
+            if name.endswith(".json"):
+                target.writestr(name, source.read(name))
+    with pytest.raises(ValueError, match=r"broken\.zip has \d+ errors; the first: ") as error:
+        desk.take_data(str(broken), REQUEST)
+    assert desk.folder.name not in str(error.value)
+    empty = tmp_path / "empty.zip"
+    with zipfile.ZipFile(empty, "w") as target:
+        target.writestr("readme.txt", "nothing")
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - the words are those of `data check`
+        desk.take_data(str(empty), REQUEST)
+    assert desk.folder.name not in str(error.value)
+    assert not [path for path in Path(desk.folder.name).rglob("*") if path.is_file()]
