@@ -25,13 +25,15 @@ from explorer.data.formats.yolo import ONLY_SPLIT
 SAYS = (
     "CVAT has no crowds, and sorts no classes: they are in the order of its labels; rotated boxes are upright ones here"
 )
-_FILE = "annotations.xml"
+_FILES = ("annotations.xml", "labels.xml")
+"""CVAT's own name, and FiftyOne's."""
+_FOLDERS = ("images", "data")
 _MOST_RUNS = 1 << 26
 
 
 def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     """Finds the splits (subsets) of an `annotations.xml`, or of the folder that holds one."""
-    file = path if path.is_file() else path / _FILE
+    file = path if path.is_file() else next((path / own for own in _FILES if exists(path / own)), path / _FILES[0])
     if file.suffix != ".xml" or not exists(file):
         return {}
     tree = read_xml(file)
@@ -42,7 +44,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     if tree.find("track") is not None:
         raise ValueError(f"{file} is CVAT's format for video: export it as 'CVAT for images 1.1'")
     subsets = sorted({own.get("subset") or ONLY_SPLIT for own in tree.findall("image")}) or [ONLY_SPLIT]
-    folder = images or next((own for own in (file.parent / "images",) if own.is_dir()), file.parent)
+    folder = images or next((file.parent / own for own in _FOLDERS if (file.parent / own).is_dir()), file.parent)
     return {name: Found("CVAT", folder, lambda: (file,), partial(_read, file, folder, name)) for name in subsets}
 
 

@@ -50,9 +50,11 @@ def write(original: Original, path: Path, masks: bool = False, subset: str = "")
     path.write_text(document(list(original.names.values()), "".join(parts)))
 
 
-def test_boxes_ids_and_order_of_classes(bccd: Original, tmp_path: Path) -> None:
-    bccd.link_images(tmp_path / "images")
-    write(bccd, tmp_path / "annotations.xml")
+@pytest.mark.parametrize(("file", "images"), [("annotations.xml", "images"), ("labels.xml", "data")])
+def test_boxes_ids_and_order_of_classes(bccd: Original, tmp_path: Path, file: str, images: str) -> None:
+    """As CVAT's own export lies, and as FiftyOne's does."""
+    bccd.link_images(tmp_path / images)
+    write(bccd, tmp_path / file)
     content, problems = find_split(str(tmp_path)).read_instances()
     assert rows_of(content) == bccd.rows()
     assert [own["id"] for own in content["images"]] == [own["id"] for own in bccd.content["images"]]
