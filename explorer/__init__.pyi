@@ -48,6 +48,9 @@ from .types import Timing as Timing
 
 # Scoring, part by part
 from .errors.bootstrap import bootstrap as bootstrap
+from .errors.calibration import calibration as calibration
+from .errors.lrp import best_scores as best_scores
+from .figures.calibration import reliability as reliability
 from .scoring.matching import match as match
 from .scoring.outcomes import FoundRule as FoundRule
 from .scoring.protocols import Protocol as Protocol

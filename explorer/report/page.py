@@ -16,7 +16,15 @@ from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.misses import Miss, telling_misses
 from explorer.report.scores import best_score_grid, calibration_grid
-from explorer.report.tables import Grid, difference_grid, fate_grid, object_grid, size_grid, verification_grid
+from explorer.report.tables import (
+    Grid,
+    class_grid,
+    difference_grid,
+    fate_grid,
+    object_grid,
+    size_grid,
+    verification_grid,
+)
 from explorer.report.words import autopsy_sentences, found_sentence
 from explorer.scoring.protocols import COCO
 from explorer.text import NAME_LENGTH, in_html
@@ -108,6 +116,8 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     """Writes one run's report: figures by size, error types, the autopsy where there is one, telling misses."""
     body, name = _Body(), analysis.run.name
     _sizes(body, [analysis])
+    body.section("By class and size", "Average precision in percent, and the objects that it rests on.")
+    body.grid(class_grid(analysis))
     _errors(body, [analysis])
     _scores(body, analysis)
     _autopsies(body, [analysis])

@@ -103,6 +103,26 @@ def size_grid(analyses: Sequence[RunAnalysis], names: Sequence[str] = ("AP",)) -
     return _sizes([analysis.resamples for analysis in analyses], names)
 
 
+def class_grid(analysis: RunAnalysis, name: str = "AP") -> Grid:
+    """One figure in percent by class and size, with the objects that it rests on; classes without objects are left out.
+
+    Args:
+        analysis: of a run.
+        name: of the figure.
+    """
+    figures = analysis.resamples.figures
+    values, sizes = figures.by_class[figures.names.index(name)], figures.own_bins
+    cells = [
+        [
+            f"{values[place, row]:.1f} ({figures.objects[place, row]:,})" if figures.objects[place, row] else "–"
+            for place in range(len(sizes))
+        ]
+        for row in range(len(figures.class_names))
+    ]
+    rows = [(own, *cells[row]) for row, own in enumerate(figures.class_names) if figures.objects[:, row].any()]
+    return Grid((f"{name} (objects)", *(size.name for size in sizes)), tuple(rows))
+
+
 def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -> Grid:
     """Means over seeds in percent by size, with intervals over images and seeds; one column per recipe."""
     grid = _sizes(comparison.means, names)

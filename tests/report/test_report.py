@@ -25,7 +25,7 @@ from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_
 from explorer.report.document import annotations_with, comparison_document, fate_columns, found_by_columns, run_document
 from explorer.report.misses import telling_misses
 from explorer.report.page import write_comparison_page, write_run_page
-from explorer.report.tables import difference_grid, fate_grid, object_grid, size_grid
+from explorer.report.tables import class_grid, difference_grid, fate_grid, object_grid, size_grid
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import match
@@ -144,6 +144,14 @@ def test_coco_annotations_say_what_became_of_objects(
     assert list(finders[0]["found_by"]) == ["first"]
     assert finders[2]["found_by"] == {}
     assert truth_from_coco(fates).ids.tolist() == runs[0].truth.ids.tolist()
+
+
+def test_classes_by_size_are_those_of_the_figures(analysis: RunAnalysis) -> None:
+    figures, grid = analysis.resamples.figures, class_grid(analysis)
+    assert grid.head == ("AP (objects)", "all", "small", "medium", "large")
+    there = [name for row, name in enumerate(figures.class_names) if figures.objects[:, row].any()]
+    assert [row[0] for row in grid.rows] == there
+    assert grid.rows[0][1] == f"{figures.value(class_name=there[0]):.1f} ({figures.objects[0].tolist()[0]})"
 
 
 def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
