@@ -41,7 +41,7 @@ def _demo_cells(entry: ZooEntry, card: Mapping[str, Any]) -> tuple[str, ...]:
         f"`{entry.name}`",
         f"{value:.1f} [{low:.1f}, {high:.1f}]",
         f"{box['AP50'][0]:.1f}",
-        " / ".join(f"{box[label][0]:.1f}" for label in ("APs", "APm", "APl")),
+        " / ".join(f"{box[label][0]:.1f}" if label in box else "–" for label in ("APs", "APm", "APl")),
         f"{mask['AP'][0]:.1f} ({mask['AP50'][0]:.1f})" if mask else "–",
         f"{card['measured']['panoptic']['PQ']:.1f}" if "panoptic" in card["measured"] else "–",
         f"{card['measured']['images']} images",

@@ -2,6 +2,7 @@
 
     python tools/ship_weights.py V-19-slim-dw-bccd output/run/model_final.pth --data ../shared/data/bccd:test
     python tools/ship_weights.py V-19-slim-dw          # measures the file that is there again
+    python tools/ship_weights.py V-19-slim-dw-bccd --familiar ../shared/data/bccd:train ../shared/data/bccd:val
 
 What cannot be measured (backbone, recipe, what it was trained on) stands in the card before; see
 `explorer/zoo/weights/*/*.json`. Without `--data`, the card's aerial scenes are made and measured on.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ import numpy as np
 from torch import Tensor
 
 from explorer.data.aerial import make_aerial
+from explorer.data.coco import instances_split
+from explorer.data.images import read_image
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.evaluation.evaluate import evaluate
+from explorer.engine.familiar import learn
 from explorer.engine.loading import load_detector
 from explorer.errors.bootstrap import Resamples
 from explorer.report.analysis import analyse
@@ -83,12 +88,22 @@ PLACES = (("AP", 0, 0), ("AP50", 1, 0), ("AP75", 2, 0), ("APs", 0, 1), ("APm", 0
 
 
 def intervals(resamples: Resamples) -> dict[str, list[float]]:
-    """AP over all classes, by overlap and by size: value and the ends of its interval."""
+    """AP over all classes, by overlap and by size: value and the ends of its interval; without those of few images."""
     ends = resamples.intervals()
     return {
         label: [round(float(value[figure, size]), 2) for value in (resamples.figures.overall, ends.low, ends.high)]
         for label, figure, size in PLACES
+        if not np.isnan(ends.low[figure, size])
     }
+
+
+def scenes_of(data: str) -> Iterator[tuple[Path, str]]:
+    """Yields the images of a data set in COCO's format, each with its scene; without any, an image is its own."""
+    split = instances_split(data)
+    if split.instances is None:
+        raise ValueError(f"{data} is not in COCO's format.")
+    for image in json.loads(split.instances.read_text())["images"]:
+        yield split.images / image["file_name"], image.get("scene", image["file_name"])
 
 
 def main() -> None:
@@ -97,8 +112,16 @@ def main() -> None:
     parser.add_argument("name", help="the card's file name, without .json")
     parser.add_argument("checkpoint", type=Path, nargs="?", help="to ship; without it, the file that is there counts")
     parser.add_argument("--data", help="a COCO folder to measure on, PATH[:SPLIT]")
+    parser.add_argument("--familiar", nargs="+", metavar="DATA", help="learn which photographs are like these")
     given = parser.parse_args()
     path = bundled_file(given.name)
+    if given.familiar:
+        detector = load_detector(f"demo/{given.name}", device="cpu", exact=True)
+        files = {file: scene for data in given.familiar for file, scene in scenes_of(data)}
+        known = learn(detector, map(read_image, files), list(files.values()))
+        known.write(path.parent)
+        print(f"{known.photographs} photographs, limit {known.limit:.2f}")
+        return
     file = path.with_suffix(".json")
     card = json.loads(file.read_text())
     if given.checkpoint:

@@ -48,11 +48,12 @@ class PredictionReport(Result):
         return [Grid(("image", "objects"), tuple((str(path), f"{number:,}") for path, number in shown))]
 
     def sentences(self) -> list[str]:
-        """Returns how many images the table leaves out, which could not be read, and which were not taken."""
+        """Returns how many images the table leaves out, which are unlike the model's, not readable, or not taken."""
         more = len(self.report.objects) - _SHOWN
         left_out = [f"{more:,} more images are in {self.report.results}."] if more > 0 else []
         skipped = [f"{path} was not taken: {why}" for path, why in self.skipped.items()]
-        return [*left_out, *self.report.failures.values(), *skipped]
+        unlike = [f"{path}: {words}" for path, words in self.report.unfamiliar.items()]
+        return [*left_out, *unlike, *self.report.failures.values(), *skipped]
 
     def figure(self) -> go.Figure:
         """Draws how many objects of each class were found, by COCO size."""

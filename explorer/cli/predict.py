@@ -96,6 +96,8 @@ def predict(
         say(error, err=True)
     if files.skipped:
         say(files.summary, err=True)
+    for file, words in report.unfamiliar.items():
+        say(f"{file}: {words}", err=True)
     if json_file != "-":
         for file, count in report.objects.items():
             note = f" ({report.notes[file]})" if file in report.notes else ""

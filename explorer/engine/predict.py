@@ -19,6 +19,7 @@ from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.class_names import category_ids
 from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
+from explorer.engine.familiar import unfamiliar
 from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic
 from explorer.writing import alone_in, replacing
@@ -39,6 +40,7 @@ class Report:
         pictures: the drawn picture, by image.
         failures: why an image could not be read, by image.
         notes: what was left out or changed of an image that was read, by image.
+        unfamiliar: that the model has not seen such photographs, by image, where that is known.
         document: what the results file holds.
     """
 
@@ -47,6 +49,7 @@ class Report:
     pictures: dict[Path, Path] = field(default_factory=dict)
     failures: dict[Path, str] = field(default_factory=dict)
     notes: dict[Path, str] = field(default_factory=dict)
+    unfamiliar: dict[Path, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,10 +66,11 @@ def predict(
 ) -> Report:
     """Runs a detector over image files; one that cannot be read is reported and the rest goes on.
 
-    `predictions.json` is a COCO file by itself: `images` (with running ids, file names as given, the `picture` drawn,
-    and a `note` where not all of a file was read), `categories` (COCO's ids for COCO's classes, else 1, 2, 3, …),
-    `annotations` (each with `score`, so that the list is also COCO's results format), `failed`, `skipped`, and `info`
-    on how it was made. A video has an image for each frame that is taken, `clip.mp4#12`, with `frame` and `time_s`.
+    `predictions.json` is a COCO file by itself: `images` (with running ids, file names as given, the `picture` drawn, a
+    `note` where not all of a file was read, and `unfamiliar` where the model has not seen such photographs),
+    `categories` (COCO's ids for COCO's classes, else 1, 2, 3, …), `annotations` (each with `score`, so that the list is
+    also COCO's results format), `failed`, `skipped`, and `info` on how it was made. A video has an image for each frame
+    that is taken, `clip.mp4#12`, with `frame` and `time_s`.
     Panoptic models add `panoptic`, COCO's panoptic format with categories by name and PNGs in `panoptic/`. Pictures go
     to `pictures/`, numbered where names meet; an image that was read is never overwritten.
 
@@ -141,6 +145,8 @@ def _photo(
     report.objects[path] = len(detections)
     if note := reading_note(path):
         report.notes[path] = entry["note"] = note
+    if words := unfamiliar(detector, image):
+        report.unfamiliar[path] = entry["unfamiliar"] = words
     if pictures:
         picture = collection.draw(path, image, detections, panoptic)
         report.pictures[path], entry["picture"] = picture, collection.within(picture)
@@ -169,6 +175,8 @@ def _film(
             entry = collection.add(path, detections, panoptic, name=f"{path}#{frame.number}")
             frames += 1
             entry |= {"frame": frame.number, "time_s": round(frame.time_s, 3)}
+            if not last and (words := unfamiliar(detector, frame.image_bgr)):  # the first frame stands for all
+                report.unfamiliar[path] = entry["unfamiliar"] = words
             objects, last = objects + len(detections), frame.number
             if writer and target:
                 writer.add(collection.painted(frame.image_bgr, detections, panoptic))

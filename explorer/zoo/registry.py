@@ -53,6 +53,7 @@ _DEMOS = (
     "V-19-slim-dw-centermask",
     "V-19-slim-dw-panoptic",
     "V-19-slim-dw-bccd",
+    "V-19-slim-dw-aerial-real",
 )
 
 # RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).
