@@ -66,6 +66,6 @@ def test_bundled_models_know_their_kind(model: str, own: str, shared: Path) -> N
     detector = load_detector(model, device="cpu", exact=True)
     files = read_truth(f"{shared}/data/{own}").file_names
     assert not any(unfamiliar(detector, read_image(file)) for file in files[:: len(files) // 3])
-    everyday = sorted((shared / "data/coco-tiny").rglob("*.jpg"))[0]
+    everyday = min((shared / "data/coco-tiny").rglob("*.jpg"))
     words = unfamiliar(detector, read_image(everyday))
     assert words.startswith(f"{model} has not seen such photographs: this one lies ")
