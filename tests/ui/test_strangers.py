@@ -125,3 +125,27 @@ def test_slow_uploads_keep_nobody_waiting(served: Any, slow_connections: list[so
         assert ask(served, "GET", "/config").status == 200
         assert time.monotonic() - start < 5
     assert served.memory_mb < before + 50
+
+
+@pytest.mark.parametrize(
+    "session", ["../../etc/passwd", "x" * 5000, "a\r\nSet-Cookie: b=1", "", 7, None, {"a": 1}], ids=str
+)
+def test_forged_sessions_harm_nobody(session: Any, served: Any) -> None:
+    body = json.dumps({"data": [], "fn_index": 0, "session_hash": session}).encode()
+    answer = ask(served, "POST", "/gradio_api/queue/join", body, Content_Type="application/json")
+    assert answer.getheader("Set-Cookie") is None
+    assert "Traceback" not in answer.said  # type: ignore[attr-defined]
+    assert ask(served, "GET", "/config").status == 200
+
+
+def test_a_thousand_calls_are_answered_or_told_that_the_queue_is_full(served: Any) -> None:
+    before = served.memory_mb
+    functions = json.loads(ask(served, "GET", "/config").said)["dependencies"]  # type: ignore[attr-defined]
+    (detect,) = [one["id"] for one in functions if one["api_name"] == "detect"]
+    body = json.dumps({"data": [None, [], 0.5], "fn_index": detect, "session_hash": "many"}).encode()
+    answers = [
+        ask(served, "POST", "/gradio_api/queue/join", body, Content_Type="application/json") for _ in range(1000)
+    ]
+    assert {answer.status for answer in answers} <= {200, 503}
+    assert ask(served, "GET", "/config").status == 200
+    assert served.memory_mb < before + 50
