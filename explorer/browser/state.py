@@ -111,7 +111,7 @@ def run_name(path: Path) -> str:
     try:
         facts = json.loads((path / "run.json").read_bytes())
         return str(facts["model"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return path.stem
 
 

@@ -100,7 +100,7 @@ def find_recipe(model: str | Path, weights: str | None = None) -> Recipe | None:
         return None
     try:
         facts = json.loads(record.read_text("utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{record} cannot be read as JSON: {error}") from error
     if not isinstance(facts, dict) or not (facts.get("config") or facts.get("model")):
         raise ValueError(f"{record} does not say which model was run; it is none that `explorer evaluate --out` wrote.")

@@ -96,3 +96,9 @@ def test_of_a_key_that_is_given_twice_the_last_counts(data: Path, results: Calla
 
     scores = [load_run(path, f"{data}:val").found.scores.tolist() for path in (once, twice, thorough)]
     assert scores[0] == scores[1] == scores[2]
+
+
+@pytest.mark.parametrize("name", ["run.json", "export.json"])
+def test_a_record_of_endless_depth_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(100_000 * "[")
+    assert name in one_line(explorer("predict", tmp_path, tmp_path, "--out", tmp_path / "out"))

@@ -147,7 +147,7 @@ def load_export(folder: Path) -> Detector:
         format, sums = record["format"], record["sha256"]  # noqa: A001
         dtype: DtypeName = record.get("dtype", DTYPES[0])
         names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{folder} is no export: its {EXPORT} cannot be read ({error}).") from error
     if format not in FORMATS or format == "torchscript":
         raise ValueError(

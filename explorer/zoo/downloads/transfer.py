@@ -47,7 +47,7 @@ class _Partial:
     def read(cls, part: Path) -> _Partial | None:
         try:
             return cls(**json.loads(_note(part).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
 
