@@ -242,3 +242,14 @@ def test_a_model_that_cannot_be_had_costs_its_own_column(visit: Open) -> None:
     *_, last = page.table("Objects by COCO size, and time")
     assert last[:3] == ["–", "faster_rcnn_V_39_FPN_3x (not available)", "–"]
     page.shot("compare-refused")
+
+
+def test_a_link_restores_models_filters_and_tab(visit: Open, served: Any) -> None:
+    page = visit()
+    page.page.goto(f"{served.url}?model=demo/V-19-slim-dw&model=nonsense&score=0.3&size=small&tab=speed")
+    page.page.get_by_role("tab", name="Speed and accuracy", selected=True).wait_for(timeout=60_000)
+    page.page.get_by_text("Chosen and not drawn: demo/V-19-slim-dw.").wait_for(timeout=60_000)
+    page.tab("Compare")
+    page.page.locator(".annotation-text", has_text="A · demo/V-19-slim-dw").first.wait_for(timeout=60_000)
+    assert page.page.get_by_label("Least score to show").first.input_value() == "0.3"
+    assert not page.page.get_by_label("large", exact=True).is_checked()
