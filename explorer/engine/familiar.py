@@ -124,7 +124,12 @@ def familiar_of(detector: Detector) -> Familiar | None:
 
 
 def unfamiliar(detector: Detector, image_bgr: Image) -> str:
-    """Says in a sentence that a model has not seen such photographs; empty where it has, or where that is not known."""
+    """Says in a sentence that a model has not seen such photographs; empty where it has, or where that is not known.
+
+    Args:
+        detector: any; those that come with the package and were trained on photographs know.
+        image_bgr: `(height, width, 3)` uint8, BGR, as `explorer.read_image` gives it.
+    """
     known = familiar_of(detector)
     distance = known.distance(statistics_of(detector, image_bgr)) if known else 0.0
     if known is None or distance <= known.limit:
