@@ -237,7 +237,7 @@ def load(model: str, *, trust_code: bool, **options: Any) -> Detector:
     for remark in detector.remarks:
         typer.echo(legible_lines(remark), err=True)
     if options.get("dtype") == "auto" and detector.fast:
-        typer.echo(f"Computing in {detector.fast.chosen.reason}.", err=True)
+        typer.echo(legible_lines(f"Computing in {detector.fast.chosen.reason}."), err=True)
     return detector
 
 

@@ -23,7 +23,6 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def set_up(cfg: CfgNode, args: object) -> None:
         seed_all_rng(0)
-        Path(cfg.OUTPUT_DIR).mkdir()
         (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump())
 
     monkeypatch.setattr(command, "default_setup", set_up)

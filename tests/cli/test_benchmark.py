@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.engine.fast import model
 from explorer.engine.fast.hardware import Hardware
-from explorer.engine.speed import machine, modes
+from explorer.engine.speed import machine
 
 run = CliRunner().invoke
 
@@ -23,7 +24,7 @@ def small_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_hold_what_was_measured(small_config: Path) -> None:
     words = ["benchmark", str(small_config), "--size", "64x96", "--modes", "eager,torch-fp32,compile-fp32"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(modes, "probe", lambda device: Hardware("cpu", bfloat16=False))
+        patch.setattr(model, "probe", lambda device: Hardware("cpu", bfloat16=False))
         done = run(app, [*words, "--rounds", "2", "--random", "--no-memory", "--json", "-"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
