@@ -38,7 +38,10 @@ REFERENCE = "reference"
 
 
 def reference_groups(stub: str) -> dict[str, list[str]]:
-    """Returns the public names of `explorer/__init__.pyi`, in its order, by the comment above each group."""
+    """Returns where each public name of `explorer/__init__.pyi` is defined, in its order, by its group's comment.
+
+    The full path tells the function `explorer.autopsy` from the package of that name.
+    """
     lines = stub.splitlines()
     groups: dict[str, list[str]] = {}
     for node in ast.parse(stub).body:
@@ -47,7 +50,7 @@ def reference_groups(stub: str) -> dict[str, list[str]]:
         above = lines[node.lineno - 2]
         if above.startswith("# "):
             groups[above.removeprefix("# ")] = []
-        groups[next(reversed(groups))] += [alias.asname or alias.name for alias in node.names]
+        groups[next(reversed(groups))] += [f"explorer.{node.module}.{alias.name}" for alias in node.names]
     return groups
 
 
@@ -77,8 +80,8 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
         uri = f"notebooks/{notebook.name}"
         files.append(File(uri, str(ROOT), config.site_dir, config.use_directory_urls))
     for title, names in _groups().items():
-        functions_first = sorted(names, key=lambda name: name[0].isupper())
-        content = "\n\n".join([f"# {title}", *(f"::: explorer.{name}" for name in functions_first)])
+        functions_first = sorted(names, key=lambda name: name.rpartition(".")[2][0].isupper())
+        content = "\n\n".join([f"# {title}", *(f"::: {name}" for name in functions_first)])
         files.append(File.generated(config, f"{REFERENCE}/{_slug(title)}.md", content=content))
     for path in sorted({path for page in files.documentation_pages() for path in _linked_sources(page, files)}):
         files.append(File.generated(config, _copy_uri(path), abs_src_path=str(ROOT / path)))
@@ -151,7 +154,7 @@ def _entry(page: Page) -> str:
 def _summary(page: Page) -> str:
     """The first sentence of a page's text; of a page of the reference, its names."""
     text = _first_cell(page.file) if page.file.src_uri.endswith(".ipynb") else page.markdown or ""
-    if names := re.findall(r"^::: explorer\.(\w+)", text, re.MULTILINE):
+    if names := re.findall(r"^::: explorer\.(?:\w+\.)*(\w+)", text, re.MULTILINE):
         return ", ".join(names)
     paragraphs = (part.strip() for part in text.split("\n\n"))
     prose = next((part for part in paragraphs if part and not NO_PROSE.match(part)), "")

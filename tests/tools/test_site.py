@@ -24,11 +24,12 @@ def site() -> ModuleType:
 
 def test_the_reference_has_every_public_name_once(site: ModuleType) -> None:
     groups = site.reference_groups((ROOT / "explorer/__init__.pyi").read_text())
-    names = [name for group in groups.values() for name in group]
-    assert sorted(names) == sorted(set(explorer.__all__) - {"__version__"})
+    paths = [path for group in groups.values() for path in group]
+    assert sorted(path.rpartition(".")[2] for path in paths) == sorted(set(explorer.__all__) - {"__version__"})
+    assert "explorer.api.autopsy.autopsy" in paths  # the function, not the package explorer.autopsy
     assert all(groups.values())
 
 
 def test_a_name_without_a_comment_above_belongs_to_the_group_before(site: ModuleType) -> None:
-    stub = "# First\nfrom .a import b as b\nfrom .a import c as c\n\n# Second\nfrom .d import e as f\n"
-    assert site.reference_groups(stub) == {"First": ["b", "c"], "Second": ["f"]}
+    stub = "# First\nfrom .a import b as b\nfrom .a import c as c\n\n# Second\nfrom .d.e import f as f\n"
+    assert site.reference_groups(stub) == {"First": ["explorer.a.b", "explorer.a.c"], "Second": ["explorer.d.e.f"]}
