@@ -14,7 +14,7 @@ from detectron2.config import CfgNode, LazyConfig
 from detectron2.data import transforms
 from omegaconf import DictConfig
 
-from explorer.engine.tiles import Cut, Tiles
+from explorer.engine.windows import Cut, Tiles
 
 Config: TypeAlias = CfgNode | DictConfig
 """detectron2's two kinds of config."""

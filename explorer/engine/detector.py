@@ -24,7 +24,8 @@ from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
 from explorer.engine.draw import picture_of
-from explorer.engine.tiles import OVERLAP, Cut, TiledModel, Tiles
+from explorer.engine.tiles import TiledModel
+from explorer.engine.windows import OVERLAP, Cut, Tiles
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, Detections, Panoptic, Timing
 from explorer.zoo.checkpoints import load_weights

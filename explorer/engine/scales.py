@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
 from explorer.engine.config_facts import Config, ModelInput
-from explorer.engine.tiles import Cut
+from explorer.engine.windows import Cut
 
 TOLERATED = 1.5
 """Scales that differ by less are taken as alike."""

@@ -7,9 +7,9 @@ slices and the whole image, joined by one more NMS.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,86 +17,13 @@ from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from explorer.engine.config_facts import ModelInput
+from explorer.engine.config_facts import ModelInput
+from explorer.engine.windows import Cut, Window
 
-OVERLAP = 0.2
-"""How much of a tile its neighbour shows again, by default."""
 MERGE_IOU = 0.5
 """Boxes of one class that overlap by more are of one object."""
 _EDGE_PX = 4
 """A box that ends so near to a tile's edge may have been cut there."""
-
-Window = tuple[int, int, int, int]
-"""`(top, left, bottom, right)` in pixels of the photograph."""
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Square tiles of a fixed size.
-
-    Attributes:
-        size: length of a side in pixels of the photograph; photographs that fit into one tile are not cut.
-        overlap: share of a side that neighbours have in common, at least.
-
-    Raises:
-        ValueError: the size is below 32, or the overlap is not in [0, 0.9].
-    """
-
-    size: int
-    overlap: float = OVERLAP
-
-    def __post_init__(self) -> None:
-        if self.size < 32:
-            raise ValueError(f"The tiles' size is {self.size} px; give 32 or more, such as 640.")
-        if not 0 <= self.overlap <= 0.9:
-            raise ValueError(f"The tiles' overlap is {self.overlap:g}; give a share between 0 and 0.9, such as 0.2.")
-
-    def windows(self, height: int, width: int) -> list[Window]:
-        """Returns windows of one size that cover a photograph; none where it fits into one tile."""
-        if max(height, width) <= self.size:
-            return []
-        common = round(self.size * self.overlap)
-        counts = [max(1, -(-(length - common) // (self.size - common))) for length in (height, width)]
-        return _grid((height, width), [min(self.size, length) for length in (height, width)], counts)
-
-
-@dataclass(frozen=True)
-class Slices:
-    """The same number of slices along both sides, whatever the size.
-
-    Attributes:
-        parts: slices along a side.
-
-    Raises:
-        ValueError: fewer than two parts.
-    """
-
-    parts: int
-
-    def __post_init__(self) -> None:
-        if self.parts < 2:
-            raise ValueError(f"{self.parts} slices along a side are asked for; give 2 or more.")
-
-    def windows(self, height: int, width: int) -> list[Window]:
-        """Returns windows of one size that cover a photograph."""
-        share = self.parts - (self.parts - 1) * OVERLAP
-        sides = [min(length, int(np.ceil(length / share))) for length in (height, width)]
-        return _grid((height, width), sides, [self.parts, self.parts])
-
-
-Cut = Tiles | Slices
-"""A way to cut photographs."""
-
-
-def _grid(lengths: Sequence[int], sides: Sequence[int], counts: Sequence[int]) -> list[Window]:
-    spans = [list(_spans(*one)) for one in zip(lengths, sides, counts, strict=True)]
-    return [(top, left, bottom, right) for (top, bottom), (left, right) in itertools.product(*spans)]
-
-
-def _spans(length: int, side: int, count: int) -> Iterator[tuple[int, int]]:
-    for start in np.linspace(0, length - side, count).round().astype(int).tolist():
-        yield start, start + side
 
 
 class TiledModel(nn.Module):

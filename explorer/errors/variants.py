@@ -16,7 +16,7 @@ from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
 from detectron2.modeling.proposal_generator import RPN
 
 from explorer.engine.detector import Detector, to_detections
-from explorer.engine.tiles import OVERLAP, Slices
+from explorer.engine.windows import OVERLAP, Slices
 from explorer.types import Detections
 
 Image = npt.NDArray[np.uint8]

@@ -7,7 +7,7 @@ import pytest
 from explorer.config import load_config
 from explorer.engine.config_facts import config_facts
 from explorer.engine.scales import TILE_FROM, follow_photographs, scales
-from explorer.engine.tiles import Tiles
+from explorer.engine.windows import Tiles
 
 DRONE, SCENE = (1080, 1920), (480, 640)
 

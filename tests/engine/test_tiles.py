@@ -17,7 +17,8 @@ from explorer.engine.config_facts import ModelInput
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import run_over
 from explorer.engine.loading import load_detector
-from explorer.engine.tiles import MERGE_IOU, OVERLAP, Cut, Slices, TiledModel, Tiles, cut_boxes, merge, shared
+from explorer.engine.tiles import MERGE_IOU, TiledModel, cut_boxes, merge, shared
+from explorer.engine.windows import OVERLAP, Cut, Slices, Tiles
 from explorer.scoring.runs import truth_from_coco
 
 AS_IT_IS = ModelInput(0, 0, "BGR")

@@ -11,7 +11,7 @@ import pytest
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
-from explorer.engine.tiles import Slices
+from explorer.engine.windows import Slices
 from explorer.errors import variants
 from explorer.types import Detections
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,34 +15,16 @@ from explorer.data.aerial import THINGS, render_scene
 from explorer.data.images import read_image
 from explorer.data.video import is_video
 from explorer.engine.config_facts import ModelInput
+from explorer.engine.detector import Detector
+from explorer.engine.fast.photos import Calibration
 from explorer.engine.image_files import find_images
 from explorer.scoring.runs import read_truth
 from explorer.zoo.downloads import sha256_of
-
-if TYPE_CHECKING:
-    from explorer.engine.detector import Detector
 
 PHOTOS = 32
 """Photos of a calibration, at most; of a folder with more, evenly many from its beginning to its end."""
 _SEED = 99
 """Of the scenes that stand for photos: they are neither those of training nor those that AP is measured on."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Photos, each prepared as the model takes it.
-
-    Attributes:
-        source: where they come from, in words.
-        photos: each gives detectron2's input when called.
-        key: tells these photos, prepared so, from all others.
-        keep: whether what they say is worth keeping; of random weights it is not.
-    """
-
-    source: str
-    photos: tuple[Callable[[], dict[str, Any]], ...]
-    key: str
-    keep: bool = True
 
 
 def calibration(detector: Detector, given: str | Path | None = None) -> Calibration | None:

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from explorer.engine.artifacts import provenance, write_json
 from explorer.engine.detector import Detector, make_detector
-from explorer.engine.fast.calibration import Calibration
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.hardware import DtypeName
 from explorer.engine.fast.int8 import int8_trunk
 from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
+from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.trunk import Trunk
 from explorer.writing import alone_in, replacing, replacing_together
 from explorer.zoo.checkpoints import save_safetensors

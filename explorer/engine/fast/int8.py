@@ -26,9 +26,9 @@ from filelock import FileLock
 from torch import nn
 
 from explorer.engine.artifacts import provenance, write_json
-from explorer.engine.fast.calibration import Calibration
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.networks import NotFastError, openvino_model
+from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.trunk import Trunk
 from explorer.receptive_field.effective import fingerprint
 from explorer.text import logger_of

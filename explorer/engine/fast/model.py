@@ -15,11 +15,11 @@ from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import StandardROIHeads
 from torch import Tensor, nn
 
-from explorer.engine.fast.calibration import Calibration
 from explorer.engine.fast.hardware import DtypeName, EngineName, Plan, choose, probe
 from explorer.engine.fast.heads import fast_box_head, fast_mask_head, fast_maskiou_head
 from explorer.engine.fast.int8 import int8_trunk, missing
 from explorer.engine.fast.networks import Network, NotFastError, openvino_network, prepare
+from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
 from explorer.heads.roi_heads import CenterROIHeads

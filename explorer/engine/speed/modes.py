@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
-from explorer.engine.fast.calibration import Calibration, calibration, scenes
+from explorer.engine.fast.calibration import calibration, scenes
 from explorer.engine.fast.hardware import DtypeName, EngineName, UnavailableError
 from explorer.engine.fast.int8 import int8_trunk, missing
 from explorer.engine.fast.model import FastModel, relative_error
 from explorer.engine.fast.networks import NotFastError, openvino_network, prepare
+from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.trunk import Trunk
 
 Stage = Literal["backbone", "detector"]
