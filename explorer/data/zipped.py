@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -27,6 +28,8 @@ _SUFFIXES = {
 }
 _IGNORED = {"__MACOSX", ".DS_Store"}
 _LONGEST_NAME = 200
+_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""With these the archive is not to blame."""
 _STEP = 2**20
 
 
@@ -46,8 +49,8 @@ def unpack(archive: Path, folder: Path, *, max_files: int = MAX_FILES, max_bytes
         The data set's folder: `folder`, or the one that everything is in.
 
     Raises:
-        ValueError: it is no zip archive, is damaged or encrypted, has links or names that lead elsewhere or differ in
-            case alone, or is too large; nothing is said of where it was unpacked.
+        ValueError: the disk is full, or it is no zip archive, is damaged or encrypted, has links or names that lead
+            elsewhere or differ in case alone, or is too large; nothing is said of where it was unpacked.
     """
     left = max_bytes
     try:
@@ -60,6 +63,10 @@ def unpack(archive: Path, folder: Path, *, max_files: int = MAX_FILES, max_bytes
             for member in members:
                 left -= _write(opened, member, folder / member.filename, left)
     except (zipfile.BadZipFile, ZlibError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+            raise ValueError(
+                f"The archive cannot be unpacked here: {error.strerror}. Make room, and try again."
+            ) from error
         raise ValueError(
             "The file is no zip archive that can be read: it is damaged, encrypted or another format."
         ) from (error)

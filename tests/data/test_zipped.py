@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 import zipfile
@@ -110,3 +111,17 @@ def test_a_damaged_member_is_refused(tmp_path: Path, coco: dict[str, bytes]) -> 
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="no zip archive"):
         unpack(path, tmp_path / "out")
+
+
+def test_a_full_disk_is_not_called_a_damaged_archive(
+    tmp_path: Path, coco: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = archive(tmp_path / "a.zip", coco)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr("explorer.data.zipped._write", full)
+    with pytest.raises(ValueError, match=r"cannot be unpacked here: No space left on device\.") as raised:
+        unpack(made, tmp_path / "out")
+    assert str(tmp_path) not in str(raised.value)
