@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.ids import id_column
 from explorer.engine.artifacts import write_json
+from explorer.reading import read_json
 from explorer.scoring.outcomes import OperatingPoint
 
 AUTOPSY_FILE = "autopsy.json"
@@ -66,7 +66,7 @@ def read_autopsy(path: str | Path) -> Autopsy:
     path = Path(path)
     path = path / AUTOPSY_FILE if path.is_dir() else path
     try:
-        document = json.loads(path.read_bytes())
+        document = read_json(path)
         if document["version"] != _VERSION:
             raise ValueError(f"its version is {document['version']}, this program reads {_VERSION}")
         objects = document["objects"]
@@ -87,7 +87,7 @@ def read_autopsy(path: str | Path) -> Autopsy:
             boxes_xywh=np.array(objects["boxes_xywh"], dtype=np.float64).reshape(-1, 4),
             findings=findings,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} is no autopsy ({error}). Make one with `explorer autopsy`.") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from explorer.doctor import reinstall
+from explorer.reading import parse_json, read_json
 
 
 class DatabaseError(RuntimeError):
@@ -93,7 +93,7 @@ def last_complaint(log: Path) -> str | None:
     complaints: dict[str, str] = {}
     for line in log.read_text(errors="replace").splitlines()[-400:]:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             detail = entry.get("attr", {}).get("error", "")
         except (ValueError, AttributeError):
             continue
@@ -113,8 +113,8 @@ def _says_about_tracking() -> bool:
     """Whether the user's own FiftyOne settings say anything about tracking."""
     path = Path(os.environ.get("FIFTYONE_CONFIG_PATH") or Path.home() / ".fiftyone" / "config.json")
     try:
-        return "do_not_track" in json.loads(path.read_bytes())
-    except (OSError, ValueError, TypeError):
+        return "do_not_track" in read_json(path)
+    except (ValueError, TypeError):
         return False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +63,10 @@ def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
     """
     from explorer.data.coco import any_split
     from explorer.engine.artifacts import write_json
+    from explorer.reading import read_json
 
     split = any_split(data)
-    content = split.read_instances()[0] if split.other else json.loads(split.files[0].read_bytes())
+    content = split.read_instances()[0] if split.other else read_json(split.files[0])
     corrected, changes = correct(content, list(_samples(dataset)))
     write_json(path, corrected)
     return changes

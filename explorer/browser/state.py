@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from explorer.browser.names import field_name
+from explorer.reading import read_json
 from explorer.scoring.outcomes import FOUND, FoundRule
 
 KEY = "vovnet_explorer"
@@ -109,9 +109,9 @@ def run_files(path: Path) -> tuple[Path, ...]:
 def run_name(path: Path) -> str:
     """The model's name, as a run's folder or file has it, without reading the detections."""
     try:
-        facts = json.loads((path / "run.json").read_bytes())
+        facts = read_json(path / "run.json")
         return str(facts["model"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return path.stem
 
 

@@ -5,7 +5,6 @@ The same judgement serves `explorer data check`, which reports it, and the loade
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,11 +13,10 @@ from pathlib import Path
 from reprlib import repr as shorten
 from typing import Any
 
-import orjson
-
 from explorer.data.ids import Id, alike, as_id, id_order
 from explorer.data.masks import LARGEST_COORDINATE, Finding, is_finite, is_number, judge_mask
 from explorer.data.problems import Problem
+from explorer.reading import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -62,29 +60,16 @@ def read_annotations(path: Path, shape: Shape, mend: Mend | None = None) -> tupl
     Returns:
         the content and what is wrong with its structure; where an error is, the content must not be used.
     """
-    said: list[Problem] = []
     try:
-        text = path.read_bytes()
-        data = _read_fast(text)
-        said = mend(data) if mend and data is not None else []
-        faults = list(judge_structure(data, shape))
-        if faults:  # or numbers beyond 64 bits, NaN, another encoding: json reads what orjson does not
-            data = json.loads(text)
-            said = mend(data) if mend else []
-            faults = list(judge_structure(data, shape))
-    except (OSError, ValueError, RecursionError) as error:
-        return {}, [Problem("structure", f"cannot be read as JSON: {error}", file=path.name)]
+        data = read_json(path)
+    except ValueError as error:
+        return {}, [Problem("structure", str(error).removeprefix(f"{path} "), file=path.name)]
+    said = mend(data) if mend else []
+    faults = list(judge_structure(data, shape))
     if not faults:
         _normalise_ids(data, shape)
         faults = list(_judge_references(data))
     return data, [*said, *(Problem("structure", what, file=path.name) for what in faults)]
-
-
-def _read_fast(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return None
 
 
 def judge_structure(data: Any, shape: Shape) -> Iterator[str]:

@@ -103,7 +103,7 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
         columns, names = _in_bulk(block, images, classes) or _one_by_one(block, images, classes, sizes, first, source)
         left_out.update(names)
         yield columns
-        first += len(block.entries)
+        first += len(block)
     if left_out:
         listed = ", ".join(f"{name} ({number})" for name, number in left_out.most_common(8))
         if left_out.total() == first:
@@ -112,9 +112,8 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
         logger.warning(said, source, left_out.total(), first, listed)
 
 
-def _in_bulk(block: Block, images: Images, classes: Classes) -> tuple[Columns, Sequence[str]] | None:
+def _in_bulk(entries: Block, images: Images, classes: Classes) -> tuple[Columns, Sequence[str]] | None:
     """Judges boxes without masks all at once; None where something is out of the ordinary."""
-    entries = block.entries
     try:
         image_ids = [entry["image_id"] for entry in entries]
         keys: list[Any] = [entry["category_id"] for entry in entries]
@@ -146,7 +145,7 @@ def _one_by_one(
     block: Block, images: Images, classes: Classes, sizes: Sequence[tuple[int, int]], first: int, source: object
 ) -> tuple[Columns, Sequence[str]]:
     rows = []
-    for index, entry in enumerate(block.exact(), start=first):
+    for index, entry in enumerate(block, start=first):
         try:
             rows.append(_judged(entry, images, classes, sizes))
         except ValueError as error:

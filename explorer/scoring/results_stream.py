@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
-
-import orjson
+from typing import Any, BinaryIO, cast
 
 from explorer.data.ids import Id, as_id
+from explorer.reading import LARGEST_BYTES, parse_json, parse_quickly
 from explorer.scoring.columns import Truth
 from explorer.scoring.foreign.boxes import Box, results_of
 from explorer.scoring.foreign.documents import boxes_in, is_foreign
@@ -23,26 +21,12 @@ BYTES_AT_A_TIME = 2**15
 """So few that their entries stay in the processor's cache, and the garbage collector does not go through them."""
 ENTRIES_AT_A_TIME = 2**8
 _ENDS_TRIED = 4
+_PACKED_BYTES, _PACKED_TIMES = 2**26, 100
 _BROKEN = (OSError, EOFError, zlib.error, ValueError, RecursionError)
 
 
-class Block(NamedTuple):
-    """Successive entries.
-
-    Attributes:
-        entries: in JSON's types; whole numbers beyond 64 bits are rounded where there is a text.
-        text: the JSON list that they were read from.
-    """
-
-    entries: Sequence[Any]
-    text: bytes | None = None
-
-    def exact(self) -> Sequence[Any]:
-        """The entries with all digits of their numbers."""
-        if self.text is None:
-            return self.entries
-        whole: list[Any] = json.loads(self.text)
-        return whole[len(whole) - len(self.entries) :]
+Block = Sequence[Any]
+"""Successive entries, in JSON's types."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +69,8 @@ def open_results(path: Path, name: str | None = None, truth: Truth | None = None
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     if is_list:
         blocks = _blocks(path)
-        first = next(blocks, Block(()))
-        if truth is None or not (first.entries and is_foreign(first.entries[0])):
+        first = next(blocks, ())
+        if truth is None or not (first and is_foreign(first[0])):
             return ResultsFile(itertools.chain([first], blocks))
     content = _whole(path)
     if truth is not None and (boxes := boxes_in(content, path.stem, name)) is not None:
@@ -114,7 +98,7 @@ def _foreign(boxes: Iterator[Box], truth: Truth, path: Path) -> ResultsFile:
 
 def blocks_of(entries: Sequence[Any]) -> Iterator[Block]:
     """Goes through entries that are in memory already."""
-    return (Block(entries[at : at + ENTRIES_AT_A_TIME]) for at in range(0, len(entries), ENTRIES_AT_A_TIME))
+    return (entries[at : at + ENTRIES_AT_A_TIME] for at in range(0, len(entries), ENTRIES_AT_A_TIME))
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -123,10 +107,19 @@ def _opened(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
 
+def _room(path: Path) -> int:
+    """The most bytes that a file of this size may unpack to: detections pack to a tenth, and zeros to a thousandth."""
+    return max(_PACKED_BYTES, _PACKED_TIMES * path.stat().st_size)
+
+
 def _whole(path: Path) -> Any:
     try:
         with _opened(path) as file:
-            return json.loads(file.read())
+            most = min(_room(path), LARGEST_BYTES)
+            text = file.read(most + 1)
+        if len(text) > most:
+            raise ValueError(f"it holds more than {most:,} bytes")
+        return parse_json(text)
     except _BROKEN as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
 
@@ -136,7 +129,7 @@ def _blocks(path: Path) -> Iterator[Block]:
     try:
         for block in _decoded(path):
             yield block
-            given += len(block.entries)
+            given += len(block)
     except _BROKEN:
         # whatever is out of the ordinary is left to the ordinary reader, which reads it or says what is wrong
         yield from blocks_of(_whole(path)[given:])
@@ -146,24 +139,26 @@ def _decoded(path: Path) -> Iterator[Block]:
     """Cuts a list after some entry again and again: what parses with a bracket put behind it was cut there.
 
     Raises:
-        ValueError: for all but a list in UTF-8 of what orjson reads.
+        ValueError: for all but a list of what `parse_quickly` reads.
     """
-    before, rest, step = b"", b"", BYTES_AT_A_TIME
+    before, rest, step, room = b"", b"", BYTES_AT_A_TIME, _room(path)
     with _opened(path) as file:
         while more := file.read(step):
-            rest += more
+            rest, room = rest + more, room - len(more)
+            if room < 0 or len(rest) > LARGEST_BYTES:
+                raise ValueError("it holds too much")
             step = 2 * len(rest)  # an entry of any length is parsed but a few times
             for end in _last_ends(rest):
                 text = before + rest[:end] + b"]"
                 try:
-                    entries = orjson.loads(text)
+                    entries = parse_quickly(text)
                 except ValueError:
                     continue
-                yield Block(entries[len(before) > 0 :], text)
+                yield entries[len(before) > 0 :]
                 before, rest, step = b"[0", rest[end:], BYTES_AT_A_TIME
                 break
     text = before + rest
-    yield Block(orjson.loads(text)[len(before) > 0 :], text)
+    yield parse_quickly(text)[len(before) > 0 :]
 
 
 def _last_ends(text: bytes) -> Iterator[int]:

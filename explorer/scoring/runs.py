@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from explorer.data.annotations import categories_in_order
 from explorer.data.ids import id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
+from explorer.reading import read_json
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.foreign.reading import is_folder_of_results
 from explorer.scoring.identify import Images, MatchBy, check_match_by
@@ -191,10 +191,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     path = folder / FACTS_FILE
     if not path.exists():
         return {}
-    try:
-        facts = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    facts = read_json(path)
     if not isinstance(facts, dict):
         raise ValueError(f"{path} holds a {type(facts).__name__}, which must be an object")
     return facts
@@ -214,8 +211,8 @@ def _evaluated(truth: Truth, folder: Path, facts: Mapping[str, Any]) -> Truth:
     path = folder / IMAGES_FILE
     if path.exists():
         try:
-            evaluated = truth.of_images(json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+            evaluated = truth.of_images(read_json(path))
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} does not list images of {facts.get('data')!r}: {error}") from error
         if facts.get("images", len(evaluated.image_ids)) != len(evaluated.image_ids):
             raise ValueError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from explorer.reading import read_json
 from explorer.zoo.downloads import sha256_of
 
 CONFIG = "config.yaml"
@@ -98,10 +98,7 @@ def find_recipe(model: str | Path, weights: str | None = None) -> Recipe | None:
     record = Path(model).expanduser() / EVALUATION
     if not record.is_file():
         return None
-    try:
-        facts = json.loads(record.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{record} cannot be read as JSON: {error}") from error
+    facts = read_json(record)
     if not isinstance(facts, dict) or not (facts.get("config") or facts.get("model")):
         raise ValueError(f"{record} does not say which model was run; it is none that `explorer evaluate --out` wrote.")
     return recorded(facts, str(model), weights=weights)

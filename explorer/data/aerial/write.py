@@ -20,6 +20,7 @@ from explorer.data.aerial.categories import THINGS, panoptic_categories, thing_c
 from explorer.data.aerial.pen import Array
 from explorer.data.aerial.processes import in_batches
 from explorer.data.aerial.scene import DEFAULT_SIZE, check_size, render_scene
+from explorer.reading import read_json
 from explorer.types import SIZES, size_names
 from explorer.writing import alone_in, replacing
 
@@ -147,7 +148,10 @@ def _instances(folder: Path, split: str) -> Path:
 def _recipe(folder: Path, split: str) -> Any:
     """What the set in a folder was made with; None where there is none, or one of another origin."""
     file = _instances(folder, split)
-    return json.loads(file.read_text()).get("info", {}).get("recipe") if file.is_file() else None
+    match read_json(file) if file.is_file() else None:
+        case {"info": {"recipe": recipe}}:
+            return recipe
+    return None
 
 
 def _check_free(out: Path, split: str) -> None:

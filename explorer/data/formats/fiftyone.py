@@ -8,15 +8,15 @@ Source: FiftyOne's documentation of `FiftyOneImageDetectionDataset`.
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, read_text
+from explorer.data.formats.document import Collector, Document, Found, exists, number
 from explorer.data.formats.table import file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
+from explorer.reading import read_json
 
 SAYS = "FiftyOne's labels.json has no masks and no image sizes; sizes are read from the images"
 _FILE = "labels.json"
@@ -47,10 +47,7 @@ def _found(file: Path, images: Path | None) -> Found:
 
 
 def _read(file: Path, images: Path) -> Document:
-    try:
-        content = json.loads(read_text(file))
-    except RecursionError as error:
-        raise ValueError(f"{file} is nested too deeply") from error
+    content = read_json(file)
     labels, classes = content.get("labels"), content.get("classes")
     if not isinstance(labels, dict):
         raise ValueError(f"{file} has no labels by image")

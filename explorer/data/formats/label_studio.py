@@ -9,7 +9,6 @@ Source: Label Studio's documentation of its JSON export.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, polygon_box, read_text
+from explorer.data.formats.document import Collector, Document, Found, exists, number, polygon_box
 from explorer.data.formats.table import file_named
+from explorer.reading import read_json
 
 SAYS = "Label Studio has no crowds; of several annotations of a task the first that was not cancelled is taken"
 _BEGINNING = re.compile(rb"\s*\[\s*\{")
@@ -49,10 +49,7 @@ def is_tasks(path: Path) -> bool:
 
 
 def _read(file: Path, images: Path) -> Document:
-    try:
-        tasks = json.loads(read_text(file))
-    except RecursionError as error:
-        raise ValueError(f"{file} is nested too deeply") from error
+    tasks = read_json(file)
     collected, names = Collector(file.parent, images, SAYS), set[str]()
     for task in tasks if isinstance(tasks, list) else ():
         if not isinstance(task, dict):

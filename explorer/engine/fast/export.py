@@ -6,7 +6,6 @@ An export is a folder: the trunk (backbone, FPN and dense heads, most of the wor
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
 from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.trunk import Trunk
+from explorer.reading import read_json
 from explorer.writing import alone_in, replacing, replacing_together
 from explorer.zoo.checkpoints import save_safetensors
 from explorer.zoo.downloads import sha256_of
@@ -143,11 +143,11 @@ def load_export(folder: Path) -> Detector:
     from explorer.config import load_config
 
     try:
-        record = json.loads((folder / EXPORT).read_text(encoding="utf-8"))
+        record = read_json(folder / EXPORT)
         format, sums = record["format"], record["sha256"]  # noqa: A001
         dtype: DtypeName = record.get("dtype", DTYPES[0])
         names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is no export: its {EXPORT} cannot be read ({error}).") from error
     if format not in FORMATS or format == "torchscript":
         raise ValueError(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.networks import NotFastError, openvino_model
 from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.trunk import Trunk
+from explorer.reading import read_json
 from explorer.receptive_field.effective import fingerprint
 from explorer.text import logger_of
 from explorer.writing import alone_in, replacing_together
@@ -194,7 +194,7 @@ def _kept(folder: Path, given: Calibration | None) -> tuple[Any, dict[str, Any]]
     import openvino
 
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = read_json(folder / RECORD)
         if record["recipe"] != _RECIPE or (given and record["photos"]["key"] != given.key):
             return None
         for name, digest in record["sha256"].items():

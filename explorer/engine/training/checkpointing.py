@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from explorer.reading import parse_json
 from explorer.text import logger_of
 from explorer.writing import replacing
 from explorer.zoo.checkpoints.reading import read_content
@@ -133,8 +134,8 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     rows = []
     for line in path.read_text("utf-8").splitlines():
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            rows.append(parse_json(line))
+        except ValueError:
             continue
     return rows
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from explorer.reading import read_json
 from explorer.scoring.foreign.boxes import Box
 from explorer.scoring.foreign.documents import boxes_in
 from explorer.scoring.foreign.tables import boxes_in_arrays, boxes_in_csv, boxes_in_labels
@@ -50,10 +49,7 @@ def _of_file(file: Path) -> Iterator[Box]:
         return boxes_in_labels(file)
     if file.suffix.lower() == ".npz":
         return boxes_in_arrays(file)
-    try:
-        content: Any = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{file.name} cannot be read as JSON: {error}") from error
+    content = read_json(file)
     boxes = iter(()) if content == [] else boxes_in(content, file.stem)
     if boxes is None:
         raise ValueError(f"{file.name} holds no detections of one image, as mmdetection and Hugging Face write them")

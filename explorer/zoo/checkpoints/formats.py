@@ -6,7 +6,6 @@ Nothing is given to a second parser: what was checked is what the tensors are ma
 from __future__ import annotations
 
 import io
-import json
 import mmap
 from math import prod
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explorer.reading import parse_json
 from explorer.zoo.checkpoints.archives import torch_members
 from explorer.zoo.checkpoints.pickle_machine import Stream
 from explorer.zoo.checkpoints.pickles import StorageReader, read_pickle
@@ -123,8 +123,8 @@ def read_safetensors(content: mmap.mmap) -> tuple[dict[str, Tensor], dict[str, s
     if not 8 < start <= min(len(content), _LONGEST_HEAD):
         raise FormatError(f"is damaged (it declares a head of {start - 8:,} bytes)")
     try:
-        head = json.loads(content[8:start].decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        head = parse_json(content[8:start].decode())
+    except ValueError as error:
         raise FormatError(f"is damaged (its head: {error})") from None
     metadata = head.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
@@ -138,13 +138,6 @@ def read_safetensors(content: mmap.mmap) -> tuple[dict[str, Tensor], dict[str, s
     if at != len(content):
         raise FormatError("is damaged (it holds data that belong to no tensor)")
     return tensors, metadata
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("it has two values of one name")
-    return found
 
 
 def _told(name: str, told: Any) -> tuple[int, int, str, str, list[int]]:

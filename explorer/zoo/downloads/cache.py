@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from explorer.reading import read_json
 from explorer.writing import replacing
 from explorer.zoo.downloads.transfer import Progress, TransferError, discard, download
 
@@ -146,9 +147,9 @@ def _is_right(path: Path, wanted: str | None) -> bool:
 
 def _recorded(path: Path) -> str | None:
     try:
-        record = json.loads(_beside(path, "json").read_text(encoding="utf-8"))
+        record = read_json(_beside(path, "json"))
         return str(record["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

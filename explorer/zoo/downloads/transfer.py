@@ -15,6 +15,8 @@ from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
+from explorer.reading import read_json
+
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes that there will be."""
 
@@ -46,8 +48,8 @@ class _Partial:
     @classmethod
     def read(cls, part: Path) -> _Partial | None:
         try:
-            return cls(**json.loads(_note(part).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError):
+            return cls(**read_json(_note(part)))
+        except (ValueError, TypeError):
             return None
 
 

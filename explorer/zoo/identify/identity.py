@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from explorer.reading import parse_json
 from explorer.zoo.checkpoints.reading import Checkpoint, read_parts
 from explorer.zoo.checkpoints.vovnet_names import NamingTitle, Sighting, sightings
 from explorer.zoo.identify.known import ORDERS, Known, Pixels, recognise
@@ -190,8 +190,8 @@ def identify(path: str | Path) -> Identity:
 def _said(checkpoint: Checkpoint, key: str) -> Any:
     """What a converted file says of itself; None where it says nothing, or what is no JSON."""
     try:
-        said = json.loads(checkpoint.metadata.get(SAID, "{}"))
-    except (ValueError, RecursionError):
+        said = parse_json(checkpoint.metadata.get(SAID, "{}"))
+    except ValueError:
         return None
     return said.get(key) if isinstance(said, dict) else None
 
