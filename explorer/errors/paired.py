@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import ndtri
-from scipy.stats import binomtest
+from scipy.special import bdtr, ndtri
 
 from explorer.errors.bootstrap import Interval, Resamples, interval, p_values
 from explorer.scoring.columns import Truth
@@ -170,10 +169,10 @@ def _tally(group: Group, counts: Sequence[int], images: int, figures: Sequence[f
 def mcnemar(only_a: int, only_b: int) -> float:
     """The exact two-sided p-value of McNemar's test: that of a fair coin for the objects that only one finds.
 
-    Source: Q. McNemar, Psychometrika 12, 1947; exact as in scipy.stats.binomtest.
+    Source: Q. McNemar, Psychometrika 12, 1947; equal to scipy.stats.binomtest.
     """
     disagreements = only_a + only_b
-    return float(binomtest(only_a, disagreements, 0.5).pvalue) if disagreements else 1.0
+    return min(1.0, 2 * float(bdtr(min(only_a, only_b), disagreements, 0.5)))
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

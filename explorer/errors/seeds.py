@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, Resamples, bootstrap, interval
 from explorer.errors.compare import Progress, part_of, refuse_unlike
@@ -168,8 +168,8 @@ def _over_both(value: Floats, resampled: Floats, means: Sequence[SeedMeans], con
     variance = np.sum([part for part, _ in parts], axis=0)
     freedom = _ratio(variance**2, np.sum([part**2 / max(own, 1) for part, own in parts], axis=0), 1)
     error = np.sqrt(variance)
-    reach = student.ppf((1 + confidence) / 2, freedom) * error
-    p = 2 * student.sf(_ratio(np.abs(value), error, np.inf), freedom)
+    reach = stdtrit(freedom, (1 + confidence) / 2) * error
+    p = 2 * stdtr(freedom, -_ratio(np.abs(value), error, np.inf))
     points = Interval(value, value - reach, value + reach, error, confidence, images.images, images.objects)
     p = np.where(points.too_few, np.nan, np.where(value == 0, 1, p))
     return SeedDifferences(points.where_enough(), p, 1 - _ratio(by_images, variance, np.nan))

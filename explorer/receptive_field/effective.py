@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import curve_fit
 from torch import Tensor, nn
 
 from explorer.receptive_field.energy import SHARE, EnergySum, Floats, area_px
@@ -85,6 +84,8 @@ class EffectiveField:
 
         NaN without energy, or where the fit fails.
         """
+        from scipy.optimize import curve_fit
+
         if not self.energy.any():
             return math.nan
         middle = self.center_yx
