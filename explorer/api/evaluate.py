@@ -110,8 +110,8 @@ def evaluate(
         limit: evaluate only on this many images, the first ones.
         classes: score only these classes.
         renamed: new name by old name, for the model's and the data set's classes alike: `{"minibus": "car"}`.
-        protocol: sizes, IoU thresholds and limits that figures go by: `"coco"`, `"ai-tod"`, `"soda"`, `"tinyperson"`,
-            `"visdrone"`, sides between sizes as in `"8,16,32,96"`, or what `protocol_of` makes.
+        protocol: sizes, IoU thresholds and limits that figures go by: `"coco"`, `"ai-tod"`, `"soda"`, `"soda-d"`,
+            `"tinyperson"`, `"visdrone"`, sides between sizes as in `"8,16,32,96"`, or what `protocol_of` makes.
         progress: called after each image with the number done and the number in all.
 
     Raises:

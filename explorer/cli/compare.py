@@ -74,7 +74,7 @@ def compare(
 
     from explorer.api.compare import compare as compare_runs
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.errors.gates import gate_of, judge
+    from explorer.errors.gates import check_figures, gate_of, judge
     from explorer.report.document import annotations_with, found_by_columns
     from explorer.report.tables import difference_grid, object_grid, size_grid
     from explorer.report.words import found_sentence
@@ -96,6 +96,7 @@ def compare(
             _end(judged)
             return
         loaded = [load_run(path, data, match_by=match_by, protocol=protocol) for path in runs]
+        check_figures(check.gates, loaded[0].protocol.labels)
         with progress("resampling") as advance:
             report = compare_runs(
                 *loaded,
@@ -195,7 +196,7 @@ def _over_seeds(
 
     from explorer.engine.artifacts import plain
     from explorer.engine.artifacts import write_json as write_file
-    from explorer.errors.gates import judge
+    from explorer.errors.gates import check_figures, judge
     from explorer.errors.seeds import compare_seeds
     from explorer.report.analysis import named_apart
     from explorer.report.document import seed_document
@@ -208,6 +209,7 @@ def _over_seeds(
         if len({Path(path).resolve() for path in recipe}) < len(recipe):
             raise ValueError(f"{','.join(recipe)} has a run twice; each run of a recipe is of another seed")
     loaded = [[load_run(path, data, match_by=match_by, protocol=protocol) for path in recipe] for recipe in recipes]
+    check_figures(check.gates, loaded[0][0].protocol.labels)
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
     compared = iter(alike([run for recipe in named for run in recipe], data=data, protocol=protocol, force=force))

@@ -14,8 +14,8 @@ Sizes = Annotated[
     typer.Option(
         "--sizes",
         metavar="PROTOCOL|EDGES",
-        help="Score by the rules of coco, ai-tod, soda, tinyperson or visdrone; or by COCO's with sizes between these "
-        "sides in pixels: 8,16,32,96. [default: the run's own, else coco]",
+        help="Score by the rules of coco, ai-tod, soda, soda-d, tinyperson or visdrone; or by COCO's with sizes "
+        "between these sides in pixels: 8,16,32,96. [default: the run's own, else coco]",
     ),
 ]
 MaxDetections = Annotated[

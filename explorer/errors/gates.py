@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +72,19 @@ def gate_of(text: str) -> Gate:
     return Gate(text.strip(), match["label"], match["sign"], float(match["points"].replace("−", "-")))
 
 
+def check_figures(gates: Sequence[Gate], labels: Collection[str]) -> None:
+    """Makes sure that there are the figures that conditions name, before anything is computed for them.
+
+    Raises:
+        ValueError: there is no figure of a gate's name.
+    """
+    for gate in gates:
+        if gate.label not in labels:
+            raise ValueError(
+                f"--fail-if {gate.text!r}: there is no figure {gate.label!r}; there are {', '.join(labels)}"
+            )
+
+
 def judge(gates: Sequence[Gate], figures: Figures, points: Interval, runs: tuple[str, str]) -> list[Judgement]:
     """Holds conditions against a difference of two runs.
 
@@ -85,11 +98,8 @@ def judge(gates: Sequence[Gate], figures: Figures, points: Interval, runs: tuple
         ValueError: there is no figure of a gate's name.
     """
     labels, judged = figures.labels(), []
+    check_figures(gates, labels)
     for gate in gates:
-        if gate.label not in labels:
-            raise ValueError(
-                f"--fail-if {gate.text!r}: there is no figure {gate.label!r}; there are {', '.join(labels)}"
-            )
         name, size = labels[gate.label]
         at = figures.names.index(name), [own.name for own in figures.bins].index(size)
         value, low, high = (float(ends[at]) for ends in (points.value, points.low, points.high))

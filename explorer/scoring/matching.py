@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -149,6 +149,8 @@ def match(
     pairs = overlaps(run, task, least=float(asked.min()))
     ignored = np.stack([run.truth.crowds | ~size.holds(run.truth.areas_px) for size in bins])
     candidates, taken = _match(pairs, ranks, run.truth.crowds, ignored, asked)
+    if protocol.ignored_cover:
+        candidates, taken = _covered(run, task, ignored, asked, candidates, taken)
     areas = areas_px(run, task)
     in_bin = np.stack([size.holds(areas) for size in bins])
     counted = ranks if protocol.per_class else _places(run.found.images)
@@ -211,6 +213,32 @@ def _match(
         _, size, level = np.nonzero(took != NOBODY)
         gone[took[took != NOBODY], size, level] = True
     return candidates, np.ascontiguousarray(taken.transpose(1, 2, 0))
+
+
+def _covered(
+    run: Run,
+    task: Task,
+    ignored: npt.NDArray[np.bool_],
+    asked: npt.NDArray[np.float64],
+    candidates: Rows,
+    taken: npt.NDArray[np.int32],
+) -> tuple[Rows, npt.NDArray[np.int32]]:
+    """Lets detections that took nothing take an ignored object in which a large enough share of them lies, as a crowd.
+
+    Source: TinyBenchmark's `COCOeval.evaluateImg` with `use_iod_for_ignore`.
+    """
+    truth = replace(run.truth, crowds=np.ones(len(run.truth), np.bool_))
+    inside = overlaps(replace(run, truth=truth), task, least=float(asked.min()))
+    every = np.union1d(candidates, inside.detections)
+    grown = np.full((*taken.shape[:2], len(every)), NOBODY, dtype=np.int32)
+    grown[:, :, np.searchsorted(every, candidates)] = taken
+    column = np.searchsorted(every, inside.detections)
+    for size, unscored in enumerate(ignored[:, inside.objects]):
+        level, pair = np.nonzero(unscored & (inside.ious >= asked[:, None]))
+        covering = np.full(grown.shape[1:], NOBODY, dtype=np.int32)
+        covering[level, column[pair]] = inside.objects[pair]
+        grown[size] = np.where(grown[size] == NOBODY, covering, grown[size])
+    return every, grown
 
 
 def _rounds(pairs: Overlaps, kept: Rows, ranks: Rows) -> Iterator[tuple[Rows, Rows]]:

@@ -13,7 +13,7 @@ from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows
-from explorer.scoring.protocols import COCO, Protocol
+from explorer.scoring.protocols import COCO, Protocol, figure_names, singled_out
 from explorer.scoring.sizes import SizeBin
 from explorer.types import Metrics
 
@@ -71,15 +71,10 @@ class Figures:
         return float(self.by_class[figure, place, find(class_name, self.class_names, "class")])
 
     def labels(self) -> Mapping[str, tuple[str, str]]:
-        """The protocol's names of figures, each with the figure and the size that it is of: `APs` is `AP` of `small`.
-
-        Those are left out whose threshold or size bin was not matched for. Recall by size is at the largest limit.
-        """
-        wanted = {name: (name, "all") for name in self.names}
-        for kind, name in (("AP", "AP"), ("AR", self.names[-1])):
-            wanted |= {f"{kind}{size.short}": (name, size.name) for size in self.own_bins if size.name != "all"}
-        sizes = [size.name for size in self.bins]
-        return {label: (name, size) for label, (name, size) in wanted.items() if size in sizes}
+        """The protocol's names of figures, as `Protocol.labels` has them, without those that were not matched for."""
+        sizes = {size.name for size in self.bins}
+        known = self.protocol.labels.items()
+        return {label: (name, size) for label, (name, size) in known if name in self.names and size in sizes}
 
     def named(self) -> Mapping[str, float]:
         """The protocol's figures under its names, in percent: for COCO `AP`, `AP50`, …, `APs`, `APm`, …, `ARl`."""
@@ -152,7 +147,7 @@ def score(matches: Matches) -> Figures:
     return Figures(
         run=matches.run.name,
         task=matches.task,
-        names=figure_names(matches),
+        names=figure_names(matches.thresholds, matches.max_detections),
         bins=matches.bins,
         class_names=truth.class_names,
         by_class=figures_of(matches, precision + 0 * present[:, None], recall),
@@ -179,23 +174,10 @@ def count_objects(matches: Matches) -> tuple[Rows, Rows, Rows]:
     )
 
 
-def figure_names(matches: Matches) -> tuple[str, ...]:
-    """Names the figures that these matches give."""
-    return (
-        "AP",
-        *(f"AP{round(100 * iou)}" for iou in _single(matches)),
-        *(f"AR{limit}" for limit in matches.max_detections),
-    )
-
-
 def figures_of(matches: Matches, precision: Floats, recall: Floats) -> Floats:
     """Makes `(F, A, C, …)` percentages of average precision `(A, T, C, …)` and recall `(M, A, C, …)`."""
-    single = [precision[:, matches.threshold_index(iou)] for iou in _single(matches)]
+    single = [precision[:, matches.threshold_index(iou)] for iou in singled_out(matches.thresholds)]
     return 100 * np.stack([precision.mean(axis=1), *single, *recall])
-
-
-def _single(matches: Matches) -> list[float]:
-    return [iou for iou in (0.25, 0.5, 0.75) if np.isclose(matches.thresholds, iou).any()]
 
 
 def mean_over_classes(by_class: Floats, axis: int) -> Floats:

@@ -5,21 +5,25 @@
 | `coco` | small < 32 ≤ medium < 96 ≤ large | 0.5 … 0.95 | 1, 10, 100 of a class in an image | |
 | `ai-tod` | very tiny < 8, tiny < 16, small < 32, medium above | 0.5 … 0.95 | 1, 100, 1500 | |
 | `soda` | extremely small < 12, relatively < 20, generally < 32, normal to 2000 px² | 0.5 … 0.95 | 20,000 | (1) |
-| `tinyperson` | tiny1 1–8, tiny2 < 12, tiny3 < 20, small < 32, reasonable | 0.25, 0.5, 0.75 | 200 | tiny: 1–20 |
-| `visdrone` | none | 0.5 … 0.95 | 1, 10, 100, 500 of an image, all classes together | (2) |
+| `soda-d` | as `soda` | 0.5 … 0.95 | 100 | (1) |
+| `tinyperson` | tiny1 1–8, tiny2 < 12, tiny3 < 20, small < 32, reasonable | 0.25, 0.5, 0.75 | 200 | (2) |
+| `visdrone` | none | 0.5 … 0.95 | 1, 10, 100, 500 of an image, all classes together | (3) |
 
-(1) Objects above 2000 px² are ignored. The AP of its papers is that of `small`, all below 32.
-(2) What lies in ignored regions goes (`explorer.scoring.ignored`), and AP is the area under the whole curve.
+(1) Objects above 2000 px² are ignored. The AP of its papers is that of `small`, all below 32. SODA-A's evaluator counts
+20,000 detections, SODA-D's 100 for AP.
+(2) `tiny` is 1–20. A detection without an object does not count where it lies in an ignored object, of another size
+too, by a share of at least the IoU threshold.
+(3) What lies in ignored regions goes (`explorer.scoring.ignored`), and AP is the area under the whole curve.
 
 Source: Lin et al., Microsoft COCO, ECCV 2014, and pycocotools · Wang et al., Tiny object detection in aerial images,
 ICPR 2020, and its `aitodpycocotools` · Cheng et al., Towards large-scale small object detection, TPAMI 2023, and its
-`sodaeval` · Yu et al., Scale match for tiny person detection, WACV 2020, and its TinyBenchmark · Zhu et al., Detection
+`SODADeval` · Yu et al., Scale match for tiny person detection, WACV 2020, and its TinyBenchmark · Zhu et al., Detection
 and tracking meet drones challenge, TPAMI 2021, and the VisDrone2018-DET toolkit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +51,8 @@ class Protocol:
         every_recall: average precision is the area under the whole curve, not a mean over COCO's 101 recalls.
         unscored: names of classes whose objects do not count, in lower case.
         ignored_regions: names of classes whose boxes are regions where nothing counts, in lower case.
+        ignored_cover: a detection that has no object does not count where the share of it that lies in an ignored
+            object, a crowd or one of another size, reaches the IoU threshold.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Protocol:
     every_recall: bool = False
     unscored: tuple[str, ...] = ()
     ignored_regions: tuple[str, ...] = ()
+    ignored_cover: bool = False
 
     def __str__(self) -> str:
         whose = "of a class in an image" if self.per_class else "of an image"
@@ -79,6 +86,18 @@ class Protocol:
             size for size, end in zip(self.bins[1:], ends, strict=True) if _is_finest(size, self.bins[1:], end)
         )
 
+    @property
+    def labels(self) -> dict[str, tuple[str, str]]:
+        """Its names of figures, each with the figure and the size that it is of: `APs` is `AP` of `small`.
+
+        Recall by size is at the largest limit.
+        """
+        names = figure_names(self.iou_thresholds, self.max_detections)
+        labels = {name: (name, "all") for name in names}
+        for kind, name in (("AP", "AP"), ("AR", names[-1])):
+            labels |= {f"{kind}{size.short}": (name, size.name) for size in self.bins if size.name != "all"}
+        return labels
+
     def size_names(self, areas_px: npt.ArrayLike) -> list[str]:
         """Names the size of each area `(N,)`, in square pixels; `other` for what is of none."""
         areas, names = np.asarray(areas_px, np.float64), np.full(np.shape(areas_px), "other", dtype=object)
@@ -98,6 +117,18 @@ class Protocol:
             "iou_thresholds": list(self.iou_thresholds),
             "max_detections": list(self.max_detections),
         }
+
+
+def figure_names(iou_thresholds: Iterable[float], max_detections: Iterable[int]) -> tuple[str, ...]:
+    """Names the figures of thresholds and limits: `AP`, `AP50`, `AP75`, `AR1`, `AR10`, `AR100`."""
+    single = (f"AP{round(100 * iou)}" for iou in singled_out(iou_thresholds))
+    return ("AP", *single, *(f"AR{limit}" for limit in max_detections))
+
+
+def singled_out(iou_thresholds: Iterable[float]) -> list[float]:
+    """Those of the thresholds at which average precision has a figure of its own."""
+    levels = np.array(list(iou_thresholds))
+    return [iou for iou in (0.25, 0.5, 0.75) if np.isclose(levels, iou).any()]
 
 
 def _is_finest(size: SizeBin, bins: Sequence[SizeBin], end: float) -> bool:
@@ -138,6 +169,7 @@ SODA = Protocol(
     max_detections=(20_000,),
     unscored=("ignore",),
 )
+SODA_D = replace(SODA, name="soda-d", max_detections=(100,))
 TINYPERSON = Protocol(
     "tinyperson",
     (
@@ -153,6 +185,7 @@ TINYPERSON = Protocol(
     ),
     iou_thresholds=(0.25, 0.5, 0.75),
     max_detections=(200,),
+    ignored_cover=True,
 )
 VISDRONE = Protocol(
     "visdrone",
@@ -163,7 +196,7 @@ VISDRONE = Protocol(
     unscored=("others",),
     ignored_regions=("ignored regions", "ignored region", "ignore", "ignored"),
 )
-PRESETS = {protocol.name: protocol for protocol in (COCO, AI_TOD, SODA, TINYPERSON, VISDRONE)}
+PRESETS = {protocol.name: protocol for protocol in (COCO, AI_TOD, SODA, SODA_D, TINYPERSON, VISDRONE)}
 
 
 def protocol_of(

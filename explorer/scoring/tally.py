@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from explorer.scoring.curves import Curves, curve
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.metrics import Figures, count_objects, figure_names, figures_of
+from explorer.scoring.metrics import Figures, count_objects, figures_of
 from explorer.scoring.ordering import Floats
 from explorer.scoring.outcomes import Ranking, ranking
 from explorer.scoring.overlaps import Rows
+from explorer.scoring.protocols import figure_names
 
 
 class Tally(ExitStack):
@@ -117,7 +118,7 @@ class Tally(ExitStack):
         return Figures(
             run=like.run.name,
             task=like.task,
-            names=figure_names(like),
+            names=figure_names(like.thresholds, like.max_detections),
             bins=like.bins,
             class_names=like.run.truth.class_names,
             by_class=figures_of(like, average, recall),

@@ -86,7 +86,9 @@ def test_results_of_another_detector_become_a_run(runs: list[Path], data: str, t
         assert say in refused.stderr
 
 
-def test_conditions_fail_a_check_only_where_the_interval_says_so(runs: list[Path], data: str, tmp_path: Path) -> None:
+def test_conditions_fail_a_check_only_where_the_interval_says_so(
+    runs: list[Path], data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Enough images, so that there are intervals; B has a tenth of A's detections."""
     from explorer.data.aerial import make_aerial
 
@@ -118,7 +120,9 @@ def test_conditions_fail_a_check_only_where_the_interval_says_so(runs: list[Path
     assert few.exit_code == 0, few.output
     assert "AP < 50: no interval" in few.stderr
     for given, say in (("APs", "is no condition"), ("APx < 1", "no figure 'APx'; there are AP, AP50")):
-        refused = run(app, ["compare", a, a, *words, "--fail-if", given])
+        with monkeypatch.context() as before:
+            before.setattr("explorer.api.compare.compare", None)  # refused before anything is compared
+            refused = run(app, ["compare", a, a, *words, "--fail-if", given])
         assert refused.exit_code == 2
         assert say in refused.stderr
     assert "--junit writes" in run(app, ["compare", a, a, *words, *files]).stderr
