@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
     from PIL import Image
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint8]
+"""A picture, `(height, width, 3)`: BGR inside the library, as OpenCV and detectron2 have it; RGB where it is shown."""
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is to do, both in the unit that the function says."""
 
 SIZES = ("small", "medium", "large")
 """COCO's names of sizes."""

@@ -48,8 +48,8 @@ from explorer.errors.seeds import SeedDifferences, SeedMeans, compare_seeds
 from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 from explorer.figures.training import training_curves
 from explorer.scoring.matching import match
-from explorer.scoring.ordering import Floats
 from explorer.scoring.runs import load_run
+from explorer.types import Floats
 
 COMPARED = ("backbones", "ablations", "necks")
 

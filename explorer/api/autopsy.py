@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,12 @@ from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from explorer.types import Detections
-
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number in all."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from explorer.engine.speed.benchmark import Found
 from explorer.engine.speed.benchmark import benchmark as measure
 from explorer.report.speed import speed_document, speed_grid, stage_grid
 from explorer.report.tables import Grid
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -77,7 +78,7 @@ def benchmark(
     rounds: int = 7,
     calibrate: str | Path | None = None,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> BenchmarkReport:
     """Times models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
 

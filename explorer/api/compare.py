@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from explorer.scoring.alike import alike
 from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.protocols import Protocol, protocol_of
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -98,7 +98,7 @@ def compare(
     seed: int = 0,
     data: str | None = None,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ComparisonReport:
     """Compares runs on the same images, with intervals from paired resamples of the images.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from explorer.engine.detector import Prediction
-from explorer.engine.draw import Pixels, picture_of, pixels_of
-from explorer.types import Detections
+from explorer.engine.draw import picture_of, pixels_of
+from explorer.types import Detections, Pixels
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

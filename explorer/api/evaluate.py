@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from explorer.scoring.metrics import metrics_of
 from explorer.scoring.outcomes import object_scores
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
 from explorer.scoring.runs import load_run as read_run
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -98,7 +99,7 @@ def evaluate(
     classes: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
     protocol: str | Protocol = COCO,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Runs a model over a data set and scores it; by COCO's rules the figures equal pycocotools'.
 

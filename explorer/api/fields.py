@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from explorer.api.result import Result
 from explorer.engine.artifacts import plain
 from explorer.report.fields import FieldReport, LevelField, field_grid, field_report
 from explorer.report.tables import Grid
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -74,7 +74,7 @@ def receptive_fields(
     limit: int | None = None,
     inputs: int = 16,
     size: tuple[int, int] = (512, 512),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ReceptiveFieldReport:
     """Finds the theoretical and effective receptive fields of a detector's stages and levels.
 

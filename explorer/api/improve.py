@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from explorer.errors.improve import improve as measure
 from explorer.report.document import help_document
 from explorer.report.tables import Grid, help_grid
 from explorer.scoring.classes import shared_classes
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -79,7 +80,7 @@ def improve(
     limit: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ImprovementReport:
     """Measures what helps without training: larger input, more proposals, slices, flips, with their cost in time.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from explorer.engine.image_files import find_images
 from explorer.engine.predict import RESULTS_FILE, Report
 from explorer.engine.predict import predict as run
 from explorer.report.tables import Grid
-from explorer.types import SIZES, size_names
+from explorer.types import SIZES, Progress, size_names
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -90,7 +90,7 @@ def predict(
     pictures: bool = True,
     every: int = 1,
     recursive: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PredictionReport:
     """Runs a model over image files; one that cannot be read is reported and the rest goes on.
 
@@ -121,6 +121,6 @@ def predict(
         pictures=pictures,
         every=every,
         skipped=files.skipped,
-        progress=(lambda _, done, total: progress(done, total)) if progress else None,
+        progress=progress,
     )
     return PredictionReport(report, dict(files.skipped))

@@ -14,8 +14,9 @@ from explorer.autopsy.family import Death, Trace, Tracer, Trails
 from explorer.autopsy.findings import Best, Finding
 from explorer.autopsy.objects import Objects, matched
 from explorer.autopsy.verdicts import Verdict
-from explorer.scoring.nearby import Ints, ious_with
+from explorer.scoring.nearby import ious_with
 from explorer.scoring.outcomes import FOUND
+from explorer.types import Ints
 
 
 class Dissection:

@@ -27,13 +27,11 @@ from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, object_scores
 from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
+from explorer.types import Progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
     from explorer.types import Detections
-
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number in all."""
 
 
 @dataclass(frozen=True)

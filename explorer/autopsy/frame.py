@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from explorer.types import Floats32
 
 
 @dataclass(frozen=True)
@@ -24,13 +22,13 @@ class Frame:
     image_size: tuple[int, int]
     input_size: tuple[int, int]
 
-    def to_original(self, boxes_xyxy: Floats) -> Floats:
+    def to_original(self, boxes_xyxy: Floats32) -> Floats32:
         """Takes boxes `(…, 4)` to the frame of the original image, bit by bit as detectron2's postprocessing does."""
         (height, width), (input_height, input_width) = self.image_size, self.input_size
         boxes = boxes_xyxy.copy()
         boxes[..., 0::2] *= width / input_width
         boxes[..., 1::2] *= height / input_height
-        clipped: Floats = np.clip(boxes, 0, np.array([width, height] * 2, dtype=boxes.dtype))
+        clipped: Floats32 = np.clip(boxes, 0, np.array([width, height] * 2, dtype=boxes.dtype))
         return clipped
 
     def to_input(self, boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -46,7 +44,7 @@ class Frame:
         x1, y1, x2, y2 = np.clip(self.to_input(box_xyxy), 0, [width, height, width, height]).tolist()
         return x1, y1, x2, y2
 
-    def unclipped(self, boxes_xyxy: Floats) -> npt.NDArray[np.float64]:
+    def unclipped(self, boxes_xyxy: Floats32) -> npt.NDArray[np.float64]:
         """Takes boxes `(…, 4)` to the frame of the original image; anchors may reach out of it."""
         unclipped: npt.NDArray[np.float64] = boxes_xyxy / self.to_input(np.ones(4))
         return unclipped

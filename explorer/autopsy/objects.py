@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Truth, in_order
 from explorer.scoring.matching import match
-from explorer.scoring.nearby import Floats, Ints
 from explorer.scoring.sizes import ALL
-from explorer.types import Detections
+from explorer.types import Detections, Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)

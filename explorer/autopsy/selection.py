@@ -11,10 +11,10 @@ from detectron2.layers import batched_nms
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances
 
-from explorer.autopsy.frame import Floats, Frame, Ints
+from explorer.autopsy.frame import Frame
 from explorer.autopsy.verdicts import Verdict
 from explorer.engine.detector import to_detections
-from explorer.types import Detections
+from explorer.types import Detections, Floats32, Ints
 
 Pair = tuple[int, int]
 """A candidate's address: the row of its proposal or place, and its class."""
@@ -35,8 +35,8 @@ class Selection:
     """
 
     candidates: Ints
-    boxes_xyxy: Floats
-    scores: Floats
+    boxes_xyxy: Floats32
+    scores: Floats32
     nms_iou: float
     kept: Ints
     limited: Ints
@@ -67,8 +67,8 @@ class Selection:
 
 def select(
     candidates: Ints,
-    boxes_xyxy: Floats,
-    scores: Floats,
+    boxes_xyxy: Floats32,
+    scores: Floats32,
     frame: Frame,
     *,
     nms_iou: float,
@@ -107,7 +107,7 @@ def select(
     return selection, to_detections(shown, class_names)
 
 
-def with_spared(survivors: Ints, spared: Ints, scores: Floats) -> Ints:
+def with_spared(survivors: Ints, spared: Ints, scores: Floats32) -> Ints:
     """Puts the spared among the survivors, best first; without any, the survivors stay as they are."""
     spared = np.setdiff1d(spared, survivors)
     if not len(spared):
@@ -116,7 +116,7 @@ def with_spared(survivors: Ints, spared: Ints, scores: Floats) -> Ints:
     return both[np.argsort(-scores[both], kind="stable")]
 
 
-def first_over(box: Floats, rivals: Floats, iou: float) -> int:
+def first_over(box: Floats32, rivals: Floats32, iou: float) -> int:
     """The first of `rivals`, best first, that overlaps `box` by more than `iou`.
 
     torchvision may shift boxes apart by level or class before it compares them, which rounds: where by unshifted boxes

@@ -7,7 +7,7 @@ seen in the database itself: an image by its id, its part of a run by the count 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +34,10 @@ from explorer.browser.state import (
 )
 from explorer.scoring.columns import Truth
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.types import Progress
 
 SAMPLES_AT_A_TIME = 500
 UPDATES_AT_A_TIME = 100
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is going on, the number of images done and the number in all."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,8 @@ def build(
         rebuild: whether to throw away what is there.
         found: what counts as found by these runs.
         match_by: how results tell images; see `explorer.load_run`.
-        progress: called after every few images.
+        progress: called after every few images with the number written and the number to write, of the images first
+            and then of each run.
 
     Raises:
         ValueError: the data or a run cannot be read, or there is another data set of this name.
@@ -204,7 +203,7 @@ def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | 
         collection.insert_many(samples(dataset.name, dataset._doc.id, part, tag, now))
         done += len(part.image_ids)
         if progress:
-            progress("images", done, len(rows))
+            progress(done, len(rows))
     if done:
         _changed(dataset)
     return done
@@ -234,7 +233,7 @@ def _write_run(
                 collection.bulk_write(updates, ordered=False)
             done += len(rows)
             if progress:
-                progress(fields.predictions, done, total)
+                progress(done, total)
     if done:
         _changed(dataset)
 

@@ -15,11 +15,11 @@ from explorer.scoring.columns import Run
 from explorer.scoring.curves import Curves, average_precision_by_image
 from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.metrics import Figures
-from explorer.scoring.ordering import Floats
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking, object_scores, ranking
 from explorer.scoring.overlaps import Rows, ious_of
 from explorer.scoring.parts import Part, RunInParts
 from explorer.scoring.tally import Tally
+from explorer.types import Floats
 
 SURE_PRECISION = 0.9
 """A detector is sure of a detection from the score at which it is right this often."""

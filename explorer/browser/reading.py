@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Truth, in_order
+from explorer.types import Floats
 
-Floats = npt.NDArray[np.float64]
 _AREAS = ("area_px", "area")
 
 

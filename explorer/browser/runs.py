@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from explorer.scoring.results_file import RESULTS_FILE
-
-Progress = Callable[[int, int | None], None]
-"""Called with the number of images done and the number in all."""
+from explorer.types import Progress
 
 
 def as_runs(given: Sequence[str], data: str, **options: Any) -> list[Path]:

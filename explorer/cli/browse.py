@@ -84,7 +84,7 @@ def browse(
                 rebuild=rebuild,
                 found=rule,
                 match_by=match_by,
-                progress=lambda _, done, total: advance(done, total),
+                progress=advance,
             )
         if built.written or not built.dataset.list_saved_views():
             save_views(built.dataset)

@@ -150,9 +150,7 @@ def aerial(
 
     options: dict[str, Any] = {} if size is None else {"size": size}
     with exit_codes(), progress("drawing") as advance:
-        summary = make_aerial(
-            out, images=images, seed=seed, split=split, progress=lambda done: advance(done, images), **options
-        )
+        summary = make_aerial(out, images=images, seed=seed, split=split, progress=advance, **options)
     if json != "-":
         sizes = ", ".join(f"{count} {name}" for name, count in summary.by_size.items())
         say(f"{summary.images} scenes with {summary.objects} objects ({sizes}). Use them as {out}:{split}")

@@ -88,7 +88,7 @@ def predict(
                 pictures=pictures,
                 every=every,
                 skipped=files.skipped,
-                progress=lambda _, done, total: advance(done, total),
+                progress=advance,
             )
         if json_file:
             write_json(plain(report.document), json_file)

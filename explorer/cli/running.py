@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -18,6 +18,7 @@ from explorer.text import legible, legible_lines
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
     from explorer.engine.fast.hardware import DtypeName
+    from explorer.types import Progress
 
 MODELS = "a zoo name, a config file, the folder of a training run, or a checkpoint file"
 Model = Annotated[str, typer.Argument(help=f"{MODELS.capitalize()}.")]
@@ -166,9 +167,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def progress(
-    verb: str, unit: Literal["items", "bytes"] = "items", *, lines: bool = False
-) -> Iterator[Callable[[int, int | None], None]]:
+def progress(verb: str, unit: Literal["items", "bytes"] = "items", *, lines: bool = False) -> Iterator[Progress]:
     """Yields a function of (done, total) that moves a bar on standard error, which shows only on a terminal.
 
     Args:
@@ -181,25 +180,25 @@ def progress(
         BarColumn,
         DownloadColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(legible(verb), total=None)
         said_s = time.monotonic()
 
-        def advance(done: int, total: int | None) -> None:
+        def advance(done: int, total: int) -> None:
             nonlocal said_s
             bar.update(task, completed=done, total=total)
             if lines and not console.is_terminal and time.monotonic() - said_s >= LINE_EVERY_S:
                 said_s = time.monotonic()
-                typer.echo(legible_lines(f"{verb}: {done} of {total or 'some'}"), err=True)
+                typer.echo(legible_lines(f"{verb}: {done} of {total}"), err=True)
 
         yield advance
 

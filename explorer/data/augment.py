@@ -15,7 +15,7 @@ import PIL.Image
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import Transform
 
-Image = npt.NDArray[np.uint8]
+from explorer.types import Pixels
 
 
 class CropAroundObject(T.RandomCrop):
@@ -47,7 +47,7 @@ class CropAroundObject(T.RandomCrop):
         self.zoom, self.balanced = zoom, balanced
 
     def get_transform(
-        self, image: Image, boxes: npt.NDArray[np.float64], classes: npt.NDArray[np.int64] | None = None
+        self, image: Pixels, boxes: npt.NDArray[np.float64], classes: npt.NDArray[np.int64] | None = None
     ) -> T.Transform:
         """Draws the crop.
 
@@ -80,7 +80,7 @@ class CropAroundObject(T.RandomCrop):
 class RandomTranspose(T.Augmentation):
     """Swaps rows and columns of every second image; with flips in both directions, all eight views of a square."""
 
-    def get_transform(self, image: Image) -> Transform:  # noqa: ARG002 - detectron2 passes what is named so
+    def get_transform(self, image: Pixels) -> Transform:  # noqa: ARG002 - detectron2 passes what is named so
         """Draws whether."""
         return TransposeTransform() if np.random.rand() < 0.5 else T.NoOpTransform()  # noqa: NPY002
 
@@ -112,7 +112,7 @@ class OtherCamera(T.Augmentation):
             raise ValueError(f"INPUT.OTHER_CAMERA is {share:g}: give a share between 0 and 1.")
         self.share = share
 
-    def get_transform(self, image: Image) -> Transform:  # noqa: ARG002 - detectron2 passes what is named so
+    def get_transform(self, image: Pixels) -> Transform:  # noqa: ARG002 - detectron2 passes what is named so
         """Draws the camera."""
         if np.random.rand() >= self.share:  # noqa: NPY002
             return T.NoOpTransform()
@@ -126,7 +126,7 @@ def _camera(draw: np.random.RandomState) -> Any:
     noise = draw.uniform(1, 8) if draw.rand() < 0.35 else 0.0
     quality = int(draw.uniform(30, 95)) if draw.rand() < 0.5 else 0
 
-    def seen(image: Image) -> Image:
+    def seen(image: Pixels) -> Pixels:
         light = (image / np.float32(255)) ** np.float32(gamma) * (255 * exposure * gains).astype(np.float32)
         grey = light.mean(2, keepdims=True)
         light = grey + (light - grey) * np.float32(saturation)
@@ -134,7 +134,7 @@ def _camera(draw: np.random.RandomState) -> Any:
             light = cv2.GaussianBlur(light, (0, 0), blur)
         if noise:
             light = light + draw.normal(0, noise, light.shape).astype(np.float32)
-        pixels: Image = light.clip(0, 255).astype(np.uint8)
+        pixels: Pixels = light.clip(0, 255).astype(np.uint8)
         if quality:
             encoded = BytesIO()
             PIL.Image.fromarray(pixels).save(encoded, "JPEG", quality=quality)

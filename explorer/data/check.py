@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,7 @@ from explorer.data.images import ImageError, read_image, read_size
 from explorer.data.layout import Split, find_splits
 from explorer.data.panoptic import judge_labels, judge_panoptic
 from explorer.data.problems import KINDS, Problem
-
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number of all."""
+from explorer.types import Progress
 
 
 @dataclass(frozen=True)

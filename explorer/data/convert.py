@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ from explorer.data.formats.document import leads_out, name_ids
 from explorer.data.layout import Split, find_splits
 from explorer.data.truth import scorable
 from explorer.data.writers import WRITERS
+from explorer.types import Progress
 from explorer.writing import UNFINISHED, alone_in
-
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number of all."""
 
 
 @dataclass(frozen=True)

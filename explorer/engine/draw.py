@@ -15,9 +15,8 @@ from pycocotools import mask as mask_api
 from explorer.data.images import read_image
 from explorer.engine.colors import DARK, LIGHT, RGB, class_color, colors_by_name, ink_on
 from explorer.text import legible
-from explorer.types import Detections, Panoptic
+from explorer.types import Detections, Panoptic, Pixels
 
-Pixels = npt.NDArray[np.uint8]
 MASK_OPACITY = 0.40
 SEGMENT_OPACITY = 0.50
 LABEL_LENGTH = 40

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from explorer.engine.detector import Detector
+from explorer.types import Floats, Pixels
 from explorer.writing import replacing
 from explorer.zoo.registry import WEIGHTS
 
@@ -30,9 +30,6 @@ FILE = "familiar.json"
 _LOOK_PX = 512  # length of the longer side: a glance is enough, and takes little time
 _MAPS = 4  # p2 to p5
 _WITHIN, _MARGIN = 0.99, 1.25  # the limit lies so much above the distance of this share of the photographs left out
-
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ class Familiar:
             scratch.write_text(json.dumps(facts | columns) + "\n")
 
 
-def statistics_of(detector: Detector, image_bgr: Image) -> Floats:
+def statistics_of(detector: Detector, image_bgr: Pixels) -> Floats:
     """Returns mean and deviation of each channel of the neck's maps over a photograph, `(2 C,)`.
 
     Args:
@@ -86,7 +83,7 @@ def statistics_of(detector: Detector, image_bgr: Image) -> Floats:
     return figures
 
 
-def learn(detector: Detector, photographs: Iterable[Image], scenes: Sequence[str]) -> Familiar:
+def learn(detector: Detector, photographs: Iterable[Pixels], scenes: Sequence[str]) -> Familiar:
     """Takes the figures of a model's training photographs, and sets the limit by those that are left out in turn.
 
     Frames of one scene resemble each other, so a scene is left out as a whole: its photographs then are new ones of the
@@ -123,7 +120,7 @@ def familiar_of(detector: Detector) -> Familiar | None:
     return _read(file)
 
 
-def unfamiliar(detector: Detector, image_bgr: Image) -> str:
+def unfamiliar(detector: Detector, image_bgr: Pixels) -> str:
     """Says in a sentence that a model has not seen such photographs; empty where it has, or where that is not known.
 
     Args:

@@ -16,8 +16,8 @@ from explorer.engine.fast.calibration import calibration
 from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName
 from explorer.engine.fast.model import FastModel
+from explorer.types import Progress
 from explorer.zoo.downloads import DownloadError
-from explorer.zoo.downloads.transfer import Progress
 from explorer.zoo.registry import BACKBONE_PREFIX
 from explorer.zoo.resolve import configured, lasting_name, resolve
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,11 @@ from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.engine.familiar import unfamiliar
 from explorer.scoring.convert import coco_annotations
-from explorer.types import Detections, Panoptic
+from explorer.types import Detections, Panoptic, Progress
 from explorer.writing import alone_in, replacing
 
 RESULTS_FILE = "predictions.json"
 _LONGEST_STEM = 240  # bytes; with a number and a suffix a name has 255 at most
-Progress = Callable[[Path, int, int], None]
-"""Called after each image with its path, the number done and the number in all."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def predict(
         pictures: draw the detections; of a video, into an MP4.
         every: of a video, take one of so many frames.
         skipped: files that were not taken and why, for the record.
-        progress: called after each image.
+        progress: called after each image with the number done and the number in all.
 
     Raises:
         OSError: the folder cannot be written to, or another process writes there.
@@ -117,7 +115,7 @@ def _predict(
         except ImageError as error:
             report.failures[path] = str(error)
         if progress:
-            progress(path, index, len(images))
+            progress(index, len(images))
     info = {
         **detector.origin,
         "threshold": threshold,

@@ -15,7 +15,6 @@ Source: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,17 +23,15 @@ import numpy.typing as npt
 from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import Figures, figures_of, mean_over_classes, score
-from explorer.scoring.ordering import Floats, Weights
+from explorer.scoring.ordering import Weights
 from explorer.scoring.overlaps import Rows
+from explorer.types import Floats, Progress
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 FEWEST_IMAGES = 10
 """With objects that count; below, there are too few for an interval."""
 TOO_FEW = "too few images"
-
-Progress = Callable[[int, int], None]
-"""Called with the number of resamples done and the number in all."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,9 @@ import numpy as np
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, draw, interval
 from explorer.scoring.curves import judged
 from explorer.scoring.matching import Matches
-from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import SizeBin
+from explorer.types import Floats
 
 BINS = 10
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +17,7 @@ from explorer.scoring.matching import Matches
 from explorer.scoring.ordering import Weights
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, found_by
 from explorer.scoring.overlaps import Rows
-
-Progress = Callable[[int, int], None]
-"""Called with the number of resamples done and the number in all."""
+from explorer.types import Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import match
-from explorer.scoring.ordering import Floats
 from explorer.scoring.protocols import COCO
+from explorer.types import Floats, Progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 MOST_DETECTIONS = 300
 """The limit for the figures, as many as the most generous variant gives; COCO's is 100."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number in all."""
 
 
 @dataclass(frozen=True, eq=False)

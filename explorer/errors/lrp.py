@@ -18,9 +18,9 @@ import numpy as np
 from explorer.scoring.curves import judged
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import mean_over_classes
-from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows, ious_of
 from explorer.scoring.sizes import SizeBin
+from explorer.types import Floats
 
 
 @dataclass(frozen=True, eq=False)

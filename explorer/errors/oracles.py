@@ -31,15 +31,14 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from explorer.errors.taxonomy import ERRORS, Bools, ErrorType, Taxonomy
+from explorer.errors.taxonomy import ERRORS, ErrorType, Taxonomy
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.metrics import mean_over_classes
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
+from explorer.types import Bools, Floats
 
-Floats = npt.NDArray[np.float64]
 FALSE_POSITIVES = "false positives"
 FALSE_NEGATIVES = "false negatives"
 GAINS = (*(kind.label for kind in ERRORS), FALSE_POSITIVES, FALSE_NEGATIVES)

@@ -13,8 +13,9 @@ from scipy.special import bdtr, ndtri
 from explorer.errors.bootstrap import Interval, Resamples, interval, p_values
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
-from explorer.scoring.ordering import Floats, Weights
+from explorer.scoring.ordering import Weights
 from explorer.scoring.overlaps import Rows
+from explorer.types import Floats
 
 POWER = 0.8
 

@@ -19,10 +19,10 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, Resamples, bootstrap, interval
-from explorer.errors.compare import Progress, part_of, refuse_unlike
+from explorer.errors.compare import part_of, refuse_unlike
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import Figures
-from explorer.scoring.ordering import Floats
+from explorer.types import Floats, Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,9 +36,9 @@ from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.overlaps import Overlaps, Rows, areas_px, overlaps
 from explorer.scoring.sizes import ALL, SizeBin
+from explorer.types import Bools
 
 NOBODY = -1
-Bools = npt.NDArray[np.bool_]
 Types = npt.NDArray[np.int8]
 
 

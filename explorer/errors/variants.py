@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
@@ -17,9 +16,7 @@ from detectron2.modeling.proposal_generator import RPN
 
 from explorer.engine.detector import Detector, to_detections
 from explorer.engine.windows import OVERLAP, Slices
-from explorer.types import Detections
-
-Image = npt.NDArray[np.uint8]
+from explorer.types import Detections, Pixels
 
 MORE_DETECTIONS = 300
 
@@ -36,9 +33,9 @@ class Variant:
 
     name: str
     says: str
-    detect: Callable[[Image], Detections]
+    detect: Callable[[Pixels], Detections]
 
-    def timed(self, image_bgr: Image) -> tuple[Detections, float]:
+    def timed(self, image_bgr: Pixels) -> tuple[Detections, float]:
         """Detects, and says how many seconds that took."""
         start = time.perf_counter()
         found = self.detect(image_bgr)
@@ -73,7 +70,7 @@ def more_boxes(detector: Detector, factor: int = 4, detections: int = MORE_DETEC
     """
     _check_two_stages(detector)
 
-    def detect(image: Image) -> Detections:
+    def detect(image: Pixels) -> Detections:
         with _limits(detector.model, factor, detections):
             return detector.detect(image).detections
 
@@ -98,7 +95,7 @@ def flipped(detector: Detector) -> Variant:
     cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE, cfg.TEST.AUG.FLIP = (size.min_size,), size.max_size, True
     model = GeneralizedRCNNWithTTA(cfg, detector.model, batch_size=1)
 
-    def detect(image: Image) -> Detections:
+    def detect(image: Pixels) -> Detections:
         ordered = image if size.channel_order == "BGR" else image[:, :, ::-1]
         tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1)))
         with torch.no_grad():

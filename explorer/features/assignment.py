@@ -22,9 +22,8 @@ from torch import nn
 from explorer.features.layers import eager
 from explorer.heads import fcos
 from explorer.heads.fcos_targets import Assignment
-from explorer.types import Frame
+from explorer.types import Frame, Ints
 
-Ints = npt.NDArray[np.int64]
 NOWHERE = -1
 """What stands for no level and for no object."""
 

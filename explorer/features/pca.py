@@ -12,10 +12,9 @@ from scipy.linalg import eigh
 from skimage.color import lab2rgb
 
 from explorer.features.places import on_photo
-from explorer.types import FeatureMap, MapView
+from explorer.types import FeatureMap, Floats, MapView
 
 Sharing = Literal["nothing", "channels", "places"]
-Matrix = npt.NDArray[np.float64]
 
 _COMPONENTS = 3
 _GRID = 64  # cells along the photo's longer side on which maps of different sizes are compared
@@ -35,17 +34,17 @@ class Basis:
         explained: share of all variance that lies along the axes, 0 to 1.
     """
 
-    mean: Matrix
-    axes: Matrix
-    variances: Matrix
+    mean: Floats
+    axes: Floats
+    variances: Floats
     explained: float
 
-    def project(self, vectors: Matrix) -> Matrix:
+    def project(self, vectors: Floats) -> Floats:
         """Returns the `(n, components)` coordinates of `(n, channels)` vectors."""
         return (vectors - self.mean) @ self.axes.T
 
 
-def principal_components(vectors: Matrix, count: int = _COMPONENTS) -> Basis:
+def principal_components(vectors: Floats, count: int = _COMPONENTS) -> Basis:
     """Finds the directions of most variance among `(n, channels)` vectors.
 
     Fewer than `count` where there are fewer channels. Variances are sums of squares over `n - 1`, as scikit-learn's
@@ -129,18 +128,18 @@ def _check_shareable(features: Sequence[FeatureMap], share: Sharing) -> None:
         raise ValueError(f"share='places' compares maps of one photo; these are of photos of {sorted(sizes)} pixels.")
 
 
-def _vectors(feature: FeatureMap) -> Matrix:
+def _vectors(feature: FeatureMap) -> Floats:
     """One row of channels for each cell that sees the photo."""
     content = feature.content
     return content.reshape(len(content), -1).T.astype(np.float64)
 
 
-def _three(scores: Matrix) -> Matrix:
+def _three(scores: Floats) -> Floats:
     """Adds components of zeros where a map has fewer than three channels."""
     return np.pad(scores, ((0, 0), (0, _COMPONENTS - scores.shape[1])))
 
 
-def _aligned(features: Sequence[FeatureMap], scores: Sequence[Matrix]) -> list[Matrix]:
+def _aligned(features: Sequence[FeatureMap], scores: Sequence[Floats]) -> list[Floats]:
     """Turns every map's whitened components towards the first map's, compared on one grid over the photo."""
     height, width = features[0].frame.image_size
     grid = (max(1, round(_GRID * min(1, height / width))), max(1, round(_GRID * min(1, width / height))))
@@ -156,12 +155,12 @@ def _aligned(features: Sequence[FeatureMap], scores: Sequence[Matrix]) -> list[M
     return turned
 
 
-def _whitened(scores: Matrix) -> Matrix:
+def _whitened(scores: Floats) -> Floats:
     spread = scores.std(axis=(0, 1))
     return scores / np.where(spread > 0, spread, 1)
 
 
-def _colors(scores: Matrix, measure: Matrix) -> npt.NDArray[np.uint8]:
+def _colors(scores: Floats, measure: Floats) -> npt.NDArray[np.uint8]:
     """Components to colours, each component's range taken from the `(…, 3)` scores in `measure`."""
     low, high = np.percentile(measure.reshape(-1, _COMPONENTS), _PERCENTILES, axis=0)
     width = np.where(high > low, high - low, 1)
@@ -173,7 +172,7 @@ def _colors(scores: Matrix, measure: Matrix) -> npt.NDArray[np.uint8]:
     return colors
 
 
-def _in_gamut(lab: Matrix) -> Matrix:
+def _in_gamut(lab: Floats) -> Floats:
     """CIELAB to RGB in 0..1; near black and white, where screens have little colour, chroma is reduced to fit."""
     room = 1 - np.abs(2 * (lab[..., :1] - 50) / 100) ** 3
     fitted = np.concatenate([lab[..., :1], lab[..., 1:] * room], axis=-1)

@@ -8,14 +8,11 @@ from collections.abc import Sequence
 import cv2
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from explorer.features.maps import RankedChannel, channel, normalise, value_range
 from explorer.features.places import on_photo
-from explorer.types import FeatureMap, MapView
-
-Pixels = npt.NDArray[np.uint8]
+from explorer.types import FeatureMap, MapView, Pixels
 
 COLORS = "viridis"
 """For maps: even in lightness, and readable without colour vision."""

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from explorer.engine.colors import DARK, LIGHT, RGB, colors_by_name
 from explorer.engine.draw import draw_detections
 from explorer.text import NAME_LENGTH, legible
-from explorer.types import Detections
+from explorer.types import Detections, Pixels
 
-Pixels = npt.NDArray[np.uint8]
 _LEAST_SIDE_PX, _MOST_ZOOM = 1000, 4
 _MARGIN_PX, _TITLE_PX, _ROW_PX, _FONT_PX = 12, 34, 26, 18
 _AROUND, _LEAST_CROP_PX, _TILE_PX = 3.0, 24, 200

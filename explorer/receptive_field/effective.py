@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,15 +26,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from explorer.receptive_field.energy import SHARE, EnergySum, Floats, area_px
+from explorer.receptive_field.energy import SHARE, EnergySum, area_px
+from explorer.types import Floats, Progress
 from explorer.writing import replacing
 from explorer.zoo.downloads import cache_dir
 
 GATES = ("ESE", "SqueezeExcite", "EffectiveSEModule", "SEModule", "SqueezeExcitation")
 """Names of the classes whose gates `gates=False` leaves out."""
 
-Progress = Callable[[int, int], None]
-"""Called with the number of inputs done and the number in all."""
 Place = tuple[int, int]
 
 _VERSION = 2  # of the measurement; one that gives other figures has another

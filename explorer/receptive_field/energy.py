@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit  # Student's t; scipy.stats would take 0.3 s to import
 
-Floats = npt.NDArray[np.float64]
+from explorer.types import Floats
 
 SHARE = 0.95
 """An effective field's area is that of the brightest pixels that hold this share of the energy."""

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from explorer.receptive_field.support import Bools, Product, picked, spread, union, windows
+from explorer.receptive_field.support import Product, picked, spread, union, windows
 from explorer.receptive_field.trail import Axes, Call, NotUnderstoodError, Trail, merged, once
+from explorer.types import Bools
 
 OnAxis = Callable[[Bools, int], Bools]
 """What an operation does to the support along one axis, 0 for rows and 1 for columns."""

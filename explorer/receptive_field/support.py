@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Bools = npt.NDArray[np.bool_]
+from explorer.types import Bools
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,8 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from explorer.receptive_field.operations import apply
-from explorer.receptive_field.support import Bools, identity
+from explorer.receptive_field.support import identity
 from explorer.receptive_field.trail import Call, NotUnderstoodError, Trail, merged
+from explorer.types import Bools
 
 FIRST_SIZE_PX = 2048
 LARGEST_SIZE_PX = 4096

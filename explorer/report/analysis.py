@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,9 +19,7 @@ from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import limit_note
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
-
-Progress = Callable[[int, int], None]
-"""Called with the number of steps done and the number in all."""
+from explorer.types import Progress
 
 
 @dataclass(frozen=True, eq=False)

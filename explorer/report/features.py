@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from explorer.data.images import write_picture
 from explorer.engine.detector import Detector
 from explorer.features.cam import DetectionCam, detection_cam, eigen_cam
@@ -23,12 +20,10 @@ from explorer.figures.export import write_page
 from explorer.figures.features import feature_grid, linked_maps, usage_matrix
 from explorer.figures.pictures import channel_sheet, over_photo
 from explorer.report.tables import Grid
-from explorer.types import FeatureMap
+from explorer.types import FeatureMap, Pixels
 
 CHANNELS = 12
 """Channels that a sheet shows, the strongest first."""
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

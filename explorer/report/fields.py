@@ -19,9 +19,8 @@ from explorer.receptive_field.effective import EffectiveField, cached_effective_
 from explorer.receptive_field.theoretical import ReceptiveField, theoretical_fields
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Truth
+from explorer.types import Progress
 
-Progress = Callable[[int, int], None]
-"""Called with the number of inputs done and the number in all."""
 NARROWER_THAN = 0.03
 """A level gets no more inputs once the 95 % interval of its effective side is narrower than this share of the side."""
 

@@ -19,8 +19,8 @@ from explorer.report.analysis import RunAnalysis
 from explorer.report.fates import FOUND, LOW_SCORE, fates_of
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.metrics import Figures
-from explorer.scoring.ordering import Floats
 from explorer.text import NAME_LENGTH, in_html, in_markdown, legible, on_terminal
+from explorer.types import Floats
 
 _BEHIND = "(objects in images)"
 """What a figure rests on; the images are those that have such objects."""

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.ordering import Floats, Weights, order
+from explorer.scoring.ordering import Weights, order
 from explorer.scoring.overlaps import Rows
+from explorer.types import Floats
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """Where COCO reads precision."""

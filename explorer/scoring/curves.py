@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows
+from explorer.types import Floats
 
 
 @dataclass(frozen=True, eq=False)

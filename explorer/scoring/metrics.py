@@ -11,11 +11,10 @@ import numpy.typing as npt
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.protocols import COCO, Protocol, figure_names, singled_out
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Metrics
+from explorer.types import Floats, Metrics
 
 
 @dataclass(frozen=True, eq=False)

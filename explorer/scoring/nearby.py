@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from explorer.types import Floats, Ints
 
 _SLACK_PX = 1e-3
 _TRIES = (0.5, 0.2, 0.05)

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from explorer.scoring.matching import Matches
 from explorer.scoring.overlaps import Rows
+from explorer.types import Floats
 
 Weights = npt.NDArray[np.uint16]
 """`(I, B)`: how often each image counts in each of `B` resamples."""
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.ordering import Floats
 from explorer.scoring.overlaps import Rows
+from explorer.types import Floats
 
 USUAL_PRECISION = 0.5
 SCORES_AT_A_TIME = 2**18

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from explorer.scoring.curves import Curves, curve
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.metrics import Figures, count_objects, figures_of
-from explorer.scoring.ordering import Floats
 from explorer.scoring.outcomes import Ranking, ranking
 from explorer.scoring.overlaps import Rows
 from explorer.scoring.protocols import figure_names
+from explorer.types import Floats
 
 
 class Tally(ExitStack):

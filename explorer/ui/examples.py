@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.data.images import read_image
-from explorer.types import Detections
+from explorer.types import Detections, Pixels
 
-Photo = npt.NDArray[np.uint8]
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 _VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/V-19-slim-dw")
 _MOST_REMEMBERED = 64
@@ -36,10 +35,10 @@ class Example:
     """
 
     caption: str
-    look: Callable[[], tuple[Photo, Detections | None]]
+    look: Callable[[], tuple[Pixels, Detections | None]]
     models: tuple[str, ...] = _MODELS
 
-    def read(self) -> Photo:
+    def read(self) -> Pixels:
         """Gives the photo, `(height, width, 3)` uint8, RGB."""
         return self.look()[0]
 
@@ -71,7 +70,7 @@ def opening() -> Example:
 
 
 @lru_cache(_MOST_REMEMBERED)
-def looked_at(caption: str) -> Photo:
+def looked_at(caption: str) -> Pixels:
     """Reads an example once, and remembers what is annotated in it for `annotated_in`."""
     photo, truth = next(example for example in examples() if example.caption == caption).look()
     photo.flags.writeable = False
@@ -80,7 +79,7 @@ def looked_at(caption: str) -> Photo:
     return photo
 
 
-def annotated_in(image_bgr: Photo) -> Detections | None:
+def annotated_in(image_bgr: Pixels) -> Detections | None:
     """Returns what is annotated in a photo, `(height, width, 3)` BGR, if it is an example that was looked at."""
     return _TRUTHS.get(_fingerprint(image_bgr[..., ::-1])) if _TRUTHS else None
 
@@ -88,12 +87,12 @@ def annotated_in(image_bgr: Photo) -> Detections | None:
 _TRUTHS: dict[str, Detections] = {}
 
 
-def _fingerprint(photo: Photo) -> str:
+def _fingerprint(photo: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(photo).tobytes()).hexdigest()
 
 
-def _aerial(layout: str, seed: int) -> Callable[[], tuple[Photo, Detections | None]]:
-    def look() -> tuple[Photo, Detections | None]:
+def _aerial(layout: str, seed: int) -> Callable[[], tuple[Pixels, Detections | None]]:
+    def look() -> tuple[Pixels, Detections | None]:
         from explorer.data.aerial import render_scene
         from explorer.data.aerial.categories import THINGS
 
@@ -106,14 +105,14 @@ def _aerial(layout: str, seed: int) -> Callable[[], tuple[Photo, Detections | No
     return look
 
 
-def _file(name: str) -> Callable[[], tuple[Photo, Detections | None]]:
-    def look() -> tuple[Photo, Detections | None]:
+def _file(name: str) -> Callable[[], tuple[Pixels, Detections | None]]:
+    def look() -> tuple[Pixels, Detections | None]:
         return np.ascontiguousarray(read_image(_PHOTOS / name)[..., ::-1]), None
 
     return look
 
 
-def _cells() -> tuple[Photo, Detections | None]:
+def _cells() -> tuple[Pixels, Detections | None]:
     photo, _ = _file("blood-cells.jpg")()
     known = json.loads((_PHOTOS / "blood-cells.json").read_text())
     objects = np.array(known["objects_class_xyxy"])
@@ -121,8 +120,8 @@ def _cells() -> tuple[Photo, Detections | None]:
     return photo, _truth(objects[:, 1:].astype(np.float32), objects[:, 0], tuple(known["classes"]), size)
 
 
-def _scikit_image(name: str) -> Callable[[], tuple[Photo, Detections | None]]:
-    def look() -> tuple[Photo, Detections | None]:
+def _scikit_image(name: str) -> Callable[[], tuple[Pixels, Detections | None]]:
+    def look() -> tuple[Pixels, Detections | None]:
         import skimage.data
 
         photo = getattr(skimage.data, name)()
@@ -131,7 +130,7 @@ def _scikit_image(name: str) -> Callable[[], tuple[Photo, Detections | None]]:
     return look
 
 
-def _china() -> tuple[Photo, Detections | None]:
+def _china() -> tuple[Pixels, Detections | None]:
     from sklearn.datasets import load_sample_image
 
     return np.array(load_sample_image("china.jpg"), dtype=np.uint8), None

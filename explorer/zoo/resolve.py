@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from explorer.types import Progress
 from explorer.zoo import registry
 from explorer.zoo.bare import CONFIG as BARE_CONFIG
 from explorer.zoo.bare import Bare, find_bare, needs
 from explorer.zoo.downloads import DownloadError, adopt, fetch, offline_wanted
 from explorer.zoo.downloads.mirrors import mirror
-from explorer.zoo.downloads.transfer import Progress
 from explorer.zoo.refusals import refusal
 from explorer.zoo.registry import ZooEntry
 from explorer.zoo.trained import Recipe, Trained, find_recipe, find_trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -131,14 +132,21 @@ def test_after_a_kill_the_rest_is_written(
         patch.setattr(module, "SAMPLES_AT_A_TIME", 3)
         patch.setattr(module, "UPDATES_AT_A_TIME", 3)
 
-        def stop(what: str, done: int, total: int) -> None:
-            if what == at:
-                raise KilledError
+        counts: list[int] = []
+
+        def die(*_: Any) -> None:
+            raise KilledError
+
+        def stop(done: int, total: int) -> None:  # each part counts from its first images on
+            counts.append(done)
+            begun = sum(own <= before for before, own in itertools.pairwise(counts))
+            if ["images", "better", "worse"][begun] == at:
+                die()
 
         if at == "schema":
-            patch.setattr(module, "declare_evaluation", lambda *_: stop("schema", 0, 0))
+            patch.setattr(module, "declare_evaluation", die)
         if at == "results":
-            patch.setattr(module, "save_results", lambda *_: stop("results", 0, 0))
+            patch.setattr(module, "save_results", die)
         with pytest.raises(KilledError):
             module.build(scene.data, scene.runs, name=name, rebuild=True, progress=stop)
     finished = module.build(scene.data, scene.runs, name=name).dataset
@@ -151,7 +159,7 @@ def test_after_a_kill_the_rest_is_written(
 def test_images_alone_are_completed_and_stay_deleted(name: str, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from explorer.browser import build as module
 
-    def stop(what: str, done: int, total: int) -> None:
+    def stop(done: int, total: int) -> None:
         raise KilledError
 
     with monkeypatch.context() as patch:

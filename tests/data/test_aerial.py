@@ -222,8 +222,8 @@ def test_every_layout_takes_odd_sizes(layout: str, size: tuple[int, int]) -> Non
 def test_a_finished_set_is_left_as_it_is(tmp_path: Path) -> None:
     first = make_tiny(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    calls: list[int] = []
-    assert make_tiny(tmp_path, progress=calls.append) == first
+    calls: list[tuple[int, int]] = []
+    assert make_tiny(tmp_path, progress=lambda *done: calls.append(done)) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     assert calls == []
 
@@ -255,7 +255,7 @@ def test_files_of_unknown_origin_are_refused_and_kept(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_does_not_look_finished_and_can_be_repeated(tmp_path: Path) -> None:
-    def interrupt(_: int) -> None:
+    def interrupt(*_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -268,10 +268,10 @@ def test_an_interrupted_run_does_not_look_finished_and_can_be_repeated(tmp_path:
 
 
 def test_progress_counts_to_the_end(tmp_path: Path) -> None:
-    calls: list[int] = []
-    make_tiny(tmp_path, images=10, progress=calls.append)
+    calls: list[tuple[int, int]] = []
+    make_tiny(tmp_path, images=10, progress=lambda *done: calls.append(done))
     assert calls == sorted(calls)
-    assert calls[-1] == 10
+    assert calls[-1] == (10, 10)
 
 
 @pytest.mark.parametrize(

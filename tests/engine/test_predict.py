@@ -145,8 +145,8 @@ def test_broken_files_are_reported_and_the_rest_goes_on(tiny_mask_rcnn: Detector
     PHOTO.save(tmp_path / "e.jpg")
     files = [tmp_path / name for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg")]
     seen = []
-    report = predict(tiny_mask_rcnn, files, tmp_path / "out", progress=lambda path, *_: seen.append(path))
-    assert seen == files
+    report = predict(tiny_mask_rcnn, files, tmp_path / "out", progress=lambda *done: seen.append(done))
+    assert seen == [(index, 5) for index in range(1, 6)]
     assert [path.name for path in report.objects] == ["a.jpg", "e.jpg"]
     assert [path.name for path in report.failures] == ["b.jpg", "c.jpg", "d.jpg"]
     written = json.loads(report.results.read_text())

@@ -20,7 +20,6 @@ from torch import nn
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.dense.chain import FCOS, RETINANET
 from explorer.autopsy.dense.stages import Assignment, Limits, Places
-from explorer.autopsy.frame import Floats, Ints
 from explorer.features.assignment import anchor_owners, location_owners
 from explorer.heads import CenterROIHeads
 from explorer.heads import fcos as centermask
@@ -28,6 +27,7 @@ from explorer.heads.fcos_detections import decoded
 from explorer.heads.fcos_targets import Assignment as LocationAssignment
 from explorer.heads.fcos_targets import locations
 from explorer.scoring.nearby import ious_with
+from explorer.types import Floats32, Ints
 
 
 class Reader(Protocol):
@@ -181,6 +181,6 @@ def _places(
     return Places(levels, cells, probabilities, _joined(centerness)[:, 0], _joined(scores), corners)
 
 
-def _joined(levels: Sequence[torch.Tensor]) -> Floats:
-    joined: Floats = torch.cat(list(levels)).cpu().numpy()
+def _joined(levels: Sequence[torch.Tensor]) -> Floats32:
+    joined: Floats32 = torch.cat(list(levels)).cpu().numpy()
     return joined

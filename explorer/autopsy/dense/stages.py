@@ -18,8 +18,9 @@ import numpy.typing as npt
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.family import Trace, View
 from explorer.autopsy.findings import Box
-from explorer.autopsy.frame import Bools, Floats, Frame, Ints
+from explorer.autopsy.frame import Frame
 from explorer.autopsy.selection import Pair
+from explorer.types import Bools, Floats32, Ints
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,11 @@ class Places:
     """
 
     levels: Ints
-    anchors_xyxy: Floats
-    class_scores: Floats
-    centerness: Floats | None
-    scores: Floats
-    boxes_xyxy: Floats
+    anchors_xyxy: Floats32
+    class_scores: Floats32
+    centerness: Floats32 | None
+    scores: Floats32
+    boxes_xyxy: Floats32
 
     def by_level(self) -> Iterator[tuple[int, int]]:
         """Yields the first row of each level, and the one after its last."""
@@ -139,7 +140,7 @@ class DenseTrace(Trace):
         return self.view.frame
 
     @cached_property
-    def boxes_xyxy(self) -> Floats:
+    def boxes_xyxy(self) -> Floats32:
         """`(N, 4)` in the frame of the original image."""
         return self.frame.to_original(self.places.boxes_xyxy)
 
@@ -149,7 +150,7 @@ class DenseTrace(Trace):
         own = self.over[levels[self.over[:, 0]] == levels[pair[0]]]
         return int((self.places.scores[tuple(own.T)] >= self.places.scores[pair]).sum())
 
-    def sure(self, class_scores: Floats) -> Bools:
+    def sure(self, class_scores: Floats32) -> Bools:
         """Says which class scores exceed the threshold, or would with a centerness of 1."""
         squared = self.limits.of_class_score or self.places.centerness is None
         scores = class_scores if squared else np.sqrt(class_scores)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.dense.chain import FCOS
 from explorer.autopsy.dense.relax import place_word
@@ -13,11 +12,10 @@ from explorer.autopsy.dense.stages import DenseTrace
 from explorer.autopsy.family import Death, DecidingBox, Kind, corners
 from explorer.autopsy.findings import Finding
 from explorer.scoring.nearby import ious_with
+from explorer.types import Floats
 
-Box = npt.NDArray[np.float64]
 
-
-def boxes(trace: DenseTrace, box: Box, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
+def boxes(trace: DenseTrace, box: Floats, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
     """Yields the place of the candidate that got furthest, or else the nearest, and what the head makes of it.
 
     Args:
@@ -45,7 +43,7 @@ def boxes(trace: DenseTrace, box: Box, death: Death, class_names: tuple[str, ...
 
 
 def sentences(
-    trace: DenseTrace, box: Box, number: int, finding: Finding, class_names: tuple[str, ...]
+    trace: DenseTrace, box: Floats, number: int, finding: Finding, class_names: tuple[str, ...]
 ) -> Iterator[str]:
     """Tells how far it got, stage by stage.
 
@@ -82,7 +80,7 @@ def sentences(
         )
 
 
-def _why_no_location(trace: DenseTrace, box: Box) -> str:
+def _why_no_location(trace: DenseTrace, box: Floats) -> str:
     if (trace.view.assignment.objects_of(trace.frame.to_input(box[None])) >= 0).any():
         return "smaller objects take those that would be"
     return "no location near its center has its largest distance to a side in its level's range"

@@ -20,10 +20,11 @@ from explorer.autopsy.dense.readers import reader_of
 from explorer.autopsy.dense.stages import DenseTrace, DenseView, Exceptions, Limits, Places
 from explorer.autopsy.dense.trails import DenseTrails
 from explorer.autopsy.family import Tracer
-from explorer.autopsy.frame import Frame, Ints
+from explorer.autopsy.frame import Frame
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import select
 from explorer.engine.detector import Detector
+from explorer.types import Ints
 
 
 class DenseTracer(Tracer):

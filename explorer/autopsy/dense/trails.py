@@ -12,10 +12,10 @@ from explorer.autopsy.dense.chain import FCOS
 from explorer.autopsy.dense.stages import DenseTrace
 from explorer.autopsy.family import Death, DecidingBox, Relaxation, Trails
 from explorer.autopsy.findings import Best, Finding, Results, Said
-from explorer.autopsy.frame import Ints
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.verdicts import Verdict
 from explorer.scoring.nearby import ious_with
+from explorer.types import Ints
 
 
 class DenseTrails(Trails):

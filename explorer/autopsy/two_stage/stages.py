@@ -16,9 +16,10 @@ import numpy.typing as npt
 import torch
 
 from explorer.autopsy.family import Trace, View
-from explorer.autopsy.frame import Bools, Floats, Frame, Ints
+from explorer.autopsy.frame import Frame
 from explorer.autopsy.selection import first_over
 from explorer.scoring.nearby import BoxIndex
+from explorer.types import Bools, Floats32, Ints
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ class RpnOutput:
     """
 
     levels: Ints
-    anchors_xyxy: Floats
-    logits: Floats
-    boxes_xyxy: Floats
+    anchors_xyxy: Floats32
+    logits: Floats32
+    boxes_xyxy: Floats32
     finite: Bools
 
 
@@ -145,18 +146,18 @@ class HeadOutput:
     """
 
     anchors: Ints
-    proposals_xyxy: Floats
-    scores: Floats
-    boxes_xyxy: Floats
+    proposals_xyxy: Floats32
+    scores: Floats32
+    boxes_xyxy: Floats32
     finite: Bools
 
     @property
     def classes(self) -> int:
         return int(self.scores.shape[1]) - 1
 
-    def boxes_of(self, class_index: int) -> Floats:
+    def boxes_of(self, class_index: int) -> Floats32:
         """The boxes `(R, 4)` that the proposals become if they are of this class."""
-        boxes: Floats = self.boxes_xyxy[:, class_index if self.boxes_xyxy.shape[1] > 1 else 0]
+        boxes: Floats32 = self.boxes_xyxy[:, class_index if self.boxes_xyxy.shape[1] > 1 else 0]
         return boxes
 
 

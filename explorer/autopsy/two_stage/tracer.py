@@ -22,7 +22,7 @@ from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 
 from explorer.autopsy.family import Tracer
-from explorer.autopsy.frame import Floats, Frame, Ints
+from explorer.autopsy.frame import Frame
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import select, with_spared
 from explorer.autopsy.two_stage.anatomy import has_two_stages, limits_of, pyramid_of
@@ -38,6 +38,7 @@ from explorer.autopsy.two_stage.stages import (
 )
 from explorer.autopsy.two_stage.trails import TwoStageTrails
 from explorer.engine.detector import Detector
+from explorer.types import Floats32, Ints
 
 
 class TwoStageTracer(Tracer):
@@ -145,7 +146,7 @@ class TwoStageTracer(Tracer):
         columns = [np.concatenate(both)[rows] for both in zip(_columns(known), _columns(judged), strict=True)]
         return HeadOutput(*columns)
 
-    def _judge(self, view: TwoStageView, anchors: Ints, proposals_xyxy: Floats) -> HeadOutput:
+    def _judge(self, view: TwoStageView, anchors: Ints, proposals_xyxy: Floats32) -> HeadOutput:
         heads: Any = self._model.roi_heads
         instances = Instances(view.frame.input_size)
         instances.proposal_boxes = Boxes(torch.from_numpy(proposals_xyxy).to(self._detector.device))
@@ -211,6 +212,6 @@ def _clipped(boxes: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor, 
     return numbers.tensor, finite
 
 
-def _numpy(tensor: torch.Tensor) -> Floats:
-    array: Floats = tensor.cpu().numpy()
+def _numpy(tensor: torch.Tensor) -> Floats32:
+    array: Floats32 = tensor.cpu().numpy()
     return array

@@ -8,12 +8,12 @@ import numpy as np
 
 from explorer.autopsy.family import Death, DecidingBox, Relaxation, Trails, corners
 from explorer.autopsy.findings import Best, Finding, Results, Said, Suppressor
-from explorer.autopsy.frame import Floats, Ints
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.two_stage import relax, story
 from explorer.autopsy.two_stage.stages import TwoStageTrace
 from explorer.autopsy.verdicts import Verdict
 from explorer.scoring.nearby import ious_with
+from explorer.types import Floats32, Ints
 
 _RPN_STAGES = (Verdict.PRE_NMS_TOPK, Verdict.TOO_SMALL, Verdict.RPN_NMS, Verdict.POST_NMS_TOPK)
 
@@ -30,7 +30,7 @@ class TwoStageTrails(Trails):
     def __init__(self, trace: TwoStageTrace, objects: Objects, iou: float) -> None:
         self.trace, self.objects, self._iou = trace, objects, iou
         self.proposals_xyxy = trace.frame.to_original(trace.head.proposals_xyxy)
-        self._class_boxes: dict[int, Floats] = {}
+        self._class_boxes: dict[int, Floats32] = {}
         self._rpn_reach = _rpn_reach(trace)
         self._candidate_reach = _candidate_reach(trace)
         self._levels = trace.pyramid.levels_of(trace.frame.to_input(objects.boxes_xyxy))
@@ -100,7 +100,7 @@ class TwoStageTrails(Trails):
         best = np.lexsort((view.rpn.logits[candidates], reach))[-1]
         return Death(_RPN_STAGES[reach[best]], int(candidates[best]))
 
-    def _boxes_of(self, class_index: int) -> Floats:
+    def _boxes_of(self, class_index: int) -> Floats32:
         """The head's boxes for a class, one per proposal, in the frame of the original image."""
         if class_index not in self._class_boxes:
             self._class_boxes[class_index] = self.trace.frame.to_original(self.trace.head.boxes_of(class_index))

@@ -11,7 +11,7 @@ import numpy as np
 from explorer.data.aerial.canvas import Canvas, Placed
 from explorer.data.aerial.categories import IGNORE, stuff_category_id, thing_id
 from explorer.data.aerial.masks import bounds, clip_polygon, encode, flat
-from explorer.data.aerial.pen import Array
+from explorer.types import Array
 
 _LEAST_SIDE_PX = 7
 _LEAST_AREA_PX = 70

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from explorer.data.aerial.pen import Array, Light
+from explorer.data.aerial.pen import Light
+from explorer.types import Array
 
 
 def sunlight(rng: np.random.Generator) -> Light:

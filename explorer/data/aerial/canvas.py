@@ -14,8 +14,9 @@ import numpy as np
 
 from explorer.data.aerial.categories import IGNORE
 from explorer.data.aerial.masks import rasterise
-from explorer.data.aerial.pen import Array, Colour, Light, Sprite, Vector, fill, fixed
+from explorer.data.aerial.pen import Colour, Light, Sprite, Vector, fill, fixed
 from explorer.data.aerial.textures import fractal, surface
+from explorer.types import Array
 
 CLUTTER = -1
 """Owner of pixels that show something which is neither ground nor a labelled thing."""

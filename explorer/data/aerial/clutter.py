@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from explorer.data.aerial.paints import FLAT_ROOFS, FREIGHT, LEAVES, TILES, choose
-from explorer.data.aerial.pen import Array, Colour, Light, Pen, Sprite, box, disc, moved, shaded
+from explorer.data.aerial.pen import Colour, Light, Pen, Sprite, box, disc, moved, shaded
 from explorer.data.aerial.textures import grain
+from explorer.types import Array
 
 
 def tree(rng: np.random.Generator, px_per_m: float, light: Light) -> Sprite:

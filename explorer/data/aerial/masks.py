@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from explorer.data.aerial.pen import Array
+from explorer.types import Array
 
 
 def clip_polygon(polygon: Array, size: tuple[int, int]) -> Array:

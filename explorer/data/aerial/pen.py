@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from explorer.types import Array
+
 Colour = tuple[int, int, int]
 """BGR, 0 to 255."""
 Vector = tuple[float, float]

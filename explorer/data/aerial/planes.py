@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from explorer.data.aerial.paints import ACCENTS, FUSELAGES, GLASS, LIGHT_AIRCRAFT, choose
-from explorer.data.aerial.pen import Array, Colour, Light, Pen, Sprite, box, moved, rounded, shaded
+from explorer.data.aerial.pen import Colour, Light, Pen, Sprite, box, moved, rounded, shaded
+from explorer.types import Array
 
 _AIRLINER_FROM_M, _WIDE_BODY_FROM_M = 20, 50
 

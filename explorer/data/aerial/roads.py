@@ -9,8 +9,9 @@ import numpy as np
 
 from explorer.data.aerial.canvas import Canvas
 from explorer.data.aerial.categories import stuff_id
-from explorer.data.aerial.pen import Array, Colour, Vector
+from explorer.data.aerial.pen import Colour, Vector
 from explorer.data.aerial.placing import put_thing
+from explorer.types import Array
 
 WHITE: Colour = (222, 224, 224)
 YELLOW: Colour = (60, 170, 220)

@@ -14,7 +14,7 @@ from explorer.data.aerial.annotate import label
 from explorer.data.aerial.camera import compress, expose, sunlight
 from explorer.data.aerial.canvas import Canvas
 from explorer.data.aerial.layouts import LAYOUTS, NEAR_SHARE
-from explorer.data.aerial.pen import Array
+from explorer.types import Array
 
 DEFAULT_SIZE = (480, 640)
 """`(height, width)` at which object areas are distributed as COCO's."""

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from explorer.data.aerial.categories import STUFF, THINGS, colour_bgr
-from explorer.data.aerial.pen import Array
 from explorer.data.aerial.scene import Scene, render_scene
+from explorer.types import Array
 
 SHOWN: tuple[tuple[str, int, str], ...] = (
     ("crossing", 7, ""),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from explorer.data.aerial.paints import ACCENTS, BOATS, DECKS, FREIGHT, GLASS, HATCHES, HULLS, TEAK, WHITE, choose
-from explorer.data.aerial.pen import Array, Colour, Light, Pen, Sprite, box, disc, moved, rounded, shaded
+from explorer.data.aerial.pen import Colour, Light, Pen, Sprite, box, disc, moved, rounded, shaded
+from explorer.types import Array
 
 
 def _hull(length: float, beam: float, bow: float, stern: float) -> Array:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from explorer.data.aerial.paints import TANKS, choose
-from explorer.data.aerial.pen import Array, Colour, Light, Pen, Sprite, disc, shaded
+from explorer.data.aerial.pen import Colour, Light, Pen, Sprite, disc, shaded
+from explorer.types import Array
 
 
 def storage_tank(rng: np.random.Generator, px_per_m: float, light: Light, diameter: float | None = None) -> Sprite:

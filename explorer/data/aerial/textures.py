@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from skimage import data as photographs
 
-Array = npt.NDArray[Any]
+from explorer.types import Array
+
 Size = tuple[int, int]
 
 _RAMPS_RGB: dict[str, list[list[tuple[int, int, int]]]] = {

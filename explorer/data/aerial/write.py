@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,10 @@ import cv2
 import numpy as np
 
 from explorer.data.aerial.categories import THINGS, panoptic_categories, thing_categories
-from explorer.data.aerial.pen import Array
 from explorer.data.aerial.processes import in_batches
 from explorer.data.aerial.scene import DEFAULT_SIZE, check_size, render_scene
 from explorer.reading import read_json
-from explorer.types import SIZES, size_names
+from explorer.types import SIZES, Array, Progress, size_names
 from explorer.writing import alone_in, replacing
 
 _RECIPE_VERSION = 1
@@ -59,7 +58,7 @@ def make_aerial(
     split: str = "val",
     size: tuple[int, int] = DEFAULT_SIZE,
     workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> AerialSummary:
     """Makes a COCO-format data set of procedural aerial scenes with instance and panoptic labels.
 
@@ -75,7 +74,7 @@ def make_aerial(
         split: name of the split, such as `"train"`: letters, digits, `_` and `-`.
         size: `(height, width)` of the images in pixels.
         workers: number of processes; None takes one per processor core, at most 8.
-        progress: called in this process with the number of images finished so far.
+        progress: called in this process with the number of images drawn and the number in all.
 
     Raises:
         OSError: `out` cannot be written to, or another process writes there.
@@ -96,16 +95,16 @@ def make_aerial(
             _check_free(out, split)
             shutil.rmtree(staging, ignore_errors=True)
             render = partial(_render_batch, seed=seed, split=split, size=size, staging=staging)
-            records = _records(in_batches(render, images, workers), staging, split, progress)
+            records = _records(in_batches(render, images, workers), images, staging, split, progress)
             _write_json(records, staging, split, recipe)
         _move(staging, out, split)  # goes on where a killed run stopped moving
     return _summary(out, split)
 
 
 def _records(
-    batches: Generator[list[dict[str, Any]]], staging: Path, split: str, progress: Callable[[int], None] | None
+    batches: Generator[list[dict[str, Any]]], images: int, staging: Path, split: str, progress: Progress | None
 ) -> list[dict[str, Any]]:
-    """Draws all batches into the staging folder."""
+    """Draws all batches, so many images, into the staging folder."""
     for folder in (*_folders(split), "annotations"):
         (staging / folder).mkdir(parents=True)
     records: list[dict[str, Any]] = []
@@ -113,7 +112,7 @@ def _records(
         for batch in batches:
             records += batch
             if progress is not None:
-                progress(len(records))
+                progress(len(records), images)
     return records
 
 

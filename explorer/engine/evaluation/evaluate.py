@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -33,15 +33,13 @@ from explorer.scoring.metrics import metrics_of
 from explorer.scoring.protocols import COCO, Protocol, protocol_from
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
-from explorer.types import Detections, Metrics
+from explorer.types import Detections, Metrics, Progress
 from explorer.writing import alone_in, replacing_together
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
 DERIVED_FILES = ("report.json", "report.html")
 """What is made of a run's files; that of an earlier run goes with it."""
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number in all."""
 
 
 def evaluate(

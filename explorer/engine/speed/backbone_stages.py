@@ -26,14 +26,13 @@ from torch.utils.flop_counter import flop_registry
 from explorer.backbones.mobilenet import MobileNetV2
 from explorer.engine.speed.interleaved import interleaved
 from explorer.receptive_field.theoretical import evaluating
+from explorer.types import Progress
 
 REST = "rest"
 """What runs outside all stages: of a backbone with FPN, the pyramid."""
 
 Stages = Mapping[str, Sequence[nn.Module]]
 """Modules by stage; none lies inside another one."""
-Progress = Callable[[int, int], None]
-"""Called with the number of runs done and the number in all."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import torch
 from explorer.engine.detector import Detector
 from explorer.engine.speed.costs import Size, measure_size
 from explorer.engine.speed.detector_stages import stage_seconds
-from explorer.engine.speed.interleaved import Progress, interleaved, middle
+from explorer.engine.speed.interleaved import interleaved, middle
 from explorer.engine.speed.machine import ceiling, hardware_facts
 from explorer.engine.speed.modes import NotHereError, Runner, Stage, as_input, make_runner, scene
+from explorer.types import Progress
 
 
 @dataclass(frozen=True)

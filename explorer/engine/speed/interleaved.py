@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Progress = Callable[[int, int], None]
-"""Called with the number of calls done and the number in all."""
+from explorer.types import Progress
 
 
 def interleaved(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from explorer.text import in_json, legible
-from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Timing, size_names
+from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Pixels, Timing, size_names
 from explorer.ui.actions.models import Models, chosen
-from explorer.ui.actions.photos import Photo, read_photo
-from explorer.ui.actions.progress import Progress, Stopped, part_of
+from explorer.ui.actions.photos import read_photo
+from explorer.ui.actions.progress import ProgressBar, Stopped, part_of
 from explorer.ui.examples import annotated_in
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Comparison:
     truth: Detections | None = None
 
     @property
-    def image_bgr(self) -> Photo:
+    def image_bgr(self) -> Pixels:
         """The photo, `(height, width, 3)` uint8, BGR."""
         return read_photo(self.photo)
 
@@ -148,7 +148,7 @@ class Comparison:
             width_px=width_px,
         )
 
-    def picture(self, name: str, filters: Filters) -> Photo:
+    def picture(self, name: str, filters: Filters) -> Pixels:
         """Draws one model's objects on the photo, `(height, width, 3)` uint8, RGB."""
         from explorer.engine.colors import colors_by_name
         from explorer.engine.draw import draw_detections
@@ -254,12 +254,12 @@ class Comparison:
         cv2.imwrite(str(picture), labelled_sheet(self.image_bgr, titled, truth=self.truth))
         return table, picture
 
-    def magnified(self, filters: Filters) -> list[tuple[Photo, str]]:
+    def magnified(self, filters: Filters) -> list[tuple[Pixels, str]]:
         """Enlarges the small objects, those that only some models see first: pictures, RGB, and what each is."""
         from explorer.figures.sheet import magnified
 
         shown = self.shown(filters)
-        pictures: list[tuple[Photo, str]] = []
+        pictures: list[tuple[Pixels, str]] = []
         for one, row in zip(self.sightings(filters), self.who_sees_what(filters), strict=True):
             if one.area_px < SMALL_AREA_PX and len(pictures) < MOST_MAGNIFIED:
                 words = f"#{row['#']} {row['class']}, {row['size, px']} px, seen by {row['seen by']}"
@@ -276,7 +276,7 @@ def compare(
     models: Models,
     names: Sequence[str],
     photo: str | Path | None,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
     *,
     timed: bool = True,
 ) -> Comparison:
@@ -317,7 +317,7 @@ def compare(
     return Comparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr))
 
 
-def _times(detector: Detector, image_bgr: Photo, first_s: float, most: int) -> list[float]:
+def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:
     """Times a detector until it has run often enough, or long enough."""
     times_s = [first_s]
     while len(times_s) < most and sum(times_s) < _TIMED_S:

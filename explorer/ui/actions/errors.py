@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.text import legible
+from explorer.types import Progress
 from explorer.ui.actions.models import Models, chosen
-from explorer.ui.actions.progress import Counter, Progress, part_of
+from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.downloads import cache_dir
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Examination:
         return _examination([own.run for own in self.analyses], [own.autopsy for own in self.analyses], found)
 
 
-def annotated_images(data: str | None, most: int, progress: Progress | None = None) -> Truth:
+def annotated_images(data: str | None, most: int, progress: ProgressBar | None = None) -> Truth:
     """Reads the images to examine models on.
 
     Args:
@@ -118,13 +119,13 @@ def annotated_images(data: str | None, most: int, progress: Progress | None = No
     if data is None:
         folder = cache_dir() / f"aerial-{most}"
         count = part_of(progress, 0, 1, "making aerial scenes")
-        make_aerial(folder, images=most, seed=AERIAL_SEED, workers=1, progress=lambda done: count(done, most))
+        make_aerial(folder, images=most, seed=AERIAL_SEED, workers=1, progress=count)
         data = f"{folder}:val"
     truth = read_truth(data)
     return truth.of_rows(np.arange(min(most, len(truth.image_ids))))
 
 
-def uploaded_data(archive: Path, folder: Path, progress: Progress | None = None) -> dict[str, str]:
+def uploaded_data(archive: Path, folder: Path, progress: ProgressBar | None = None) -> dict[str, str]:
     """Unpacks a data set that a browser handed over, and checks it as `explorer data check` does.
 
     Args:
@@ -163,7 +164,7 @@ def examine(
     models: Models,
     names: Sequence[str],
     truth: Truth,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
     *,
     found: FoundRule = FOUND,
     verify: bool = False,
@@ -217,7 +218,7 @@ def _examination(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found
 
 
 def _run(
-    detector: Detector, truth: Truth, found: FoundRule, verify: bool, count: Counter
+    detector: Detector, truth: Truth, found: FoundRule, verify: bool, count: Progress
 ) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
     from explorer.autopsy.examine import autopsy, read_checked

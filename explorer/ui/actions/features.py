@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from explorer.text import in_markdown
+from explorer.types import Pixels
 from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters
 from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models, chosen
-from explorer.ui.actions.photos import Photo
-from explorer.ui.actions.progress import Progress, part_of
+from explorer.ui.actions.progress import ProgressBar, part_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -39,7 +39,7 @@ class Maps:
         self._known: OrderedDict[tuple[str, bytes, str], FeatureMap] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, detector: Any, image_bgr: Photo, layers: Sequence[str]) -> dict[str, FeatureMap]:
+    def of(self, detector: Any, image_bgr: Pixels, layers: Sequence[str]) -> dict[str, FeatureMap]:
         """Returns the maps of those of the layers that the detector has."""
         photo = hashlib.sha256(image_bgr.tobytes()).digest()
         keys = {layer: (detector.name, photo, layer) for layer in layers}
@@ -56,7 +56,7 @@ class Maps:
 def show_layers(
     models: Models,
     names: Sequence[str],
-    image_bgr: Photo,
+    image_bgr: Pixels,
     layers: Sequence[str],
     kind: Kind,
     *,
@@ -64,7 +64,7 @@ def show_layers(
     shared: bool = True,
     width_px: int = WIDTH_PX,
     known: Maps | None = None,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
 ) -> go.Figure:
     """Draws maps of layers of one to four models over the photo, zoom and pan linked.
 
@@ -101,7 +101,7 @@ def show_layers(
     return linked_maps(_views(maps, kind, channel, shared=shared), image_bgr, width_px=width_px)
 
 
-def _maps(detector: Any, image_bgr: Photo, layers: Sequence[str]) -> dict[str, FeatureMap]:
+def _maps(detector: Any, image_bgr: Pixels, layers: Sequence[str]) -> dict[str, FeatureMap]:
     from explorer.features.capture import feature_maps
 
     own = set(layers_of(detector))
@@ -134,7 +134,7 @@ def what_speaks_for(
     number: int,
     *,
     width_px: int = WIDTH_PX,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
 ) -> tuple[go.Figure, str]:
     """Shows, for each model that sees an object, which places speak for its class there, and the level that carries it.
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.types import Pixels
 from explorer.ui.actions.compare import WIDTH_PX
-from explorer.ui.actions.photos import Photo
-from explorer.ui.actions.progress import Progress, part_of
+from explorer.ui.actions.progress import ProgressBar, part_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -58,14 +58,14 @@ def layers_of(detector: Detector) -> dict[str, str]:
 def fields_at(
     known: Fields,
     detector: Detector,
-    image_bgr: Photo,
+    image_bgr: Pixels,
     point_xy: tuple[float, float],
     layers: Sequence[str],
     *,
     effective: bool = True,
     gates: bool = True,
     width_px: int = WIDTH_PX // 2,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
 ) -> go.Figure:
     """Draws the fields of some layers' units at a point, over the photo as the network sees it.
 
@@ -96,7 +96,7 @@ def fields_at(
     return fields_over_photo(padded, (x, y), theoretical, measured, title=detector.name, width_px=width_px)
 
 
-def on_photo(detector: Detector, image_bgr: Photo, input_xy: tuple[float, float]) -> tuple[float, float]:
+def on_photo(detector: Detector, image_bgr: Pixels, input_xy: tuple[float, float]) -> tuple[float, float]:
     """Brings a point of the picture that `fields_at` draws to the photo's pixels; what lies in the padding to its edge.
 
     Args:
@@ -111,7 +111,7 @@ def on_photo(detector: Detector, image_bgr: Photo, input_xy: tuple[float, float]
 
 
 def measured_fields(
-    detector: Detector, names: dict[str, str], *, gates: bool = True, progress: Progress | None = None
+    detector: Detector, names: dict[str, str], *, gates: bool = True, progress: ProgressBar | None = None
 ) -> dict[str, EffectiveField]:
     """Measures effective fields on noise, or reads them from disk, by short name."""
     from explorer.receptive_field.effective import cached_effective_fields
@@ -129,7 +129,7 @@ def fields_and_objects(
     objects: Detections | None,
     *,
     gates: bool = True,
-    progress: Progress | None = None,
+    progress: ProgressBar | None = None,
 ) -> go.Figure:
     """Draws, per level, its fields, its anchors, and the sides of the objects found in the photo that it carries.
 
@@ -169,7 +169,7 @@ def _sides_by_level(detector: Detector, objects: Detections) -> dict[str, Any]:
     return {name: sides[levels == place] for place, name in enumerate(pyramid.names)}
 
 
-def _as_the_network_sees(detector: Detector, image_bgr: Photo) -> tuple[Photo, tuple[float, float]]:
+def _as_the_network_sees(detector: Detector, image_bgr: Pixels) -> tuple[Pixels, tuple[float, float]]:
     """The photo resized and padded as for the network, and how many of its pixels one of the photo's is."""
     import cv2
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.text import legible
-from explorer.types import PARTIAL, RANDOM
-from explorer.ui.actions.progress import Counter
+from explorer.types import PARTIAL, RANDOM, Progress
 from explorer.zoo.registry import REFUSED, ZooEntry, entries
 
 if TYPE_CHECKING:  # torch and detectron2 load with the first photo, so that the page opens at once
@@ -193,7 +192,7 @@ class Models:
             self._loaded.pop(name, None)
             self._loading.pop(name, None)
 
-    def get(self, name: str, progress: Counter | None = None) -> Detector:
+    def get(self, name: str, progress: Progress | None = None) -> Detector:
         """Returns a detector, which reports objects from `lowest_score` up.
 
         Only names of the zoo, those given at start and those of models that were handed over are taken: a browser can
@@ -217,7 +216,7 @@ class Models:
         with loading:  # who waits for a download keeps nobody from another model
             return self._keep(name, self._loaded.get(name) or self._load(name, progress))
 
-    def _load(self, name: str, progress: Counter | None) -> Detector:
+    def _load(self, name: str, progress: Progress | None) -> Detector:
         from explorer.engine.loading import load_detector
 
         options = {"model": name} | self._known[name]

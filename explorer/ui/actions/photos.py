@@ -5,17 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from explorer.data.images import ImageError, read_image
+from explorer.types import Pixels
 
-Photo = npt.NDArray[np.uint8]
 _MOST_KEPT = 4
 """Decoded photos in memory, of all sessions together; each has up to `explorer.data.images.MAX_PIXELS`."""
 
 
-def read_photo(photo: str | Path | None) -> Photo:
+def read_photo(photo: str | Path | None) -> Pixels:
     """Reads the photo that was chosen, `(height, width, 3)` uint8, BGR; it cannot be written to.
 
     Raises:
@@ -31,7 +28,7 @@ def read_photo(photo: str | Path | None) -> Photo:
 
 
 @lru_cache(_MOST_KEPT)
-def _read(path: Path, changed_ns: int) -> Photo:  # noqa: ARG001 - a file written anew is read anew
+def _read(path: Path, changed_ns: int) -> Pixels:  # noqa: ARG001 - a file written anew is read anew
     image_bgr = read_image(path)
     image_bgr.flags.writeable = False
     return image_bgr

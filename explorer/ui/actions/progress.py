@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from explorer.text import legible
+from explorer.types import Progress
 
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is being done. It may raise `Stopped`."""
-Counter = Callable[[int, int], None]
-"""Called with what is done and what there is to do, as the library's functions do."""
+ProgressBar = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and what is being done, as `gr.Progress` is. It may raise `Stopped`."""
 
 _MEGABYTE = 1_000_000
 
@@ -18,7 +17,7 @@ class Stopped(ValueError):  # noqa: N818 - no error: what was asked for
     """The user does not want to wait any longer."""
 
 
-def part_of(progress: Progress | None, place: int, parts: int, words: str) -> Counter:
+def part_of(progress: ProgressBar | None, place: int, parts: int, words: str) -> Progress:
     """Turns the library's counting into progress of one of several parts, which begins now.
 
     Args:

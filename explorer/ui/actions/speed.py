@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.text import in_markdown, legible
+from explorer.types import Pixels
 from explorer.ui.actions.models import Models, chosen
-from explorer.ui.actions.photos import Photo
-from explorer.ui.actions.progress import Progress, part_of
+from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.registry import ZooEntry, entries
 
 if TYPE_CHECKING:
@@ -71,7 +71,12 @@ def _as_released(task: Task, ringed: set[str]) -> go.Figure:
 
 
 def measure(
-    models: Models, names: Sequence[str], image_bgr: Photo, *, rounds: int = ROUNDS, progress: Progress | None = None
+    models: Models,
+    names: Sequence[str],
+    image_bgr: Pixels,
+    *,
+    rounds: int = ROUNDS,
+    progress: ProgressBar | None = None,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Times models on one photo in interleaved rounds, whole detector, decoding left out.
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
+from explorer.types import Pixels
 from explorer.ui.actions.compare import Comparison, Filters
 from explorer.ui.actions.features import (
     COMPONENTS,
@@ -18,7 +19,7 @@ from explorer.ui.actions.features import (
     show_layers,
     what_speaks_for,
 )
-from explorer.ui.actions.photos import Photo, read_photo
+from explorer.ui.actions.photos import read_photo
 from explorer.ui.layout.compare import LEAST_SCORE, CompareTab
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
@@ -162,7 +163,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     picture.select(pick, seen, which, show_progress="hidden", api_visibility="private")
 
 
-def _objects(found: Comparison, filters: Filters) -> tuple[list[tuple[str, int]], Photo]:
+def _objects(found: Comparison, filters: Filters) -> tuple[list[tuple[str, int]], Pixels]:
     """The objects to choose from, and the first model's picture of them."""
     objects = [
         (f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"]))

@@ -14,11 +14,11 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-import numpy.typing as npt
 from starlette.middleware import Middleware
 
 from explorer.data.images import ImageError
 from explorer.text import NAME_LENGTH, in_html
+from explorer.types import Pixels
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, ModelChoice, Models, model_choices, own_choice
 from explorer.ui.actions.opening import first_comparison, opening_photo
@@ -36,8 +36,6 @@ from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.layout.share import share_link
 from explorer.ui.layout.speed import speed_tab
 from explorer.zoo.downloads import DownloadError
-
-Picture = npt.NDArray[np.uint8]
 
 _INTRO = """# VoVNet Explorer
 Which objects in a photo does each detection backbone find, which does it miss, and where in the detector are they
@@ -270,11 +268,11 @@ def _as_browsers_show(image: str | None) -> Any:
         return gr.skip()
 
 
-def _thumbnails() -> list[tuple[Picture, str]]:
+def _thumbnails() -> list[tuple[Pixels, str]]:
     return [(looked_at(example.caption), example.caption) for example in examples()]
 
 
-def _pick(chosen: list[str], event: gr.SelectData) -> tuple[Picture, list[str]]:
+def _pick(chosen: list[str], event: gr.SelectData) -> tuple[Pixels, list[str]]:
     """An example's photo, and its models in place of another example's; a choice of one's own stays."""
     known = examples()
     example = known[int(event.index)]

@@ -18,7 +18,7 @@ from explorer.text import in_html
 from explorer.ui.actions.errors import uploaded_data
 from explorer.ui.actions.fields import Fields
 from explorer.ui.actions.models import Models, uploaded_pair
-from explorer.ui.actions.progress import Progress, Stopped
+from explorer.ui.actions.progress import ProgressBar, Stopped
 from explorer.zoo.downloads import DownloadError
 
 Action = TypeVar("Action", bound=Callable[..., Any])
@@ -91,7 +91,9 @@ class Desk:
         self._owned.setdefault(str(request.session_hash), []).append(name)
         return name
 
-    def take_data(self, archive: str | None, request: gr.Request, progress: Progress | None = None) -> dict[str, str]:
+    def take_data(
+        self, archive: str | None, request: gr.Request, progress: ProgressBar | None = None
+    ) -> dict[str, str]:
         """Unpacks and checks an uploaded data set, which is kept until the session is over.
 
         Returns:
@@ -113,7 +115,7 @@ class Desk:
         for models in (self.models, self.models_for_long):
             models.remove(name)
 
-    def telling(self, bar: gr.Progress, request: gr.Request) -> Progress:
+    def telling(self, bar: gr.Progress, request: gr.Request) -> ProgressBar:
         """Returns a callback that moves a progress bar and ends the action when the session wants that."""
         session = str(request.session_hash)
         with self._lock:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
+from explorer.types import Pixels
 from explorer.ui.actions.features import KINDS, LAYERS, ONE_CHANNEL, Maps, show_layers
 from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models
-from explorer.ui.actions.photos import Photo
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
 
@@ -32,7 +32,7 @@ class FeatureExplorer(Panel):
     """
 
     def __init__(
-        self, models: Models, names: Sequence[str], photos: Mapping[str, Photo], *, layer: str = "stage4"
+        self, models: Models, names: Sequence[str], photos: Mapping[str, Pixels], *, layer: str = "stage4"
     ) -> None:
         """Shows the first model and the first photo.
 
@@ -45,7 +45,7 @@ class FeatureExplorer(Panel):
         self._models, self._photos, self._maps = models, dict(photos), Maps()
         self._layer = layer
         self.model = widgets.Dropdown(options=list(names), description="Model")
-        self.photo = widgets.Dropdown(options=list(photos), description="Photo")
+        self.photo = widgets.Dropdown(options=list(photos), description="Pixels")
         self.layer = widgets.Dropdown(description="Layer")
         self.kind = widgets.Dropdown(options=list(KINDS), value=ONE_CHANNEL, description="Show")
         self.channel = widgets.IntSlider(0, 0, 0, description="Channel", layout=widgets.Layout(width="460px"))
@@ -84,7 +84,7 @@ class FeatureExplorer(Panel):
         if not self.failed:
             self.draw()
 
-    def _fit_slider(self, image: Photo) -> None:
+    def _fit_slider(self, image: Pixels) -> None:
         """Gives the slider as many channels as the layer has."""
         maps = self._maps.of(self._models.get(self.model.value), image, [self.layer.value])
         self.channel.max = len(maps[self.layer.value].values) - 1

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 import numpy as np
 
+from explorer.types import Pixels
 from explorer.ui.actions.fields import Fields, fields_at, layers_of, on_photo
 from explorer.ui.actions.models import Models
-from explorer.ui.actions.photos import Photo
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
 
@@ -37,7 +37,7 @@ class FieldClicker(Panel):
         self,
         models: Models,
         names: Sequence[str],
-        image_bgr: Photo,
+        image_bgr: Pixels,
         *,
         layers: Sequence[str] = ("p2", "p3", "p4"),
         effective: bool = True,

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from explorer.figures.style import INK
 from explorer.text import in_html
-from explorer.ui.actions.progress import Progress, Stopped
+from explorer.ui.actions.progress import ProgressBar, Stopped
 from explorer.zoo.downloads import DownloadError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Panel(widgets.VBox):
         self.says.value = f'<span role="{role}" style="color: {color}">{in_html(words)}</span>' if words else ""
 
     @contextmanager
-    def at_work(self, words: str) -> Iterator[Progress]:
+    def at_work(self, words: str) -> Iterator[ProgressBar]:
         """Says what is being done; what goes wrong is said here and not in the log, and ends the block.
 
         Yields:

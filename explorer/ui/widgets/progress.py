@@ -8,11 +8,12 @@ from contextlib import contextmanager
 import ipywidgets as widgets
 from IPython.display import display
 
-from explorer.ui.actions.progress import Counter, Progress, part_of
+from explorer.types import Progress
+from explorer.ui.actions.progress import ProgressBar, part_of
 
 
 @contextmanager
-def progress(words: str) -> Iterator[Progress]:
+def progress(words: str) -> Iterator[ProgressBar]:
     """Shows a bar below the cell while the block runs.
 
     Args:
@@ -36,7 +37,7 @@ def progress(words: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def counting(words: str) -> Iterator[Counter]:
+def counting(words: str) -> Iterator[Progress]:
     """The same for the library's functions, which count: yields a function of (done, total)."""
     with progress(words) as tell:
         yield part_of(tell, 0, 1, words)

@@ -9,12 +9,16 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from explorer.reading import read_json
 from explorer.writing import replacing
-from explorer.zoo.downloads.transfer import Progress, TransferError, discard, download
+from explorer.zoo.downloads.transfer import TransferError, discard, download
+
+if TYPE_CHECKING:
+    from explorer.types import Progress
 
 _PAGE_STARTS = (b"<!doctype", b"<html", b"<?xml", b"<head")
 

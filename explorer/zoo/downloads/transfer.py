@@ -6,19 +6,18 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from explorer.reading import read_json
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes that there will be."""
+if TYPE_CHECKING:
+    from explorer.types import Progress
 
 MAX_BYTES = 4 * 2**30
 """More than any checkpoint of the zoo, optimiser included: a longer answer is not our file."""

@@ -6,9 +6,10 @@ import numpy as np
 
 from explorer.data.aerial.canvas import Canvas
 from explorer.data.aerial.categories import IGNORE, stuff_id
-from explorer.data.aerial.pen import Array, across, box
+from explorer.data.aerial.pen import across, box
 from explorer.data.aerial.placing import Grove, put_hall, put_thing, rows
 from explorer.data.aerial.roads import CITY, drive, pave, straight
+from explorer.types import Array
 
 _GRASS, _CONCRETE, _ROAD = stuff_id("grass"), stuff_id("concrete"), stuff_id("road")
 _BAY_M, _BAY_DEPTH_M, _AISLE_M = 2.6, 5.2, 6.4
