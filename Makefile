@@ -1,11 +1,14 @@
 # Two commands do everything on a fresh machine with Python 3.11 or 3.12: `make app` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# A folder's tests stay in one process, in the order that tests/conftest.py gives; `make test WORKERS=0` is serial.
+WORKERS ?= logical --maxprocesses 4
+PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup repair app lab docs test slow zoo sbom reliability check format
+.PHONY: help setup repair app lab docs test test-fast slow zoo sbom reliability check format
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## make or update the environment in .venv; nothing to do when it is up to date
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: sudo apt-get install python3-venv"; exit 1; }
@@ -24,8 +27,11 @@ lab: setup ## open the tutorials in JupyterLab
 docs: setup ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test: setup ## run the tests, without slow, gpu and network ones
-	$(BIN)/python -m pytest
+test: setup ## run the tests, without slow, gpu and network ones, in one process for each core (at most four)
+	$(PARALLEL)
+
+test-fast: setup ## run the tests that need no browser, database or notebook
+	$(PARALLEL) -m "not slow and not gpu and not network and not browser and not mongo and not notebook"
 
 slow: setup ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow

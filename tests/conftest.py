@@ -30,19 +30,31 @@ REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "")
 """Tests with these markers must run: CI sets `browser,mongo,notebook`, so that a skip there is a failure."""
 
 
+LONGEST = ("ui", "browser", "engine", "zoo", "notebooks")
+"""Rooms whose tests take longest: parallel workers begin with them, so that none is left with one at the end."""
+
+
+def room_of(item: pytest.Item) -> str:
+    """The folder below `tests/` that a test is in; its file, where it is in none."""
+    path = item.path.relative_to(ROOT / "tests") if item.path.is_relative_to(ROOT / "tests") else item.path
+    return path.parts[0]
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Stops when a required kind of test is not even there."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Stops when a required kind of test is not even there; puts the longest rooms first where workers share them."""
     for marker in REQUIRED_MARKERS:
         if not any(item.get_closest_marker(marker) for item in items):
             raise pytest.UsageError(f"EXPLORER_REQUIRE wants {marker} tests to run, but none was collected.")
+    if hasattr(config, "workerinput"):
+        order = {room: place for place, room in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(room_of(item), len(order)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keeps a file's tests in one worker of `pytest -n`, for its fixtures, and all of FiftyOne's, for the database."""
-    folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
-    item.add_marker(pytest.mark.xdist_group("database" if folder == "browser" else item.path.as_posix()))
+    """Keeps a room's tests in one worker of `pytest -n`: they share servers, a database, models and processes."""
+    item.add_marker(pytest.mark.xdist_group(room_of(item)))
 
 
 @pytest.hookimpl(wrapper=True)

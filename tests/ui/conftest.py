@@ -221,10 +221,16 @@ class Visit:
         self.settle()
 
     def settle(self) -> None:
-        """Waits until no progress is shown and what came is drawn."""
-        self.page.wait_for_timeout(400)
-        self.page.wait_for_function("() => !document.querySelector('.progress-text, .generating, .eta-bar')")
-        self.page.wait_for_timeout(400)
+        """Waits until no progress was shown for 0.4 s: what came is drawn then."""
+        self.page.evaluate("() => { window.quiet = 0; }")
+        self.page.wait_for_function(
+            """() => {
+                window.quiet = document.querySelector('.progress-text, .generating, .eta-bar') ? 0 : window.quiet + 1;
+                return window.quiet > 8;
+            }""",
+            polling=50,
+            timeout=60_000,
+        )
 
     def press(self, button: str) -> None:
         self.page.locator("button:visible").get_by_text(button, exact=True).first.click()
