@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from explorer.text import in_json
 
 UNFINISHED = ".unfinished-"
 """How the names of files begin that are being written; what is left of them, a killed process left behind."""
@@ -39,6 +44,40 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a disk that can no longer be written to has said so already
             scratch.unlink(missing_ok=True)
+
+
+def write_json(value: object, path: Path, *, indent: int | None = None) -> None:
+    """Writes `value` as standard JSON in UTF-8, whole or not at all, and makes the folder where missing.
+
+    Raises:
+        TypeError: there is something in it that JSON has no type for; the old file, if any, stays.
+    """
+    text = as_json(value, indent=indent)
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """Returns `value` as standard JSON that any parser reads, in which every character can be seen, and a line break.
+
+    A number that is not finite becomes `null`, because JSON has no NaN.
+    """
+    return in_json(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def plain(value: object) -> Any:
+    """Returns `value` in JSON's own types, with None in place of numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):  # the counts of a compressed RLE
+        return value.decode("ascii")
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 @contextmanager

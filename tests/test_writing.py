@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.writing import UNFINISHED, alone_in, replacing, replacing_together
+from explorer.writing import UNFINISHED, alone_in, replacing, replacing_together, write_json
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -97,3 +98,24 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(ValueError, match=r"a is a file: give a folder\."), alone_in(tmp_path / "a"):
         pass
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "new folder" / "a.json"
+    write_json({"a": 1}, target)
+    write_json({"a": 2}, target)
+    assert json.loads(target.read_text()) == {"a": 2}
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_is_no_json_is_refused_before_the_old_file_is_touched(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    target.write_text("old")
+    with pytest.raises(TypeError):
+        write_json({"a": object()}, target)
+    assert target.read_text() == "old"
+
+
+def test_json_has_no_nan_and_no_bytes(tmp_path: Path) -> None:
+    write_json({"nan": float("nan"), "all": (float("inf"), 1.5), 3: b"Rle0", "p": Path("x")}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text()) == {"nan": None, "all": [None, 1.5], "3": "Rle0", "p": "x"}

@@ -17,10 +17,11 @@ from typing import Any
 
 from explorer.backbones.specs import VARIANTS
 from explorer.config import load_config
-from explorer.engine.artifacts import plain, provenance
+from explorer.engine.artifacts import provenance
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.loading import load_detector
 from explorer.report.fields import field_report
+from explorer.writing import plain, write_json
 
 Level = dict[str, Any]
 Models = dict[str, dict[str, list[Level]]]
@@ -67,7 +68,7 @@ def main() -> None:
             models[name]["gates off"] = measure(detector, gates=False)
     RESULTS.mkdir(parents=True, exist_ok=True)
     content = plain({"inputs": INPUTS, "size": SIZE, "models": models, **provenance()})
-    file.write_text(json.dumps(content, indent=1) + "\n")
+    write_json(content, file, indent=1)
     file.with_suffix(".md").write_text(page(content["models"]))
 
 

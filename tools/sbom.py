@@ -6,7 +6,6 @@ metadata, so that nothing is asked of a network. The zoo's weights are listed as
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from explorer.writing import replacing
+from explorer.writing import as_json, write_json
 from explorer.zoo.registry import entries
 
 LICENCES = "License :: "
@@ -89,12 +88,10 @@ def bill() -> dict[str, Any]:
 
 def main() -> None:
     """Writes the bill to the file named on the command line, or to standard output."""
-    text = json.dumps(bill(), indent=1, ensure_ascii=False) + "\n"
     if len(sys.argv) > 1:
-        with replacing(Path(sys.argv[1])) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+        write_json(bill(), Path(sys.argv[1]), indent=1)
     else:
-        sys.stdout.write(text)
+        sys.stdout.write(as_json(bill(), indent=1))
 
 
 if __name__ == "__main__":

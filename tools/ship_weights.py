@@ -23,13 +23,14 @@ from torch import Tensor
 from explorer.data.aerial import make_aerial
 from explorer.data.coco import instances_split
 from explorer.data.images import read_image
-from explorer.engine.artifacts import provenance, write_json
+from explorer.engine.artifacts import provenance
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.familiar import learn
 from explorer.engine.loading import load_detector
 from explorer.errors.bootstrap import Resamples
 from explorer.report.analysis import analyse
 from explorer.scoring.columns import Task
+from explorer.writing import write_json
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, bundled_file
@@ -128,7 +129,7 @@ def main() -> None:
         path = ship(given.checkpoint, given.name, card["training"])
     card["sha256"] = sha256_of(path)
     card["measured"] |= measure(card, path, given.data)
-    write_json(file, card, indent=2)
+    write_json(card, file, indent=2)
     print(json.dumps({kind: card["measured"].get(kind) for kind in (*KINDS, "panoptic")}))
 
 

@@ -16,18 +16,17 @@ The page's tables follow the runs; its prose stands in this file and names figur
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.verdicts import Verdict
-from explorer.engine.artifacts import plain
 from explorer.errors.compare import Comparison, compare
 from explorer.report.analysis import analyses_of, autopsy_beside
 from explorer.report.document import comparison_document
 from explorer.report.words import interval_words
 from explorer.scoring.matching import match
 from explorer.scoring.runs import load_run
+from explorer.writing import write_json
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 PREFIX = "faster_rcnn_"
@@ -45,7 +44,7 @@ def main() -> None:
     for run in document["runs"]:
         del run["by_class"]
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "small-objects.json").write_text(json.dumps(plain(document), indent=1) + "\n")
+    write_json(document, RESULTS / "small-objects.json", indent=1)
     words = {
         "figures": figures(comparison),
         "differences": differences(comparison),

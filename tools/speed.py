@@ -27,7 +27,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial
-from explorer.engine.artifacts import plain
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast.hardware import Plan
@@ -38,6 +37,7 @@ from explorer.engine.speed.costs import peak_memory_mb
 from explorer.engine.speed.interleaved import interleaved, middle
 from explorer.engine.speed.modes import Stage
 from explorer.report.speed import RECORDED, recorded_pareto, speed_document
+from explorer.writing import plain, write_json
 from explorer.zoo.registry import entries
 
 SIZE, ROUNDS, FEWER = (800, 1088), 7, 5
@@ -205,7 +205,7 @@ def main() -> None:
     known: Document = json.loads(file.read_text()) if file.is_file() else {}
     for name in [] if options.page else options.groups or list(GROUPS):
         known[name] = plain(GROUPS[name]())
-        file.write_text(json.dumps(known, indent=1) + "\n")
+        write_json(known, file, indent=1)
     file.with_suffix(".md").write_text(page(known, file.stem))
     draw(file)
 

@@ -33,7 +33,7 @@ from painting import painter
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
-from explorer.engine.artifacts import plain, provenance
+from explorer.engine.artifacts import provenance
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.engine.speed.costs import measure_size
@@ -50,6 +50,7 @@ from explorer.figures.training import training_curves
 from explorer.scoring.matching import match
 from explorer.scoring.runs import load_run
 from explorer.types import Floats
+from explorer.writing import write_json
 
 COMPARED = ("backbones", "ablations", "necks")
 
@@ -307,7 +308,7 @@ class Zoo:
             print("Until then: explorer compare " + " ".join(str(self.run_of(one)) for one in chosen))
             return
         known = self.document()
-        self.page.with_suffix(".json").write_text(json.dumps(plain(known), indent=1) + "\n")
+        write_json(known, self.page.with_suffix(".json"), indent=1)
         self.draw(known)
         self.page.write_text(page(known))
 

@@ -14,7 +14,6 @@ from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.examine import autopsy as follow
-from explorer.engine.artifacts import plain
 from explorer.engine.detector import Detector
 from explorer.errors.bootstrap import RESAMPLES
 from explorer.report.analysis import RunAnalysis, analyse
@@ -26,6 +25,7 @@ from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.types import Progress
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

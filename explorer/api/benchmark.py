@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.inputs import Model
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.engine.speed.benchmark import Found
@@ -18,6 +17,7 @@ from explorer.engine.speed.benchmark import benchmark as measure
 from explorer.report.speed import speed_document, speed_grid, stage_grid
 from explorer.report.tables import Grid
 from explorer.types import Progress
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -11,7 +11,6 @@ import numpy as np
 from explorer.api.inputs import RunLike, as_run
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.errors.bootstrap import RESAMPLES
 from explorer.errors.compare import Comparison
 from explorer.errors.compare import compare as compare_matches
@@ -24,6 +23,7 @@ from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.protocols import Protocol, protocol_of
 from explorer.types import Progress
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

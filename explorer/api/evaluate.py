@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 from explorer.api.inputs import Data, Model
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.engine.evaluation.evaluate import evaluate as run_model
 from explorer.engine.evaluation.evaluate import metrics_as_dict
 from explorer.engine.evaluation.tables import TITLES, columns_of, number
@@ -25,6 +24,7 @@ from explorer.scoring.outcomes import object_scores
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
 from explorer.scoring.runs import load_run as read_run
 from explorer.types import Progress
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

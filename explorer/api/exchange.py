@@ -13,7 +13,6 @@ from pycocotools import mask as mask_api
 from explorer.api.result import data_frame, optional
 from explorer.data.annotations import INSTANCES, judge_structure
 from explorer.data.masks import encode_masks
-from explorer.engine.artifacts import plain
 from explorer.engine.class_names import category_ids as usual_ids
 from explorer.report.tables import Grid
 from explorer.scoring.convert import coco_annotations, detections_of
@@ -21,6 +20,7 @@ from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import truth_from_coco
 from explorer.text import in_html
 from explorer.types import Detections, size_names
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import pandas as pd

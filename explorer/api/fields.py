@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.inputs import Data, Model, as_detector, as_truth
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.report.fields import FieldReport, LevelField, field_grid, field_report
 from explorer.report.tables import Grid
 from explorer.types import Progress
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

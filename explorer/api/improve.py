@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.inputs import Data, Model, as_detector, as_truth
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.errors.bootstrap import RESAMPLES
 from explorer.errors.improve import Help
 from explorer.errors.improve import improve as measure
@@ -16,6 +15,7 @@ from explorer.report.document import help_document
 from explorer.report.tables import Grid, help_grid
 from explorer.scoring.classes import shared_classes
 from explorer.types import Progress
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.inputs import Model, as_detector
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.engine.fast.hardware import engine_for
 from explorer.engine.image_files import find_images
 from explorer.engine.predict import RESULTS_FILE, Report
 from explorer.engine.predict import predict as run
 from explorer.report.tables import Grid
 from explorer.types import SIZES, Progress, size_names
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

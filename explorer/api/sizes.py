@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from explorer.api.inputs import Data, as_truth
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Truth
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.engine.training.checkpointing import METRICS, read_metrics
 from explorer.engine.training.command import train as run
 from explorer.report.tables import Grid
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

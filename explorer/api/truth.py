@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.report.document import annotations_with
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Truth
 from explorer.scoring.runs import read_truth as read
 from explorer.types import SIZES
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -16,9 +16,9 @@ from explorer.autopsy.findings import Best, Finding, Results, Said, Suppressor
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.ids import id_column
-from explorer.engine.artifacts import write_json
 from explorer.reading import read_json
 from explorer.scoring.outcomes import OperatingPoint
+from explorer.writing import write_json
 
 AUTOPSY_FILE = "autopsy.json"
 
@@ -51,7 +51,7 @@ def write_autopsy(autopsy: Autopsy, path: Path) -> None:
         },
         "objects": known | {name: [cells[name] for cells in findings] for name in _FINDING_COLUMNS},
     }
-    write_json(path, document)
+    write_json(document, path)
 
 
 def read_autopsy(path: str | Path) -> Autopsy:

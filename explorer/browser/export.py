@@ -62,13 +62,13 @@ def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
         ValueError: the data cannot be read, or a label's class is not among its categories.
     """
     from explorer.data.coco import any_split
-    from explorer.engine.artifacts import write_json
     from explorer.reading import read_json
+    from explorer.writing import write_json
 
     split = any_split(data)
     content = split.read_instances()[0] if split.other else read_json(split.files[0])
     corrected, changes = correct(content, list(_samples(dataset)))
-    write_json(path, corrected)
+    write_json(corrected, path)
     return changes
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import (
     MODELS,
@@ -70,8 +70,6 @@ def autopsy(
 
     from explorer.autopsy.examine import autopsy as examine
     from explorer.autopsy.files import AUTOPSY_FILE, write_autopsy
-    from explorer.engine.artifacts import plain
-    from explorer.engine.artifacts import write_json as write_file
     from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
@@ -79,6 +77,7 @@ def autopsy(
     from explorer.report.words import autopsy_sentences, found_sentence
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
+    from explorer.writing import plain, write_json
     from explorer.zoo.trained import recorded
 
     with exit_codes():
@@ -107,11 +106,11 @@ def autopsy(
             write_autopsy(found, folder / AUTOPSY_FILE)
             analysis = replace(analysis, autopsy=found)
         document = plain(run_document(analysis))
-        write_file(folder / "report.json", document)
-        write_file(folder / "objects.json", annotations_with(given.truth, fate_columns(analysis)))
+        write_json(document, folder / "report.json")
+        write_json(annotations_with(given.truth, fate_columns(analysis)), folder / "objects.json")
         page = write_run_page(analysis, folder / "report.html")
         if json_file:
-            write_json(document, json_file)
+            write_output(document, json_file)
     if analysis.autopsy is None:
         say(_NO_MODEL, err=True)
     if json_file != "-":

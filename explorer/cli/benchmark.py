@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import MODELS, Calibrate, Device, TrustCode, Weights, exit_codes, input_size, load, progress
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def benchmark(
     import torch
     from rich.console import Console
 
-    from explorer.engine.artifacts import plain
     from explorer.engine.speed.benchmark import benchmark as run
     from explorer.engine.speed.costs import peak_memory_mb
     from explorer.report.speed import pareto, speed_document, speed_grid, stage_grid
@@ -83,7 +82,7 @@ def benchmark(
 
             write_figure(pareto(found, named), plot)
         if json_file:
-            write_json(plain(speed_document(found)), json_file)
+            write_output(speed_document(found), json_file)
     if json_file != "-":
         console = Console() if Console().is_terminal else Console(width=120)
         console.print(speed_grid(found).on_terminal())

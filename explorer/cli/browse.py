@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import (
     MODELS,
     Device,
@@ -94,7 +94,7 @@ def browse(
         install_plugin(Path(fiftyone.config.plugins_dir))
         content = _content(built)
         if json_file:
-            write_json(content, json_file)
+            write_output(content, json_file)
         if json_file != "-":
             _show(content)
         if app and not corrected:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from explorer.cli.output import JsonFile, say, show_facts, write_json
+from explorer.cli.output import JsonFile, say, show_facts, write_output
 from explorer.cli.running import exit_codes
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def identify(file: File, json_file: JsonFile = None) -> None:
     with exit_codes():
         found = run(file)
         if json_file:
-            write_json(found.as_dict(), json_file)
+            write_output(found.as_dict(), json_file)
     if json_file != "-":
         show_facts(_facts(found))
         if found.command:
@@ -50,7 +50,7 @@ def convert(
     with exit_codes():
         done = run(file, out, to=cast("Target", to), channel_order=channel_order, source_order=source_order)
         if json_file:
-            write_json(asdict(done), json_file)
+            write_output(asdict(done), json_file)
     if json_file != "-":
         for_timm = f", for timm.create_model({done.timm_model!r})" if done.timm_model else ""
         say(f"{done.variant}, {done.tensors} tensors, channel order {done.channel_order}{for_timm} -> {done.file}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import Iou, MatchBy, Precision, Score, exit_codes, progress
 
@@ -73,13 +73,13 @@ def compare(
     from rich.console import Console
 
     from explorer.api.compare import compare as compare_runs
-    from explorer.engine.artifacts import write_json as write_file
     from explorer.errors.gates import check_figures, gate_of, judge
     from explorer.report.document import annotations_with, found_by_columns
     from explorer.report.tables import difference_grid, object_grid, size_grid
     from explorer.report.words import found_sentence
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
+    from explorer.writing import write_json
 
     with exit_codes():
         if len(runs) < 2:
@@ -111,8 +111,8 @@ def compare(
             )
         comparison, analyses = report.comparison, report.analyses
         document = report.to_dict()
-        write_file(out / "report.json", document, indent=2)
-        write_file(out / "objects.json", annotations_with(comparison.truth, found_by_columns(comparison)))
+        write_json(document, out / "report.json", indent=2)
+        write_json(annotations_with(comparison.truth, found_by_columns(comparison)), out / "objects.json")
         page = report.write_page(out / "report.html")
         judged = [
             own
@@ -128,7 +128,7 @@ def compare(
         grids = [size_grid(analyses), *(difference_grid(comparison, pair) for pair in comparison.pairs)]
         check.write(judged, grids, report.sentences())
         if json_file:
-            write_json(document, json_file)
+            write_output(document, json_file)
     if json_file != "-":
         console = Console()
         console.print(size_grid(analyses).on_terminal())
@@ -194,8 +194,6 @@ def _over_seeds(
 ) -> list[Judgement]:
     from rich.console import Console
 
-    from explorer.engine.artifacts import plain
-    from explorer.engine.artifacts import write_json as write_file
     from explorer.errors.gates import check_figures, judge
     from explorer.errors.seeds import compare_seeds
     from explorer.report.analysis import named_apart
@@ -204,6 +202,7 @@ def _over_seeds(
     from explorer.scoring.alike import alike
     from explorer.scoring.matching import match
     from explorer.scoring.runs import load_run
+    from explorer.writing import plain, write_json
 
     for recipe in recipes:
         if len({Path(path).resolve() for path in recipe}) < len(recipe):
@@ -219,7 +218,7 @@ def _over_seeds(
         comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
     notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))
     document = plain(seed_document(comparison) | {"notes": notes})
-    write_file(out / "report.json", document, indent=2)
+    write_json(document, out / "report.json", indent=2)
     judged = [
         own
         for (a, b), pair in comparison.pairs.items()
@@ -234,7 +233,7 @@ def _over_seeds(
     grids = [seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)]
     check.write(judged, grids, notes)
     if json_file:
-        write_json(document, json_file)
+        write_output(document, json_file)
     if json_file != "-":
         console = Console()
         for grid in grids:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.protocol import Sizes
 from explorer.cli.running import exit_codes, progress
 from explorer.text import legible, on_terminal
@@ -44,7 +44,7 @@ def check(
     for split in report.splits:
         _show(console, split, examples)
     if json:
-        write_json(report.as_dict(), json)
+        write_output(report.as_dict(), json)
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -127,7 +127,7 @@ def sizes(
 
             write_figure(result.figure(), out)
         if json:
-            write_json(result.to_dict(), json)
+            write_output(result.to_dict(), json)
     if json != "-":
         say(result.title)
         for table in result.tables():
@@ -155,7 +155,7 @@ def aerial(
         sizes = ", ".join(f"{count} {name}" for name, count in summary.by_size.items())
         say(f"{summary.images} scenes with {summary.objects} objects ({sizes}). Use them as {out}:{split}")
     if json:
-        write_json({**asdict(summary), "out": str(out), "source": f"{out}:{split}"}, json)
+        write_output({**asdict(summary), "out": str(out), "source": f"{out}:{split}"}, json)
 
 
 def _show(console: Any, split: SplitReport, examples: int) -> None:
@@ -200,7 +200,7 @@ def _tell(written: Written, json: str | None, **more: Any) -> None:
     if json:
         facts = {"out": str(written.out), "format": written.format, "lost": list(written.lost)}
         splits = {name: {"images": images, "annotations": own} for name, (images, own) in written.splits.items()}
-        write_json({**facts, "splits": splits, **more}, json)
+        write_output({**facts, "splits": splits, **more}, json)
     if json != "-":
         for line in written.lost:
             say(line)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from explorer.cli.output import JsonFile, write_json
+from explorer.cli.output import JsonFile, write_output
 from explorer.cli.running import exit_codes
 from explorer.text import on_terminal
 
@@ -31,7 +31,7 @@ def doctor(json_file: JsonFile = None) -> None:
         report = examine()
     if json_file:
         with exit_codes():
-            write_json(
+            write_output(
                 {"can_detect": report.can_detect, "checks": [asdict(check) for check in report.checks]}, json_file
             )
     console.print(_table(report))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.classes import names_in, renamings
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import (
     AllowPartial,
@@ -84,7 +84,6 @@ def evaluate(
     With --out: figures, detections in COCO's format, and report.html with figures by size, error types and misses.
     """
     from explorer.data.coco import register_coco
-    from explorer.engine.artifacts import plain
     from explorer.engine.evaluation.evaluate import evaluate as evaluate_on
     from explorer.engine.evaluation.evaluate import metrics_as_dict
     from explorer.engine.evaluation.results import score_results
@@ -131,7 +130,7 @@ def evaluate(
         if out and len(run.truth):
             _write_report(run, out)
         if json_file:
-            write_json(plain(origin | {"data": data} | metrics_as_dict(run.metrics)), json_file)
+            write_output(origin | {"data": data} | metrics_as_dict(run.metrics), json_file)
     if json_file != "-":
         _show(run, data, out)
 
@@ -145,14 +144,14 @@ def _refuse(given: Sequence[object]) -> None:
 
 
 def _write_report(run: Run, out: Path) -> None:
-    from explorer.engine.artifacts import write_json as write_file
     from explorer.report.analysis import analyse
     from explorer.report.document import run_document
     from explorer.report.page import write_run_page
+    from explorer.writing import write_json
 
     with progress("resampling") as advance:
         analysis = analyse(run, progress=advance)
-    write_file(out / "report.json", run_document(analysis), indent=2)
+    write_json(run_document(analysis), out / "report.json", indent=2)
     write_run_page(analysis, out / "report.html")
 
 

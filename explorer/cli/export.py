@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import AllowPartial, AnyModel, Calibrate, ConfigFile, TrustCode, Weights, exit_codes, load
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def export(
     The folder is a MODEL for predict and evaluate, unless it holds TorchScript, which is code.
     """
     from explorer.data.images import read_image
-    from explorer.engine.artifacts import plain
     from explorer.engine.fast.calibration import calibration
     from explorer.engine.fast.export import export as run
     from explorer.engine.speed.modes import scene
@@ -56,7 +55,7 @@ def export(
         photos = calibration(detector, calibrate) if int8 else None
         record = run(detector, image, out, cast("Format", format), int8=int8, photos=photos)
         if json_file:
-            write_json(plain(record), json_file)
+            write_output(record, json_file)
     if json_file != "-":
         size = f"{sum(file.stat().st_size for file in out.glob('trunk.*')) / 1e6:.1f} MB"
         what = f"{format} in int8" if int8 else format

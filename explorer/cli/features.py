@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import (
     AllowPartial,
     AnyModel,
@@ -48,7 +48,6 @@ def features(
     from rich.console import Console
 
     from explorer.data.images import read_image
-    from explorer.engine.artifacts import plain
     from explorer.report.features import default_layers, feature_report
 
     with exit_codes():
@@ -65,7 +64,7 @@ def features(
         report = feature_report(detector, photo, layers or default_layers(detector), out, explained=explain)
         if json_file:
             document = detector.origin | {"random_weights": detector.weights is None} | report.document()
-            write_json(plain(document), json_file)
+            write_output(document, json_file)
     if json_file != "-":
         Console().print(report.grid().on_terminal())
         for name, cam in report.cams:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import (
     AllowPartial,
     ConfigFile,
@@ -45,7 +45,6 @@ def improve(
     """
     from rich.console import Console
 
-    from explorer.engine.artifacts import plain
     from explorer.errors.improve import default_variants
     from explorer.errors.improve import improve as run
     from explorer.errors.variants import tiled
@@ -74,7 +73,7 @@ def improve(
         with progress("measuring") as advance:
             ways = run(detector, truth, [*default_variants(detector), *asked], progress=advance)
         if json_file:
-            write_json(plain(detector.origin | {"data": data} | help_document(ways)), json_file)
+            write_output(detector.origin | {"data": data} | help_document(ways), json_file)
     if json_file != "-":
         say((detector.name, "bold"), f" on {data}, {len(truth.image_ids)} images, in percentage points")
         Console().print(help_grid(ways).on_terminal())

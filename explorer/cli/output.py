@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from explorer.text import in_json, on_terminal
-from explorer.writing import replacing
+from explorer.text import on_terminal
+from explorer.writing import as_json, write_json
 
 JsonFile = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - is standard output.")
@@ -43,13 +42,12 @@ def show_facts(facts: Sequence[tuple[str, str]]) -> None:
     Console().print(table, highlight=False)
 
 
-def write_json(content: Any, destination: str) -> None:
-    """Writes `content` as indented JSON to a file, whole or not at all, or to standard output for `-`."""
-    text = in_json(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+def write_output(content: object, destination: str) -> None:
+    """Writes what `--json` asks for: indented JSON to a file, whole or not at all, or to standard output for `-`."""
+    place = Path(destination)
     if destination == "-":
-        sys.stdout.write(text)
-    elif Path(destination).exists() and not Path(destination).is_file():  # /dev/stderr, a pipe
-        Path(destination).write_text(text, encoding="utf-8")
+        sys.stdout.write(as_json(content, indent=2))
+    elif place.exists() and not place.is_file():  # /dev/stderr, a pipe
+        place.write_text(as_json(content, indent=2), encoding="utf-8")
     else:
-        with replacing(Path(destination)) as scratch:
-            scratch.write_text(text, encoding="utf-8")
+        write_json(content, place, indent=2)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import (
     AllowPartial,
     Calibrate,
@@ -57,7 +57,6 @@ def predict(
 ) -> None:
     """Detect objects in images and videos: COCO results as JSON, drawn pictures; exit 1 if one could not be read."""
     from explorer.data.video import is_video
-    from explorer.engine.artifacts import plain
     from explorer.engine.fast.hardware import engine_for
     from explorer.engine.image_files import find_images
     from explorer.engine.predict import RESULTS_FILE
@@ -91,7 +90,7 @@ def predict(
                 progress=advance,
             )
         if json_file:
-            write_json(plain(report.document), json_file)
+            write_output(report.document, json_file)
     for error in report.failures.values():
         say(error, err=True)
     if files.skipped:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.output import JsonFile, say, write_json
+from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import (
     AllowPartial,
     AnyModel,
@@ -52,7 +52,6 @@ def receptive_field(
     """Measure receptive fields: theoretical ones exactly, effective ones by gradients, beside anchors and objects."""
     from rich.console import Console
 
-    from explorer.engine.artifacts import plain
     from explorer.report.fields import NARROWER_THAN, field_grid, field_report, write_field_figures
     from explorer.scoring.runs import read_truth
 
@@ -83,7 +82,7 @@ def receptive_field(
         document = detector.origin | {"random_weights": detector.weights is None} | report.document()
         pages = write_field_figures(report, out) if out else []
         if json_file:
-            write_json(plain(document), json_file)
+            write_output(document, json_file)
     if json_file != "-":
         console = Console() if Console().is_terminal else Console(width=120)
         console.print(field_grid(report.levels).on_terminal())

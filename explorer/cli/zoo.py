@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from explorer.cli.checkpoints import convert, identify
-from explorer.cli.output import JsonFile, say, show_facts, write_json
+from explorer.cli.output import JsonFile, say, show_facts, write_output
 from explorer.cli.running import exit_codes, progress
 from explorer.text import legible_lines, on_terminal
 
@@ -44,7 +44,7 @@ def list_(json_file: JsonFile = None) -> None:
         found = entries()
         table = _table(found)
         if json_file:
-            write_json([entry.as_dict() for entry in found], json_file)
+            write_output([entry.as_dict() for entry in found], json_file)
     if json_file == "-":
         return
     from rich.console import Console
@@ -70,7 +70,7 @@ def show(name: Name, json_file: JsonFile = None) -> None:
     entry = _get(name)
     with exit_codes():
         if json_file:
-            write_json(entry.as_dict(), json_file)
+            write_output(entry.as_dict(), json_file)
         if json_file != "-":
             show_facts(_facts(entry))
 
@@ -102,7 +102,7 @@ def fetch(
         _fail(str(error), code=1)
     digest, size_mb = sha256_of(path), path.stat().st_size / 1e6
     if json_file:
-        write_json({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
+        write_output({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
     if json_file != "-":
         say(str(path))
         say(f"{size_mb:,.1f} MB, sha256 {digest}, licence {entry.licence}")

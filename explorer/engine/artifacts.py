@@ -1,13 +1,10 @@
-"""The files that a run leaves behind: in JSON that any parser reads, saying where they come from."""
+"""Where a result comes from: the date, the code, the versions and the machine that made it."""
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,8 +14,6 @@ from typing import Any
 import torch
 
 from explorer import __version__
-from explorer.text import in_json
-from explorer.writing import replacing
 
 PACKAGES = {
     "torch": ("torch",),
@@ -29,31 +24,6 @@ PACKAGES = {
     "pillow": ("pillow",),
 }
 """The packages that decide a result, and the names under which they may be installed."""
-
-
-def write_json(path: Path, value: object, *, indent: int | None = None) -> None:
-    """Writes `value` as standard JSON, whole or not at all, and makes the folder where missing.
-
-    A number that is not finite becomes `null`, because JSON has no NaN.
-    """
-    text = in_json(json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)) + "\n"
-    with replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")
-
-
-def plain(value: object) -> Any:
-    """Returns `value` in JSON's own types, with None in place of numbers that are not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, bytes):  # the counts of a compressed RLE
-        return value.decode("ascii")
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def provenance() -> dict[str, Any]:

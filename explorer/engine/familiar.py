@@ -22,7 +22,7 @@ import torch
 
 from explorer.engine.detector import Detector
 from explorer.types import Floats, Pixels
-from explorer.writing import replacing
+from explorer.writing import write_json
 from explorer.zoo.registry import WEIGHTS
 
 FILE = "familiar.json"
@@ -55,9 +55,7 @@ class Familiar:
     def write(self, folder: Path) -> None:
         """Writes it beside a model's weights."""
         columns = {name: [float(f"{value:.4g}") for value in getattr(self, name)] for name in ("mean", "deviation")}
-        with replacing(folder / FILE) as scratch:
-            facts = {"limit": round(self.limit, 3), "photographs": self.photographs}
-            scratch.write_text(json.dumps(facts | columns) + "\n")
+        write_json({"limit": round(self.limit, 3), "photographs": self.photographs} | columns, folder / FILE)
 
 
 def statistics_of(detector: Detector, image_bgr: Pixels) -> Floats:

@@ -15,14 +15,14 @@ import numpy.typing as npt
 from explorer.data.images import ImageError, read_image, reading_note, write_picture
 from explorer.data.panoptic import write_panoptic_png
 from explorer.data.video import VideoWriter, is_video, read_facts, read_frames
-from explorer.engine.artifacts import provenance, write_json
+from explorer.engine.artifacts import provenance
 from explorer.engine.class_names import category_ids
 from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.engine.familiar import unfamiliar
 from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic, Progress
-from explorer.writing import alone_in, replacing
+from explorer.writing import alone_in, replacing, write_json
 
 RESULTS_FILE = "predictions.json"
 _LONGEST_STEM = 240  # bytes; with a number and a suffix a name has 255 at most
@@ -125,7 +125,7 @@ def _predict(
     failed = [{"file_name": str(path), "error": error} for path, error in report.failures.items()]
     passed = [{"file_name": str(path), "reason": reason} for path, reason in skipped.items()]
     report.document.update(info=info, **collection.document(), failed=failed, skipped=passed)
-    write_json(report.results, report.document)
+    write_json(report.document, report.results)
     return report
 
 

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 
 from explorer.data.coco import has_instances, register_coco
 from explorer.data.images import ImageError
-from explorer.engine.artifacts import provenance, write_json
+from explorer.engine.artifacts import provenance
 from explorer.engine.config_facts import config_facts, config_sha256
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.classes import Scored, scored_classes
@@ -34,7 +34,7 @@ from explorer.scoring.protocols import COCO, Protocol, protocol_from
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
 from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
 from explorer.types import Detections, Metrics, Progress
-from explorer.writing import alone_in, replacing_together
+from explorer.writing import alone_in, replacing_together, write_json
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
@@ -117,8 +117,8 @@ def _written(run: Run, out: Path) -> Run:
     """Writes a run; whenever the process is killed, a folder with `run.json` holds one run and not parts of two."""
     with replacing_together(out, FACTS_FILE) as scratch:
         write_detections(run, scratch)
-        write_json(scratch / METRICS_FILE, metrics_as_dict(run.metrics), indent=2)
-        write_json(scratch / FACTS_FILE, run.facts, indent=2)
+        write_json(metrics_as_dict(run.metrics), scratch / METRICS_FILE, indent=2)
+        write_json(run.facts, scratch / FACTS_FILE, indent=2)
         for earlier in DERIVED_FILES:
             (out / earlier).unlink(missing_ok=True)
     return replace(run, folder=out)
@@ -267,8 +267,8 @@ def metrics_as_dict(metrics: Metrics) -> dict[str, Any]:
 
 def write_detections(run: Run, out: Path) -> None:
     """Writes a run's detections in COCO's results format, and the ids of the images that were evaluated."""
-    write_json(out / RESULTS_FILE, coco_results(run))
-    write_json(out / IMAGES_FILE, run.truth.image_ids.tolist())
+    write_json(coco_results(run), out / RESULTS_FILE)
+    write_json(run.truth.image_ids.tolist(), out / IMAGES_FILE)
 
 
 def _facts(detector: Detector, data: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from explorer.engine.artifacts import provenance, write_json
+from explorer.engine.artifacts import provenance
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.hardware import DtypeName
@@ -26,7 +26,7 @@ from explorer.engine.fast.networks import Network, onnx_network, openvino_model,
 from explorer.engine.fast.photos import Calibration
 from explorer.engine.fast.trunk import Trunk
 from explorer.reading import read_json
-from explorer.writing import alone_in, replacing, replacing_together
+from explorer.writing import alone_in, replacing, replacing_together, write_json
 from explorer.zoo.checkpoints import save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import CONFIG, EXPORT, EXPORTED_WEIGHTS
@@ -123,7 +123,7 @@ def _completed(
         "sha256": {path.name: sha256_of(path) for path in _files(out, format)},
         **provenance(),
     }
-    write_json(out / EXPORT, record, indent=2)
+    write_json(record, out / EXPORT, indent=2)
     return record
 
 

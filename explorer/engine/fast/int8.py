@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock
 from torch import nn
 
-from explorer.engine.artifacts import provenance, write_json
+from explorer.engine.artifacts import provenance
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.networks import NotFastError, openvino_model
 from explorer.engine.fast.photos import Calibration
@@ -32,7 +32,7 @@ from explorer.engine.fast.trunk import Trunk
 from explorer.reading import read_json
 from explorer.receptive_field.effective import fingerprint
 from explorer.text import logger_of
-from explorer.writing import alone_in, replacing_together
+from explorer.writing import alone_in, replacing_together, write_json
 from explorer.zoo.downloads import cache_dir, sha256_of
 
 logger = logger_of(__name__)
@@ -212,6 +212,6 @@ def _keep(folder: Path, quantised: Any, record: dict[str, Any]) -> None:
         with alone_in(folder), replacing_together(folder, RECORD) as scratch:
             openvino.save_model(quantised, scratch / TRUNK, compress_to_fp16=False)
             digests = {file.name: sha256_of(file) for file in scratch.iterdir()}
-            write_json(scratch / RECORD, record | {"sha256": digests}, indent=2)
+            write_json(record | {"sha256": digests}, scratch / RECORD, indent=2)
     except OSError as error:  # a full disk or a read-only cache: it runs all the same
         logger.warning("int8: the ranges are not kept: %s", error)

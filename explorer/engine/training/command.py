@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ import explorer.heads  # noqa: F401 - registers the heads that they name
 from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
-from explorer.engine.artifacts import plain, write_json
 from explorer.engine.config_facts import Config, config_facts
 from explorer.engine.scales import follow_photographs, image_sizes
 from explorer.engine.training import launch
@@ -36,9 +34,9 @@ from explorer.engine.training.recipe import as_names, evaluate_all, lazy_recipe,
 from explorer.engine.training.trainer import Trainer
 from explorer.engine.training.weights import evaluate_with, start_from, started_with
 from explorer.scoring.classes import shared_classes
-from explorer.text import in_json, logger_of
+from explorer.text import logger_of
 from explorer.types import RANDOM
-from explorer.writing import alone_in, replacing
+from explorer.writing import alone_in, as_json, replacing, write_json
 from explorer.zoo.resolve import find_weights, named_weights, resolve
 from explorer.zoo.trained import CONFIG, find_trained, last_checkpoint
 
@@ -119,9 +117,9 @@ def job(args: Namespace) -> Results:
         weights = _evaluated_weights(cfg, resume=args.resume)
         report |= {"weights": str(weights)} if weights else {"weights": None, "note": RANDOM}
     if destination == "-":
-        sys.stdout.write(in_json(json.dumps(plain(report), indent=2, allow_nan=False)) + "\n")
+        sys.stdout.write(as_json(report, indent=2))
     elif destination:
-        write_json(Path(destination), report, indent=2)
+        write_json(report, Path(destination), indent=2)
     if isinstance(cfg, CfgNode):
         verify_results(cfg, results)
     return results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from explorer.text import in_json, legible
+from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Pixels, Timing, size_names
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import ProgressBar, Stopped, part_of
 from explorer.ui.examples import annotated_in
+from explorer.writing import write_json
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -249,7 +249,7 @@ class Comparison:
         from explorer.figures.sheet import labelled_sheet
 
         table, picture = folder / "detections.json", folder / "detections.png"
-        table.write_text(in_json(json.dumps(self.coco(filters), indent=1)) + "\n")
+        write_json(self.coco(filters), table, indent=1)
         titled = {f"{self.letters[name]} · {name}": found for name, found in self.shown(filters).items()}
         cv2.imwrite(str(picture), labelled_sheet(self.image_bgr, titled, truth=self.truth))
         return table, picture

@@ -15,7 +15,7 @@ from explorer.ui.actions.compare import Comparison, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.examples import annotated_in, looked_at, opening
-from explorer.writing import replacing
+from explorer.writing import write_json
 
 RECORDED = Path(__file__).resolve().parents[1] / "photos" / "opening.json"
 _DIGITS = 3
@@ -85,8 +85,7 @@ def record(models: Models, folder: Path) -> None:
         }
         for name, prediction in found.predictions.items()
     }
-    with replacing(RECORDED) as scratch:
-        scratch.write_text(json.dumps(document) + "\n")
+    write_json(document, RECORDED)
 
 
 def _detections(known: dict[str, Any], size: tuple[int, ...]) -> Detections:

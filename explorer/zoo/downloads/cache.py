@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from explorer.reading import read_json
-from explorer.writing import replacing
+from explorer.writing import write_json
 from explorer.zoo.downloads.transfer import TransferError, discard, download
 
 if TYPE_CHECKING:
@@ -158,8 +157,7 @@ def _recorded(path: Path) -> str | None:
 
 
 def _record(path: Path, digest: str, size: int, source: str) -> None:
-    with replacing(_beside(path, "json")) as scratch:
-        scratch.write_text(json.dumps({"sha256": digest, "size": size, "source": source}, indent=1))
+    write_json({"sha256": digest, "size": size, "source": source}, _beside(path, "json"), indent=1)
 
 
 def _beside(path: Path, ending: str) -> Path:
