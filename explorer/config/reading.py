@@ -49,9 +49,11 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     `MODEL.VOVNET` configures VoVNet, `MODEL.MOBILENET` MobileNetV2, `MODEL.TIMM` any timm model. `None` or an empty
     list, from `ESE` to `POOL_PADDING`, means: as `CONV_BODY` has it; `STAGE_WITH_DCN` says of stages 2 to 5 whether
     their 3x3 convolutions are deformable. `INPUT.CROP.AROUND_OBJECT` cuts crops where an object is,
-    `INPUT.CROP.ZOOM` says between which factors it is then magnified, and `INPUT.CROP.BALANCED` that all classes come
-    up equally often. `INPUT.RANDOM_TRANSPOSE` turns images that have no upper edge, such as aerial ones, and
-    `INPUT.OTHER_CAMERA` is the share of images whose colour, light, sharpness, noise and compression are changed.
+    `INPUT.CROP.ZOOM` says between which factors it is then magnified, `INPUT.CROP.BALANCED` that all classes come
+    up equally often, and `INPUT.CROP.ANYWHERE` which share of the crops lies anywhere instead. Where
+    `INPUT.MIN_SIZE_TEST` is 0, photographs are tested at `INPUT.ZOOM_TEST` times their own size.
+    `INPUT.RANDOM_TRANSPOSE` turns images that have no upper edge, such as aerial ones, and `INPUT.OTHER_CAMERA` is
+    the share of images whose colour, light, sharpness, noise and compression are changed.
     `SOLVER.OPTIMIZER` is `SGD` or `AdamW`; `SOLVER.TEACHER` names a trained detector (of the zoo, a run's folder or any
     other model) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
     number of images that the validation loss is averaged over; photographs with a side longer than `TEST.TILES.SIZE`
@@ -89,6 +91,8 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     cfg.INPUT.CROP.AROUND_OBJECT = False
     cfg.INPUT.CROP.ZOOM = [1.0, 1.0]
     cfg.INPUT.CROP.BALANCED = False
+    cfg.INPUT.CROP.ANYWHERE = 0.0
+    cfg.INPUT.ZOOM_TEST = 1.0
     cfg.INPUT.RANDOM_TRANSPOSE = False
     cfg.INPUT.OTHER_CAMERA = 0.0
 

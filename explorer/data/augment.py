@@ -19,7 +19,7 @@ from explorer.types import Pixels
 
 
 class CropAroundObject(T.RandomCrop):
-    """A random crop that holds the centre of an object drawn at random, where the image has any."""
+    """A random crop that holds the centre of an object drawn at random, where the image has any, or one anywhere."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class CropAroundObject(T.RandomCrop):
         *,
         zoom: tuple[float, float] = (1.0, 1.0),
         balanced: bool = False,
+        anywhere: float = 0.0,
     ) -> None:
         """Prepares crops.
 
@@ -37,14 +38,18 @@ class CropAroundObject(T.RandomCrop):
             zoom: smallest and largest factor by which a crop's sides are divided, drawn evenly on a logarithmic scale.
                 Resizing to a fixed size afterwards magnifies what it shows by this factor.
             balanced: draw the class first, evenly, and then one of its objects, so that rare classes are seen.
+            anywhere: share of the crops that lie anywhere, with objects or without: a detector that sees no place
+                without objects takes much for one.
 
         Raises:
-            ValueError: the factors are not positive or not in order.
+            ValueError: the factors are not positive or not in order, or the share is not between 0 and 1.
         """
         super().__init__(crop_type, crop_size)
         if not 0 < zoom[0] <= zoom[1]:
             raise ValueError(f"INPUT.CROP.ZOOM is {list(zoom)}: give two positive factors, the smaller one first.")
-        self.zoom, self.balanced = zoom, balanced
+        if not 0 <= anywhere <= 1:
+            raise ValueError(f"INPUT.CROP.ANYWHERE is {anywhere:g}: give a share between 0 and 1.")
+        self.zoom, self.balanced, self.anywhere = zoom, balanced, anywhere
 
     def get_transform(
         self, image: Pixels, boxes: npt.NDArray[np.float64], classes: npt.NDArray[np.int64] | None = None
@@ -63,7 +68,8 @@ class CropAroundObject(T.RandomCrop):
         cut = np.minimum(np.maximum(size.round(), 1), (height, width)).astype(int)
         last = np.asarray((height, width)) - cut
         low, high = np.zeros(2, int), last
-        if len(boxes):
+        around = not self.anywhere or np.random.rand() >= self.anywhere  # noqa: NPY002
+        if around and len(boxes):
             corners = boxes[self._drawn(len(boxes), classes)]
             centre = np.asarray((corners[1] + corners[3], corners[0] + corners[2])) / 2
             low, high = (centre - cut + 1).clip(0, last).astype(int), centre.clip(0, last).astype(int)

@@ -57,8 +57,8 @@ class CocoMapper(DatasetMapper):
     def from_config(cls, cfg: Any, is_train: bool = True) -> dict[str, Any]:
         settings: dict[str, Any] = super().from_config(cfg, is_train)
         if cfg.INPUT.CROP.get("AROUND_OBJECT", False):  # detectron2's own configs have no such key
-            low, high = cfg.INPUT.CROP.ZOOM
-            around = {"zoom": (low, high), "balanced": cfg.INPUT.CROP.BALANCED}
+            crop = cfg.INPUT.CROP
+            around = {"zoom": tuple(crop.ZOOM), "balanced": crop.BALANCED, "anywhere": crop.ANYWHERE}
             settings["augmentations"] = [
                 CropAroundObject(step.crop_type, step.crop_size, **around) if type(step) is T.RandomCrop else step
                 for step in settings["augmentations"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -28,11 +29,13 @@ class ModelInput:
         min_size: length of the shorter side after resizing, in pixels; 0 leaves the size alone.
         max_size: upper limit of the longer side, in pixels.
         channel_order: `BGR` or `RGB`.
+        zoom: factor by which the sides of a photograph grow where `min_size` leaves the size alone.
     """
 
     min_size: int
     max_size: int
     channel_order: str
+    zoom: float = 1.0
 
     def __call__(self, image_bgr: npt.NDArray[np.uint8]) -> dict[str, Any]:
         """Returns detectron2's input for an image `(height, width, 3)`.
@@ -52,7 +55,7 @@ class ModelInput:
         An image so long and thin that its shorter side would vanish keeps one pixel there.
         """
         if self.min_size == 0:
-            return height, width
+            return max(1, round(height * self.zoom)), max(1, round(width * self.zoom))
         shape = transforms.ResizeShortestEdge.get_output_shape(height, width, self.min_size, self.max_size)
         return max(1, shape[0]), max(1, shape[1])
 
@@ -97,7 +100,7 @@ def _yaml_facts(cfg: CfgNode) -> ConfigFacts:
     model, names, tiles = cfg.MODEL, cfg.get("EXPLORER", {}), cfg.TEST.get("TILES")
     head = model.RETINANET if model.META_ARCHITECTURE == "RetinaNet" else model.ROI_HEADS
     return ConfigFacts(
-        ModelInput(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT),
+        yaml_input(cfg),
         classes=head.NUM_CLASSES,
         stuff_classes=model.SEM_SEG_HEAD.NUM_CLASSES if model.META_ARCHITECTURE == "PanopticFPN" else 0,
         class_names=tuple(names.get("CLASS_NAMES", ())),
@@ -106,6 +109,18 @@ def _yaml_facts(cfg: CfgNode) -> ConfigFacts:
         workers=cfg.DATALOADER.NUM_WORKERS,
         cut=Tiles(tiles.SIZE, tiles.OVERLAP) if tiles and tiles.SIZE else None,
     )
+
+
+def yaml_input(cfg: CfgNode) -> ModelInput:
+    """Reads from a yaml config how images are prepared at test time.
+
+    Raises:
+        ValueError: they are to be enlarged by a factor that is not positive.
+    """
+    zoom = cfg.INPUT.get("ZOOM_TEST", 1.0)
+    if not 0 < zoom < math.inf:
+        raise ValueError(f"INPUT.ZOOM_TEST is {zoom:g}: give a positive factor, 1 for photographs at their own size.")
+    return ModelInput(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT, zoom)
 
 
 def _lazy_facts(cfg: DictConfig) -> ConfigFacts:

@@ -119,7 +119,7 @@ class Detector:
     @property
     def reads(self) -> ModelInput:
         """How photographs become inputs of `runner`, which resizes the tiles itself where there are any."""
-        return self.model_input if self.cut is None else replace(self.model_input, min_size=0)
+        return self.model_input if self.cut is None else replace(self.model_input, min_size=0, zoom=1.0)
 
     @property
     def finds_objects(self) -> bool:

@@ -9,7 +9,7 @@ from statistics import median
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
-from explorer.engine.config_facts import Config, ModelInput
+from explorer.engine.config_facts import Config, ModelInput, yaml_input
 from explorer.engine.windows import Cut
 
 TOLERATED = 1.5
@@ -78,7 +78,7 @@ def scales(cfg: Config, model_input: ModelInput, cut: Cut | None, tested: Sizes)
     crop, resized = min(cfg.INPUT.CROP.SIZE), cfg.INPUT.MIN_SIZE_TRAIN
     smallest, largest = (1.0, 1.0) if min(resized) == 0 else (min(resized) / crop, max(resized) / crop)
     zoom = cfg.INPUT.CROP.get("ZOOM", (1.0, 1.0)) if cfg.INPUT.CROP.get("AROUND_OBJECT") else (1.0, 1.0)
-    test = median(_scale(model_input, cut, height, width) for height, width in sizes)
+    test = median(scale_of(model_input, cut, height, width) for height, width in sizes)
     return Scales(smallest * zoom[0], largest * zoom[1], test)
 
 
@@ -92,7 +92,7 @@ def follow_photographs(cfg: CfgNode, tested: Sizes) -> None:
         cfg: changed in place.
         tested: sizes of the photographs to test on.
     """
-    size = ModelInput(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, cfg.INPUT.FORMAT)
+    size = yaml_input(cfg)
     found = scales(cfg, size, None, tested)
     if found and found.note():
         cfg.INPUT.MIN_SIZE_TEST, cfg.TEST.TILES.SIZE = 0, cfg.TEST.TILES.SIZE or TILE_FROM
@@ -104,8 +104,8 @@ def image_sizes(names: Iterable[str]) -> Iterator[tuple[int, int]]:
         yield from ((record["height"], record["width"]) for record in DatasetCatalog.get(name))
 
 
-def _scale(model_input: ModelInput, cut: Cut | None, height: int, width: int) -> float:
-    """Pixels per pixel of a photograph, or of its tiles."""
+def scale_of(model_input: ModelInput, cut: Cut | None, height: int, width: int) -> float:
+    """Pixels that a model gets per pixel of a photograph, or of its tiles, along a side."""
     windows = cut.windows(height, width) if cut else []
     if windows:
         top, left, bottom, right = windows[0]

@@ -73,7 +73,7 @@ class TiledModel(nn.Module):
         """How the whole photograph is prepared: one that the model would take at its own size shrinks to a tile's."""
         if self._input.min_size:
             return self._input
-        longest = max(window[2] - window[0], window[3] - window[1])
+        longest = round(self._input.zoom * max(window[2] - window[0], window[3] - window[1]))
         return replace(self._input, min_size=longest, max_size=longest)
 
     def _look(self, image: Tensor, model_input: ModelInput) -> Instances:

@@ -51,14 +51,18 @@ def larger_input(detector: Detector, factor: float = 1.5) -> Variant:
     """The detector on images resized to `factor` times its config's size.
 
     Raises:
-        ValueError: the factor is not above 0, or the model takes images as they are.
+        ValueError: the factor is not above 0.
     """
     size = detector.model_input
-    if factor <= 0 or size.min_size == 0:
+    if factor <= 0:
         raise ValueError(f"The input of {detector.name} cannot be made {factor} times as large.")
-    enlarged = replace(size, min_size=round(size.min_size * factor), max_size=round(size.max_size * factor))
+    if size.min_size:
+        enlarged = replace(size, min_size=round(size.min_size * factor), max_size=round(size.max_size * factor))
+        words = f"The shorter side is resized to {enlarged.min_size} px instead of {size.min_size}."
+    else:
+        enlarged = replace(size, zoom=size.zoom * factor)
+        words = f"Photographs are taken at {enlarged.zoom:g} times their own size instead of {size.zoom:g} times."
     larger = replace(detector, model_input=enlarged)
-    words = f"The shorter side is resized to {enlarged.min_size} px instead of {size.min_size}."
     return Variant(f"input × {factor:g}", words, lambda image: larger.detect(image).detections)
 
 
@@ -89,9 +93,13 @@ def flipped(detector: Detector) -> Variant:
     _check_two_stages(detector)
     if not isinstance(detector.cfg, CfgNode):
         raise ValueError(f"{detector.name} has a LazyConfig; flips need a yaml config.")
+    size = detector.model_input
+    if size.zoom != 1:
+        raise ValueError(
+            f"{detector.name} takes photographs at {size.zoom:g} times their size; flips take them as they are."
+        )
     cfg = detector.cfg.clone()
     cfg.defrost()
-    size = detector.model_input
     cfg.TEST.AUG.MIN_SIZES, cfg.TEST.AUG.MAX_SIZE, cfg.TEST.AUG.FLIP = (size.min_size,), size.max_size, True
     model = GeneralizedRCNNWithTTA(cfg, detector.model, batch_size=1)
 

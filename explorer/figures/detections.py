@@ -20,7 +20,7 @@ from explorer.types import Detections
 
 ANNOTATED = "annotated"
 """What the outlines of the truth are called in the legend."""
-_TITLE_PX, _LEGEND_PX, _LINE_LENGTH = 36, 56, 36
+_TITLE_PX, _WARNING_PX, _LEGEND_PX, _LINE_LENGTH = 36, 18, 56, 36
 _HALO = "rgba(0,0,0,0.55)"
 _LABEL_LENGTH = 24
 
@@ -33,6 +33,7 @@ def side_by_side(
     *,
     truth: Detections | None = None,
     without: Mapping[str, str] | None = None,
+    warnings: Mapping[str, str] | None = None,
     view_xyxy: Box | None = None,
     columns: int = 2,
     width_px: int = 1000,
@@ -47,6 +48,7 @@ def side_by_side(
         detections: by model name, in the image's frame.
         truth: the annotated objects, drawn as white dashes; None where nobody knows them.
         without: models that could not be run, by name, with the reason: each has an empty place that says so.
+        warnings: by model name, what is to be known before its boxes are believed, in a few words below its name.
         view_xyxy: the part of the photo to show at first; all of it where None.
         columns: how many pictures stand in a row.
         width_px: how wide the figure will be on the page; its height follows, so that the pictures fill it.
@@ -62,17 +64,18 @@ def side_by_side(
             raise ValueError(
                 f"{name}: detections are for an image of {found.image_size}, this one is {(height, width)}."
             )
-    titles = [in_plotly(name, NAME_LENGTH) for name in (*detections, *(without or {}))]
+    titles = [_title(name, (warnings or {}).get(name, "")) for name in (*detections, *(without or {}))]
+    title_px = _TITLE_PX + (_WARNING_PX if warnings else 0)
     columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
     picture_px = int(np.clip(width_px / columns * height / width, 120, 620))
-    high = rows * (picture_px + _TITLE_PX) + _LEGEND_PX
+    high = rows * (picture_px + title_px) + _LEGEND_PX
     figure = make_subplots(
         cols=columns,
         rows=rows,
         subplot_titles=titles,
         horizontal_spacing=0.01,
-        vertical_spacing=_TITLE_PX / high if rows > 1 else None,
+        vertical_spacing=title_px / high if rows > 1 else None,
     )
     view = view_xyxy or (0.0, 0.0, float(width), float(height))
     scale = min(width_px / columns / (view[2] - view[0]), picture_px / (view[3] - view[1]))
@@ -97,11 +100,17 @@ def side_by_side(
     figure.update_layout(
         LAYOUT,
         height=high,
-        margin={"l": 0, "r": 0, "t": _TITLE_PX, "b": _LEGEND_PX - 8},
+        margin={"l": 0, "r": 0, "t": title_px, "b": _LEGEND_PX - 8},
         dragmode="pan",
-        legend={"orientation": "h", "y": -8 / (high - _TITLE_PX - _LEGEND_PX), "yanchor": "top", "font": {"size": 14}},
+        legend={"orientation": "h", "y": -8 / (high - title_px - _LEGEND_PX), "yanchor": "top", "font": {"size": 14}},
     )
     return figure
+
+
+def _title(name: str, warning: str) -> str:
+    """A model's name, and below it what is to be known of it."""
+    below = f"<br><b>\u26a0 {in_plotly(warning)}</b>" if warning else ""
+    return in_plotly(name, NAME_LENGTH) + below
 
 
 def _traces(found: Detections, truth: Detections | None, colors: Mapping[str, RGB]) -> list[go.Scatter]:

@@ -65,6 +65,17 @@ def test_balanced_crops_show_a_rare_class_as_often_as_a_common_one() -> None:
     assert 70 < rare < 130
 
 
+def test_a_share_of_the_crops_lies_anywhere() -> None:
+    crop = CropAroundObject("absolute", (20, 20), anywhere=0.4)
+    box = np.array([(190.0, 110.0, 200.0, 120.0)])
+    without = 0
+    for turn in range(300):
+        with local_seed(turn):
+            cut = crop.get_transform(IMAGE, box)
+        without += cut.x0 + 20 < 190 or cut.y0 + 20 < 110
+    assert 90 < without < 150
+
+
 def test_a_transposed_image_and_its_boxes_go_together() -> None:
     image = np.zeros((30, 50, 3), np.uint8)
     image[5:10, 20:40] = 255
@@ -95,6 +106,8 @@ def test_another_camera_changes_pixels_and_nothing_else() -> None:
 
 
 def test_settings_that_cannot_be_are_named() -> None:
+    with pytest.raises(ValueError, match=r"ANYWHERE is 1.5: give a share between 0 and 1"):
+        CropAroundObject("absolute", (40, 60), anywhere=1.5)
     with pytest.raises(ValueError, match=r"ZOOM is \[2.0, 1.0\]"):
         CropAroundObject("absolute", (40, 60), zoom=(2.0, 1.0))
     with pytest.raises(ValueError, match="OTHER_CAMERA is 2"):

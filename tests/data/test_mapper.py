@@ -20,6 +20,7 @@ def test_the_config_chooses_it() -> None:
     ]
     assert CropAroundObject in map(type, around)
     cfg.INPUT.RANDOM_TRANSPOSE, cfg.INPUT.OTHER_CAMERA, cfg.INPUT.CROP.ZOOM = True, 0.5, [0.5, 2.0]
+    cfg.INPUT.CROP.ANYWHERE = 0.2
     changed = CocoMapper(cfg, is_train=True).augmentations.augs
     assert list(map(type, changed))[-2:] == [RandomTranspose, OtherCamera]
-    assert {step.zoom for step in changed if isinstance(step, CropAroundObject)} == {(0.5, 2.0)}
+    assert {(step.zoom, step.anywhere) for step in changed if isinstance(step, CropAroundObject)} == {((0.5, 2.0), 0.2)}

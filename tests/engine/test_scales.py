@@ -33,6 +33,15 @@ def test_tiles_bring_the_scale_back() -> None:
     assert found("aerial/faster_rcnn_V_19_slim_dw", [DRONE], cut=Tiles(480)).note() == ""
 
 
+def test_photographs_are_tested_at_a_multiple_of_their_own_size() -> None:
+    own = ("INPUT.MIN_SIZE_TEST", "0", "INPUT.ZOOM_TEST")
+    assert found("aerial-real/faster_rcnn_V_19_slim_dw", [DRONE], *own, "1.5").test == 1.5
+    assert found("aerial/faster_rcnn_V_19_slim_dw", [DRONE], *own, "2.0", cut=Tiles(480)).test == 2
+    assert config_facts(load_config("aerial/faster_rcnn_V_19", [*own, "1.3"])).model_input.size_for(10, 21) == (13, 27)
+    with pytest.raises(ValueError, match="ZOOM_TEST is 0: give a positive factor"):
+        config_facts(load_config("aerial/faster_rcnn_V_19", [*own, "0.0"]))
+
+
 def test_enlarged_photographs_are_named_too() -> None:
     assert "objects appear 4.0 times as large" in found("aerial/faster_rcnn_V_19_slim_dw", [(107, 107)]).note()
 

@@ -40,6 +40,9 @@ def test_as_it_is_is_the_detector(demo: Detector, scene: np.ndarray) -> None:
 def test_a_larger_input_is_the_detector_on_a_larger_input(demo: Detector, scene: np.ndarray) -> None:
     large = load_detector("demo/V-19-slim-dw", device="cpu", overrides=["INPUT.MIN_SIZE_TEST", "300"])
     assert equal(variants.larger_input(demo).detect(scene), large.detect(scene).detections)
+    own = replace(demo, model_input=replace(demo.model_input, min_size=0))
+    twice = replace(demo, model_input=replace(demo.model_input, min_size=400))
+    assert equal(variants.larger_input(own, 2).detect(scene), twice.detect(scene).detections)
     with pytest.raises(ValueError, match="cannot be made 0 times"):
         variants.larger_input(demo, 0)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import numpy.typing as npt
 import pytest
 from torch import nn
 
+from explorer.engine.config_facts import ModelInput
 from explorer.engine.detector import Prediction
+from explorer.engine.windows import Tiles
 from explorer.types import Detections, Timing
 from explorer.ui.actions.models import Models
 from explorer.ui.examples import examples
@@ -34,6 +36,9 @@ class FakeDetector:
         megabytes: what its weights take.
         name: what it is called.
         caveat: what is to be known of its weights.
+        weights: none, so that it knows no photographs.
+        model_input: photos are looked at in their own size up to 300 px.
+        cut: into tiles, if it is asked to.
         images: the photos that it was asked about.
     """
 
@@ -41,10 +46,16 @@ class FakeDetector:
     megabytes: float = 1
     name: str = ""
     caveat: str = ""
+    weights: Path | None = None
+    model_input: ModelInput = field(default_factory=lambda: ModelInput(300, 300, "BGR"))
+    cut: Tiles | None = None
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.model = nn.Linear(round(self.megabytes * 250_000), 1, bias=False)
+
+    def with_tiles(self, size: int) -> FakeDetector:
+        return replace(self, cut=Tiles(size))
 
     def detect(self, image_bgr: npt.NDArray[np.uint8]) -> Prediction:
         self.images.append(image_bgr)

@@ -99,6 +99,32 @@ def test_small_objects_are_magnified_as_each_model_sees_them(both: Comparison) -
     assert both.magnified_numbers(Filters(0.5)) == [0]
 
 
+def test_a_large_photo_is_looked_at_in_tiles_where_that_is_asked_for(zoo: Any, tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), np.full((600, 900, 3), 90, np.uint8))
+    whole = compare(zoo.models, ["A", "B"], path, timed=False)
+    assert whole.advice == (
+        "This photo of 900 × 600 px is shrunk for the models: A at 33% of its size, B at 33% of its size. Tick “Large "
+        "photo: look in tiles” to find small objects."
+    )
+    tiled = compare(zoo.models, ["A"], path, timed=False, tiles=True)
+    assert "in overlapping tiles of 640 px" in tiled.advice
+
+
+def test_of_a_small_photo_nothing_is_said(both: Comparison) -> None:
+    assert (both.advice, dict(both.unfamiliar)) == ("", {})
+
+
+def test_a_model_that_has_not_seen_such_photographs_says_so_above_its_picture(
+    zoo: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("explorer.engine.familiar.unfamiliar", lambda own, _: "B <b>is lost</b>" * (own.name == "B"))
+    found = compare(zoo.models, ["A", "B"], photo)
+    assert found.unfamiliar == {"B": "B <b>is lost</b>"}
+    titles = [own.text for own in found.figure(ALL).layout.annotations[:2]]
+    assert titles == ["A · A", "B · B<br><b>\u26a0 has not seen such photographs</b>"]
+
+
 def test_who_sees_what(both: Comparison) -> None:
     assert both.who_sees_what(Filters(0.5)) == [
         {"#": 0, "seen by": "A only", "class": "car", "size, px": "10 × 10", "A": "0.90", "B": "–"},

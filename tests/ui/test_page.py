@@ -163,13 +163,20 @@ def test_a_photograph_of_ones_own_and_its_files(visit: Open, photograph: Path) -
     page.shot("compare-photo")
 
 
-def test_a_tiff_is_shown_although_browsers_know_none(visit: Open, tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+def test_a_large_tiff_is_shown_although_browsers_know_none_and_looked_at_in_tiles(visit: Open, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65535, (900, 1200, 3), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "photo.tif"), pixels)
     page = visit()
     page.upload(tmp_path / "photo.tif")
-    assert page.plot()["images"][0] == [90, 120]
-    page.page.wait_for_function("[...document.images].some(own => own.naturalWidth == 120 && own.naturalHeight == 90)")
+    assert page.plot()["images"][0] == [900, 1200]
+    page.page.wait_for_function(
+        "[...document.images].some(own => own.naturalWidth == 1200 && own.naturalHeight == 900)"
+    )
+    page.page.get_by_text("This photo of 1,200 × 900 px is shrunk for the models").wait_for()
+    page.page.get_by_label("Large photo: look in tiles").check()
+    page.page.get_by_text("overlapping tiles of 640 px").wait_for()
+    page.settle()
+    page.shot("tiles")
 
 
 def test_one_picture_with_a_slider_between_two(visit: Open) -> None:

@@ -15,6 +15,7 @@ from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Pi
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import ProgressBar, Stopped, part_of
+from explorer.ui.actions.tiles import advice, in_tiles
 from explorer.ui.examples import annotated_in
 from explorer.writing import write_json
 
@@ -33,6 +34,8 @@ _LONGEST_REASON = 300
 _LEFT_OUT = "not available"
 _RUNS, _TIMED_S = 3, 0.6
 _NOT_TIMED = "not timed yet"
+NOT_SEEN = "has not seen such photographs"
+"""What stands above the picture of a model whose training photographs were unlike it."""
 MOST_MAGNIFIED = 8
 """Small objects that are shown enlarged."""
 
@@ -86,6 +89,8 @@ class Comparison:
         times_s: by detector's name, seconds of the whole detector for the photo, in each run; none where it was not
             timed on this machine.
         truth: what is annotated in the photo; None where nobody knows.
+        unfamiliar: that a model has not seen such photos, in a sentence, by detector's name.
+        advice: how a large photo is looked at, or had better be, in a sentence; empty for others.
     """
 
     photo: Path
@@ -93,6 +98,8 @@ class Comparison:
     unavailable: Mapping[str, str] = field(default_factory=dict)
     times_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
     truth: Detections | None = None
+    unfamiliar: Mapping[str, str] = field(default_factory=dict)
+    advice: str = ""
 
     @property
     def image_bgr(self) -> Pixels:
@@ -143,6 +150,7 @@ class Comparison:
             titled,
             truth=self.truth,
             without=without,
+            warnings={f"{self.letters[name]} · {name}": NOT_SEEN for name in self.unfamiliar},
             view_xyxy=view_xyxy,
             columns=1 if stacked else 2,
             width_px=width_px,
@@ -279,6 +287,7 @@ def compare(
     progress: ProgressBar | None = None,
     *,
     timed: bool = True,
+    tiles: bool = False,
 ) -> Comparison:
     """Runs each model on one photo.
 
@@ -290,31 +299,43 @@ def compare(
         photo: an image file, as `explorer.data.images` reads them.
         progress: called with the share that is done and what is being done.
         timed: repeat runs for times; without it each model runs once.
+        tiles: look at a large photo in overlapping tiles.
 
     Raises:
         ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
         DownloadError: no model's weights can be downloaded.
     """
+    from explorer.engine.familiar import unfamiliar
+    from explorer.engine.scales import scale_of
     from explorer.zoo.downloads import DownloadError
 
     wanted, image_bgr = chosen(names), read_photo(photo)
+    height, width = image_bgr.shape[:2]
     predictions: dict[str, Seen] = {}
     times_s: dict[str, Sequence[float]] = {}
+    strange: dict[str, str] = {}
+    scales: dict[str, float] = {}
     failures: dict[str, ValueError | DownloadError] = {}
     for place, name in enumerate(wanted):
         try:
             detector = models.get(name, part_of(progress, place, len(wanted), name))
+            detector = in_tiles(detector) if tiles else detector
+            first = detector.detect(image_bgr)
         except Stopped:
             raise
         except (ValueError, DownloadError) as error:
             failures[name] = error
         else:
-            predictions[detector.name] = first = detector.detect(image_bgr)
+            predictions[detector.name] = first
             times_s[detector.name] = _times(detector, image_bgr, first.timing.total_s, _RUNS if timed else 1)
+            scales[LETTERS[len(scales)]] = scale_of(detector.model_input, detector.cut, height, width)
+            if words := unfamiliar(detector, image_bgr):
+                strange[detector.name] = words
     if not predictions:
         raise next(iter(failures.values()))
     reasons = {name: _one_line(error) for name, error in failures.items()}
-    return Comparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr))
+    said = advice(scales, (height, width), tiles=tiles)
+    return Comparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr), strange, said)
 
 
 def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:

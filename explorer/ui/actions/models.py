@@ -29,7 +29,7 @@ MOST_MODELS = 4
 _READY = ("bundled", "cached")
 _WARM_SIZE = (480, 640)
 _NEARNESS = {"bundled": 0, "cached": 1, REFUSED: 3}
-_DATA = {"aerial": "drawn aerial scenes", "bccd": "blood cells"}
+_DATA = {"aerial": "drawn aerial scenes", "aerial-real": "real aerial photographs", "bccd": "blood cells"}
 """What is trained on, by the folder of the config."""
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
+from explorer.text import in_html
 from explorer.types import SIZES
 from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, compare
+from explorer.ui.actions.tiles import LABEL
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import Desk, explained
 
@@ -27,6 +29,7 @@ _COUNTS_HEAD = ["", "model", "objects", *SIZES]
 _TABLE_HEAD = ["#", "seen by", "class", "size, px"]
 _MOVE = "Drag to pan, scroll to zoom: all pictures move together. Point at a box to read its score and size."
 _SLIDE = "Drag the line: left of it is what model A finds, right of it what model B finds."
+_TILES = "Overlapping parts of the photo are looked at one by one. This finds small objects and takes longer."
 _HELP = """- **Pictures**: a colour is a class, the same for every model. White dots outline what is annotated, where
   somebody knows it: in the drawn scenes and the blood cells.
 - **Found** means what it means in every tab: a detection of the object's class with IoU ≥ 0.5 and at least the score of
@@ -47,6 +50,7 @@ class CompareTab:
         filters: least score, sizes and classes, as inputs.
         width: how wide pictures can be, in pixels.
         view: how the pictures stand.
+        in_tiles: whether a large photo is looked at in tiles.
         ask: runs the models.
         inputs: what it takes.
         outputs: what it gives; the third one is the figure.
@@ -57,6 +61,7 @@ class CompareTab:
     filters: tuple[Any, ...]
     width: gr.Number
     view: gr.Radio
+    in_tiles: gr.Checkbox
     ask: Callable[..., Any]
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
@@ -67,6 +72,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
     """Lays out the tab, which shows `first` until the models are asked."""
     comparison = gr.State(first, time_to_live=3600)
     at_first = _seen(first, Filters(LEAST_SCORE), SIDE_BY_SIDE, WIDTH_PX) if first else _NOTHING_SEEN
+    warnings = gr.HTML(at_first.warnings, visible=bool(at_first.warnings), elem_classes="warnings")
     figure = gr.Plot(
         at_first.figure,
         label="Objects found, one picture per model",
@@ -75,6 +81,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
     )
     slider = gr.ImageSlider(label="Model A, model B", visible=False, interactive=False, elem_classes="pictures")
     note = gr.Markdown(_MOVE, elem_classes="faint")
+    in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
     with gr.Row(equal_height=True, elem_classes="controls"):
         least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score to show", min_width=200)
         sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=270)
@@ -121,7 +128,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
         gr.Markdown(_HELP)
 
     filters = (least, sizes, classes)
-    shown = (figure, slider, magnified, counts, table, note)
+    shown = (figure, slider, magnified, counts, table, note, warnings)
     files = (json_file, png_file)
 
     @explained
@@ -133,10 +140,11 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
         of_class: list[str],
         how: str,
         wide: float,
+        tiles: bool,
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
-        found = compare(desk.models, names, image, desk.telling(bar, request))
+        found = compare(desk.models, names, image, desk.telling(bar, request), tiles=tiles)
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
@@ -186,7 +194,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
 
     outputs = (comparison, classes, *shown)
     drawn_by = (*filters, view, width)
-    inputs = (photo, models, *drawn_by)
+    inputs = (photo, models, *drawn_by, in_tiles)
     for component in (*filters, view):
         component.change(
             redraw,
@@ -201,7 +209,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
     magnified.select(zoom_to_small, [comparison, *drawn_by], figure, **quietly)
     counts.change(write, [comparison, *filters], list(files), **quietly)
     return CompareTab(
-        comparison, filters, width, view, compare_models, inputs, outputs, str(first.photo) if first else None
+        comparison, filters, width, view, in_tiles, compare_models, inputs, outputs, str(first.photo) if first else None
     )
 
 
@@ -214,13 +222,14 @@ def _zoomed(found: Comparison | None, filters: Filters, how: str, wide: float, n
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is shown of a comparison: a figure or two pictures, small objects, and two tables, each head and rows."""
+    """What is shown of a comparison: a figure or two pictures, small objects, two tables (head, rows), warnings."""
 
     figure: Any
     pictures: Any
     small: list[Any]
     counts: tuple[list[str], list[list[Any]]]
     objects: tuple[list[str], list[list[Any]]]
+    warnings: str = ""
 
 
 _NOTHING_SEEN = _Seen(waiting(_NOTHING_YET), None, [], (_COUNTS_HEAD, []), (_TABLE_HEAD, []))
@@ -235,7 +244,14 @@ def _seen(found: Comparison, filters: Filters, how: str, width_px: int) -> _Seen
         found.magnified(filters),
         (list(rows[0]), [list(row.values()) for row in rows]),
         ([*_TABLE_HEAD, *found.letters.values()], [list(row.values()) for row in objects]),
+        _warnings(found),
     )
+
+
+def _warnings(found: Comparison) -> str:
+    """What is to be known before the boxes are believed, as HTML."""
+    sentences = [*found.unfamiliar.values(), *([found.advice] if found.advice else [])]
+    return f"<ul>{''.join(f'<li>{in_html(one)}</li>' for one in sentences)}</ul>" if sentences else ""
 
 
 def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[Any]:
@@ -248,4 +264,5 @@ def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[
         gr.Dataframe(value=own.counts[1], headers=own.counts[0]),
         gr.Dataframe(value=own.objects[1], headers=own.objects[0]),
         _SLIDE if two else _MOVE,
+        gr.HTML(value=own.warnings, visible=bool(own.warnings)),
     ]

@@ -31,6 +31,11 @@ _INK = INK.replace("rgb(", "").replace(")", "").replace(",", ", ")
 CSS = f"""
 .pictures {{ min-height: 300px }}
 .faint, .faint * {{ color: var(--body-text-color-subdued); font-size: .9rem }}
+.warnings ul {{
+    margin: 0; padding: .5em .8em .5em 2em; border-left: 4px solid #b45309; background: #fef3c7; color: #451a03;
+    border-radius: 4px
+}}
+.dark .warnings ul {{ background: #451a03; color: #fef3c7; border-left-color: #f59e0b }}
 .faint ul {{ margin: 0; padding-left: 1.1em }}
 .js-plotly-plot .main-svg text[style*="rgb({_INK})"] {{ fill: var(--body-text-color) !important }}
 .captioned .thumbnail-lg {{ display: flex; flex-direction: column; height: auto; aspect-ratio: auto }}

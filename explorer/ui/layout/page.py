@@ -216,6 +216,7 @@ def build(
         uploaded = photo.upload(_as_browsers_show, photo, photo, show_progress="hidden", api_visibility="private")
         uploaded.then(compared.ask, inputs, outputs, **ask)
         run.click(compared.ask, inputs, outputs, **ask)
+        compared.in_tiles.input(compared.ask, inputs, outputs, **ask)
         stop.click(desk.stop, queue=False, api_visibility="private")
         models.change(
             lambda names: _facts(names, choices), models, facts, show_progress="hidden", api_visibility="private"
