@@ -14,7 +14,7 @@ from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.engine.speed.benchmark import Found
 from explorer.engine.speed.benchmark import benchmark as measure
-from explorer.report.speed import speed_document, speed_grid, stage_grid
+from explorer.report.speed import accuracy_on, speed_document, speed_tables
 from explorer.report.tables import Grid
 from explorer.types import Progress
 from explorer.writing import plain
@@ -41,29 +41,30 @@ class BenchmarkReport(Result):
         return f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px, {found.rounds} rounds"
 
     def tables(self) -> list[Grid]:
-        """Returns the time of each model and mode and, of whole detectors, the times of their stages."""
-        stages = [stage_grid(self.found)] if any(row.stages_s for row in self.found.rows) else []
-        return [speed_grid(self.found), *stages]
+        """Returns the time of each model and mode, AP where there was data, and the times of detectors' stages."""
+        return speed_tables(self.found)
 
     def sentences(self) -> list[str]:
         """Returns what was not measured and why."""
         return [f"{row.model}, {row.mode}: not measured, {row.note}" for row in self.found.rows if row.note]
 
     def figure(self) -> go.Figure:
-        """Draws the median time of each model and mode, with its interval."""
-        from explorer.figures.speed import median_times
+        """Draws AP against the median time of each model and mode, with intervals; the times alone without data."""
+        from explorer.figures.speed import measured_accuracy, median_times
 
-        return median_times(self.found)
+        return (measured_accuracy if any(row.accuracy for row in self.found.rows) else median_times)(self.found)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer benchmark --json`."""
         return plain(speed_document(self.found))  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Returns one row per model and mode: the median of its times, its interval, its ratio to the baseline."""
+        """Returns one row per model and mode: the median of its times, its interval, its ratio to the baseline, AP."""
+        nested = ("spread_s", "stages_s", "accuracy")
         return [
-            {name: value for name, value in vars(row).items() if name not in ("spread_s", "stages_s")}
+            {name: value for name, value in vars(row).items() if name not in nested}
             | dict(zip(("low_s", "high_s"), row.spread_s or (None, None), strict=True))
+            | ({"ap": row.accuracy.ap, "ap_small": row.accuracy.ap_small} if row.accuracy else {})
             for row in self.found.rows
         ]
 
@@ -77,6 +78,8 @@ def benchmark(
     batch: int = 1,
     rounds: int = 7,
     calibrate: str | Path | None = None,
+    data: str | None = None,
+    limit: int | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> BenchmarkReport:
@@ -94,11 +97,13 @@ def benchmark(
         rounds: how many rounds are kept.
         calibrate: photos by which ranges of int8 are set (see `fast`); where None, those that are kept, or ranges by
             aerial scenes, which are good for times alone.
+        data: `PATH[:SPLIT]` of a data set or a registered name, on which AP is measured in each mode that is timed.
+        limit: measure AP only on this many images, the first ones.
         device: of models that are given by name.
         progress: called after each call with the number done and the number in all.
 
     Raises:
-        ValueError: there is no model, no such mode, or the baseline cannot be measured.
+        ValueError: there is no model, no such mode or data, or the baseline cannot be measured.
         DownloadError: a model's weights cannot be downloaded.
     """
     if not models:
@@ -106,6 +111,8 @@ def benchmark(
     detectors = _named_apart(models, device)
     wanted = baseline or modes[0]
     options: dict[str, Any] = {"stage": stage, "batch": batch, "rounds": rounds, "calibrate": calibrate}
+    if data:
+        options["accuracy"] = accuracy_on(data, limit)
     return BenchmarkReport(measure(detectors, modes, baseline=wanted, size=size, progress=progress, **options))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -15,6 +15,7 @@ from explorer.cli.running import MODELS, Calibrate, Device, TrustCode, Weights, 
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
+    from explorer.engine.speed.benchmark import Accuracy, Found
     from explorer.engine.speed.modes import Stage
 
 
@@ -31,30 +32,38 @@ def benchmark(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
     device: Device = "cpu",
     calibrate: Calibrate = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="DATA", help="Measure AP in each mode too, on PATH[:SPLIT].")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure AP on the first N images.")] = None,
     weights: Weights = None,
     trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, in processes apart.")] = True,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw released AP against time: an .html or .png file.")
+        Path | None,
+        typer.Option("--plot", help="Draw AP against time, released or by --data: an .html or .png file."),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Time models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
 
     Modes: eager; fast-fp32, fast-bf16 and fast-int8, what predict and evaluate take; torch-fp32, torch-bf16,
-    compile-fp32, compile-bf16, openvino, openvino-bf16, onnx.
+    compile-fp32, compile-bf16, openvino, openvino-bf16; onnx, openvino-file and int8-file run what `explorer export`
+    writes.
     """
     import torch
-    from rich.console import Console
 
     from explorer.engine.speed.benchmark import benchmark as run
     from explorer.engine.speed.costs import peak_memory_mb
-    from explorer.report.speed import pareto, speed_document, speed_grid, stage_grid
+    from explorer.figures.export import check_figure_file
+    from explorer.report.speed import speed_document
 
     with exit_codes():
         if stage not in ("backbone", "detector"):
             raise ValueError(f"--stage is {stage!r}: give backbone or detector.")
+        if plot:
+            check_figure_file(plot)
         pixels, part = input_size(size), cast("Stage", stage)
         if threads:
             torch.set_num_threads(threads)
@@ -64,7 +73,7 @@ def benchmark(
         def memory_of(name: str, mode: str) -> float | None:
             return peak_memory_mb(named[name], mode, pixels, part, batch)
 
-        with progress("timing") as advance:
+        with progress("timing") as advance, progress("scoring") as scored:
             found = run(
                 detectors,
                 [mode.strip() for mode in modes.split(",")],
@@ -75,22 +84,47 @@ def benchmark(
                 rounds=rounds,
                 calibrate=calibrate,
                 memory=memory_of if memory else None,
+                accuracy=_accuracy(data, limit, scored),
                 progress=advance,
             )
         if plot:
-            from explorer.figures.export import write_figure
-
-            write_figure(pareto(found, named), plot)
+            _draw(found, named, plot)
         if json_file:
             write_output(speed_document(found), json_file)
     if json_file != "-":
-        console = Console() if Console().is_terminal else Console(width=120)
-        console.print(speed_grid(found).on_terminal())
-        if stage == "detector":
-            console.print(stage_grid(found).on_terminal())
-        for row in found.rows:
-            if row.note:
-                say((f"{row.model}, {row.mode}: not measured, {row.note}", "dim"))
+        _print(found)
+
+
+def _accuracy(
+    data: str | None, limit: int | None, advance: Callable[[int, int], None]
+) -> Callable[[Detector], Accuracy] | None:
+    from explorer.report.speed import accuracy_on
+
+    if limit and not data:
+        raise ValueError(f"--limit {limit} is how many images of --data to measure AP on: give --data too.")
+    return accuracy_on(data, limit, advance) if data else None
+
+
+def _draw(found: Found, named: Mapping[str, str], plot: Path) -> None:
+    from explorer.figures.export import write_figure
+    from explorer.figures.speed import measured_accuracy
+    from explorer.report.speed import pareto
+
+    scored = any(row.accuracy for row in found.rows)
+    write_figure(measured_accuracy(found) if scored else pareto(found, named), plot)
+
+
+def _print(found: Found) -> None:
+    from rich.console import Console
+
+    from explorer.report.speed import speed_tables
+
+    console = Console() if Console().is_terminal else Console(width=120)
+    for table in speed_tables(found):
+        console.print(table.on_terminal())
+    for row in found.rows:
+        if row.note:
+            say((f"{row.model}, {row.mode}: not measured, {row.note}", "dim"))
 
 
 def _loaded(models: Sequence[str], weights: str | None, **options: Any) -> list[Detector]:

@@ -64,14 +64,26 @@ def write_figure(figure: go.Figure, path: Path, *, width_px: int = WIDTH_PX, sca
         ValueError: the suffix is another one.
         RenderingError: for PNG, kaleido is not installed, no browser is found, or the browser failed.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (".html", ".png"):
-        raise ValueError(f"{path}: a figure is written as .html or .png, not as {suffix or 'a file without suffix'}.")
+    check_figure_file(path)
     page = _white(figure)
-    content = _html(page) if suffix == ".html" else _png(page, width_px, scale)
+    content = _html(page) if path.suffix.lower() == ".html" else _png(page, width_px, scale)
     with replacing(path) as scratch:
         scratch.write_bytes(content)
     return path
+
+
+def check_figure_file(path: Path) -> None:
+    """Checks that a figure can be written to `path`, before the work that it will show.
+
+    Raises:
+        ValueError: the suffix is neither `.html` nor `.png`.
+        RenderingError: for PNG, kaleido is not installed.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".html", ".png"):
+        raise ValueError(f"{path}: a figure is written as .html or .png, not as {suffix or 'a file without suffix'}.")
+    if suffix == ".png":
+        _kaleido()
 
 
 def write_page(title: str, figures: Mapping[str, go.Figure], path: Path) -> Path:
@@ -109,7 +121,8 @@ def _html(figure: go.Figure) -> bytes:
     return page.encode()
 
 
-def _png(figure: go.Figure, width_px: int, scale: float) -> bytes:
+def _kaleido() -> tuple[Any, type[Exception]]:
+    """Plotly's renderer, and what it raises where there is no browser."""
     try:
         import kaleido
         from choreographer.errors import ChromeNotFoundError
@@ -118,12 +131,17 @@ def _png(figure: go.Figure, width_px: int, scale: float) -> bytes:
             "A PNG of this figure needs kaleido, which is not installed: pip install kaleido. "
             "An .html file needs nothing more."
         ) from error
+    return kaleido, ChromeNotFoundError
+
+
+def _png(figure: go.Figure, width_px: int, scale: float) -> bytes:
+    kaleido, no_chrome = _kaleido()
     size = {"width": width_px, "height": figure.layout.height or _HEIGHT_PX, "scale": scale}
     options: dict[str, Any] = {"format": "png", **size}
     try:
         # MathJax would be fetched from the network; no figure of ours has formulas.
         content: bytes = kaleido.calc_fig_sync(figure, opts=options, kopts={"mathjax": False})
-    except ChromeNotFoundError as error:
+    except no_chrome as error:
         raise RenderingError(
             "A PNG of this figure needs a Chrome or Chromium, and none was found: install one (on Debian and Ubuntu: "
             "apt install chromium), or name it in the environment variable BROWSER_PATH. "

@@ -19,6 +19,8 @@ _FAMILIES = (
     ("MobileNetV2", ("M",), 2, "diamond"),
 )
 
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "hexagon")
+
 _LEFT, _RIGHT = 0.35, 0.75
 """Shares of the slowest time: names stand at the right of points before the first, at the left beyond the second."""
 
@@ -164,6 +166,48 @@ def median_times(found: Found) -> go.Figure:
     figure.update_layout(
         LAYOUT, barmode="group", height=height, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50}
     )
+    return figure
+
+
+def measured_accuracy(found: Found) -> go.Figure:
+    """Draws AP on the photos of a benchmark against time: a colour for each model, a symbol for each mode.
+
+    Raises:
+        ValueError: AP of no mode was measured.
+    """
+    rows = [row for row in found.rows if row.accuracy and row.median_s]
+    if not rows:
+        raise ValueError("there is nothing to draw: benchmark with a data set, so that AP is measured")
+    models, modes = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("model", "mode"))
+    figure = go.Figure()
+    for row in rows:
+        assert row.accuracy
+        assert row.spread_s
+        ap, (low, high) = row.accuracy.ap, row.accuracy.ap_interval
+        ms = 1000 * np.array([row.median_s, *row.spread_s], dtype=np.float64)
+        figure.add_trace(
+            go.Scatter(
+                x=ms[:1],
+                y=[ap],
+                mode="markers",
+                marker={
+                    "color": rgb(models.index(row.model) + 4),
+                    "symbol": _SYMBOLS[modes.index(row.mode) % len(_SYMBOLS)],
+                    "size": 11,
+                },
+                error_x={"array": [ms[2] - ms[0]], "arrayminus": [ms[0] - ms[1]], "thickness": 1},
+                error_y={"array": [high - ap], "arrayminus": [ap - low], "thickness": 1, "visible": high >= low},
+                name=in_plotly(f"{row.model}, {row.mode}" if len(models) > 1 else row.mode),
+                hovertemplate="AP %{y:.1f}, %{x:.1f} ms<extra>%{fullData.name}</extra>",
+            )
+        )
+    accuracy = rows[0].accuracy
+    assert accuracy
+    figure.update_xaxes(title="ms per call", rangemode="tozero", gridcolor=FAINT, zeroline=False)
+    title = f"box AP on {in_plotly(accuracy.data, NAME_LENGTH)}, {accuracy.images:,} images"
+    figure.update_yaxes(title=title, gridcolor=FAINT, zeroline=False)
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    figure.update_layout(LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 80, "b": 50})
     return figure
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.engine.artifacts import provenance
-from explorer.engine.speed.benchmark import Found, Row
+from explorer.engine.detector import Detector
+from explorer.engine.evaluation.evaluate import evaluate
+from explorer.engine.speed.benchmark import Accuracy, Found, Row
+from explorer.engine.speed.interleaved import Progress
+from explorer.errors.bootstrap import bootstrap
 from explorer.report.tables import Grid
+from explorer.scoring.matching import match
 from explorer.zoo.registry import BACKBONE_PREFIX, entries
 
 if TYPE_CHECKING:
@@ -20,28 +26,91 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _RESULTS = next(path for path in (_PACKAGE / "results", _PACKAGE.parent / "docs" / "results") if path.is_dir())
 RECORDED = _RESULTS / "speed-cpu.json"
 """Times of the released detectors, as `tools/speed.py` measured them: in a wheel, or in a checkout's docs."""
+TIE = 0.05
+"""Times that differ by less than this share are called a tie.
+
+Source: the latency protocol of RF-DETR's benchmark."""
+
+
+def speed_tables(found: Found) -> list[Grid]:
+    """The time of each model and mode, AP where it was measured, and the times of detectors' stages."""
+    scored = [accuracy_grid(found)] if any(row.accuracy for row in found.rows) else []
+    stages = [stage_grid(found)] if any(row.stages_s for row in found.rows) else []
+    return [speed_grid(found), *scored, *stages]
 
 
 def speed_grid(found: Found) -> Grid:
     """One row per model and mode: time, ratio to the baseline with its interval, share of the ceiling, error."""
     bare = all(name.startswith(BACKBONE_PREFIX) for name in found.sizes)
     what = "whole detector" if found.stage == "detector" else "backbone" if bare else "backbone and FPN"
-    head = (what, "mode", "ms", f"× {found.baseline}", "of peak", "error", "MB")
-    return Grid(head, tuple(_cells(row) for row in found.rows))
+    head = (what, "mode", "ms", "p95", f"× {found.baseline}", "of peak", "error", "MB")
+    return Grid(head, tuple(_cells(row, found.baseline) for row in found.rows))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    if row.median_s is None or row.ratio_to_baseline is None or row.ceiling_fraction is None:
-        return (row.model, row.mode, "not measured", *["–"] * 4)
+def _cells(row: Row, baseline: str) -> tuple[str, ...]:
+    if row.median_s is None or row.p95_s is None or row.ratio_to_baseline is None or row.ceiling_fraction is None:
+        return (row.model, row.mode, "not measured", *["–"] * 5)
+    tie = " tie" if row.mode != baseline and abs(row.ratio_to_baseline - 1) < TIE else ""
     return (
         row.model,
         f"{row.mode} ({row.engine})" if row.mode.startswith("fast") else row.mode,
         f"{1000 * row.median_s:.0f}",
-        f"{row.ratio_to_baseline:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]",
+        f"{1000 * row.p95_s:.0f}",
+        f"{row.ratio_to_baseline:.2f} [{row.ratio_low:.2f}, {row.ratio_high:.2f}]{tie}",
         f"{100 * row.ceiling_fraction:.0f} %",
         f"{row.max_rel_error:.0e}" if row.max_rel_error else "–",
         f"{row.peak_memory_mb:.0f}" if row.peak_memory_mb else "–",
     )
+
+
+def accuracy_grid(found: Found) -> Grid:
+    """One row per model and mode whose AP was measured: its time, AP and AP small with intervals, its file's size."""
+    head = ("AP, percent", "mode", "ms", "box AP", "AP small", "images", "file MB")
+    return Grid(head, tuple(_scored(row, row.accuracy) for row in found.rows if row.accuracy))
+
+
+def _scored(row: Row, accuracy: Accuracy) -> tuple[str, ...]:
+    return (
+        row.model,
+        row.mode,
+        f"{1000 * row.median_s:.0f}" if row.median_s else "–",
+        _with_interval(accuracy.ap, accuracy.ap_interval),
+        _with_interval(accuracy.ap_small, accuracy.ap_small_interval),
+        f"{accuracy.images:,}",
+        f"{row.file_mb:.1f}" if row.file_mb else "–",
+    )
+
+
+def _with_interval(value: float, ends: tuple[float, float]) -> str:
+    if math.isnan(value):
+        return "–"
+    return f"{value:.1f} (too few images)" if math.isnan(ends[0]) else f"{value:.1f} [{ends[0]:.1f}, {ends[1]:.1f}]"
+
+
+def accuracy_on(
+    data: str, limit: int | None = None, progress: Progress | None = None
+) -> Callable[[Detector], Accuracy]:
+    """Returns a function that evaluates a detector, the way it runs, for `explorer.engine.speed.benchmark.benchmark`.
+
+    Args:
+        data: `PATH[:SPLIT]` of a data set, or a registered name.
+        limit: take only this many images, the first ones.
+        progress: called after each image.
+    """
+
+    def measure(detector: Detector) -> Accuracy:
+        run = evaluate(detector, data, limit=limit, progress=progress)
+        resamples = bootstrap(match(run))
+        own, at = resamples.intervals().where_enough(), resamples.figures.names.index("AP")
+        sizes = [size.name for size in resamples.figures.bins]
+
+        def figure(size: str) -> tuple[float, tuple[float, float]]:
+            cell = at, sizes.index(size)
+            return float(own.value[cell]), (float(own.low[cell]), float(own.high[cell]))
+
+        return Accuracy(data, len(run.truth.image_ids), *figure("all"), *figure("small"))
+
+    return measure
 
 
 def stage_grid(found: Found) -> Grid:

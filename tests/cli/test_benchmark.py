@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast import model
 from explorer.engine.fast.hardware import Hardware
+from explorer.engine.loading import load_detector
 from explorer.engine.speed import machine
 
 run = CliRunner().invoke
@@ -65,9 +68,30 @@ def test_the_stages_of_centermask(small_config: Path) -> None:
     assert own | {"backbone", "FPN"} <= eager["stages_s"].keys()
 
 
+def test_ap_is_measured_of_what_was_timed(shared: Path, tmp_path: Path) -> None:
+    name, data = "demo/V-19-slim-dw-bccd", f"{shared / 'data/bccd'}:test"
+    words = ["benchmark", name, "--size", "64x96", "--modes", "eager,onnx,openvino-file", "--rounds", "1"]
+    words += ["--no-memory", "--data", data, "--limit", "3", "--json", str(tmp_path / "found.json")]
+    done = run(app, [*words, "--plot", str(tmp_path / "plot.html")])
+    assert done.exit_code == 0, done.output
+    for word in ("box AP", "AP small", "too few images", "file MB"):
+        assert word in done.stdout
+    assert "3 images" in (tmp_path / "plot.html").read_text()
+    rows = json.loads((tmp_path / "found.json").read_text())["results"]
+    metrics = evaluate(load_detector(name, device="cpu", exact=True), data, limit=3).metrics.values["bbox"]
+    for row in rows:
+        assert row["accuracy"]["images"] == 3
+        assert row["accuracy"]["ap"] == pytest.approx(metrics["AP"], abs=0.1)
+        assert (row["accuracy"]["ap_small"] or math.nan) == pytest.approx(metrics["APs"], abs=0.1, nan_ok=True)
+        assert row["median_s"] <= row["p95_s"]
+    assert [row["file_mb"] is None for row in rows] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["--limit", "3"], "give --data too"),
+        (["--stage", "backbone", "--data", "aerial"], "AP is of whole detectors"),
         (["--size", "800x"], "800x1088"),
         (["--modes", "eager,warp"], "no mode 'warp'"),
         (["--modes", "torch-fp32"], "baseline 'eager' is not among the modes"),

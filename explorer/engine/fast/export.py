@@ -86,10 +86,10 @@ def export(
     with alone_in(out), replacing_together(out, EXPORT) as scratch:
         file = scratch / FILES[format]
         if int8:
-            _save_openvino(int8_trunk(detector.model, photos)[0], file)
+            write_int8(detector, file, photos)
         else:
-            _WRITERS[format](trunk, file)
-        error = relative_error(_read(file, format)(images), wanted)
+            write_trunk(trunk, file, format)
+        error = relative_error(read_trunk(file, format)(images), wanted)
         if not error <= TOLERANCE[torch.int8 if int8 else torch.float32]:
             raise ExportError(f"{file.name} differs from the model by {error:.1e} on the photo: it is not kept.")
         return _completed(detector, scratch, format, trunk, {"dtype": DTYPES[int8], "max_rel_error": error})
@@ -163,19 +163,40 @@ def load_export(folder: Path) -> Detector:
         load_config(folder / CONFIG), str(record["model"]), weights=folder / EXPORTED_WEIGHTS, device="cpu"
     )
     engine: Literal["openvino", "torch"] = "openvino" if format == "openvino" else "torch"
-    network = _read(file, format)
+    network = read_trunk(file, format)
     quick = FastModel(plain.model, dtype, engine, network, emulate=True)
     caveat = str(record.get("note", ""))
     return replace(plain, class_names=names[0], stuff_class_names=names[1], caveat=caveat, fast=quick)
 
 
-def write_onnx(trunk: Trunk, file: Path) -> None:
-    """Writes a trunk as ONNX, for any batch and image size.
+def write_trunk(trunk: Trunk, file: Path, format: Format) -> None:  # noqa: A002
+    """Writes a trunk, whose normalisation is folded into its convolutions, for any batch and image size.
 
     Raises:
-        ExportError: ONNX cannot hold it, or the onnx package is missing.
+        ExportError: the format cannot hold it, or the package that writes it is missing.
     """
     fold_norms(trunk)
+    _WRITERS[format](trunk, file)
+
+
+def write_int8(detector: Detector, file: Path, photos: Calibration | None, *, heads: bool = True) -> None:
+    """Writes a detector's trunk in 8-bit integers, as OpenVINO.
+
+    Args:
+        detector: on the CPU.
+        file: ends in `.xml`; the weights lie in a `.bin` beside it.
+        photos: those that set the ranges; None for the ranges that are kept.
+        heads: whether dense heads belong to it, or backbone and FPN alone.
+
+    Raises:
+        ImageError: a photo cannot be read.
+        NotFastError: the trunk cannot be quantised.
+        ValueError: there are no ranges and no photos, or NNCF is not installed.
+    """
+    _save_openvino(int8_trunk(detector.model, photos, heads=heads)[0], file)
+
+
+def _write_onnx(trunk: Trunk, file: Path) -> None:
     sample = trunk.sample()
     with torch.no_grad():
         count = len(trunk(sample))
@@ -195,7 +216,6 @@ def write_onnx(trunk: Trunk, file: Path) -> None:
 
 
 def _write_openvino(trunk: Trunk, file: Path) -> None:
-    fold_norms(trunk)
     _save_openvino(openvino_model(trunk, trunk.sample()), file)
 
 
@@ -206,13 +226,12 @@ def _save_openvino(model: Any, file: Path) -> None:
 
 
 def _write_torchscript(trunk: Trunk, file: Path) -> None:
-    fold_norms(trunk)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(traced(trunk, trunk.sample()), str(file))  # which keeps the file's name in the file
 
 
-_WRITERS = {"onnx": write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}
+_WRITERS = {"onnx": _write_onnx, "openvino": _write_openvino, "torchscript": _write_torchscript}
 
 
 def _files(folder: Path, format: Format) -> list[Path]:  # noqa: A002
@@ -221,7 +240,7 @@ def _files(folder: Path, format: Format) -> list[Path]:  # noqa: A002
     return [trunk, *weights, folder / CONFIG, folder / EXPORTED_WEIGHTS]
 
 
-def _read(file: Path, format: Format) -> Network:  # noqa: A002
+def read_trunk(file: Path, format: Format) -> Network:  # noqa: A002
     """Makes a trunk's file ready to run; TorchScript only right after it was written here."""
     if format == "onnx":
         return onnx_network(check_onnx(file))

@@ -21,6 +21,27 @@ from explorer.types import Progress
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """What a model in one mode finds on annotated photos, in percent, with 95 % intervals over the images.
+
+    Attributes:
+        data: the photos.
+        images: how many.
+        ap: box AP by COCO's rules.
+        ap_interval: its lower and upper end; NaN where there are too few images.
+        ap_small: of small objects; NaN where there is none.
+        ap_small_interval: as `ap_interval`.
+    """
+
+    data: str
+    images: int
+    ap: float
+    ap_interval: tuple[float, float]
+    ap_small: float
+    ap_small_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Row:
     """One model in one mode.
 
@@ -32,12 +53,15 @@ class Row:
         dtype: what it computed in.
         median_s: seconds per call, of all images together; None where it was not measured.
         spread_s: interval of the median.
+        p95_s: the time within which 95 % of the calls are done; of few rounds the slowest one's.
         ratio_to_baseline: how many times faster than the baseline, median over rounds; `ratio_low`, `ratio_high` are
             its interval.
         ceiling_fraction: multiplications a second by those of the fastest matrix product in the same number format.
         max_rel_error: largest difference of a map from the plain model's by the map's largest value.
         peak_memory_mb: of a process that does this alone; None where it was not measured.
         stages_s: seconds by stage; empty for a backbone.
+        file_mb: size in megabytes (10^6 bytes) of the trunk's file, in modes that read one.
+        accuracy: of the same network that was timed; None where there was no data set.
         note: why it was not measured.
     """
 
@@ -48,6 +72,7 @@ class Row:
     dtype: str = ""
     median_s: float | None = None
     spread_s: tuple[float, float] | None = None
+    p95_s: float | None = None
     ratio_to_baseline: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
@@ -55,6 +80,8 @@ class Row:
     max_rel_error: float | None = None
     peak_memory_mb: float | None = None
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    file_mb: float | None = None
+    accuracy: Accuracy | None = None
     note: str = ""
 
 
@@ -99,6 +126,7 @@ def benchmark(
     stages: bool = True,
     calibrate: str | Path | None = None,
     memory: Callable[[str, str], float | None] | None = None,
+    accuracy: Callable[[Detector], Accuracy] | None = None,
     progress: Progress | None = None,
 ) -> Found:
     """Times detectors in modes, all in the same rounds.
@@ -114,6 +142,7 @@ def benchmark(
         stages: whether to time the stages of whole detectors too.
         calibrate: photos by which ranges of int8 are set (see `fast`); see `make_runner`.
         memory: gives a model's peak memory in a mode, in megabytes.
+        accuracy: evaluates a detector; called after all times are taken, once for each model and mode.
         progress: called after each call.
 
     Raises:
@@ -122,6 +151,8 @@ def benchmark(
     """
     if baseline not in modes:
         raise ValueError(f"The baseline {baseline!r} is not among the modes: {', '.join(modes)}.")
+    if accuracy and stage == "backbone":
+        raise ValueError("AP is of whole detectors: time them with stage detector to measure it.")
     if stage == "detector" and (bare := next((one for one in detectors if not one.finds_objects), None)):
         raise ValueError(f"{bare.name} is a backbone without a detector: time it with --stage backbone.")
     image, device = scene(size), detectors[0].device
@@ -151,7 +182,8 @@ def benchmark(
         wanted = stages and stage == "detector" and runner.detector is not None
         spent = stage_seconds(runner.detector, image) if wanted and runner.detector else {}
         peak = memory(name, mode) if memory else None
-        rows.append(replace(row, ceiling_fraction=fraction, stages_s=spent, peak_memory_mb=peak))
+        scored = accuracy(runner.detector) if accuracy and runner.detector else None
+        rows.append(replace(row, ceiling_fraction=fraction, stages_s=spent, peak_memory_mb=peak, accuracy=scored))
     tera = {_short(dtype): {path: rate / 1e12 for path, rate in rates.items()} for dtype, rates in limits.items()}
     facts = hardware_facts(device)
     return Found(tuple(rows), sizes, stage, baseline, size, batch, rounds, torch.get_num_threads(), tera, facts)
@@ -174,10 +206,12 @@ def _row(
         _short(runner.dtype),
         own.value,
         (own.low, own.high),
+        float(np.percentile(seconds, 95)),
         ratio.value,
         ratio.low,
         ratio.high,
         max_rel_error=runner.max_rel_error,
+        file_mb=runner.file_mb,
     )
 
 

@@ -33,10 +33,12 @@ class Mode:
     Attributes:
         engine: `exact` is the model itself.
         dtype: what is asked for.
+        file: the format of the file that is written and read again; None where the model runs from memory.
     """
 
-    engine: EngineName | Literal["auto", "exact", "onnx"]
+    engine: EngineName | Literal["auto", "exact"]
     dtype: DtypeName
+    file: Literal["onnx", "openvino"] | None = None
 
 
 MODES = {
@@ -50,7 +52,9 @@ MODES = {
     "compile-bf16": Mode("compile", "bfloat16"),
     "openvino": Mode("openvino", "float32"),
     "openvino-bf16": Mode("openvino", "bfloat16"),
-    "onnx": Mode("onnx", "float32"),
+    "onnx": Mode("torch", "float32", "onnx"),
+    "openvino-file": Mode("openvino", "float32", "openvino"),
+    "int8-file": Mode("openvino", "int8", "openvino"),
 }
 
 
@@ -65,6 +69,7 @@ class Runner:
         max_rel_error: largest difference of its maps from the plain model's on those images, each map's by its own
             largest value.
         detector: the detector that runs so; None for a backbone alone.
+        file_mb: size in megabytes (10^6 bytes) of the file that was read, where there is one.
     """
 
     run: Callable[[], object]
@@ -72,6 +77,7 @@ class Runner:
     dtype: torch.dtype
     max_rel_error: float
     detector: Detector | None = None
+    file_mb: float | None = None
 
 
 class NotHereError(RuntimeError):
@@ -109,8 +115,8 @@ def make_runner(
     if asked.engine == "exact":
         run = (lambda: known.backbone(images)) if stage == "backbone" else (lambda: model(inputs))
         return Runner(_waiting(run, detector.device), "exact", torch.float32, 0.0, detector)
-    if asked.engine == "onnx":
-        return _onnx(detector, images, wanted, stage, inputs)
+    if asked.file:
+        return _from_file(detector, asked, images, wanted, stage, inputs, calibrate)
     photos = _photos(detector, calibrate) if asked.dtype == "int8" else None
     try:
         quick = replace(detector, fast=FastModel(model, asked.dtype, asked.engine, photos=photos))
@@ -152,25 +158,40 @@ def _whole(quick: Detector, images: Tensor, wanted: tuple[Tensor, ...], inputs: 
     return Runner(run, ready.plan.engine, ready.plan.dtype, error, quick)
 
 
-def _onnx(
-    detector: Detector, images: Tensor, wanted: tuple[Tensor, ...], stage: Stage, inputs: list[dict[str, Any]]
+def _from_file(
+    detector: Detector,
+    asked: Mode,
+    images: Tensor,
+    wanted: tuple[Tensor, ...],
+    stage: Stage,
+    inputs: list[dict[str, Any]],
+    calibrate: str | Path | None,
 ) -> Runner:
-    from explorer.engine.fast.export import ExportError, write_onnx
-    from explorer.engine.fast.networks import onnx_network
+    """The trunk as `explorer export` writes it, read again."""
+    from explorer.engine.fast.export import FILES, ExportError, read_trunk, write_int8, write_trunk
 
+    assert asked.file
+    name, heads = "onnx" if asked.file == "onnx" else "openvino", stage == "detector"
     if detector.device.type != "cpu":
-        raise NotHereError("ONNX Runtime is used on CPUs here")
+        raise NotHereError(f"{FILES[asked.file]} is run on CPUs here")
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "trunk.onnx"
+        file = Path(folder) / FILES[asked.file]
         try:
-            write_onnx(Trunk(detector.model, heads=stage == "detector"), file)
-            network = onnx_network(file)
-        except (ExportError, ImportError) as error:
+            if asked.dtype == "int8":
+                write_int8(detector, file, _photos(detector, calibrate), heads=heads)
+            else:
+                write_trunk(Trunk(detector.model, heads=heads), file, asked.file)
+            network = read_trunk(file, asked.file)
+        except (ExportError, ImportError, NotFastError) as error:
             raise NotHereError(str(error)) from error
+        size_mb = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
+    dtype = torch.int8 if asked.dtype == "int8" else torch.float32
     if stage == "backbone":
-        return Runner(lambda: network(images), "onnx", torch.float32, relative_error(network(images), wanted))
-    quick = replace(detector, fast=FastModel(detector.model, "float32", "torch", network))
-    return replace(_whole(quick, images, wanted, inputs), engine="onnx")
+        run = _waiting(lambda: network(images), detector.device)
+        return Runner(run, name, dtype, relative_error(network(images), wanted), file_mb=size_mb)
+    engine: EngineName = "torch" if asked.file == "onnx" else "openvino"
+    quick = replace(detector, fast=FastModel(detector.model, asked.dtype, engine, network, emulate=True))
+    return replace(_whole(quick, images, wanted, inputs), engine=name, file_mb=size_mb)
 
 
 def _waiting(run: Callable[[], object], device: torch.device) -> Callable[[], object]:

@@ -161,11 +161,11 @@ def test_onnx_with_other_operators_or_other_files_is_refused(tmp_path: Path) -> 
 
 
 def test_a_trunk_keeps_any_batch_and_size(demo: Detector, tmp_path: Path) -> None:
-    from explorer.engine.fast.export import write_onnx
+    from explorer.engine.fast.export import write_trunk
     from explorer.engine.fast.networks import onnx_network
     from explorer.engine.fast.trunk import Trunk
 
-    write_onnx(Trunk(demo.model), tmp_path / "trunk.onnx")
+    write_trunk(Trunk(demo.model), tmp_path / "trunk.onnx", "onnx")
     images = torch.randn(2, 3, 96, 160)
     with torch.no_grad():
         wanted = Trunk(demo.model)(images)
