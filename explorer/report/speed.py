@@ -13,10 +13,10 @@ from explorer.engine.artifacts import provenance
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.speed.benchmark import Accuracy, Found, Row
-from explorer.engine.speed.interleaved import Progress
 from explorer.errors.bootstrap import bootstrap
 from explorer.report.tables import Grid
 from explorer.scoring.matching import match
+from explorer.types import Progress
 from explorer.zoo.registry import BACKBONE_PREFIX, entries
 
 if TYPE_CHECKING:
