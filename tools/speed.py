@@ -32,7 +32,7 @@ from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast.hardware import Plan
 from explorer.engine.fast.networks import TorchNetwork, prepare
 from explorer.engine.loading import fast, load_detector
-from explorer.engine.speed.benchmark import Found, benchmark
+from explorer.engine.speed.benchmark import Timings, benchmark
 from explorer.engine.speed.costs import peak_memory_mb
 from explorer.engine.speed.interleaved import interleaved, middle
 from explorer.engine.speed.modes import Stage
@@ -63,7 +63,7 @@ def random_detector(name: str) -> Detector:
     return make_detector(load_config(str(entry.config)), name, device="cpu")
 
 
-def measured(name: str, modes: tuple[str, ...], stage: Stage, *, rounds: int, stages: bool = False) -> Found:
+def measured(name: str, modes: tuple[str, ...], stage: Stage, *, rounds: int, stages: bool = False) -> Timings:
     """One detector in modes."""
     print(f"{name} {stage}", flush=True)
     return benchmark(

@@ -12,7 +12,7 @@ from explorer.api.inputs import Model
 from explorer.api.result import Result
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
-from explorer.engine.speed.benchmark import Found
+from explorer.engine.speed.benchmark import Timings
 from explorer.engine.speed.benchmark import benchmark as measure
 from explorer.report.speed import accuracy_on, speed_document, speed_tables
 from explorer.report.tables import Grid
@@ -33,7 +33,7 @@ class BenchmarkReport(Result):
         found: the times, and how they were measured.
     """
 
-    found: Found
+    found: Timings
 
     @property
     def title(self) -> str:

@@ -21,6 +21,7 @@ from explorer.autopsy.findings import Finding
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.verdicts import Verdict, judged
 from explorer.data.ids import Ids
+from explorer.engine.evaluation.reading import read_row
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
@@ -193,7 +194,7 @@ def autopsy(
     detections: list[Detections] = []
     for image, rows in enumerate(_rows_by_image(truth)):
         if matches is None or on_detections or rows.stop > rows.start:
-            view = tracer.look(read_checked(truth, image))
+            view = tracer.look(read_row(truth, image))
             dissection = Dissection(tracer, tracer.follow(view), objects_in(truth, image, class_indices), iou=found.iou)
             own = _verified(view, dissection) if verify else dissection.findings()
             findings += [_in_table(finding, rows.start, row_of_class) for finding in own]
@@ -248,18 +249,6 @@ def objects_in(truth: Truth, image: int, class_indices: npt.NDArray[np.int64]) -
     """Returns what is in one image; rows are those of `truth` from the image's first object on."""
     rows = _rows_of(truth, image)
     return Objects(truth.boxes_xywh[rows], class_indices[truth.classes[rows]], truth.crowds[rows])
-
-
-def read_checked(truth: Truth, image: int) -> npt.NDArray[np.uint8]:
-    """Reads an image of the data set.
-
-    Raises:
-        ImageError: it cannot be read, or has another size than its annotations say.
-    """
-    from explorer.data.images import read_sized
-
-    height, width = truth.image_sizes[image].tolist()
-    return read_sized(truth.file_names[image], (height, width))
 
 
 def _rows_by_image(truth: Truth) -> Iterator[slice]:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from explorer.autopsy.counterfactual import Retrial, try_again
 from explorer.autopsy.dissection import Dissection
-from explorer.autopsy.examine import class_indices_of, objects_in, read_checked
+from explorer.autopsy.examine import class_indices_of, objects_in
 from explorer.autopsy.families import tracer_of
 from explorer.autopsy.family import DecidingBox, corners
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.verdicts import Verdict
+from explorer.engine.evaluation.reading import read_row
 from explorer.scoring.columns import Truth
 from explorer.scoring.nearby import ious_with
 from explorer.scoring.outcomes import FOUND
@@ -63,7 +64,7 @@ def explain(detector: Detector, truth: Truth, row: int, *, iou: float = FOUND.io
     if not 0 <= row < len(truth):
         raise ValueError(f"there is no object {row}; the data has {len(truth)}, from 0")
     image = int(truth.images[row])
-    image_bgr, tracer = read_checked(truth, image), tracer_of(detector)
+    image_bgr, tracer = read_row(truth, image), tracer_of(detector)
     view, own = tracer.look(image_bgr), row - int(np.searchsorted(truth.images, image))
     present = objects_in(truth, image, class_indices_of(detector, truth))
     dissection = Dissection(tracer, tracer.follow(view), present, iou=iou)

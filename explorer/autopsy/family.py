@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.findings import Box, Finding, Results, Suppressor
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import Pair, Selection
 from explorer.autopsy.verdicts import Verdict
@@ -72,7 +72,7 @@ class Relaxation:
 class View:
     """What a network makes of one image before any box is chosen; each family adds its own."""
 
-    frame: Frame
+    frame: Resizing
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class Trace(ABC):
 
     @property
     @abstractmethod
-    def frame(self) -> Frame:
+    def frame(self) -> Resizing:
         """The image's."""
 
     def suppressor(self, death: Death) -> Suppressor | None:

@@ -11,7 +11,7 @@ from explorer.types import Floats32
 
 
 @dataclass(frozen=True)
-class Frame:
+class Resizing:
     """How an image was resized.
 
     Attributes:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Truth, in_order
+from explorer.scoring.convert import xywh
 from explorer.scoring.matching import match
 from explorer.scoring.sizes import ALL
 from explorer.types import Detections, Floats, Ints
@@ -45,9 +46,8 @@ class Objects:
 def matched(found: Detections, objects: Objects, iou: float) -> Ints:
     """Returns the object that each detection has by COCO's matching, `(D,)`, -1 for none and for crowds."""
     here = np.zeros(len(objects), dtype=np.int64)
-    corners = found.boxes_xyxy.astype(np.float64)
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    columns = in_order(np.zeros(len(found), dtype=np.int64), found.classes, boxes, found.scores.astype(np.float64))
+    scores = found.scores.astype(np.float64)
+    columns = in_order(np.zeros(len(found), dtype=np.int64), found.classes, xywh(found.boxes_xyxy), scores)
     truth = Truth(
         image_ids=np.zeros(1, dtype=np.int64),
         file_names=("",),

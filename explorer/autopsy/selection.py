@@ -11,7 +11,7 @@ from detectron2.layers import batched_nms
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances
 
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.verdicts import Verdict
 from explorer.engine.detector import to_detections
 from explorer.types import Detections, Floats32, Ints
@@ -69,7 +69,7 @@ def select(
     candidates: Ints,
     boxes_xyxy: Floats32,
     scores: Floats32,
-    frame: Frame,
+    frame: Resizing,
     *,
     nms_iou: float,
     detections: int,

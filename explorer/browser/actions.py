@@ -13,6 +13,7 @@ from explorer.browser.names import GROUND_TRUTH, RunFields, field_name
 from explorer.browser.reading import run_of
 from explorer.browser.state import read_state
 from explorer.browser.views import only_found_by, rules, small_misses
+from explorer.scoring.convert import xywh
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
 from explorer.scoring.protocols import COCO
@@ -155,14 +156,11 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
     for done, sample in enumerate(view.select_fields().iter_samples(autosave=True, batch_size=WRITTEN_AT_A_TIME), 1):
         found = detector.detect(read_image(sample.filepath)).detections
         height, width = found.image_size
-        frame = np.array([width, height, width, height])
-        boxes = np.concatenate([found.boxes_xyxy[:, :2], found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]], axis=1)
+        boxes = xywh(found.boxes_xyxy) / (width, height, width, height)
         sample[field] = fo.Detections(
             detections=[
                 fo.Detection(label=found.class_names[kind], bounding_box=box, confidence=score_)
-                for kind, box, score_ in zip(
-                    found.classes.tolist(), (boxes / frame).tolist(), found.scores.tolist(), strict=True
-                )
+                for kind, box, score_ in zip(found.classes.tolist(), boxes.tolist(), found.scores.tolist(), strict=True)
             ]
         )
         yield done, total

@@ -15,7 +15,7 @@ from explorer.cli.running import MODELS, Calibrate, Device, TrustCode, Weights, 
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
-    from explorer.engine.speed.benchmark import Accuracy, Found
+    from explorer.engine.speed.benchmark import Accuracy, Timings
     from explorer.engine.speed.modes import Stage
 
 
@@ -105,7 +105,7 @@ def _accuracy(
     return accuracy_on(data, limit, advance) if data else None
 
 
-def _draw(found: Found, named: Mapping[str, str], plot: Path) -> None:
+def _draw(found: Timings, named: Mapping[str, str], plot: Path) -> None:
     from explorer.figures.export import write_figure
     from explorer.figures.speed import measured_accuracy
     from explorer.report.speed import pareto
@@ -114,7 +114,7 @@ def _draw(found: Found, named: Mapping[str, str], plot: Path) -> None:
     write_figure(measured_accuracy(found) if scored else pareto(found, named), plot)
 
 
-def _print(found: Found) -> None:
+def _print(found: Timings) -> None:
     from rich.console import Console
 
     from explorer.report.speed import speed_tables

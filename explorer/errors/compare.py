@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap, draw
-from explorer.errors.paired import Differences, Group, Tally, differences, outcomes, tallies
+from explorer.errors.paired import Differences, FoundBy, Group, differences, outcomes, tallies
 from explorer.scoring.alike import difference_of
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import Matches
@@ -38,7 +38,7 @@ class Pair:
     differences: Differences
     differences_by_class: Differences
     who: npt.NDArray[np.int8]
-    tallies: Mapping[Group, Tally]
+    tallies: Mapping[Group, FoundBy]
 
 
 @dataclass(frozen=True, eq=False)

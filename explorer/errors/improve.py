@@ -92,7 +92,7 @@ def improve(
         ValueError: there are no images, or the model and the data share no class.
         ImageError: an image cannot be read, or has another size than its annotations say.
     """
-    from explorer.autopsy.examine import read_checked
+    from explorer.engine.evaluation.reading import read_row
 
     ways = tuple(variants) or default_variants(detector)
     classes = shared_classes(detector.class_names, truth.class_names)
@@ -104,9 +104,9 @@ def improve(
     found: list[list[Detections]] = [[] for _ in ways]
     seconds = np.zeros((len(ways), images))
     for way in ways:  # the first call is slower
-        way.detect(read_checked(truth, 0))
+        way.detect(read_row(truth, 0))
     for image in range(images):
-        pixels = read_checked(truth, image)
+        pixels = read_row(truth, image)
         for turn in range(len(ways)):
             place = (turn + image) % len(ways)
             detections, seconds[place, image] = ways[place].timed(pixels)

@@ -60,7 +60,7 @@ class Differences:
 
 
 @dataclass(frozen=True)
-class Tally:
+class FoundBy:
     """The objects of a size and class by who finds them.
 
     Attributes:
@@ -131,7 +131,7 @@ def outcomes(found_by_a: Rows, found_by_b: Rows, crowds: npt.NDArray[np.bool_]) 
 
 def tallies(
     truth: Truth, who: npt.NDArray[np.int8], groups: Mapping[Group, Rows], weights: Weights, confidence: float
-) -> dict[Group, Tally]:
+) -> dict[Group, FoundBy]:
     """Counts groups of objects by who finds them.
 
     Args:
@@ -160,11 +160,11 @@ def tallies(
     }
 
 
-def _tally(group: Group, counts: Sequence[int], images: int, figures: Sequence[float]) -> Tally:
+def _tally(group: Group, counts: Sequence[int], images: int, figures: Sequence[float]) -> FoundBy:
     both, only_a, only_b, neither = counts
     difference, low, high, p_value = figures
     p = mcnemar(only_a, only_b)
-    return Tally(*group, both, only_a, only_b, neither, images, difference, low, high, p_value, p)
+    return FoundBy(*group, both, only_a, only_b, neither, images, difference, low, high, p_value, p)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

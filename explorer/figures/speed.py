@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from explorer.engine.speed.benchmark import Found
+from explorer.engine.speed.benchmark import Timings
 from explorer.figures.style import FAINT, INK, LAYOUT, rgb
 from explorer.text import NAME_LENGTH, in_plotly, legible
 
@@ -132,7 +132,7 @@ def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
     return best
 
 
-def median_times(found: Found) -> go.Figure:
+def median_times(found: Timings) -> go.Figure:
     """Draws a benchmark: the median time of each model as a bar per mode, with its interval.
 
     Raises:
@@ -169,7 +169,7 @@ def median_times(found: Found) -> go.Figure:
     return figure
 
 
-def measured_accuracy(found: Found) -> go.Figure:
+def measured_accuracy(found: Timings) -> go.Figure:
     """Draws AP on the photos of a benchmark against time: a colour for each model, a symbol for each mode.
 
     Raises:

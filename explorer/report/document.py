@@ -14,7 +14,7 @@ from explorer.errors.bootstrap import TOO_FEW, Interval
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.improve import Help
 from explorer.errors.oracles import Gains
-from explorer.errors.paired import OUTCOMES, Tally
+from explorer.errors.paired import OUTCOMES, FoundBy
 from explorer.errors.seeds import SeedComparison
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
@@ -239,7 +239,7 @@ def _interval(entry: Json, too_few: bool) -> Json:
     return known | ({"no_interval": TOO_FEW} if too_few else {})
 
 
-def _tally(tally: Tally) -> Json:
+def _tally(tally: FoundBy) -> Json:
     too_few = bool(tally.objects) and math.isnan(tally.low_points)
     return _interval(vars(tally) | {"objects": tally.objects}, too_few)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.engine.artifacts import provenance
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate
-from explorer.engine.speed.benchmark import Accuracy, Found, Row
+from explorer.engine.speed.benchmark import Accuracy, Row, Timings
 from explorer.errors.bootstrap import bootstrap
 from explorer.report.tables import Grid
 from explorer.scoring.matching import match
@@ -32,14 +32,14 @@ TIE = 0.05
 Source: the latency protocol of RF-DETR's benchmark."""
 
 
-def speed_tables(found: Found) -> list[Grid]:
+def speed_tables(found: Timings) -> list[Grid]:
     """The time of each model and mode, AP where it was measured, and the times of detectors' stages."""
     scored = [accuracy_grid(found)] if any(row.accuracy for row in found.rows) else []
     stages = [stage_grid(found)] if any(row.stages_s for row in found.rows) else []
     return [speed_grid(found), *scored, *stages]
 
 
-def speed_grid(found: Found) -> Grid:
+def speed_grid(found: Timings) -> Grid:
     """One row per model and mode: time, ratio to the baseline with its interval, share of the ceiling, error."""
     bare = all(name.startswith(BACKBONE_PREFIX) for name in found.sizes)
     what = "whole detector" if found.stage == "detector" else "backbone" if bare else "backbone and FPN"
@@ -63,7 +63,7 @@ def _cells(row: Row, baseline: str) -> tuple[str, ...]:
     )
 
 
-def accuracy_grid(found: Found) -> Grid:
+def accuracy_grid(found: Timings) -> Grid:
     """One row per model and mode whose AP was measured: its time, AP and AP small with intervals, its file's size."""
     head = ("AP, percent", "mode", "ms", "box AP", "AP small", "images", "file MB")
     return Grid(head, tuple(_scored(row, row.accuracy) for row in found.rows if row.accuracy))
@@ -113,7 +113,7 @@ def accuracy_on(
     return measure
 
 
-def stage_grid(found: Found) -> Grid:
+def stage_grid(found: Timings) -> Grid:
     """Milliseconds by stage, one column per model and mode."""
     rows = [row for row in found.rows if row.stages_s]
     stages = list(dict.fromkeys(stage for row in rows for stage in row.stages_s))
@@ -126,7 +126,7 @@ def _milliseconds(row: Row, stage: str) -> str:
     return f"{1000 * row.stages_s[stage]:.1f}" if stage in row.stages_s else "–"
 
 
-def pareto(found: Found, zoo_names: Mapping[str, str]) -> go.Figure:
+def pareto(found: Timings, zoo_names: Mapping[str, str]) -> go.Figure:
     """Draws released AP against the time measured here, each released model in its fastest mode.
 
     Args:
@@ -196,7 +196,7 @@ def _against_released_ap(seconds: Mapping[str, float], machine: str, chosen: Col
     )
 
 
-def speed_document(found: Found, commands: Sequence[str] = ()) -> dict[str, Any]:
+def speed_document(found: Timings, commands: Sequence[str] = ()) -> dict[str, Any]:
     """The benchmark for machines: `results` with a row per model and mode, and how they were measured."""
     document = asdict(found)
     rows = document.pop("rows")

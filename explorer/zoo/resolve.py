@@ -15,7 +15,7 @@ from explorer.zoo.downloads import DownloadError, adopt, fetch, offline_wanted
 from explorer.zoo.downloads.mirrors import mirror
 from explorer.zoo.refusals import refusal
 from explorer.zoo.registry import ZooEntry
-from explorer.zoo.trained import Recipe, Trained, find_recipe, find_trained
+from explorer.zoo.trained import LoadArguments, Trained, find_recipe, find_trained
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -144,7 +144,7 @@ class _Source:
         return [*(self.bare.overrides if self.bare else ()), *weights]
 
 
-def _recipe(model: str | Path, config_file: str | Path | None, weights: str | None) -> Recipe | None:
+def _recipe(model: str | Path, config_file: str | Path | None, weights: str | None) -> LoadArguments | None:
     if config_file or find_trained(model):  # a run's folder may hold an evaluation, too
         return None
     recipe = find_recipe(model, weights)

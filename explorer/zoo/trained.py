@@ -41,7 +41,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LoadArguments:
     """How to build the model of an evaluation again: what `load_detector` takes."""
 
     model: str
@@ -85,7 +85,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     return folder / pointer.read_text("utf-8").strip() if pointer.is_file() else None
 
 
-def find_recipe(model: str | Path, weights: str | None = None) -> Recipe | None:
+def find_recipe(model: str | Path, weights: str | None = None) -> LoadArguments | None:
     """Reads which model the folder of `explorer evaluate --out` is of; None where `model` is no such folder.
 
     Args:
@@ -104,7 +104,7 @@ def find_recipe(model: str | Path, weights: str | None = None) -> Recipe | None:
     return recorded(facts, str(model), weights=weights)
 
 
-def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weights: str | None = None) -> Recipe:
+def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weights: str | None = None) -> LoadArguments:
     """Says how to build the model that a run was made with.
 
     Args:
@@ -118,14 +118,14 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
     """
     overrides = tuple(map(str, facts.get("overrides", ())))
     if model is not None:
-        return Recipe(model, weights, overrides)
+        return LoadArguments(model, weights, overrides)
     named = str(facts.get("config") or facts.get("model"))
     if named.endswith(".py") and not is_shipped(named):
         raise ValueError(
             f"{run} was made with {named}, a LazyConfig, which is code and is run only where you name it: name the "
             "model and its weights (--model, --weights)"
         )
-    return Recipe(named, _recorded_weights(facts, run) if weights is None else weights, overrides)
+    return LoadArguments(named, _recorded_weights(facts, run) if weights is None else weights, overrides)
 
 
 def _recorded_weights(facts: Mapping[str, Any], run: str) -> str | None:

@@ -17,7 +17,7 @@ from pycocotools import mask as mask_api
 from explorer.engine.colors import class_color
 from explorer.scoring.runs import load_run
 from explorer.types import Detections
-from explorer.ui.actions.compare import Comparison, Filters, compare
+from explorer.ui.actions.compare import Filters, PhotoComparison, compare
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.examples import Example, examples
 from explorer.zoo import registry
@@ -28,7 +28,7 @@ ALL = Filters(0.05)
 
 
 @pytest.fixture
-def both(zoo: Any, photo: Path) -> Comparison:
+def both(zoo: Any, photo: Path) -> PhotoComparison:
     return compare(zoo.models, ["A", "B"], photo)
 
 
@@ -41,7 +41,7 @@ def test_each_model_sees_the_photo_as_bgr(zoo: Any, photo: Path) -> None:
     assert image[0, 0].tolist() == [30, 20, 10]
 
 
-def test_filters_act_without_running_a_model(zoo: Any, both: Comparison) -> None:
+def test_filters_act_without_running_a_model(zoo: Any, both: PhotoComparison) -> None:
     def objects(filters: Filters) -> list[Any]:
         return [row["objects"] for row in both.counts(filters)]
 
@@ -57,7 +57,7 @@ def test_filters_act_without_running_a_model(zoo: Any, both: Comparison) -> None
     assert len(zoo.fakes["A"].images) == 4
 
 
-def test_the_table_counts_sizes_and_milliseconds(both: Comparison) -> None:
+def test_the_table_counts_sizes_and_milliseconds(both: PhotoComparison) -> None:
     assert both.counts(Filters(0.5))[0] == {
         "": "A",
         "model": "A",
@@ -79,7 +79,7 @@ def test_fast_models_are_timed_three_times_after_a_run_that_warms_them(zoo: Any,
     assert len(zoo.fakes["B"].images) == 2
 
 
-def test_annotated_objects_are_counted_by_the_rule_of_every_tab(both: Comparison) -> None:
+def test_annotated_objects_are_counted_by_the_rule_of_every_tab(both: PhotoComparison) -> None:
     boxes = np.array([[10, 10, 20, 20], [40, 40, 90, 90], [0, 0, 9, 9], [5, 60, 15, 70]], np.float32)
     truth = Detections(boxes, np.ones(4, np.float32), np.array([0, 1, 1, 2]), ("car", "plane", "ship"), (100, 120))
     known = replace(both, truth=truth)
@@ -90,7 +90,7 @@ def test_annotated_objects_are_counted_by_the_rule_of_every_tab(both: Comparison
     assert sum(bool(trace.showlegend) for trace in drawn.data if trace.name == "annotated") == 1
 
 
-def test_small_objects_are_magnified_as_each_model_sees_them(both: Comparison) -> None:
+def test_small_objects_are_magnified_as_each_model_sees_them(both: PhotoComparison) -> None:
     ((picture, words),) = both.magnified(Filters(0.5))
     assert words == "#0 car, 10 × 10 px, seen by A only"
     assert picture.shape == (200, 404, 3)
@@ -111,7 +111,7 @@ def test_a_large_photo_is_looked_at_in_tiles_where_that_is_asked_for(zoo: Any, t
     assert "in overlapping tiles of 640 px" in tiled.advice
 
 
-def test_of_a_small_photo_nothing_is_said(both: Comparison) -> None:
+def test_of_a_small_photo_nothing_is_said(both: PhotoComparison) -> None:
     assert (both.advice, dict(both.unfamiliar)) == ("", {})
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_has_not_seen_such_photographs_says_so_above_its_picture(
     assert titles == ["A · A", "B · B<br><b>\u26a0 has not seen such photographs</b>"]
 
 
-def test_who_sees_what(both: Comparison) -> None:
+def test_who_sees_what(both: PhotoComparison) -> None:
     assert both.who_sees_what(Filters(0.5)) == [
         {"#": 0, "seen by": "A only", "class": "car", "size, px": "10 × 10", "A": "0.90", "B": "–"},
         {"#": 1, "seen by": "B only", "class": "plane", "size, px": "120 × 100", "A": "–", "B": "0.55"},
@@ -139,7 +139,7 @@ def test_of_one_model_nobody_else_can_miss_anything(zoo: Any, photo: Path) -> No
     assert {row["seen by"] for row in alone} == {"A"}
 
 
-def test_a_row_is_where_every_picture_is_zoomed_to(both: Comparison) -> None:
+def test_a_row_is_where_every_picture_is_zoomed_to(both: PhotoComparison) -> None:
     left, top, right, bottom = both.view_of(Filters(0.5), 0)
     assert left <= 10 < 20 <= right
     assert top <= 10 < 20 <= bottom
@@ -152,7 +152,7 @@ def test_a_row_is_where_every_picture_is_zoomed_to(both: Comparison) -> None:
         both.view_of(Filters(0.5), 3)
 
 
-def test_files_hold_what_is_shown(both: Comparison, tmp_path: Path) -> None:
+def test_files_hold_what_is_shown(both: PhotoComparison, tmp_path: Path) -> None:
     table, picture = both.write(Filters(0.5, classes=("plane",)), tmp_path)
     document = json.loads(table.read_text())
     assert document["image"] == {"id": 1, "file_name": "photo.png", "height": 100, "width": 120}
@@ -167,7 +167,7 @@ def test_files_hold_what_is_shown(both: Comparison, tmp_path: Path) -> None:
     assert drawn.std() > 0
 
 
-def test_the_download_is_a_run_on_data_that_has_the_photo(both: Comparison, tmp_path: Path) -> None:
+def test_the_download_is_a_run_on_data_that_has_the_photo(both: PhotoComparison, tmp_path: Path) -> None:
     table, _ = both.write(Filters(0.0), tmp_path)
     images = [
         {"id": own, "file_name": f"{name}.png", "height": 100, "width": 120} for own, name in ((1, "x"), (2, "photo"))
@@ -184,12 +184,12 @@ def test_the_download_is_a_run_on_data_that_has_the_photo(both: Comparison, tmp_
         ]
 
 
-def test_masks_are_outlined_and_kept_in_coco_results(both: Comparison) -> None:
+def test_masks_are_outlined_and_kept_in_coco_results(both: PhotoComparison) -> None:
     mask = np.zeros((100, 120), np.uint8, order="F")
     mask[40:90, 40:90] = 1
     prediction = both.predictions["A"]
     masked = replace(prediction.detections, masks=(mask_api.encode(mask),) * 3)
-    comparison = Comparison(both.photo, {"A": replace(prediction, detections=masked)})
+    comparison = PhotoComparison(both.photo, {"A": replace(prediction, detections=masked)})
     outlines = [trace for trace in comparison.figure(ALL).data if trace.line.dash == "dot"]
     assert len(outlines) == 2
     assert (min(outlines[1].x[:-1]), max(outlines[1].x[:-1])) == (40.5, 89.5)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from explorer.ui.actions.compare import Comparison, Filters, compare
+from explorer.ui.actions.compare import Filters, PhotoComparison, compare
 from explorer.ui.actions.features import object_at, show_layers, what_speaks_for
 from explorer.ui.actions.fields import Fields, fields_and_objects, fields_at, layers_of
 from explorer.ui.actions.models import Models
@@ -33,19 +33,21 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compared(models: Models, scene: Path) -> Comparison:
+def compared(models: Models, scene: Path) -> PhotoComparison:
     return compare(models, [VOVNET, MOBILENET], scene)
 
 
 @pytest.mark.parametrize("kind", ["energy", "principal components", "EigenCAM", "one channel"])
-def test_every_kind_of_map_of_every_model_that_has_the_layer(kind: Any, models: Models, compared: Comparison) -> None:
+def test_every_kind_of_map_of_every_model_that_has_the_layer(
+    kind: Any, models: Models, compared: PhotoComparison
+) -> None:
     figure = show_layers(models, [VOVNET, MOBILENET], compared.image_bgr, ["p3", "stage3", "res3"], kind, channel=1)
     titles = {title.text for title in figure.layout.annotations[:4]}
     assert titles == {f"{VOVNET} · stage3", f"{VOVNET} · p3", f"{MOBILENET} · res3", f"{MOBILENET} · p3"}
     assert len(figure.data) == 4
 
 
-def test_maps_that_cannot_be_shown_are_explained(models: Models, compared: Comparison) -> None:
+def test_maps_that_cannot_be_shown_are_explained(models: Models, compared: PhotoComparison) -> None:
     photo = compared.image_bgr
     with pytest.raises(ValueError, match="at least one layer"):
         show_layers(models, [VOVNET], photo, [], "energy")
@@ -57,7 +59,7 @@ def test_maps_that_cannot_be_shown_are_explained(models: Models, compared: Compa
         show_layers(models, [VOVNET], photo, ["p3"], "one channel", channel=64)
 
 
-def test_what_speaks_for_an_object_names_the_level(models: Models, compared: Comparison) -> None:
+def test_what_speaks_for_an_object_names_the_level(models: Models, compared: PhotoComparison) -> None:
     shown = Filters(0.5)
     number = next(place for place, one in enumerate(compared.sightings(shown)) if len(one.scores) == 2)
     figure, said = what_speaks_for(models, compared, shown, number)
@@ -71,7 +73,7 @@ def test_what_speaks_for_an_object_names_the_level(models: Models, compared: Com
         what_speaks_for(models, compared, shown, 999)
 
 
-def test_the_smallest_box_at_a_point_is_meant(compared: Comparison) -> None:
+def test_the_smallest_box_at_a_point_is_meant(compared: PhotoComparison) -> None:
     shown = Filters(0.3)
     known = compared.sightings(shown)
     for number, one in enumerate(known):
@@ -82,7 +84,7 @@ def test_the_smallest_box_at_a_point_is_meant(compared: Comparison) -> None:
         object_at(compared, Filters(1.0), (10, 10))
 
 
-def test_fields_at_a_point_are_those_of_the_library(models: Models, compared: Comparison) -> None:
+def test_fields_at_a_point_are_those_of_the_library(models: Models, compared: PhotoComparison) -> None:
     from explorer.receptive_field.theoretical import theoretical_fields
 
     detector, known = models.get(VOVNET), Fields()
@@ -99,7 +101,7 @@ def test_fields_at_a_point_are_those_of_the_library(models: Models, compared: Co
 
 
 def test_without_its_gates_a_model_sees_less(
-    models: Models, compared: Comparison, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    models: Models, compared: PhotoComparison, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path))
     monkeypatch.setattr("explorer.ui.actions.fields.INPUTS", 1)
@@ -116,7 +118,7 @@ def test_without_its_gates_a_model_sees_less(
     assert (sides[1] > 0).all()
 
 
-def test_times_are_of_the_same_rounds(models: Models, compared: Comparison) -> None:
+def test_times_are_of_the_same_rounds(models: Models, compared: PhotoComparison) -> None:
     told: list[str] = []
     seconds = measure(
         models, [VOVNET, MOBILENET], compared.image_bgr, rounds=2, progress=lambda share, words: told.append(words)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.family import Trace, View
 from explorer.autopsy.findings import Box
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.selection import Pair
 from explorer.types import Bools, Floats32, Ints
 
@@ -136,7 +136,7 @@ class DenseTrace(Trace):
     over: Ints
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> Resizing:
         return self.view.frame
 
     @cached_property

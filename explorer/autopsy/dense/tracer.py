@@ -20,7 +20,7 @@ from explorer.autopsy.dense.readers import reader_of
 from explorer.autopsy.dense.stages import DenseTrace, DenseView, Exceptions, Limits, Places
 from explorer.autopsy.dense.trails import DenseTrails
 from explorer.autopsy.family import Tracer
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import select
 from explorer.engine.detector import Detector
@@ -56,7 +56,7 @@ class DenseTracer(Tracer):
         places, assignment = self._reader.read(self._model.backbone(images.tensor))  # type: ignore[operator]
         height, width = image_bgr.shape[:2]
         input_height, input_width = (int(side) for side in images.image_sizes[0])
-        return DenseView(Frame((height, width), (input_height, input_width)), places, assignment)
+        return DenseView(Resizing((height, width), (input_height, input_width)), places, assignment)
 
     def follow(
         self,

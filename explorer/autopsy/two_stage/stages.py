@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from explorer.autopsy.family import Trace, View
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.selection import first_over
 from explorer.scoring.nearby import BoxIndex
 from explorer.types import Bools, Floats32, Ints
@@ -203,7 +203,7 @@ class TwoStageTrace(Trace):
     head: HeadOutput
 
     @property
-    def frame(self) -> Frame:
+    def frame(self) -> Resizing:
         return self.view.frame
 
     @property

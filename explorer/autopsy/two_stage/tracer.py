@@ -22,7 +22,7 @@ from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 
 from explorer.autopsy.family import Tracer
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import select, with_spared
 from explorer.autopsy.two_stage.anatomy import has_two_stages, limits_of, pyramid_of
@@ -76,7 +76,7 @@ class TwoStageTracer(Tracer):
         rpn = self._ask_rpn(features, images.image_sizes[0])
         height, width = image_bgr.shape[:2]
         input_height, input_width = (int(side) for side in images.image_sizes[0])
-        return TwoStageView(Frame((height, width), (input_height, input_width)), features, rpn)
+        return TwoStageView(Resizing((height, width), (input_height, input_width)), features, rpn)
 
     def follow(
         self,

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from pycocotools import mask as mask_api
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, polygon_box
+from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, polygon_box
 from explorer.data.formats.markup import read_xml, text_of
 from explorer.data.formats.table import as_written, file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
@@ -91,7 +91,7 @@ Taken = tuple[list[float], dict[str, Any]]
 def _box(shape: Element, size: tuple[int, int]) -> Taken:
     x1, y1, x2, y2 = (number(shape.get(key)) for key in ("xtl", "ytl", "xbr", "ybr"))
     turned = math.radians(number(shape.get("rotation", "0")))
-    return _turned((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, turned) if turned else [x1, y1, x2 - x1, y2 - y1], {}
+    return _turned((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, turned) if turned else corner_box(x1, y1, x2, y2), {}
 
 
 def _turned(x: float, y: float, width: float, height: float, angle: float) -> list[float]:

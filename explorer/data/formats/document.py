@@ -216,6 +216,16 @@ def number(text: Any) -> float:
         return float("nan")
 
 
+def corner_box(x1: float, y1: float, x2: float, y2: float) -> list[float]:
+    """Returns COCO's `[x, y, width, height]` of a box that is given by two corners; `x2` and `y2` are exclusive."""
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+def scaled(box_xywh: Sequence[float], width: float, height: float) -> list[float]:
+    """Takes a box in shares of an image's sides to pixels."""
+    return [end * side for end, side in zip(box_xywh, (width, height, width, height), strict=True)]
+
+
 def polygon_box(points: Sequence[float]) -> list[float]:
     """Returns the smallest box `[x, y, width, height]` around a flat polygon `[x1, y1, x2, y2, …]`.
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, read_text
+from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, read_text, scaled
 from explorer.data.formats.table import file_named, rows_of
 
 SAYS = (
@@ -65,7 +65,7 @@ def _read(root: Path, file: Path, images: Path, names_file: Path | None) -> Docu
         label = row.get("labelname", "")
         category = names.get(label, label)
         used.add(category)
-        box = [x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height]
+        box = scaled(corner_box(x1, y1, x2, y2), width, height)
         collected.add(name, category, box, iscrowd=int(row.get("isgroupof") == "1"))
     return collected.document({*names.values()} or used)
 

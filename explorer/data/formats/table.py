@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, read_text
+from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, read_text
 from explorer.data.ids import Id
 from explorer.data.images import SUFFIXES
 
@@ -174,6 +174,5 @@ def _box(row: Row) -> list[float] | None:
         return None
     values = [number(word) for word in words]
     if names in _CORNERS:
-        x1, y1, x2, y2 = values
-        return [x1, y1, x2 - x1, y2 - y1]
+        return corner_box(*values)
     return values

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, polygon_box, read_text
+from explorer.data.formats.document import (
+    Collector,
+    Document,
+    Found,
+    corner_box,
+    exists,
+    number,
+    polygon_box,
+    read_text,
+)
 from explorer.data.formats.markup import read_xml, text_of
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.data.images import SUFFIXES
@@ -94,7 +103,7 @@ def _take(collected: Collector, images: Path, file: Path, annotation: Element, o
             collected.lose("unknown-category", "an object without a name", where)
         elif (corners := own.find("bndbox")) is not None:
             x1, y1, x2, y2 = (number(text_of(corners, side)) for side in ("xmin", "ymin", "xmax", "ymax"))
-            collected.add(name, category, [x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1], **keys)
+            collected.add(name, category, corner_box(x1 - 1, y1 - 1, x2, y2), **keys)
         elif (polygon := own.find("polygon")) is not None:
             points = [number(point.text) - 1 for point in polygon]
             collected.add(name, category, polygon_box(points), segmentation=[points], **keys)

@@ -42,14 +42,14 @@ def _lists() -> defaultdict[Id, list[float]]:
 
 
 @dataclass(frozen=True)
-class Tally:
+class SegmentCounts:
     """Matches and misses by category id."""
 
     ious: defaultdict[Id, list[float]] = field(default_factory=_lists)
     false_positives: Counter[Id] = field(default_factory=Counter)
     false_negatives: Counter[Id] = field(default_factory=Counter)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: SegmentCounts) -> None:
         """Adds the counts of `other` to these."""
         for category, ious in other.ious.items():
             self.ious[category].extend(ious)
@@ -71,7 +71,7 @@ def match_segments(
     true_segments: Sequence[SegmentInfo],
     predicted_ids: npt.NDArray[np.integer[Any]],
     predicted_segments: Sequence[SegmentInfo],
-) -> Tally:
+) -> SegmentCounts:
     """Matches the segments of one image.
 
     Args:
@@ -98,7 +98,7 @@ def match_segments(
     crowds = {s["category_id"]: int(s["id"]) for s in true_segments if s.get("iscrowd")}
     false_alarms = {int(s["id"]): s["category_id"] for s in predicted_segments}
 
-    tally = Tally()
+    tally = SegmentCounts()
     for (true_id, predicted_id), pixels in overlaps.items():
         category = missed.get(true_id)
         if category is None or category != false_alarms.get(predicted_id):
@@ -118,7 +118,7 @@ def match_segments(
     return tally
 
 
-def panoptic_metrics(tally: Tally, categories: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def panoptic_metrics(tally: SegmentCounts, categories: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Returns PQ, SQ and RQ in percent: over all categories, things (`_th`), stuff (`_st`), and `PQ-<class>`.
 
     Args:
@@ -182,7 +182,7 @@ class PanopticEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        self._tally = Tally()
+        self._tally = SegmentCounts()
 
     def process(self, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
         """Scores the `panoptic_seg` of a batch of images, each in the frame of its original image."""
@@ -210,7 +210,7 @@ class PanopticEvaluator(DatasetEvaluator):
         tallies = comm.gather(self._tally, dst=0)
         if not comm.is_main_process():
             return OrderedDict()
-        total = Tally()
+        total = SegmentCounts()
         for tally in tallies:
             total.add(tally)
         return OrderedDict(panoptic_seg=panoptic_metrics(total, self._categories))

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from explorer.data.images import ImageError, read_sized
 from explorer.engine.config_facts import ModelInput
 from explorer.scoring.columns import Truth
+from explorer.types import Pixels
 
 Sample = dict[str, Any]
 """One image in detectron2's model-input format."""
@@ -32,6 +33,16 @@ class ReadForTest:
             ImageError: if the image cannot be read or has another size than its annotations say.
         """
         return record | self._model_input(read_sized(record["file_name"], (record["height"], record["width"])))
+
+
+def read_row(truth: Truth, row: int) -> Pixels:
+    """Reads one image of a data set, `(height, width, 3)` uint8, BGR, as `ReadForTest` does.
+
+    Raises:
+        ImageError: it cannot be read, or has another size than its annotations say.
+    """
+    height, width = truth.image_sizes[row].tolist()
+    return read_sized(truth.file_names[row], (height, width))
 
 
 class StoppedError(ImageError):

@@ -16,7 +16,7 @@ from explorer.data.images import read_image
 from explorer.data.video import is_video
 from explorer.engine.config_facts import ModelInput
 from explorer.engine.detector import Detector
-from explorer.engine.fast.photos import Calibration
+from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.image_files import find_images
 from explorer.scoring.runs import read_truth
 from explorer.zoo.downloads import sha256_of
@@ -27,7 +27,7 @@ _SEED = 99
 """Of the scenes that stand for photos: they are neither those of training nor those that AP is measured on."""
 
 
-def calibration(detector: Detector, given: str | Path | None = None) -> Calibration | None:
+def calibration(detector: Detector, given: str | Path | None = None) -> CalibrationPhotos | None:
     """Returns how a detector's ranges are to be set.
 
     Args:
@@ -59,7 +59,7 @@ def _images_of(data: str) -> list[Path]:
         raise ValueError(f"Ranges of int8 are set on a folder of photos or a data set: {error}") from error
 
 
-def scenes(detector: Detector, *, keep: bool = True) -> Calibration:
+def scenes(detector: Detector, *, keep: bool = True) -> CalibrationPhotos:
     """Returns a calibration on aerial scenes, which sets ranges of any model, if not ones worth keeping."""
     photos = tuple(partial(_scene, index, detector.model_input) for index in range(PHOTOS))
     found = _calibration(detector, f"{PHOTOS} aerial scenes", photos, f"scenes of seed {_SEED}")
@@ -68,9 +68,9 @@ def scenes(detector: Detector, *, keep: bool = True) -> Calibration:
 
 def _calibration(
     detector: Detector, source: str, photos: tuple[Callable[[], dict[str, Any]], ...], content: str
-) -> Calibration:
+) -> CalibrationPhotos:
     key = hashlib.sha256(f"{detector.model_input} {len(photos)} {content}".encode()).hexdigest()
-    return Calibration(source, photos, key, keep=detector.weights is not None)
+    return CalibrationPhotos(source, photos, key, keep=detector.weights is not None)
 
 
 def _spread(files: Sequence[Path]) -> list[Path]:

@@ -23,7 +23,7 @@ from explorer.engine.fast.hardware import DtypeName
 from explorer.engine.fast.int8 import int8_trunk
 from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
-from explorer.engine.fast.photos import Calibration
+from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 from explorer.reading import read_json
 from explorer.writing import alone_in, replacing, replacing_together, write_json
@@ -50,7 +50,7 @@ def export(
     format: Format,  # noqa: A002
     *,
     int8: bool = False,
-    photos: Calibration | None = None,
+    photos: CalibrationPhotos | None = None,
 ) -> dict[str, Any]:
     """Writes a detector's trunk in a format, compares it with the model on a photo, and keeps it if they agree.
 
@@ -179,7 +179,7 @@ def write_trunk(trunk: Trunk, file: Path, format: Format) -> None:  # noqa: A002
     _WRITERS[format](trunk, file)
 
 
-def write_int8(detector: Detector, file: Path, photos: Calibration | None, *, heads: bool = True) -> None:
+def write_int8(detector: Detector, file: Path, photos: CalibrationPhotos | None, *, heads: bool = True) -> None:
     """Writes a detector's trunk in 8-bit integers, as OpenVINO.
 
     Args:

@@ -27,7 +27,7 @@ from torch import nn
 from explorer.engine.artifacts import provenance
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.networks import NotFastError, openvino_model
-from explorer.engine.fast.photos import Calibration
+from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 from explorer.reading import read_json
 from explorer.receptive_field.effective import fingerprint
@@ -44,7 +44,7 @@ _TELEMETRY = "NNCF_CI"
 """Set in the environment, it keeps NNCF from reporting to its makers that it was used."""
 
 
-def missing(model: nn.Module, given: Calibration | None) -> str:
+def missing(model: nn.Module, given: CalibrationPhotos | None) -> str:
     """Says what keeps a detector from running in integers; empty where nothing does."""
     if (given and _has_nncf()) or _kept(_folder(Trunk(model)), given):
         return ""
@@ -57,7 +57,7 @@ def _has_nncf() -> bool:
     return importlib.util.find_spec("nncf") is not None
 
 
-def int8_trunk(model: Any, given: Calibration | None, *, heads: bool = True) -> tuple[Any, dict[str, Any]]:
+def int8_trunk(model: Any, given: CalibrationPhotos | None, *, heads: bool = True) -> tuple[Any, dict[str, Any]]:
     """Returns a detector's trunk in integers: the one that is kept, else one calibrated now, in a minute or so.
 
     Args:
@@ -87,7 +87,7 @@ def int8_trunk(model: Any, given: Calibration | None, *, heads: bool = True) -> 
     return quantised, record
 
 
-def _calibrated(trunk: Trunk, model: Any, given: Calibration) -> tuple[Any, dict[str, Any]]:
+def _calibrated(trunk: Trunk, model: Any, given: CalibrationPhotos) -> tuple[Any, dict[str, Any]]:
     logger.info("int8: setting ranges on %s", given.source)
     weights = fingerprint(trunk)
     fold_norms(trunk)
@@ -189,7 +189,7 @@ def _alone_with(folder: Path) -> Iterator[None]:
         yield
 
 
-def _kept(folder: Path, given: Calibration | None) -> tuple[Any, dict[str, Any]] | None:
+def _kept(folder: Path, given: CalibrationPhotos | None) -> tuple[Any, dict[str, Any]] | None:
     """Reads what is kept, if it is whole and from the photos that are given."""
     import openvino
 

@@ -19,7 +19,7 @@ from explorer.engine.fast.hardware import DtypeName, EngineName, Plan, choose, p
 from explorer.engine.fast.heads import fast_box_head, fast_mask_head, fast_maskiou_head
 from explorer.engine.fast.int8 import int8_trunk, missing
 from explorer.engine.fast.networks import Network, NotFastError, openvino_network, prepare
-from explorer.engine.fast.photos import Calibration
+from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
 from explorer.heads.roi_heads import CenterROIHeads
@@ -65,7 +65,7 @@ class FastModel(nn.Module):
         engine: EngineName | Literal["auto"] = "auto",
         trunk: Network | None = None,
         *,
-        photos: Calibration | None = None,
+        photos: CalibrationPhotos | None = None,
         emulate: bool = False,
     ) -> None:
         """Takes a model and how to run it.
@@ -152,7 +152,7 @@ def _shallow(module: Any) -> Any:
     return clone
 
 
-def _make_ready(model: nn.Module, plan: Plan, given: Network | None, photos: Calibration | None) -> Ready:
+def _make_ready(model: nn.Module, plan: Plan, given: Network | None, photos: CalibrationPhotos | None) -> Ready:
     """Makes the parts ready by the plan, or by the next best one that gives the model's own maps."""
     failures = []
     simpler = Plan("torch", plan.rest if plan.dtype == torch.int8 else plan.dtype)
@@ -169,7 +169,7 @@ def _make_ready(model: nn.Module, plan: Plan, given: Network | None, photos: Cal
     return Ready({}, Plan("torch", torch.float32, "; ".join((*failures, "the plain model instead"))), 0.0)
 
 
-def _parts(model: nn.Module, plan: Plan, given: Network | None, photos: Calibration | None) -> Ready:
+def _parts(model: nn.Module, plan: Plan, given: Network | None, photos: CalibrationPhotos | None) -> Ready:
     known: Any = model
     trunk = Trunk(model)
     in_integers = plan.dtype == torch.int8

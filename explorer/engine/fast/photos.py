@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationPhotos:
     """Photos, each prepared as the model takes it.
 
     Attributes:

@@ -86,7 +86,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
+class Timings:
     """What a benchmark measured, and how.
 
     Attributes:
@@ -128,7 +128,7 @@ def benchmark(
     memory: Callable[[str, str], float | None] | None = None,
     accuracy: Callable[[Detector], Accuracy] | None = None,
     progress: Progress | None = None,
-) -> Found:
+) -> Timings:
     """Times detectors in modes, all in the same rounds.
 
     Args:
@@ -186,7 +186,7 @@ def benchmark(
         rows.append(replace(row, ceiling_fraction=fraction, stages_s=spent, peak_memory_mb=peak, accuracy=scored))
     tera = {_short(dtype): {path: rate / 1e12 for path, rate in rates.items()} for dtype, rates in limits.items()}
     facts = hardware_facts(device)
-    return Found(tuple(rows), sizes, stage, baseline, size, batch, rounds, torch.get_num_threads(), tera, facts)
+    return Timings(tuple(rows), sizes, stage, baseline, size, batch, rounds, torch.get_num_threads(), tera, facts)
 
 
 def _row(

@@ -20,7 +20,7 @@ from explorer.engine.fast.hardware import DtypeName, EngineName, UnavailableErro
 from explorer.engine.fast.int8 import int8_trunk, missing
 from explorer.engine.fast.model import FastModel, relative_error
 from explorer.engine.fast.networks import NotFastError, openvino_network, prepare
-from explorer.engine.fast.photos import Calibration
+from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 
 Stage = Literal["backbone", "detector"]
@@ -125,13 +125,13 @@ def make_runner(
         raise NotHereError(str(error)) from error
 
 
-def _photos(detector: Detector, calibrate: str | Path | None) -> Calibration | None:
+def _photos(detector: Detector, calibrate: str | Path | None) -> CalibrationPhotos | None:
     """Photos for ranges: the user's, none where there are ranges, else scenes, whose ranges are not kept."""
     given = calibration(detector, calibrate)
     return given if given or not missing(detector.model, None) else scenes(detector, keep=False)
 
 
-def _bare(quick: Detector, images: Tensor, wanted: tuple[Tensor, ...], photos: Calibration | None) -> Runner:
+def _bare(quick: Detector, images: Tensor, wanted: tuple[Tensor, ...], photos: CalibrationPhotos | None) -> Runner:
     """Backbone and FPN alone."""
     assert quick.fast is not None
     plan = quick.fast.chosen

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from reprlib import repr as shorten
 from typing import Any, NamedTuple
 
+from explorer.data.formats.document import corner_box, scaled
 from explorer.data.ids import Id
 from explorer.scoring.columns import Truth
 from explorer.scoring.identify import FileNames
@@ -51,10 +52,10 @@ def results_of(boxes: Iterable[Box], truth: Truth, source: object) -> Iterator[d
                 rows[box.image] = _row(names, box.image)
             row = rows[box.image]
             height, width = truth.image_sizes[row].tolist() if box.relative else (1, 1)
-            x1, y1, x2, y2 = (_number(end, "coordinate") for end in box.corners)
+            corners = [_number(end, "coordinate") for end in box.corners]
             result: dict[str, Any] = {
                 "image_id": image_ids[row],
-                "bbox": [x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height],
+                "bbox": scaled(corner_box(*corners), width, height),
                 "score": _number(box.score, "score"),
             }
             result |= _category(box.label, categories, truth.class_names)

@@ -59,7 +59,7 @@ class Filters:
     Attributes:
         lowest_score: from this score up.
         sizes: of these COCO sizes.
-        classes: of these classes, as `Comparison.class_names` calls them; all where there are none.
+        classes: of these classes, as `PhotoComparison.class_names` calls them; all where there are none.
     """
 
     lowest_score: float = 0.5
@@ -78,7 +78,7 @@ class Filters:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PhotoComparison:
     """What several models found in one photo.
 
     Attributes:
@@ -288,7 +288,7 @@ def compare(
     *,
     timed: bool = True,
     tiles: bool = False,
-) -> Comparison:
+) -> PhotoComparison:
     """Runs each model on one photo.
 
     Fast ones run up to three times, so that the spread of their times is known.
@@ -335,7 +335,7 @@ def compare(
         raise next(iter(failures.values()))
     reasons = {name: _one_line(error) for name, error in failures.items()}
     said = advice(scales, (height, width), tiles=tiles)
-    return Comparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr), strange, said)
+    return PhotoComparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr), strange, said)
 
 
 def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:

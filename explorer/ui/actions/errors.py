@@ -221,8 +221,9 @@ def _run(
     detector: Detector, truth: Truth, found: FoundRule, verify: bool, count: Progress
 ) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
-    from explorer.autopsy.examine import autopsy, read_checked
+    from explorer.autopsy.examine import autopsy
     from explorer.autopsy.families import is_followed
+    from explorer.engine.evaluation.reading import read_row
     from explorer.scoring.classes import shared_classes
     from explorer.scoring.convert import run_from_detections
 
@@ -230,7 +231,7 @@ def _run(
     detections: list[Detections] = []
     if not is_followed(detector):
         for image in range(len(truth.image_ids)):
-            detections.append(detector.detect(read_checked(truth, image)).detections)
+            detections.append(detector.detect(read_row(truth, image)).detections)
             count(image + 1, len(truth.image_ids))
         return run_from_detections(truth, detections, detector.name, classes=classes), None
     followed = autopsy(detector, truth, found=found, verify=verify, progress=count, on_detections=detections.append)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from explorer.text import in_markdown
 from explorer.types import Pixels
-from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters
+from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison
 from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.progress import ProgressBar, part_of
@@ -129,7 +129,7 @@ def _views(maps: dict[str, FeatureMap], kind: Kind, channel: int, *, shared: boo
 
 def what_speaks_for(
     models: Models,
-    comparison: Comparison,
+    comparison: PhotoComparison,
     filters: Filters,
     number: int,
     *,
@@ -142,7 +142,7 @@ def what_speaks_for(
         models: where detectors are kept.
         comparison: what was found.
         filters: which of it is shown.
-        number: the object's, in `Comparison.who_sees_what`.
+        number: the object's, in `PhotoComparison.who_sees_what`.
         width_px: how wide the figure will be.
         progress: called with the share that is done and what is being done.
 
@@ -176,7 +176,7 @@ def what_speaks_for(
     return figure, "\n".join(sentences)
 
 
-def object_at(comparison: Comparison, filters: Filters, point_xy: tuple[float, float]) -> int:
+def object_at(comparison: PhotoComparison, filters: Filters, point_xy: tuple[float, float]) -> int:
     """Returns the number of the smallest object shown that holds a point of the photo.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from explorer.types import Detections, Timing
-from explorer.ui.actions.compare import Comparison, compare
+from explorer.ui.actions.compare import PhotoComparison, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.examples import annotated_in, looked_at, opening
@@ -38,7 +38,7 @@ def opening_photo(folder: Path) -> Path:
     return path
 
 
-def recorded_comparison(photo: Path) -> Comparison:
+def recorded_comparison(photo: Path) -> PhotoComparison:
     """What the example's models find in it, as `record` wrote it down; nothing is timed.
 
     Args:
@@ -47,10 +47,10 @@ def recorded_comparison(photo: Path) -> Comparison:
     known: dict[str, Any] = json.loads(RECORDED.read_text())
     image_bgr = read_photo(photo)
     predictions = {name: _Recorded(_detections(own, image_bgr.shape[:2]), Timing({})) for name, own in known.items()}
-    return Comparison(photo, predictions, truth=annotated_in(image_bgr))
+    return PhotoComparison(photo, predictions, truth=annotated_in(image_bgr))
 
 
-def first_comparison(models: Models, names: Sequence[str], photo: Path) -> Comparison | None:
+def first_comparison(models: Models, names: Sequence[str], photo: Path) -> PhotoComparison | None:
     """What the page shows at first: the record, or what models given at start find; None where none can be used."""
     from explorer.zoo.downloads import DownloadError
 

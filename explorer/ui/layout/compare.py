@@ -12,7 +12,7 @@ import gradio as gr
 from explorer.figures.words import waiting
 from explorer.text import in_html
 from explorer.types import SIZES
-from explorer.ui.actions.compare import WIDTH_PX, Comparison, Filters, compare
+from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison, compare
 from explorer.ui.actions.tiles import LABEL
 from explorer.ui.layout.plots import zoomable
 from explorer.ui.layout.session import Desk, explained
@@ -68,7 +68,7 @@ class CompareTab:
     first_photo: str | None
 
 
-def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Comparison | None) -> CompareTab:
+def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoComparison | None) -> CompareTab:
     """Lays out the tab, which shows `first` until the models are asked."""
     comparison = gr.State(first, time_to_live=3600)
     at_first = _seen(first, Filters(LEAST_SCORE), SIDE_BY_SIDE, WIDTH_PX) if first else _NOTHING_SEEN
@@ -150,7 +150,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
 
     def redraw(
-        found: Comparison | None, score: float, of_size: list[str], of_class: list[str], how: str, wide: float
+        found: PhotoComparison | None, score: float, of_size: list[str], of_class: list[str], how: str, wide: float
     ) -> Sequence[Any]:
         """Draws what the models already said under other filters; no model runs."""
         if found is None:
@@ -158,7 +158,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
         return _draw(found, Filters(score, of_size, of_class), how, int(wide))
 
     def write(
-        found: Comparison | None, score: float, of_size: list[str], of_class: list[str], request: gr.Request
+        found: PhotoComparison | None, score: float, of_size: list[str], of_class: list[str], request: gr.Request
     ) -> Sequence[Any]:
         if found is None:
             return [gr.skip()] * len(files)
@@ -167,7 +167,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
 
     @explained
     def zoom(
-        found: Comparison | None,
+        found: PhotoComparison | None,
         score: float,
         of_size: list[str],
         of_class: list[str],
@@ -179,7 +179,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
 
     @explained
     def zoom_to_small(
-        found: Comparison | None,
+        found: PhotoComparison | None,
         score: float,
         of_size: list[str],
         of_class: list[str],
@@ -213,7 +213,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: Compari
     )
 
 
-def _zoomed(found: Comparison | None, filters: Filters, how: str, wide: float, number: int) -> Any:
+def _zoomed(found: PhotoComparison | None, filters: Filters, how: str, wide: float, number: int) -> Any:
     if found is None or how == SLIDER:
         return gr.skip()
     around = found.view_of(filters, number)
@@ -235,7 +235,7 @@ class _Seen:
 _NOTHING_SEEN = _Seen(waiting(_NOTHING_YET), None, [], (_COUNTS_HEAD, []), (_TABLE_HEAD, []))
 
 
-def _seen(found: Comparison, filters: Filters, how: str, width_px: int) -> _Seen:
+def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> _Seen:
     rows, objects = found.counts(filters), found.who_sees_what(filters)
     two, names = how == SLIDER and len(found.predictions) > 1, list(found.predictions)
     return _Seen(
@@ -248,13 +248,13 @@ def _seen(found: Comparison, filters: Filters, how: str, width_px: int) -> _Seen
     )
 
 
-def _warnings(found: Comparison) -> str:
+def _warnings(found: PhotoComparison) -> str:
     """What is to be known before the boxes are believed, as HTML."""
     sentences = [*found.unfamiliar.values(), *([found.advice] if found.advice else [])]
     return f"<ul>{''.join(f'<li>{in_html(one)}</li>' for one in sentences)}</ul>" if sentences else ""
 
 
-def _draw(found: Comparison, filters: Filters, how: str, width_px: int) -> list[Any]:
+def _draw(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> list[Any]:
     own = _seen(found, filters, how, width_px)
     two = own.pictures is not None
     return [

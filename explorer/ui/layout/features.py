@@ -8,7 +8,7 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.types import Pixels
-from explorer.ui.actions.compare import Comparison, Filters
+from explorer.ui.actions.compare import Filters, PhotoComparison
 from explorer.ui.actions.features import (
     COMPONENTS,
     KINDS,
@@ -34,7 +34,7 @@ _NARROW_PX = 600
 
 def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
     """Lays out the tab."""
-    first: Comparison | None = compared.comparison.value
+    first: PhotoComparison | None = compared.comparison.value
     at_first = _objects(first, Filters(LEAST_SCORE)) if first else ([], None)
     gr.Markdown(_SAYS)
     with gr.Row(equal_height=True):
@@ -98,7 +98,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         )
         return zoomable(maps)
 
-    def offer(found: Comparison | None, *values: Any) -> Any:
+    def offer(found: PhotoComparison | None, *values: Any) -> Any:
         if found is None:
             return gr.skip(), gr.skip()
         objects, drawn = _objects(found, Filters(*values))
@@ -106,7 +106,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
 
     @explained
     def explain(
-        found: Comparison | None,
+        found: PhotoComparison | None,
         score: float,
         of_size: list[str],
         of_class: list[str],
@@ -129,7 +129,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
 
     @explained
     def pick(
-        found: Comparison | None, score: float, of_size: list[str], of_class: list[str], event: gr.SelectData
+        found: PhotoComparison | None, score: float, of_size: list[str], of_class: list[str], event: gr.SelectData
     ) -> Any:
         if found is None:
             return gr.skip()
@@ -163,7 +163,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     picture.select(pick, seen, which, show_progress="hidden", api_visibility="private")
 
 
-def _objects(found: Comparison, filters: Filters) -> tuple[list[tuple[str, int]], Pixels]:
+def _objects(found: PhotoComparison, filters: Filters) -> tuple[list[tuple[str, int]], Pixels]:
     """The objects to choose from, and the first model's picture of them."""
     objects = [
         (f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"]))

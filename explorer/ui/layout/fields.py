@@ -8,7 +8,7 @@ import gradio as gr
 
 from explorer.data.images import ImageError
 from explorer.figures.words import waiting
-from explorer.ui.actions.compare import Comparison, Filters
+from explorer.ui.actions.compare import Filters, PhotoComparison
 from explorer.ui.actions.fields import fields_and_objects, fields_at
 from explorer.ui.actions.models import MOST_MODELS, chosen
 from explorer.ui.actions.photos import read_photo
@@ -69,7 +69,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         wanted: list[str],
         seen: bool,
         working: bool,
-        found: Comparison | None,
+        found: PhotoComparison | None,
         score: float,
         of_size: list[str],
         of_class: list[str],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from explorer.types import SIZES
-from explorer.ui.actions.compare import Comparison, Filters, compare
+from explorer.ui.actions.compare import Filters, PhotoComparison, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
@@ -44,7 +44,7 @@ class SideBySide(Panel):
             photo: an image file, as `explorer.data.images` reads them.
             lowest_score: shown at first.
         """
-        self.comparison: Comparison | None = None
+        self.comparison: PhotoComparison | None = None
         self.score = widgets.FloatSlider(
             lowest_score, min=0.05, max=0.95, step=0.05, description="Score from", layout=widgets.Layout(width="380px")
         )

@@ -17,7 +17,7 @@ from explorer.autopsy.dense.stages import DenseView, Limits, Places
 from explorer.autopsy.dense.tracer import DenseTracer
 from explorer.autopsy.dissection import Dissection
 from explorer.autopsy.findings import Said, Suppressor
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.verdicts import Verdict
 
@@ -62,7 +62,7 @@ def seen(chain: Chain, *rows: Place) -> DenseView:
     central = np.array([row[3] for row in rows], dtype=np.float32) if chain is FCOS else None
     together = scores if central is None else np.sqrt(scores * central[:, None])
     places = Places(np.zeros(len(rows), np.int64), boxes, scores, central, together, boxes)
-    return DenseView(Frame((400, 400), (400, 400)), places, Told(tuple(row[0] for row in rows)))
+    return DenseView(Resizing((400, 400), (400, 400)), places, Told(tuple(row[0] for row in rows)))
 
 
 def objects(*boxes: Box, crowds: tuple[bool, ...] = ()) -> Objects:

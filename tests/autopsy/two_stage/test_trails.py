@@ -14,7 +14,7 @@ import torch
 from explorer.autopsy.counterfactual import try_again
 from explorer.autopsy.dissection import Dissection
 from explorer.autopsy.findings import Said, Suppressor
-from explorer.autopsy.frame import Frame
+from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.two_stage.stages import HeadOutput, Limits, Pyramid, RpnOutput, TwoStageView
@@ -59,7 +59,7 @@ def view(*anchors: tuple[Box, Box, float]) -> TwoStageView:
     shapes = [np.array([row[column] for row in anchors], dtype=np.float32) for column in range(3)]
     number = len(anchors)
     rpn = RpnOutput(np.zeros(number, np.int64), shapes[0], shapes[2], shapes[1], np.ones(number, dtype=np.bool_))
-    return TwoStageView(Frame((400, 400), (400, 400)), {}, rpn)
+    return TwoStageView(Resizing((400, 400), (400, 400)), {}, rpn)
 
 
 def objects(*boxes: Box, crowds: tuple[bool, ...] = ()) -> Objects:

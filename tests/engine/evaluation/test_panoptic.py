@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from explorer.data.coco import register_coco
 from explorer.data.panoptic import read_labels, write_panoptic_png
-from explorer.engine.evaluation.panoptic import PanopticEvaluator, Tally, match_segments, panoptic_metrics
+from explorer.engine.evaluation.panoptic import PanopticEvaluator, SegmentCounts, match_segments, panoptic_metrics
 
 CATEGORIES = [
     {"id": 1, "name": "car", "isthing": 1},
@@ -94,7 +94,7 @@ def test_crowds_are_neither_missed_nor_false_alarms() -> None:
 
 
 def test_nothing_at_all_is_not_a_number() -> None:
-    assert np.isnan(panoptic_metrics(Tally(), CATEGORIES)["PQ"])
+    assert np.isnan(panoptic_metrics(SegmentCounts(), CATEGORIES)["PQ"])
 
 
 def test_pictures_of_another_size_are_refused() -> None:
@@ -108,9 +108,11 @@ def test_ids_survive_a_png(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / "ids.png"), ids)
 
 
-def obvious(true: np.ndarray, true_segments: Segments, predicted: np.ndarray, predicted_segments: Segments) -> Tally:
+def obvious(
+    true: np.ndarray, true_segments: Segments, predicted: np.ndarray, predicted_segments: Segments
+) -> SegmentCounts:
     """The paper's words, pixel sets and no cleverness."""
-    tally, matched = Tally(), set()
+    tally, matched = SegmentCounts(), set()
     for t in true_segments:
         hit = False
         for p in predicted_segments:
@@ -230,7 +232,7 @@ def test_perturbed_predictions_agree_with_the_obvious_reference(
     dataset: str, truths: list[tuple[int, np.ndarray, Segments]], coco_panoptic_mini: Path
 ) -> None:
     chosen = [(i, *perturbed(ids, infos, seed=i + 1)) for i, ids, infos in truths[:4]]
-    total = Tally()
+    total = SegmentCounts()
     for (_, true, infos), (_, ids, said) in zip(truths, chosen, strict=False):
         total.add(obvious(true, infos, ids, said))
     content = json.loads((coco_panoptic_mini / "annotations/panoptic_val2017.json").read_text())
