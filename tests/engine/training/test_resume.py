@@ -165,7 +165,7 @@ def kill_and_resume(
     ("config", "kills", "workers"),
     [
         (FASTER, 2, 0),
-        ("retinanet_V_39_FPN_3x", 2, 0),
+        pytest.param("retinanet_V_39_FPN_3x", 2, 0, marks=pytest.mark.slow),
         pytest.param(FASTER, 2, 1, marks=pytest.mark.slow),
         pytest.param(FASTER, 12, 0, marks=pytest.mark.slow),
     ],
