@@ -28,11 +28,15 @@ from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, object_scores
 from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
+from explorer.text import logger_of
 from explorer.types import Progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
     from explorer.types import Detections
+
+
+logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ def autopsy(
 ) -> Autopsy:
     """Finds out, for every object, where the detector lost it.
 
+    Photographs are followed as a whole, even those that the detector cuts into tiles; a warning says so.
+
     Args:
         detector: a Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask.
         truth: what is there, and the image files.
@@ -185,7 +191,10 @@ def autopsy(
         ImageError: an image cannot be read, or has another size than its annotations say.
     """
     from explorer.autopsy.families import tracer_of
+    from explorer.engine.windows import seen_whole
 
+    if words := seen_whole(detector.cut, truth.image_sizes, "The autopsy"):
+        logger.warning(words)
     point = found.of(matches) if matches else None  # says at once what is wrong
     tracer = tracer_of(detector)
     class_indices = class_indices_of(detector, truth)

@@ -48,6 +48,7 @@ def features(
     from rich.console import Console
 
     from explorer.data.images import read_image
+    from explorer.engine.windows import seen_whole
     from explorer.report.features import default_layers, feature_report
 
     with exit_codes():
@@ -61,6 +62,8 @@ def features(
             allow_partial=allow_partial,
             trust_code=trust_code,
         )
+        if words := seen_whole(detector.cut, [photo.shape[:2]], "This command"):
+            say((words, "dim"), err=True)
         report = feature_report(detector, photo, layers or default_layers(detector), out, explained=explain)
         if json_file:
             document = detector.origin | {"random_weights": detector.weights is None} | report.document()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,21 @@ class Slices:
 
 Cut = Tiles | Slices
 """A way to cut photographs."""
+
+
+def seen_whole(cut: Cut | None, sizes: Iterable[tuple[int, int]], what: str) -> str:
+    """Says that something looks at photographs as a whole which detection cuts into tiles; empty where it cuts none.
+
+    Args:
+        cut: of the detector.
+        sizes: `(height, width)` of the photographs.
+        what: looks at them, such as "The autopsy".
+    """
+    number = sum(bool(cut.windows(height, width)) for height, width in sizes) if cut else 0
+    if not number:
+        return ""
+    photographs = "1 photograph" if number == 1 else f"{number:,} photographs"
+    return f"{what} looks at {photographs} as a whole that the detector cuts into tiles: what it says is of no tile."
 
 
 def _grid(lengths: Sequence[int], sides: Sequence[int], counts: Sequence[int]) -> list[Window]:

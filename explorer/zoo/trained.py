@@ -116,7 +116,7 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
     Raises:
         ValueError: the run's weights were random, have changed or are gone, or its config is code.
     """
-    overrides = tuple(map(str, facts.get("overrides", ())))
+    overrides = (*map(str, facts.get("overrides", ())), *_tiles(facts))
     if model is not None:
         return LoadArguments(model, weights, overrides)
     named = str(facts.get("config") or facts.get("model"))
@@ -126,6 +126,19 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
             "model and its weights (--model, --weights)"
         )
     return LoadArguments(named, _recorded_weights(facts, run) if weights is None else weights, overrides)
+
+
+def _tiles(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tiles of a run that looked at photographs in tiles, as overrides of its config."""
+    inference = facts.get("inference")
+    tiles = inference.get("tiles") if isinstance(inference, dict) else None
+    keys = {"size": "TEST.TILES.SIZE", "overlap": "TEST.TILES.OVERLAP"}
+    return tuple(
+        text
+        for name, key in keys.items()
+        if isinstance(tiles, dict) and name in tiles
+        for text in (key, str(tiles[name]))
+    )
 
 
 def _recorded_weights(facts: Mapping[str, Any], run: str) -> str | None:

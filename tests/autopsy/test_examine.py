@@ -198,6 +198,13 @@ def test_mask_rcnn_is_examined_too(truth: Truth) -> None:
     assert len(autopsy(detector, one)) == len(one)
 
 
+def test_an_autopsy_says_that_it_looks_into_no_tile(
+    demo: Detector, truth: Truth, caplog: pytest.LogCaptureFixture
+) -> None:
+    autopsy(demo.with_tiles(128), truth.of_images(truth.image_ids[:1].tolist()))
+    assert "The autopsy looks at 1 photograph as a whole" in caplog.text
+
+
 def test_other_classes_and_other_pictures_are_refused(demo: Detector, truth: Truth, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="share no class by name"):
         class_indices_of(demo, replace(truth, class_names=("a", "b")))

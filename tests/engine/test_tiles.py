@@ -18,7 +18,7 @@ from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import run_over
 from explorer.engine.loading import load_detector
 from explorer.engine.tiles import MERGE_IOU, TiledModel, cut_boxes, merge, shared
-from explorer.engine.windows import OVERLAP, Cut, Slices, Tiles
+from explorer.engine.windows import OVERLAP, Cut, Slices, Tiles, seen_whole
 from explorer.scoring.runs import truth_from_coco
 
 AS_IT_IS = ModelInput(0, 0, "BGR")
@@ -161,3 +161,11 @@ def test_masks_are_left_out(tiny_centermask: Detector) -> None:
     found = tiny_centermask.with_tiles(128).detect(scene).detections
     assert len(found) > 0
     assert found.masks is found.mask_scores is None
+
+
+def test_what_looks_at_large_photographs_as_a_whole_says_so() -> None:
+    sizes = [(200, 100), (100, 100), (1, 129)]
+    assert seen_whole(Tiles(128), sizes, "The autopsy").startswith(
+        "The autopsy looks at 2 photographs as a whole that the detector cuts into tiles"
+    )
+    assert seen_whole(Tiles(200), sizes, "The autopsy") == seen_whole(None, sizes, "The autopsy") == ""

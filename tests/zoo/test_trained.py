@@ -122,6 +122,8 @@ def test_an_evaluation_means_the_model_that_was_evaluated(evaluation: Path, run:
     found = resolve(evaluation)
     assert (found.weights, found.name, found.cfg.INPUT.MIN_SIZE_TEST) == (run / FINAL, "mine", 64)
     assert configured(evaluation)[0].INPUT.MIN_SIZE_TEST == 64
+    change(evaluation, inference={"engine": "exact", "tiles": {"size": 640, "overlap": 0.1}})
+    assert dict(configured(evaluation)[0].TEST.TILES) == {"SIZE": 640, "OVERLAP": 0.1}
     assert resolve(evaluation, weights=run / BEST, overrides=["INPUT.MIN_SIZE_TEST", "32"]).weights == run / BEST
 
 

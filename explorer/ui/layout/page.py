@@ -16,7 +16,7 @@ import gradio as gr
 import numpy as np
 from starlette.middleware import Middleware
 
-from explorer.data.images import ImageError
+from explorer.data.images import ImageError, reading_note
 from explorer.text import NAME_LENGTH, in_html
 from explorer.types import Pixels
 from explorer.ui.actions.compare import Filters, compare
@@ -264,6 +264,8 @@ def _as_browsers_show(image: str | None) -> Any:
     if image is None or Path(image).suffix.lower() not in (".tif", ".tiff"):
         return gr.skip()
     try:
+        if note := reading_note(image):
+            gr.Info(f"Read of this TIFF: {note}.")
         return np.ascontiguousarray(read_photo(image)[..., ::-1])
     except ImageError:  # said where it is used
         return gr.skip()

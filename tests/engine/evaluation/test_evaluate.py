@@ -17,6 +17,7 @@ from detectron2.data import DatasetCatalog, DatasetMapper
 from PIL import Image
 
 from explorer.data.coco import register_coco
+from explorer.data.images import reading_note
 from explorer.engine.config_facts import ModelInput, config_facts
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate, run_over
@@ -138,6 +139,15 @@ def test_another_size_than_the_annotations_say_is_an_error(tmp_path: Path) -> No
     Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a.png has \(height, width\) \(20, 30\), its annotations say \(30, 20\)"):
         ReadForTest(ModelInput(32, 64, "BGR"))({"file_name": str(tmp_path / "a.png"), "height": 30, "width": 20})
+
+
+def test_microscope_images_are_read_as_prediction_reads_them(tmp_path: Path) -> None:
+    wide = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+    pages = [Image.fromarray(page) for page in (wide, wide[::-1])]
+    pages[0].save(tmp_path / "cells.tif", save_all=True, append_images=pages[1:])
+    assert reading_note(tmp_path / "cells.tif") == "the first of several pages, 16 bits scaled to 8"
+    read = ReadForTest(ModelInput(0, 0, "BGR"))({"file_name": str(tmp_path / "cells.tif"), "height": 40, "width": 60})
+    assert (read["image"].numpy() == (wide.astype(int) + 128) // 257).all()
 
 
 def test_other_classes_than_the_models_are_an_error_before_any_work(tiny_mask_rcnn: Detector, shared: Path) -> None:
