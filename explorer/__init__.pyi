@@ -29,11 +29,11 @@ from .backbones.mobilenet import MobileNetV2 as MobileNetV2
 from .backbones.vovnet import VoVNet as VoVNet
 from .config import load_config as load_config
 from .engine.detector import Detector as Detector
-from .engine.detector import Prediction as Prediction
 from .engine.familiar import unfamiliar as unfamiliar
 from .engine.loading import fast as fast
 from .engine.loading import load_backbone as load_backbone
 from .engine.loading import load_detector as load_detector
+from .engine.prediction import Prediction as Prediction
 
 # Data and results
 from .data.aerial import make_aerial as make_aerial

@@ -81,6 +81,7 @@ def examine() -> Report:
         lambda: check_extra("notebooks", "the notebooks"),
         lambda: check_extra("export", "exporting"),
         lambda: check_extra("timm", "timm backbones"),
+        lambda: check_extra("hub", "models on the Hugging Face Hub"),
         check_database,
         check_browser,
         check_cache,

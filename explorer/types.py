@@ -52,8 +52,8 @@ def size_names(areas_px: npt.ArrayLike) -> list[str]:
     return [SIZES[place] for place in places.tolist()]
 
 
-def _extension(name: str) -> Any:
-    """The module of `explorer.api` that has what a method of `Detections` offers."""
+def extension(name: str) -> Any:
+    """The module of `explorer.api` that has what a method of a class further down offers."""
     return import_module(f"explorer.api.{name}")
 
 
@@ -142,15 +142,15 @@ class Detections:
             ValueError: there is no image to draw on, or it has another size than `image_size`.
             ImageError: the file cannot be read.
         """
-        return _extension("draw").draw(image, self, labels=labels, caption=caption)  # type: ignore[no-any-return]
+        return extension("draw").draw(image, self, labels=labels, caption=caption)  # type: ignore[no-any-return]
 
     def figure(self, image: npt.NDArray[np.uint8] | str | Path | None = None) -> go.Figure:
         """Draws the boxes over the image with Plotly, to zoom and hover; arguments and errors are those of `draw`."""
-        return _extension("draw").figure_of(image, self)
+        return extension("draw").figure_of(image, self)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the detections as plain data; `objects` has one entry each, boxes as `[x1, y1, x2, y2]`."""
-        return _extension("exchange").to_dict(self)  # type: ignore[no-any-return]
+        return extension("exchange").to_dict(self)  # type: ignore[no-any-return]
 
     def to_pandas(self) -> pd.DataFrame:
         """Returns one row per detection: `class`, `score`, `x1`, `y1`, `x2`, `y2`, `area_px` of the box and `size`.
@@ -158,7 +158,7 @@ class Detections:
         Raises:
             ModuleNotFoundError: pandas is not installed; the message says how to install it.
         """
-        return _extension("exchange").to_pandas(self)
+        return extension("exchange").to_pandas(self)
 
     def to_coco(self, image_id: int = 1, category_ids: Mapping[int, int] | None = None) -> dict[str, Any]:
         """Returns a COCO document of this image: `images`, `categories` and `annotations` that have a `score`.
@@ -168,7 +168,7 @@ class Detections:
             category_ids: category id by class index; None for COCO's own ids where the classes are COCO's 80, else
                 1, 2, 3, ….
         """
-        return _extension("exchange").to_coco(self, image_id, category_ids)  # type: ignore[no-any-return]
+        return extension("exchange").to_coco(self, image_id, category_ids)  # type: ignore[no-any-return]
 
     @classmethod
     def from_coco(cls, document: Mapping[str, Any], image_id: int | str | None = None) -> Self:
@@ -181,7 +181,7 @@ class Detections:
         Raises:
             ValueError: the document is not complete or is malformed, or it is not clear which image is meant.
         """
-        return cls(**vars(_extension("exchange").from_coco(document, image_id)))
+        return cls(**vars(extension("exchange").from_coco(document, image_id)))
 
     def to_supervision(self) -> Any:
         """Returns a `supervision.Detections`, with class names under `data["class_name"]`.
@@ -189,7 +189,7 @@ class Detections:
         Raises:
             ModuleNotFoundError: supervision is not installed; the message says how to install it.
         """
-        return _extension("exchange").to_supervision(self)
+        return extension("exchange").to_supervision(self)
 
     @classmethod
     def from_supervision(
@@ -205,10 +205,10 @@ class Detections:
         Raises:
             ValueError: the classes have no names, or the image's size is not known.
         """
-        return cls(**vars(_extension("exchange").from_supervision(detections, class_names, image_size)))
+        return cls(**vars(extension("exchange").from_supervision(detections, class_names, image_size)))
 
     def _repr_html_(self) -> str:
-        return _extension("exchange").table_of(self)  # type: ignore[no-any-return]
+        return extension("exchange").table_of(self)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -27,9 +27,7 @@ from explorer.engine.artifacts import provenance
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.familiar import learn
 from explorer.engine.loading import load_detector
-from explorer.errors.bootstrap import Resamples
-from explorer.report.analysis import analyse
-from explorer.scoring.columns import Task
+from explorer.report.card import KINDS, measured
 from explorer.writing import write_json
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
@@ -68,34 +66,17 @@ def halves(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tenso
 
 
 def measure(card: dict[str, Any], path: Path, data: str | None) -> dict[str, Any]:
-    """Measures the shipped file: COCO's figures in percent, with 95 % intervals over the images; PQ without."""
+    """Measures the shipped file, as `explorer.report.card` does; figures of too few images are left out."""
     with tempfile.TemporaryDirectory() as folder:
         if data is None:
             make_aerial(f"{folder}/aerial", **card["measured"]["scenes"])
             data = f"{folder}/aerial"
         detector = load_detector(card["config"], weights=path, device="cpu")
-        run = evaluate(detector, data)
-        values: Any = run.metrics.values
-        analyses = {kind: analyse(run, task) for kind, task in KINDS.items() if task in values}
-    figures = analyses["box"].resamples.figures
-    measured: dict[str, Any] = {kind: intervals(analysis.resamples) for kind, analysis in analyses.items()}
-    if "panoptic_seg" in values:
-        measured["panoptic"] = {name: round(values["panoptic_seg"][name], 2) for name in ("PQ", "PQ_th", "PQ_st")}
-    return {"images": figures.images, "objects": int(figures.objects[0].sum()), **measured, **provenance()}
-
-
-KINDS: dict[str, Task] = {"box": "bbox", "mask": "segm"}
-PLACES = (("AP", 0, 0), ("AP50", 1, 0), ("AP75", 2, 0), ("APs", 0, 1), ("APm", 0, 2), ("APl", 0, 3))
-
-
-def intervals(resamples: Resamples) -> dict[str, list[float]]:
-    """AP over all classes, by overlap and by size: value and the ends of its interval; without those of few images."""
-    ends = resamples.intervals()
-    return {
-        label: [round(float(value[figure, size]), 2) for value in (resamples.figures.overall, ends.low, ends.high)]
-        for label, figure, size in PLACES
-        if not np.isnan(ends.low[figure, size])
-    }
+        said = measured(evaluate(detector, data), card["measured"]["on"])
+    for kind in KINDS:
+        if kind in said:
+            said[kind] = {name: ends for name, ends in said[kind].items() if ends[1] is not None}
+    return said | provenance()
 
 
 def scenes_of(data: str) -> Iterator[tuple[Path, str]]:

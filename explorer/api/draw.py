@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from explorer.engine.detector import Prediction
 from explorer.engine.draw import picture_of, pixels_of
+from explorer.engine.prediction import Prediction
 from explorer.types import Detections, Pixels
 
 if TYPE_CHECKING:

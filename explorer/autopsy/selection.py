@@ -13,7 +13,7 @@ from detectron2.structures import Boxes, Instances
 
 from explorer.autopsy.frame import Resizing
 from explorer.autopsy.verdicts import Verdict
-from explorer.engine.detector import to_detections
+from explorer.engine.prediction import to_detections
 from explorer.types import Detections, Floats32, Ints
 
 Pair = tuple[int, int]

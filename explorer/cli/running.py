@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from explorer.engine.fast.hardware import DtypeName
     from explorer.types import Progress
 
-MODELS = "a zoo name, a config file, the folder of a training run, or a checkpoint file"
+MODELS = "a zoo name, hf-hub:user/name, a config file, the folder of a training run, or a checkpoint file"
 Model = Annotated[str, typer.Argument(help=f"{MODELS.capitalize()}.")]
 OptionalModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=f"{MODELS.capitalize()}.")]
 AnyModel = Annotated[

@@ -1,4 +1,4 @@
-"""`explorer zoo list|show|fetch|identify|convert`: models, their weights, and files of weights."""
+"""`explorer zoo list|show|fetch|push|identify|convert`: models, their weights, and files of weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from explorer.cli.checkpoints import convert, identify
+from explorer.cli.hub import push
 from explorer.cli.output import JsonFile, say, show_facts, write_output
 from explorer.cli.running import exit_codes, progress
 from explorer.text import legible_lines, on_terminal
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from explorer.zoo.registry import ZooEntry
 
 app = typer.Typer(
-    no_args_is_help=True, help="Models of the zoo: list, show, fetch; files of weights: identify, convert."
+    no_args_is_help=True, help="Models of the zoo: list, show, fetch, push; files of weights: identify, convert."
 )
+app.command()(push)
 app.command()(identify)
 app.command()(convert)
 

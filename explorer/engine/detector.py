@@ -13,63 +13,24 @@ import numpy.typing as npt
 import torch
 from detectron2.config import instantiate
 from detectron2.modeling import build_model
-from detectron2.structures import Instances
 from omegaconf import DictConfig
 from torch import nn
 
 import explorer.heads  # noqa: F401 - registers the heads that configs name
 from explorer.backbones import BackboneOnly
 from explorer.data.images import read_image
-from explorer.data.masks import encode_masks
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
-from explorer.engine.draw import picture_of
+from explorer.engine.prediction import Prediction, to_detections, to_panoptic
 from explorer.engine.tiles import TiledModel
 from explorer.engine.windows import OVERLAP, Cut, Tiles
 from explorer.text import legible
-from explorer.types import PARTIAL, RANDOM, Detections, Panoptic, Timing
+from explorer.types import PARTIAL, RANDOM, Timing, extension
 from explorer.zoo.checkpoints import load_weights
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
-    from PIL import Image
-
     from explorer.engine.fast.model import FastModel
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Prediction:
-    """What a detector says about one image, in the frame of the original image, and how long it took."""
-
-    detections: Detections
-    panoptic: Panoptic | None
-    timing: Timing
-
-    def __repr__(self) -> str:
-        return f"<Prediction: {self.detections!r}, {self.timing.total_s:.2f} s>"
-
-    def draw(
-        self, image: npt.NDArray[np.uint8] | str | Path | None = None, *, labels: bool = True, caption: str = ""
-    ) -> Image.Image:
-        """Draws the objects, or a panoptic model's segments; arguments and errors are those of `Detections.draw`."""
-        return picture_of(image, self.detections, self.panoptic, labels=labels, caption=caption)
-
-    def figure(self, image: npt.NDArray[np.uint8] | str | Path | None = None) -> go.Figure:
-        """Draws the boxes over the image with Plotly; see `Detections.figure`."""
-        return self.detections.figure(image)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the detections, panoptic segments without their pixels, and seconds by stage as plain data."""
-        segments = None if self.panoptic is None else [dict(segment) for segment in self.panoptic.segments]
-        return {**self.detections.to_dict(), "segments": segments, "stages_s": dict(self.timing.stages_s)}
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Returns one row per detection; see `Detections.to_pandas`."""
-        return self.detections.to_pandas()
-
-    def _repr_html_(self) -> str:
-        return self.detections._repr_html_()
+    from explorer.scoring.columns import Run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,6 +70,68 @@ class Detector:
     def __repr__(self) -> str:
         kind, classes = type(self.model).__name__, len(self.class_names)
         return f"<Detector: {legible(self.name)}, {kind} with {classes} classes on {self.device}>"
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, **options: Any) -> Detector:
+        """Loads a detector that was passed on.
+
+        Args:
+            model: a repository of the Hugging Face Hub, `user/name` or `user/name@revision`; a folder with such files;
+                or anything else that `load_detector` takes. Nothing in it is run as code.
+            options: those of `load_detector`.
+
+        Raises:
+            DownloadError: the repository cannot be reached or read; the message says why, in one line.
+            ValueError: it holds no such model, or huggingface_hub is not installed.
+        """
+        return extension("hub").from_pretrained(model, **options)  # type: ignore[no-any-return]
+
+    def save_pretrained(
+        self, folder: str | Path, *, licence: str | None = None, runs: Sequence[Run | str | Path] = (), note: str = ""
+    ) -> Path:
+        """Writes `config.yaml`, `model.safetensors` and a card (`README.md`) into a folder, which then is a MODEL.
+
+        The config names no file of this machine. The card says the licence, the classes, what is known of the training
+        and the figures with their intervals.
+
+        Args:
+            folder: made where missing.
+            licence: of the weights; None for that of the zoo's own.
+            runs: evaluations of this detector, for the card's figures: `Run`, or folders of `explorer evaluate --out`.
+            note: what else the card should say.
+
+        Raises:
+            ValueError: weights are random, the config is code, the licence is not known, or a run is of other weights.
+        """
+        return extension("hub").save_pretrained(self, folder, licence=licence, runs=runs, note=note)  # type: ignore[no-any-return]
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        licence: str | None = None,
+        runs: Sequence[Run | str | Path] = (),
+        note: str = "",
+        private: bool = False,
+    ) -> str:
+        """Puts what `save_pretrained` writes into a repository of the Hugging Face Hub, made where missing.
+
+        Args:
+            repository: `user/name`.
+            licence: see `save_pretrained`, as `runs` and `note`.
+            runs: evaluations of this detector.
+            note: what else the card should say.
+            private: whether a new repository is private.
+
+        Returns:
+            Its address.
+
+        Raises:
+            DownloadError: the hub refuses, or cannot be reached.
+            ValueError: as of `save_pretrained`; or nobody is logged in, or huggingface_hub is not installed.
+        """
+        options: dict[str, Any] = {"licence": licence, "runs": runs, "note": note}
+        return extension("hub").push_to_hub(self, repository, private=private, **options)  # type: ignore[no-any-return]
 
     @property
     def runner(self) -> nn.Module:
@@ -269,43 +292,6 @@ def pick_device(device: str) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"Device {device!r} is not available: no usable GPU was found. Use cpu or auto.")
     return device
-
-
-def to_detections(instances: Instances, class_names: tuple[str, ...]) -> Detections:
-    """Turns detectron2's instances of one image, in its original frame, into `Detections`, best first."""
-    instances = instances.to("cpu")
-    order = torch.argsort(instances.scores, descending=True, stable=True)
-    instances = instances[order]
-    masks = tuple(encode_masks(instances.pred_masks.numpy())) if instances.has("pred_masks") else None
-    height, width = instances.image_size
-    return Detections(
-        boxes_xyxy=instances.pred_boxes.tensor.numpy(),
-        scores=instances.scores.numpy(),
-        classes=instances.pred_classes.numpy(),
-        class_names=class_names,
-        image_size=(int(height), int(width)),
-        masks=masks,
-        mask_scores=instances.mask_scores.numpy() if instances.has("mask_scores") else None,
-    )
-
-
-def to_panoptic(
-    segment_ids: torch.Tensor,
-    segments: Sequence[Mapping[str, Any]],
-    class_names: tuple[str, ...],
-    stuff_class_names: tuple[str, ...],
-) -> Panoptic:
-    """Turns detectron2's panoptic output of one image, in its original frame, into `Panoptic`."""
-    named = []
-    for segment in segments:
-        names = class_names if segment["isthing"] else stuff_class_names
-        info = {
-            "id": int(segment["id"]),
-            "category": names[segment["category_id"]],
-            "is_thing": bool(segment["isthing"]),
-        }
-        named.append(info | ({"score": float(segment["score"])} if segment["isthing"] else {}))
-    return Panoptic(segment_ids.cpu().numpy().astype(np.int32), tuple(named))
 
 
 class _Stopwatch:

@@ -14,7 +14,8 @@ from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
 from detectron2.modeling.proposal_generator import RPN
 
-from explorer.engine.detector import Detector, to_detections
+from explorer.engine.detector import Detector
+from explorer.engine.prediction import to_detections
 from explorer.engine.windows import OVERLAP, Slices
 from explorer.types import Detections, Pixels
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,11 @@ from explorer.zoo import registry
 from explorer.zoo.bare import CONFIG as BARE_CONFIG
 from explorer.zoo.bare import Bare, find_bare, needs
 from explorer.zoo.downloads import DownloadError, adopt, fetch, offline_wanted
+from explorer.zoo.downloads.hub import fetch_repository, repository_of
 from explorer.zoo.downloads.mirrors import mirror
 from explorer.zoo.refusals import refusal
 from explorer.zoo.registry import ZooEntry
-from explorer.zoo.trained import LoadArguments, Trained, find_recipe, find_trained
+from explorer.zoo.trained import CONFIG, SAVED, LoadArguments, Trained, find_recipe, find_trained
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -62,8 +63,9 @@ def resolve(
     Args:
         model: a name of the zoo; a configuration file, or a shipped configuration's name; the folder of a training run
             or the `config.yaml` in it, which mean the run's best checkpoint, else its final one, else its last; a
-            checkpoint file; or the folder of an evaluation, which means the model that was evaluated. A `.py` file is
-            a LazyConfig: detectron2 runs it as the Python code that it is.
+            checkpoint file; `hf-hub:user/name`, a repository that `explorer zoo push` made; or the folder of an
+            evaluation, which means the model that was evaluated. A `.py` file is a LazyConfig: detectron2 runs it as
+            the Python code that it is.
         weights: what `find_weights` takes, instead of those that MODEL has of its own. So do `MODEL.WEIGHTS` or, in a
             LazyConfig, `train.init_checkpoint` among the overrides.
         config_file: the configuration of a checkpoint, instead of the `config.yaml` beside it.
@@ -82,7 +84,7 @@ def resolve(
     if recipe := _recipe(model, config_file, str(weights or "") if weights or override else None):
         changes = [*recipe.overrides, *overrides]
         return resolve(recipe.model, weights=recipe.weights, overrides=changes, offline=offline, progress=progress)
-    source = _source(model, config_file)
+    source = _source(model, config_file, offline=offline, progress=progress)
     trained, entry = source.trained, source.entry
     lazy = _is_lazy(source.config)
     words = [*source.overrides, *_own_weights(trained, lazy=lazy), *overrides]
@@ -111,6 +113,7 @@ def configured(
     """Finds the configuration of MODEL alone, and its name; no weights are looked for.
 
     Raises:
+        DownloadError: a repository cannot be had.
         ValueError: no such model or configuration.
     """
     if recipe := _recipe(model, config_file, ""):
@@ -153,9 +156,14 @@ def _recipe(model: str | Path, config_file: str | Path | None, weights: str | No
     return recipe
 
 
-def _source(model: str | Path, config_file: str | Path | None) -> _Source:
+def _source(
+    model: str | Path, config_file: str | Path | None, *, offline: bool = False, progress: Progress | None = None
+) -> _Source:
     from explorer.config import CONFIGS
 
+    if repository := repository_of(model):
+        model = fetch_repository(repository, (CONFIG, SAVED), offline=offline, progress=progress)
+        return replace(_source(model, config_file), name=repository)
     if bare := find_bare(model):
         if config_file:
             raise ValueError(f"{model} has a config of its own: leave {config_file} out.")

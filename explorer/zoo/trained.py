@@ -15,6 +15,8 @@ CONFIG = "config.yaml"
 POINTER = "last_checkpoint"
 """The file that names the checkpoint from which a run would be resumed."""
 BEST, FINAL = "model_best.pth", "model_final.pth"
+SAVED, CARD = "model.safetensors", "README.md"
+"""Files beside the config in a model that was saved to be passed on, as repositories of models have them."""
 EVALUATION = "run.json"
 """Says in the folder of `explorer evaluate --out` which model was run."""
 EXPORT, EXPORTED_WEIGHTS = "export.json", "weights.safetensors"
@@ -50,7 +52,7 @@ class LoadArguments:
 
 
 def find_trained(model: str | Path, config_file: str | Path | None = None) -> Trained | None:
-    """Finds the config and the checkpoint of a run's folder, of its saved config, of a checkpoint, or of an export.
+    """Finds the config and the checkpoint of a run or its saved config, a saved model, a checkpoint or an export.
 
     Args:
         model: what the user named.
@@ -75,6 +77,8 @@ def find_trained(model: str | Path, config_file: str | Path | None = None) -> Tr
         return None
     if (folder / EXPORT).is_file():
         return Trained(folder / CONFIG, folder.resolve().name, folder / EXPORTED_WEIGHTS)
+    if (folder / SAVED).is_file():
+        return Trained(folder / CONFIG, folder.resolve().name, folder / SAVED)
     trained = any((folder / name).is_file() for name in (POINTER, BEST, FINAL, _LOG))
     return _of_run(folder) if trained or (path.is_dir() and not (folder / EVALUATION).is_file()) else None
 

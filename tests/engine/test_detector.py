@@ -14,8 +14,9 @@ from pycocotools import mask as mask_api
 
 from explorer.config import config_path, load_config
 from explorer.engine.config_facts import ModelInput
-from explorer.engine.detector import Detector, make_detector, pick_device, to_panoptic
+from explorer.engine.detector import Detector, make_detector, pick_device
 from explorer.engine.loading import load_detector, report_from
+from explorer.engine.prediction import to_panoptic
 from explorer.zoo.checkpoints import save_safetensors
 
 BuildTiny = Callable[..., Detector]

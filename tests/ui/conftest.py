@@ -18,7 +18,7 @@ import pytest
 from torch import nn
 
 from explorer.engine.config_facts import ModelInput
-from explorer.engine.detector import Prediction
+from explorer.engine.prediction import Prediction
 from explorer.engine.windows import Tiles
 from explorer.types import Detections, Timing
 from explorer.ui.actions.models import Models

@@ -8,7 +8,7 @@ from typing import Any
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from explorer.engine.detector import to_detections
+from explorer.engine.prediction import to_detections
 from explorer.types import Detections
 
 

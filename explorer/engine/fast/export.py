@@ -25,6 +25,7 @@ from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
 from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
 from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
+from explorer.engine.pretrained import portable_config
 from explorer.reading import read_json
 from explorer.writing import alone_in, replacing, replacing_together, write_json
 from explorer.zoo.checkpoints import save_safetensors
@@ -76,8 +77,7 @@ def export(
         raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
     if int8 and format != "openvino":
         raise ValueError(f"8-bit integers are written as OpenVINO, and the format is {format}: take --format openvino.")
-    if not hasattr(detector.cfg, "dump"):
-        raise ValueError(f"{detector.name} has a LazyConfig, which is code and cannot go with an export.")
+    portable_config(detector)  # refuses a LazyConfig before any work is done
     known: Any = detector.model
     trunk = Trunk(detector.model)
     images: Tensor = known.preprocess_image([detector.model_input(image_bgr)]).tensor
@@ -106,12 +106,7 @@ def _completed(
     known: Any = detector.model
     save_safetensors(known.state_dict(), out / EXPORTED_WEIGHTS, half=False)
     with replacing(out / CONFIG) as scratch:
-        cfg = detector.cfg.clone()
-        cfg.defrost()
-        cfg.MODEL.WEIGHTS = ""
-        cfg.EXPLORER.CLASS_NAMES = list(detector.class_names)
-        cfg.EXPLORER.STUFF_CLASS_NAMES = list(detector.stuff_class_names)
-        scratch.write_text(cfg.dump(), encoding="utf-8")
+        scratch.write_text(portable_config(detector), encoding="utf-8")
     record = {
         **detector.origin,
         "format": format,

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 VARIABLE = "EXPLORER_MIRROR"
 _HUB = "https://huggingface.co"
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+"""Names of repositories: `user/name`."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,13 @@ class Mirror:
         return tuple(f"{self.base}/{quote(name)}" for name in names) if self.base else ()
 
 
+def hub() -> str:
+    """The address of the Hugging Face Hub, or of another hub that `HF_ENDPOINT` names, as huggingface_hub has it."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or _HUB
+
+
 def mirror() -> Mirror | None:
     """Reads `EXPLORER_MIRROR`: a folder, an http(s) address, or a public Hugging Face repository, `user/name`.
-
-    `HF_ENDPOINT` is another hub than huggingface.co, as huggingface_hub has it.
 
     Returns:
         None where it is not set.
@@ -55,9 +59,8 @@ def mirror() -> Mirror | None:
     folder = Path(said).expanduser()
     if folder.is_dir():
         return Mirror(folder)
-    if _REPOSITORY.fullmatch(said):
-        hub = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _HUB
-        return Mirror(base=f"{hub}/{said}/resolve/main")
+    if REPOSITORY.fullmatch(said):
+        return Mirror(base=f"{hub()}/{said}/resolve/main")
     raise ValueError(
         f"{VARIABLE} is {said!r}: give a folder that is there, an http(s) address, or a Hugging Face repository as "
         "user/name."
