@@ -23,6 +23,8 @@ ANNOTATED = "annotated"
 _TITLE_PX, _WARNING_PX, _LEGEND_PX, _LINE_LENGTH = 36, 18, 56, 36
 _HALO = "rgba(0,0,0,0.55)"
 _LABEL_LENGTH = 24
+_LAST = 2000
+"""In the legend, after the classes, which have 1000."""
 
 Box = tuple[float, float, float, float]
 
@@ -161,7 +163,7 @@ def _annotated(truth: Detections) -> list[go.Scatter]:
     """The outlines of what is annotated, white on the photo and grey in the legend."""
     names = [in_plotly(truth.class_names[index], NAME_LENGTH) for index in truth.classes]
     words = [f"{ANNOTATED}: {name}" for name in names for _ in range(6)]
-    shared = {"mode": "lines", "name": ANNOTATED, "legendgroup": ANNOTATED}
+    shared = {"mode": "lines", "name": ANNOTATED, "legendgroup": ANNOTATED, "legendrank": _LAST}
     outline = {**_outline(truth), "text": words, "hoverinfo": "text", "showlegend": False}
     return [
         go.Scatter(**outline, line={"color": "white", "width": 1.5, "dash": "dot"}, **shared),

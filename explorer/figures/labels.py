@@ -54,6 +54,60 @@ def place_labels(boxes_xyxy: Sequence[Box], words: Sequence[str], view_xyxy: Box
     return placed
 
 
+def name_points(
+    points_xy: Sequence[tuple[float, float]],
+    words: Sequence[str],
+    frame_xyxy: Box,
+    obstacles: Sequence[Box] = (),
+    *,
+    letter_px: float = _LETTER_PX,
+    mark_px: float = 14,
+) -> list[tuple[float, float]]:
+    """Finds room for a name beside each mark of a plot, farther away where it is crowded.
+
+    Args:
+        points_xy: in pixels, y from the top.
+        words: of each point.
+        frame_xyxy: within which names have to stay.
+        obstacles: what no name may cover, such as lines.
+        letter_px: how wide a letter is.
+        mark_px: the side of a mark.
+
+    Returns:
+        From each point, how many pixels its name's left lower corner lies to the right and down.
+    """
+    half = mark_px / 2
+    marks = [(x - half, y - half, x + half, y + half) for x, y in points_xy]
+    taken: list[Box] = [*marks, *obstacles]
+    offsets: list[tuple[float, float]] = []
+    for (x, y), text in zip(points_xy, words, strict=True):
+        wide = letter_px * len(text) + 2 * _GAP_PX
+        best, fewest = (half + _GAP_PX, _LINE_PX / 2), len(taken) + 1
+        for right, down in _around(wide, half):
+            own = (x + right, y + down - _LINE_PX, x + right + wide, y + down)
+            inside = frame_xyxy[0] <= own[0] and own[2] <= frame_xyxy[2]
+            inside &= frame_xyxy[1] <= own[1] and own[3] <= frame_xyxy[3]
+            met = sum(_meet(own, other) for other in taken)
+            if inside and met < fewest:
+                best, fewest = (right, down), met
+            if not fewest:
+                break
+        offsets.append(best)
+        taken.append((x + best[0], y + best[1] - _LINE_PX, x + best[0] + wide, y + best[1]))
+    return offsets
+
+
+def _around(wide: float, half: float) -> Iterator[tuple[float, float]]:
+    """Where a name may stand, the nearest places first: its left lower corner, from its point."""
+    for far in (half + _GAP_PX, 2 * half + 8, 3 * half + 20, 4 * half + 40):
+        middle, below = _LINE_PX / 2, far + _LINE_PX
+        yield far, middle
+        yield -far - wide, middle
+        for right in (-wide / 2, far - half, half - far - wide):
+            yield right, -far
+            yield right, below
+
+
 def _corners(box: Box, wide: float, high: float, gap: float) -> Iterator[tuple[float, float]]:
     x1, y1, x2, y2 = box
     yield x1, y1 - gap

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from textwrap import wrap
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
 from explorer.engine.speed.benchmark import Timings
+from explorer.figures.export import WIDTH_PX
+from explorer.figures.labels import name_points
 from explorer.figures.style import FAINT, INK, LAYOUT, rgb
 from explorer.text import NAME_LENGTH, in_plotly, legible
 
@@ -21,8 +25,11 @@ _FAMILIES = (
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "hexagon")
 
-_LEFT, _RIGHT = 0.35, 0.75
-"""Shares of the slowest time: names stand at the right of points before the first, at the left beyond the second."""
+_PLOT_PX, _MARGIN = 360, {"l": 60, "r": 20}
+_NARROW_PX, _NEAR_PX = 600, 18
+"""Below the first the legend takes several lines; names farther than the second have a line to their point."""
+_LETTER_PX, _TITLE_LETTER_PX, _MARK_PX = 7.6, 9, 20
+"""Widths of a letter of names and of titles; the second is that of a mark with its ring."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,30 @@ class SpeedPoint:
     interval: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class OwnAccuracy:
+    """A model's accuracy on test images of the kind that it was trained for.
+
+    Attributes:
+        name: of the model.
+        on: what the images are.
+        ap: in percent.
+        interval: lower and upper end of where AP may lie.
+    """
+
+    name: str
+    on: str
+    ap: float
+    interval: tuple[float, float]
+
+
 def speed_against_accuracy(
-    points: Sequence[SpeedPoint], *, accuracy: str, machine: str, chosen: Collection[str] = ()
+    points: Sequence[SpeedPoint],
+    *,
+    accuracy: str,
+    machine: str,
+    chosen: Collection[str] = (),
+    width_px: int = WIDTH_PX,
 ) -> go.Figure:
     """Draws accuracy against time, with a line through the models that none is both faster and better than.
 
@@ -52,6 +81,7 @@ def speed_against_accuracy(
         accuracy: what AP is of, as in `box AP on COCO val2017`.
         machine: what it was timed on.
         chosen: names of models to ring.
+        width_px: how wide the figure will be; names stand where they cover nothing at this width.
 
     Raises:
         ValueError: there is no point.
@@ -59,7 +89,7 @@ def speed_against_accuracy(
     if not points:
         raise ValueError("there is nothing to draw: give at least one model's time and accuracy")
     figure = go.Figure()
-    best, slowest = front(points), max(point.seconds for point in points)
+    best = front(points)
     figure.add_trace(
         go.Scatter(
             x=[1000 * point.seconds for point in best],
@@ -80,8 +110,7 @@ def speed_against_accuracy(
                     x=[1000 * point.seconds for point in own],
                     y=ap,
                     text=[in_plotly(point.name, NAME_LENGTH) for point in own],
-                    mode="markers+text",
-                    textposition=[_side(point, best, slowest) for point in own],
+                    mode="markers",
                     marker={"color": rgb(color), "symbol": symbol, "size": 11},
                     error_y={
                         "array": high - ap,
@@ -105,22 +134,111 @@ def speed_against_accuracy(
                 hoverinfo="skip",
             )
         )
-    figure.update_xaxes(
-        title=f"ms per image on {in_plotly(machine)}", range=[0, 1150 * slowest], gridcolor=FAINT, zeroline=False
-    )
-    figure.update_yaxes(title=accuracy, gridcolor=FAINT, zeroline=False)
+    size = (width_px - _MARGIN["l"] - _MARGIN["r"], _PLOT_PX)
+    right = 1100 * max(point.seconds for point in points)
+    ends = [end for point in points for end in point.interval or (point.ap, point.ap)]
+    room = 0.1 * (max(ends) - min(ends)) or 1
+    low, high = min(ends) - room, max(ends) + room
+    title = wrap(f"ms per image on {legible(machine)}", size[0] // _TITLE_LETTER_PX)
+    figure.update_xaxes(title="<br>".join(map(in_plotly, title)), range=[0, right], gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(title=accuracy, range=[low, high], gridcolor=FAINT, zeroline=False)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(LAYOUT, height=460, legend=legend, margin={"l": 60, "r": 20, "t": 50, "b": 50})
+    margin = _MARGIN | {"t": 110 if width_px < _NARROW_PX else 50, "b": 30 + 20 * len(title)}
+    height = size[1] + margin["t"] + margin["b"]
+    figure.update_layout(LAYOUT, height=height, legend=legend, margin=margin)
+    _write_names(
+        figure, points, best, lambda ms, ap: (size[0] * ms / right, size[1] * (high - ap) / (high - low)), size
+    )
     return figure
 
 
-def _side(point: SpeedPoint, best: Sequence[SpeedPoint], slowest: float) -> str:
-    """Where a name stands: away from the line, and not over an edge, which on a narrow page is near."""
-    if point.seconds > _RIGHT * slowest:
-        return "bottom left" if point not in best[1:] else "top left"
-    if point not in best[1:]:
-        return "bottom right"
-    return "top left" if point.seconds > _LEFT * slowest else "top right"
+def _write_names(
+    figure: go.Figure,
+    points: Sequence[SpeedPoint],
+    best: Sequence[SpeedPoint],
+    in_px: Callable[[float, float], tuple[float, float]],
+    size_px: tuple[int, int],
+) -> None:
+    """Names the points, away from each other and from the line; a name that is far has a thin line to its point.
+
+    Args:
+        figure: where to write.
+        points: of which.
+        best: those on the line.
+        in_px: turns milliseconds and AP into pixels from the upper left corner.
+        size_px: width and height of the plot.
+    """
+    corners = [in_px(1000 * point.seconds, point.ap) for point in best]
+    line = [
+        (min(x, nx) - 1, min(y, ny) - 1, max(x, nx) + 1, max(y, ny) + 1)
+        for (x0, y0), (x1, y1) in pairwise(corners)
+        for x, y, nx, ny in ((x0, y0, x1, y0), (x1, y0, x1, y1))
+    ]
+    places = [in_px(1000 * point.seconds, point.ap) for point in points]
+    words = [legible(point.name, NAME_LENGTH) for point in points]
+    offsets = name_points(places, words, (0, 0, *size_px), line, letter_px=_LETTER_PX, mark_px=_MARK_PX)
+    for point, text, (right, down) in zip(points, words, offsets, strict=True):
+        near = right < _NEAR_PX and right > -_LETTER_PX * len(text) - _NEAR_PX and -_NEAR_PX < down < 2 * _NEAR_PX
+        figure.add_annotation(
+            text=in_plotly(text),
+            x=1000 * point.seconds,
+            y=point.ap,
+            ax=right,
+            ay=down,
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=True,
+            arrowhead=0,
+            arrowwidth=1,
+            arrowcolor="rgba(0,0,0,0)" if near else INK,
+            standoff=6,
+            borderpad=0,
+            captureevents=False,
+        )
+
+
+def own_accuracy(models: Sequence[OwnAccuracy]) -> go.Figure:
+    """Draws each model's AP on test images of its own kind, a row for each, with its interval.
+
+    Args:
+        models: at least one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not models:
+        raise ValueError("there is nothing to draw: give at least one model's AP")
+    figure = go.Figure()
+    for place, model in enumerate(models):
+        low, high = model.interval
+        figure.add_trace(
+            go.Scatter(
+                x=[model.ap],
+                y=[place],
+                error_x={"array": [high - model.ap], "arrayminus": [model.ap - low], "thickness": 1.5},
+                mode="markers",
+                marker={"color": rgb(4), "size": 11},
+                name=in_plotly(model.name, NAME_LENGTH),
+                hovertemplate=f"AP {model.ap:.1f} ({low:.1f} to {high:.1f})<extra></extra>",
+            )
+        )
+        figure.add_annotation(
+            text=f"<b>{in_plotly(model.name, NAME_LENGTH)}: {model.ap:.1f}</b><br>{in_plotly(model.on)}",
+            align="left",
+            x=0,
+            y=place,
+            xanchor="left",
+            yanchor="bottom",
+            yshift=6,
+            showarrow=False,
+        )
+    title = "box AP on test images of its own kind"
+    figure.update_xaxes(title=title, range=[0, 100], gridcolor=FAINT, zeroline=False)
+    figure.update_yaxes(visible=False, range=[len(models) - 0.7, -0.85])
+    figure.update_layout(
+        LAYOUT, height=70 + 70 * len(models), showlegend=False, margin={"l": 20, "r": 20, "t": 10, "b": 50}
+    )
+    return figure
 
 
 def front(points: Sequence[SpeedPoint]) -> list[SpeedPoint]:
@@ -226,7 +344,7 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
                 x=1000 * own,
                 y=[name] * len(own),
                 mode="markers",
-                marker={"color": color, "size": 10, "opacity": 0.6},
+                marker={"color": color, "size": 10, "opacity": 0.8},
                 hovertemplate="%{x:.0f} ms<extra></extra>",
             )
         )
@@ -249,7 +367,7 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
             yshift=24,
             showarrow=False,
         )
-    figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=FAINT)
+    figure.update_xaxes(title="ms per image, whole detector", rangemode="tozero", gridcolor=FAINT, zeroline=False)
     ends = [-0.6, len(names) - 0.3]
     figure.update_yaxes(
         categoryorder="array",

@@ -148,7 +148,9 @@ def pareto(found: Timings, zoo_names: Mapping[str, str]) -> go.Figure:
     return _against_released_ap(seconds, f"{found.hardware['device']}, {found.threads} threads, {height}×{width} px")
 
 
-def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED, *, chosen: Collection[str] = ()) -> go.Figure:
+def recorded_pareto(
+    task: str, mode: str, recorded: Path = RECORDED, *, chosen: Collection[str] = (), width_px: int | None = None
+) -> go.Figure:
     """Draws released AP against the times that the project recorded, `docs/results/speed-cpu.json`.
 
     Args:
@@ -156,6 +158,7 @@ def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED, *, chosen: 
         mode: `eager`, `fast-fp32` or `fast-bf16`.
         recorded: another machine's times.
         chosen: backbones to ring.
+        width_px: how wide the figure will be; None takes that of a picture.
 
     Raises:
         ValueError: no detector of the task was measured in this mode.
@@ -177,10 +180,15 @@ def recorded_pareto(task: str, mode: str, recorded: Path = RECORDED, *, chosen: 
     document = documents[0][1]
     height, width = document["size"]
     threads, device = document["threads"], document["hardware"]["device"]
-    return _against_released_ap(seconds, f"{threads} threads of {device}, {mode}, {height}×{width} px", chosen)
+    return _against_released_ap(
+        seconds, f"{threads} threads of {device}, {mode}, {height}×{width} px", chosen, width_px
+    )
 
 
-def _against_released_ap(seconds: Mapping[str, float], machine: str, chosen: Collection[str] = ()) -> go.Figure:
+def _against_released_ap(
+    seconds: Mapping[str, float], machine: str, chosen: Collection[str] = (), width_px: int | None = None
+) -> go.Figure:
+    from explorer.figures.export import WIDTH_PX
     from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 
     released = {entry.name: entry for entry in entries() if entry.released}
@@ -192,7 +200,11 @@ def _against_released_ap(seconds: Mapping[str, float], machine: str, chosen: Col
     if not points:
         raise ValueError("None of these models has a released AP: name some of `explorer zoo list`.")
     return speed_against_accuracy(
-        points, accuracy="box AP on COCO val2017, as released", machine=machine, chosen=chosen
+        points,
+        accuracy="box AP on COCO val2017, as released",
+        machine=machine,
+        chosen=chosen,
+        width_px=width_px or WIDTH_PX,
     )
 
 

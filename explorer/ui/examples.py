@@ -20,7 +20,7 @@ from explorer.data.images import read_image
 from explorer.types import Detections, Pixels
 
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
-_VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/V-19-slim-dw")
+_VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2")
 _MOST_REMEMBERED = 64
 
 
@@ -43,8 +43,9 @@ class Example:
         return self.look()[0]
 
 
-OPENING = "airfield"
-"""The caption of the example that the page opens on; its models are those that are chosen at first."""
+OPENING = "avenue, Munich"
+"""The caption of the example that the page opens on, a photograph that no model was trained on; its models are chosen
+at first."""
 AERIAL = {"airfield": 7, "crossing": 7, "apron": 5}
 """Seed by layout."""
 _SCIKIT_IMAGE = {
@@ -61,7 +62,7 @@ def examples() -> list[Example]:
     cells = Example("blood cells", _cells, ("demo/V-19-slim-dw-bccd",))
     munich = [Example(f"{name}, Munich", _file(f"munich-{name}.jpg"), _VEHICLES) for name in ("avenue", "street")]
     ground = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
-    return [*aerial, cells, *munich, *ground, Example("temple", _china)]
+    return [*munich, cells, *aerial, *ground, Example("temple", _china)]
 
 
 def opening() -> Example:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explorer.figures.speed import SpeedPoint, front, measured_times, speed_against_accuracy
+from explorer.figures.speed import (
+    OwnAccuracy,
+    SpeedPoint,
+    front,
+    measured_times,
+    own_accuracy,
+    speed_against_accuracy,
+)
 
 POINTS = [SpeedPoint("V-99", 0.07, 44.1), SpeedPoint("R-50", 0.047, 40.2), SpeedPoint("V-39", 0.047, 42.7)]
 
@@ -38,3 +45,11 @@ def test_each_round_is_a_mark_and_the_median_a_line() -> None:
     assert figure.data[0].x == pytest.approx((100, 300, 200))
     assert [note.text for note in figure.layout.annotations] == ["A: median 200 ms", "B: median 500 ms"]
     assert figure.layout.yaxis.categoryarray == ("B", "A")
+
+
+def test_a_model_without_ap_on_coco_has_that_on_its_own_images() -> None:
+    figure = own_accuracy([OwnAccuracy("demo/A", "blood cells, 72 images", 60.2, (58.1, 62.3))])
+    assert (figure.data[0].x, figure.data[0].error_x.array[0]) == ((60.2,), pytest.approx(2.1))
+    assert figure.layout.annotations[0].text == "<b>demo/A: 60.2</b><br>blood cells, 72 images"
+    with pytest.raises(ValueError, match="at least one"):
+        own_accuracy([])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from explorer.ui.actions.compare import Filters, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.opening import first_comparison, opening_photo, recorded_comparison
-from explorer.ui.examples import examples, opening
+from explorer.ui.examples import examples, looked_at, opening
 
 
 def test_the_record_is_what_the_models_find(tmp_path: Path) -> None:
@@ -50,10 +52,20 @@ def test_models_given_at_start_are_asked_themselves(zoo: Any, photo: Path) -> No
 
 
 def test_the_annotations_of_an_example_are_known_again_in_its_file(tmp_path: Path) -> None:
-    found = recorded_comparison(opening_photo(tmp_path))
+    photo = tmp_path / "airfield.png"
+    cv2.imwrite(str(photo), looked_at("airfield")[..., ::-1])
+    found = compare(Models(), ["demo/V-19-slim-dw", "demo/MobileNetV2"], photo, timed=False)
     assert found.truth is not None
     assert found.truth.class_names[:4] == ("car", "truck", "bus", "plane")
     assert [row["annotated objects found"] for row in found.counts(Filters(0.5))] == ["11 of 11", "9 of 11"]
+
+
+def test_the_photograph_is_of_a_place_that_no_model_was_trained_on(shared: Path, tmp_path: Path) -> None:
+    photo = cv2.imread(str(opening_photo(tmp_path)))
+    folder = shared / "data/aerial-real"
+    known = json.loads((folder / "annotations/instances_test.json").read_text())["images"]
+    same_size = [one["file_name"] for one in known if (one["height"], one["width"]) == photo.shape[:2]]
+    assert any(np.array_equal(photo, cv2.imread(str(folder / "test" / name))) for name in same_size)
 
 
 @pytest.mark.parametrize("caption", ["airfield", "crossing", "apron", "blood cells"])

@@ -81,6 +81,7 @@ def test_receptive_fields_at_a_point(visit: Open, photograph: Path) -> None:
 
 def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
     page = visit()
+    page.example("airfield")
     page.tab("Errors")
     page.page.get_by_label("Images", exact=True).click()
     page.page.get_by_role("option", name="20", exact=True).click()

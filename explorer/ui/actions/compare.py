@@ -30,6 +30,7 @@ WIDTH_PX = 1000
 """Of a figure on a page of usual width."""
 _AROUND = 6.0
 _LEAST_VIEW_PX = 60
+_WIDE = 2.2
 _LONGEST_REASON = 300
 _LEFT_OUT = "not available"
 _RUNS, _TIMED_S = 3, 0.6
@@ -112,6 +113,12 @@ class PhotoComparison:
         return next(iter(self.predictions.values())).detections.image_size
 
     @property
+    def _is_wide(self) -> bool:
+        """Whether pictures beside each other would be no more than strips."""
+        height, width = self.image_size
+        return width > _WIDE * height
+
+    @property
     def letters(self) -> dict[str, str]:
         """What to call each model where there is little room: A, B, C, D."""
         return dict(zip(self.predictions, LETTERS, strict=False))
@@ -138,7 +145,7 @@ class PhotoComparison:
         Args:
             filters: what to show.
             view_xyxy: the part of the photo to zoom to; all of it where None.
-            stacked: the pictures stand one below the other, as for narrow pages.
+            stacked: the pictures stand one below the other, as for narrow pages; those of wide photos always do.
             width_px: how wide the figure will be.
         """
         from explorer.figures.detections import side_by_side
@@ -152,7 +159,7 @@ class PhotoComparison:
             without=without,
             warnings={f"{self.letters[name]} · {name}": NOT_SEEN for name in self.unfamiliar},
             view_xyxy=view_xyxy,
-            columns=1 if stacked else 2,
+            columns=1 if stacked or self._is_wide else 2,
             width_px=width_px,
         )
 
@@ -259,7 +266,8 @@ class PhotoComparison:
         table, picture = folder / "detections.json", folder / "detections.png"
         write_json(self.coco(filters), table, indent=1)
         titled = {f"{self.letters[name]} · {name}": found for name, found in self.shown(filters).items()}
-        cv2.imwrite(str(picture), labelled_sheet(self.image_bgr, titled, truth=self.truth))
+        columns = 1 if self._is_wide else 2
+        cv2.imwrite(str(picture), labelled_sheet(self.image_bgr, titled, truth=self.truth, columns=columns))
         return table, picture
 
     def magnified(self, filters: Filters) -> list[tuple[Pixels, str]]:

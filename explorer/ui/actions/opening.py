@@ -33,7 +33,7 @@ def opening_photo(folder: Path) -> Path:
     """Writes the example that the page opens on as a file into a folder."""
     import cv2
 
-    path = folder / f"{opening().caption}.png"
+    path = folder / "example.png"
     cv2.imwrite(str(path), looked_at(opening().caption)[..., ::-1])
     return path
 
@@ -46,8 +46,10 @@ def recorded_comparison(photo: Path) -> PhotoComparison:
     """
     known: dict[str, Any] = json.loads(RECORDED.read_text())
     image_bgr = read_photo(photo)
-    predictions = {name: _Recorded(_detections(own, image_bgr.shape[:2]), Timing({})) for name, own in known.items()}
-    return PhotoComparison(photo, predictions, truth=annotated_in(image_bgr))
+    size = image_bgr.shape[:2]
+    predictions = {name: _Recorded(_detections(own, size), Timing({})) for name, own in known["found"].items()}
+    said = {"unfamiliar": known["unfamiliar"], "advice": known["advice"]}
+    return PhotoComparison(photo, predictions, truth=annotated_in(image_bgr), **said)
 
 
 def first_comparison(models: Models, names: Sequence[str], photo: Path) -> PhotoComparison | None:
@@ -70,7 +72,7 @@ def record(models: Models, folder: Path) -> None:
         folder: for the photo.
     """
     found = compare(models, opening().models, opening_photo(folder), timed=False)
-    document = {
+    by_model = {
         name: {
             "classes": list(prediction.detections.class_names),
             "class_score_xyxy": [
@@ -85,7 +87,8 @@ def record(models: Models, folder: Path) -> None:
         }
         for name, prediction in found.predictions.items()
     }
-    write_json(document, RECORDED)
+    said = {"unfamiliar": dict(found.unfamiliar), "advice": found.advice}
+    write_json({"found": by_model, **said}, RECORDED)
 
 
 def _detections(known: dict[str, Any], size: tuple[int, ...]) -> Detections:

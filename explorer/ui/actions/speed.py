@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from explorer.text import in_markdown, legible
 from explorer.types import Pixels
-from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.compare import WIDTH_PX
+from explorer.ui.actions.models import Models, chosen, trained_on
 from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -23,18 +24,19 @@ TIMES = {"V100, as released": "", "2 CPU cores, float32": "fast-fp32", "2 CPU co
 """Whose times can be drawn, and the benchmark's mode where the project measured them itself."""
 ROUNDS = 7
 _NOT_DRAWN = (
-    "They have no box AP on COCO for this task, so no place on this plot: measure their time below, and their AP on "
-    "images of their kind in the tab Errors."
+    "They have no box AP on COCO for this task, so no place above. Below is AP on images of their own kind, where "
+    "it is known: it says nothing about models of another kind. Their time is measured on this machine."
 )
 
 
-def pareto(task: Task, times: str, names: Sequence[str] = ()) -> tuple[go.Figure, str]:
+def pareto(task: Task, times: str, names: Sequence[str] = (), *, width_px: int = WIDTH_PX) -> tuple[go.Figure, str]:
     """Draws box AP on COCO val2017, as released, against seconds per image, the models chosen with a ring.
 
     Args:
         task: what the models do.
         times: whose, among `TIMES`.
         names: the models chosen.
+        width_px: how wide the figure will be.
 
     Returns:
         The figure, and which of the models chosen are not in it and why, in Markdown.
@@ -45,11 +47,11 @@ def pareto(task: Task, times: str, names: Sequence[str] = ()) -> tuple[go.Figure
     ringed = {entry.backbone for entry in _released(task) if entry.name in names}
     drawn = {entry.name for entry in _released(task)}
     others = [in_markdown(name) for name in names if name not in drawn]
-    words = f"Chosen and not drawn: {', '.join(others)}. {_NOT_DRAWN}" if others else ""
+    words = f"**Chosen, without AP on COCO**: {', '.join(others)}. {_NOT_DRAWN}" if others else ""
     if not TIMES[times]:
-        return _as_released(task, ringed), words
+        return _as_released(task, ringed, width_px), words
     try:
-        return recorded_pareto(task, TIMES[times], chosen=ringed), words
+        return recorded_pareto(task, TIMES[times], chosen=ringed, width_px=width_px), words
     except ValueError as error:
         return waiting(str(error)), words
 
@@ -58,7 +60,22 @@ def _released(task: Task) -> list[ZooEntry]:
     return [entry for entry in entries() if entry.released and entry.task.startswith(task)]
 
 
-def _as_released(task: Task, ringed: set[str]) -> go.Figure:
+def on_own_images(names: Sequence[str]) -> go.Figure | None:
+    """Draws the AP of those of the models whose card has it, on test images of their own kind; None without any."""
+    from explorer.figures.speed import OwnAccuracy, own_accuracy
+
+    known = {entry.name: (entry, entry.card["measured"]) for entry in entries() if entry.card}
+    rows = [
+        OwnAccuracy(name, f"{trained_on(entry)}, {card['images']} images", ap, (low, high))
+        for name in names
+        if name in known
+        for entry, card in [known[name]]
+        for ap, low, high in [card["box"]["AP"]]
+    ]
+    return own_accuracy(rows) if rows else None
+
+
+def _as_released(task: Task, ringed: set[str], width_px: int) -> go.Figure:
     from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 
     points = [
@@ -67,7 +84,9 @@ def _as_released(task: Task, ringed: set[str]) -> go.Figure:
         if entry.released
     ]
     machine = "a V100, as released"
-    return speed_against_accuracy(points, accuracy="box AP on COCO val2017", machine=machine, chosen=ringed)
+    return speed_against_accuracy(
+        points, accuracy="box AP on COCO val2017", machine=machine, chosen=ringed, width_px=width_px
+    )
 
 
 def measure(

@@ -14,15 +14,12 @@ from explorer.text import in_html
 from explorer.types import SIZES
 from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison, compare
 from explorer.ui.actions.tiles import LABEL
-from explorer.ui.layout.plots import zoomable
+from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import Desk, explained
 
-SIDE_BY_SIDE, STACKED, SLIDER = "side by side", "one below the other", "slider between A and B"
-MEASURE = f"""() => {{
-    const width = Math.round(document.querySelector('.pictures')?.clientWidth || {WIDTH_PX});
-    return [width, width < 600 ? '{STACKED}' : '{SIDE_BY_SIDE}'];
-}}"""
-"""Script for a browser: how wide pictures can be on its page, and how they had better stand there."""
+PICTURES, SLIDER = "one per model", "slider between A and B"
+MEASURE = f"() => Math.round(document.querySelector('.pictures')?.clientWidth || {WIDTH_PX})"
+"""Script for a browser: how wide pictures can be on its page."""
 LEAST_SCORE = 0.5
 _NOTHING_YET = "Click an example, or drop a photo of your own: the models run at once."
 _COUNTS_HEAD = ["", "model", "objects", *SIZES]
@@ -49,7 +46,9 @@ class CompareTab:
         comparison: what was found.
         filters: least score, sizes and classes, as inputs.
         width: how wide pictures can be, in pixels.
-        view: how the pictures stand.
+        redraw: draws what was found again.
+        drawn_by: what it takes.
+        shown: what it gives.
         in_tiles: whether a large photo is looked at in tiles.
         ask: runs the models.
         inputs: what it takes.
@@ -60,7 +59,9 @@ class CompareTab:
     comparison: gr.State
     filters: tuple[Any, ...]
     width: gr.Number
-    view: gr.Radio
+    redraw: Callable[..., Any]
+    drawn_by: tuple[Any, ...]
+    shown: tuple[Any, ...]
     in_tiles: gr.Checkbox
     ask: Callable[..., Any]
     inputs: tuple[Any, ...]
@@ -71,7 +72,7 @@ class CompareTab:
 def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoComparison | None) -> CompareTab:
     """Lays out the tab, which shows `first` until the models are asked."""
     comparison = gr.State(first, time_to_live=3600)
-    at_first = _seen(first, Filters(LEAST_SCORE), SIDE_BY_SIDE, WIDTH_PX) if first else _NOTHING_SEEN
+    at_first = _seen(first, Filters(LEAST_SCORE), PICTURES, WIDTH_PX) if first else _NOTHING_SEEN
     warnings = gr.HTML(at_first.warnings, visible=bool(at_first.warnings), elem_classes="warnings")
     figure = gr.Plot(
         at_first.figure,
@@ -83,16 +84,16 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     note = gr.Markdown(_MOVE, elem_classes="faint")
     in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
     with gr.Row(equal_height=True, elem_classes="controls"):
-        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score to show", min_width=200)
-        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=270)
+        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score to show", min_width=210)
+        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=330)
         classes = gr.Dropdown(
             first.class_names if first else [],
             value=[],
             multiselect=True,
             label="Classes to show (all if none)",
-            min_width=200,
+            min_width=190,
         )
-        view = gr.Radio([SIDE_BY_SIDE, STACKED, SLIDER], value=SIDE_BY_SIDE, label="Pictures", min_width=270)
+        view = gr.Radio([PICTURES, SLIDER], value=PICTURES, label="Pictures", min_width=230)
     width = gr.Number(WIDTH_PX, visible=False)
     counts = gr.Dataframe(
         at_first.counts[1],
@@ -109,7 +110,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         allow_preview=False,
         buttons=[],
         visible=bool(at_first.small),
-        elem_classes="captioned",
+        elem_classes=["captioned", "magnified"],
     )
     table = gr.Dataframe(
         at_first.objects[1],
@@ -193,23 +194,24 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         return _zoomed(found, chosen, how, wide, known[place]) if place < len(known) else gr.skip()
 
     outputs = (comparison, classes, *shown)
-    drawn_by = (*filters, view, width)
-    inputs = (photo, models, *drawn_by, in_tiles)
+    drawn_by = (comparison, *filters, view, width)
+    inputs = (photo, models, *drawn_by[1:], in_tiles)
     for component in (*filters, view):
         component.change(
             redraw,
-            [comparison, *drawn_by],
+            list(drawn_by),
             list(shown),
             show_progress="hidden",
             api_visibility="private",
             trigger_mode="always_last",
         )
     quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    table.select(zoom, [comparison, *drawn_by], figure, **quietly)
-    magnified.select(zoom_to_small, [comparison, *drawn_by], figure, **quietly)
+    table.select(zoom, list(drawn_by), figure, **quietly)
+    magnified.select(zoom_to_small, list(drawn_by), figure, **quietly)
     counts.change(write, [comparison, *filters], list(files), **quietly)
+    opened_on = str(first.photo) if first else None
     return CompareTab(
-        comparison, filters, width, view, in_tiles, compare_models, inputs, outputs, str(first.photo) if first else None
+        comparison, filters, width, redraw, drawn_by, shown, in_tiles, compare_models, inputs, outputs, opened_on
     )
 
 
@@ -217,7 +219,7 @@ def _zoomed(found: PhotoComparison | None, filters: Filters, how: str, wide: flo
     if found is None or how == SLIDER:
         return gr.skip()
     around = found.view_of(filters, number)
-    return zoomable(found.figure(filters, around, stacked=how == STACKED, width_px=int(wide)))
+    return zoomable(found.figure(filters, around, stacked=wide < NARROW_PX, width_px=int(wide)))
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
     rows, objects = found.counts(filters), found.who_sees_what(filters)
     two, names = how == SLIDER and len(found.predictions) > 1, list(found.predictions)
     return _Seen(
-        None if two else zoomable(found.figure(filters, stacked=how == STACKED, width_px=width_px)),
+        None if two else zoomable(found.figure(filters, stacked=width_px < NARROW_PX, width_px=width_px)),
         (found.picture(names[0], filters), found.picture(names[1], filters)) if two else None,
         found.magnified(filters),
         (list(rows[0]), [list(row.values()) for row in rows]),

@@ -12,7 +12,7 @@ from explorer.scoring.protocols import IOU_THRESHOLDS
 from explorer.text import in_markdown, legible
 from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
 from explorer.ui.layout.intake import only_uploads
-from explorer.ui.layout.plots import zoomable
+from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 
 _SAYS = """What do the chosen models miss on annotated images, and where in the detector is it lost? Intervals are 95 %
@@ -26,7 +26,6 @@ _MISSES = """**The most telling misses** of each reason: green is the object. Cl
 decided about it: the anchor or location, what the detector made of it, what suppressed it, detections."""
 _NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
 _NO_MISS_YET = "Click a miss."
-_NARROW_PX = 600
 _OWN_SCORE = "where half is right"
 """The score of a rule that leaves it to each model."""
 _SCORES = [round(0.05 * step, 2) for step in range(1, 20)]
@@ -48,7 +47,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         score = gr.Dropdown([_OWN_SCORE, *_SCORES], value=_OWN_SCORE, label="Found from score", scale=2, min_width=220)
         verify = gr.Checkbox(False, label="Verify", min_width=90)
         run = gr.Button("Examine", variant="primary", scale=0, min_width=120)
-        stop = gr.Button("Stop", scale=0, min_width=120)
+        stop = gr.Button("Stop", elem_classes="stop", scale=0, min_width=120)
     table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
     difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
@@ -107,7 +106,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
                 visible=bool(pairs),
             ),
             ap_by_size([analysis.resamples for analysis in found.analyses]),
-            gr.Plot(value=error_types(gains, columns=1 if wide < _NARROW_PX else 4), visible=True),
+            gr.Plot(value=error_types(gains, columns=1 if wide < NARROW_PX else 4), visible=True),
             gr.Dropdown(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
         )
 
@@ -126,7 +125,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
 
         analysis = found.analyses[found.names.index(model)]
         followed = analysis.autopsy
-        font_px = 9 if wide < _NARROW_PX else 13
+        font_px = 9 if wide < NARROW_PX else 13
         figure = autopsy_sankey(followed, font_px=font_px) if followed else None
         grid = fate_grid(analysis)
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]

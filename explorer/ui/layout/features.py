@@ -21,7 +21,7 @@ from explorer.ui.actions.features import (
 )
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.layout.compare import LEAST_SCORE, CompareTab
-from explorer.ui.layout.plots import zoomable
+from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """What do layers of the chosen models say about the photo? Levels of the pyramid are `p2` (finest) to `p6`;
@@ -29,7 +29,6 @@ small objects are classified from `p2`. Stages of the backbone are `stage2` to `
 (others)."""
 _SPEAKS = """Which places speak for an object, and which level carries it? Click an object in the picture, or choose
 it in the list: it shows what **Compare** found, under the same filters."""
-_NARROW_PX = 600
 
 
 def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
@@ -122,7 +121,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             found,
             Filters(score, of_size, of_class),
             number,
-            width_px=int(wide if wide < _NARROW_PX else wide * 2 / 3),  # beside the picture to click in
+            width_px=int(wide if wide < NARROW_PX else wide * 2 / 3),  # beside the picture to click in
             progress=desk.telling(bar, request),
         )
         return zoomable(figure), said

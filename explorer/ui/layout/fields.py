@@ -14,7 +14,7 @@ from explorer.ui.actions.models import MOST_MODELS, chosen
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import part_of
 from explorer.ui.layout.compare import CompareTab
-from explorer.ui.layout.plots import zoomable
+from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
 _SAYS = """How much of the photo can a unit see (theoretical, thin), and how much does it see (effective, thick; a
@@ -22,7 +22,6 @@ square as large as the pixels with 95 % of the energy)? Click a point of the pho
 beside each level's anchors and, after **Compare**, the objects found. The first measurement of a model takes some
 seconds."""
 _LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
-_NARROW_PX = 600
 
 
 def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
@@ -92,7 +91,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                 wanted,
                 effective=seen,
                 gates=working,
-                width_px=int(wide if wide < _NARROW_PX else wide / 2),
+                width_px=int(wide if wide < NARROW_PX else wide / 2),
                 progress=tell,
             )
             pictures.append(gr.Plot(value=zoomable(figure), visible=True))

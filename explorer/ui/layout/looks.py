@@ -29,7 +29,16 @@ THEME = gr.themes.Default(
 """System fonts only: the page needs nothing from the internet."""
 _INK = INK.replace("rgb(", "").replace(")", "").replace(",", ", ")
 CSS = f"""
-.pictures {{ min-height: 300px }}
+.desk {{
+    display: grid !important; gap: var(--layout-gap); align-items: start;
+    grid-template: "ask answers" auto "more answers" 1fr / minmax(280px, 1fr) minmax(0, 3fr);
+}}
+.desk > * {{ min-width: 0 !important }}
+.ask {{ grid-area: ask }} .more {{ grid-area: more }} .answers {{ grid-area: answers }}
+.pictures {{ min-height: 260px }}
+.stop {{ display: none }}
+body:has(.progress-text, .eta-bar, .generating) .stop {{ display: flex }}
+footer .divider {{ display: none !important }}
 .faint, .faint * {{ color: var(--body-text-color-subdued); font-size: .9rem }}
 .warnings ul {{
     margin: 0; padding: .5em .8em .5em 2em; border-left: 4px solid #b45309; background: #fef3c7; color: #451a03;
@@ -44,7 +53,9 @@ CSS = f"""
     position: static; max-width: none; white-space: normal; overflow: visible; text-overflow: clip; width: 100%;
     border: 0; font-size: .8rem; text-align: left; color: var(--body-text-color)
 }}
-.captioned .grid-wrap {{ max-height: none; min-height: 0; height: auto !important; padding-top: 2rem }}
+.captioned [data-testid=block-label] {{ position: static; width: fit-content; max-width: 100% }}
+.captioned .grid-wrap {{ max-height: none; min-height: 0; height: auto !important }}
+.examples .thumbnail-lg img {{ aspect-ratio: 4 / 3; object-fit: cover }}
 .captioned .grid-container {{ grid-template-rows: none; grid-auto-rows: auto; height: auto; align-items: start }}
 button[role=tab].selected {{ color: #1d4ed8 }}
 .dark button[role=tab].selected {{ color: #93c5fd }}
@@ -55,7 +66,11 @@ button[role=tab].selected {{ color: #1d4ed8 }}
 .table-wrap th * {{ white-space: nowrap !important }}
 :focus-visible {{ outline: 3px solid #2563eb !important; outline-offset: 2px }}
 .dark :focus-visible {{ outline-color: #93c5fd !important }}
-@media (max-width: 600px) {{ .gradio-container {{ padding: 8px !important }} }}
+@media (max-width: 900px) {{ .desk {{ grid-template: "ask" auto "answers" auto "more" auto / minmax(0, 1fr) }} }}
+@media (max-width: 600px) {{
+    .gradio-container {{ padding: 8px !important }}
+    .captioned:not(.examples) .grid-container {{ grid-template-columns: repeat(2, minmax(0, 1fr)) !important }}
+}}
 """
 
 NAME_PICTURES = """() => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -32,6 +32,7 @@ from explorer.ui.layout.fields import fields_tab
 from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, ShortOrders, only_photos
 from explorer.ui.layout.looks import CSS, NAME_PICTURES, THEME
 from explorer.ui.layout.own_model import own_model
+from explorer.ui.layout.plots import NARROW_PX
 from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.layout.share import share_link
 from explorer.ui.layout.speed import speed_tab
@@ -44,6 +45,8 @@ _EXAMPLES = """Examples: drawn aerial scenes; blood cells (BCCD, MIT); two aeria
 Karlsruhe Institute of Technology, CC BY 3.0); photographs of scikit-image and scikit-learn. The demo models know the
 classes that they were trained on and no others: a photograph from the ground shows how far they carry."""
 _DOWNLOADS = "type to search; weights that are not here are downloaded when the model is used"
+
+_QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 _M_ARENA_MAX = -8  # of malloc.h
 _CACHE_S = (3600, 86400)
@@ -157,8 +160,8 @@ def build(
     page: gr.Blocks
     with gr.Blocks(title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S) as page:
         gr.Markdown(_INTRO)
-        with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+        with gr.Row(elem_classes="desk"):
+            with gr.Column(elem_classes="ask"):
                 photo = only_photos(
                     gr.Image(
                         str(photo_file),
@@ -180,7 +183,8 @@ def build(
                 facts = gr.HTML(_facts(preset, choices), elem_classes="faint")
                 with gr.Row():
                     run = gr.Button("Compare", variant="primary", min_width=120)
-                    stop = gr.Button("Stop", min_width=80)
+                    stop = gr.Button("Stop", elem_classes="stop", min_width=80)
+            with gr.Column(elem_classes="more"):
                 gallery = gr.Gallery(
                     label="Example photos",
                     columns=3,
@@ -188,13 +192,13 @@ def build(
                     object_fit="cover",
                     allow_preview=False,
                     buttons=[],
-                    elem_classes="captioned",
+                    elem_classes=["captioned", "examples"],
                 )
                 gr.Markdown(_EXAMPLES, elem_classes="faint")
                 if uploads:
                     own_model(desk, models, choices)
                 link = gr.Button("Copy a link to these models and filters", size="sm")
-            with gr.Column(scale=3, min_width=300), gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Column(elem_classes="answers"), gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Compare", id="compare"):
                     compared = compare_tab(desk, photo, models, first)
                 with gr.Tab("Features", id="features"):
@@ -203,8 +207,8 @@ def build(
                     fields_tab(desk, photo, models, compared)
                 with gr.Tab("Errors", id="errors"):
                     errors_tab(desk, models, compared.width, uploads=uploads)
-                with gr.Tab("Speed and accuracy", id="speed"):
-                    speed_tab(desk, photo, models, page)
+                with gr.Tab("Speed and accuracy", id="speed") as speed:
+                    speed_tab(desk, photo, models, compared.width, speed)
                 with gr.Tab("Train", id="train"):
                     train_tab()
                 with gr.Tab("About", id="about") as about:
@@ -221,7 +225,9 @@ def build(
         models.change(
             lambda names: _facts(names, choices), models, facts, show_progress="hidden", api_visibility="private"
         )
-        page.load(None, None, [compared.width, compared.view], js=MEASURE, api_visibility="private")
+        page.load(None, None, compared.width, js=MEASURE, api_visibility="private").then(
+            _narrow(compared.redraw), list(compared.drawn_by), list(compared.shown), **_QUIETLY
+        )
         page.load(None, None, None, js=NAME_PICTURES, api_visibility="private")
         page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
         gallery.select(_pick, models, [photo, models], show_progress="hidden", api_visibility="private").then(
@@ -231,6 +237,15 @@ def build(
         page.unload(desk.forget)
         _endpoints(desk, photo, models, choices)
     return page
+
+
+def _narrow(redraw: Callable[..., Any]) -> Callable[..., Any]:
+    """Draws what the page opens on again where it is too narrow for it."""
+
+    def draw(*values: Any) -> Any:
+        return redraw(*values) if values[-1] < NARROW_PX else gr.skip()
+
+    return draw
 
 
 def _load(models: Models, names: Sequence[str]) -> None:

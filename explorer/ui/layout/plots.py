@@ -10,7 +10,11 @@ from gradio.components.plot import PlotData
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_CONFIG = {"scrollZoom": True, "displaylogo": False}
+NARROW_PX = 600
+"""Pages that are narrower show pictures one below the other."""
+_BUTTONS = ["toImage", "zoom2d", "pan2d", "select2d", "lasso2d", "autoScale2d"]
+"""What drag and wheel do by themselves, and what would hide the titles below."""
+_CONFIG = {"scrollZoom": True, "displaylogo": False, "modeBarButtonsToRemove": _BUTTONS}
 
 
 def zoomable(figure: go.Figure) -> PlotData:

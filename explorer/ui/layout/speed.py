@@ -8,18 +8,17 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.ui.actions.photos import read_photo
-from explorer.ui.actions.speed import TASKS, TIMES, as_rows, measure, pareto
+from explorer.ui.actions.speed import TASKS, TIMES, Task, as_rows, measure, on_own_images, pareto
 from explorer.ui.layout.session import SHORT, Desk, explained
 
-_SAYS = """**Recorded**: box AP on COCO val2017, as released, against time per image: on a V100 as released, or on two
-CPU cores as measured for this project (`docs/results/speed-cpu.md`), all models under the same conditions. Models that
-are chosen at the left are ringed. **V2-19**, V2-19-Slim and V2-19-DW are light detectors, whose pyramid has 128
-channels (FPNLite); **V2-19-FPN** is the same backbone as V2-19 with the usual pyramid of 256 channels."""
+_SAYS = """**Recorded**: box AP on COCO val2017, as released, against time per image, all models under the same
+conditions. Models that you chose are ringed. **V2-19**, V2-19-Slim and V2-19-DW are light detectors, whose pyramid has
+128 channels (FPNLite); **V2-19-FPN** is the same backbone as V2-19 with the usual pyramid of 256 channels."""
 _HERE = """**On this machine**: the chosen models on the chosen photo, in rounds in which each runs once, so that a
 machine that slows down hurts all alike. Ratios are of the same round, with the least and the greatest."""
 
 
-def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks) -> None:
+def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number, tab: gr.Tab) -> None:
     """Lays out the tab."""
     gr.Markdown(_SAYS)
     with gr.Row():
@@ -27,10 +26,11 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
         times_of = gr.Radio(list(TIMES), value=next(iter(TIMES)), label="Time on")
     plot = gr.Plot(label="AP against time", show_label=False)
     without = gr.Markdown(elem_classes="faint")
+    own = gr.Plot(label="AP of each model on test images of its own kind", show_label=False, visible=False)
     gr.Markdown(_HERE)
     with gr.Row():
         run = gr.Button("Measure on this machine", variant="primary", min_width=160)
-        stop = gr.Button("Stop", min_width=120)
+        stop = gr.Button("Stop", elem_classes="stop", min_width=120)
     times = gr.Plot(waiting("Choose a photo and models, then measure."), label="Times by round", show_label=False)
     head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (least to greatest)"]
     table = gr.Dataframe(headers=head, label="Time per photo, whole detector", interactive=False, wrap=True)
@@ -47,8 +47,19 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, page: gr.Blocks)
         seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
         return measured_times(seconds), as_rows(seconds)
 
-    for trigger in (task.change, times_of.change, models.change, page.load):
-        trigger(pareto, [task, times_of, models], [plot, without], show_progress="hidden", api_visibility="private")
+    def draw(of: Task, on: str, names: list[str], wide: float) -> Any:
+        figure, words = pareto(of, on, names, width_px=int(wide))
+        beside = on_own_images(names)
+        return figure, words, gr.Plot(value=beside, visible=beside is not None)
+
+    for trigger in (task.change, times_of.change, models.change, width.change, tab.select):
+        trigger(
+            draw,
+            [task, times_of, models, width],
+            [plot, without, own],
+            show_progress="hidden",
+            api_visibility="private",
+        )
     run.click(
         measure_models, [photo, models], [times, table], show_progress_on=times, api_visibility="private", **SHORT
     )
