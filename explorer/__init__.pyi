@@ -7,6 +7,8 @@ from .api.benchmark import BenchmarkReport as BenchmarkReport
 from .api.benchmark import benchmark as benchmark
 from .api.compare import ComparisonReport as ComparisonReport
 from .api.compare import compare as compare
+from .api.curves import ConfusionReport as ConfusionReport
+from .api.curves import PrecisionRecall as PrecisionRecall
 from .api.draw import draw as draw
 from .api.evaluate import Evaluation as Evaluation
 from .api.evaluate import evaluate as evaluate

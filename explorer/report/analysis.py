@@ -12,10 +12,12 @@ from explorer.autopsy.files import AUTOPSY_FILE, read_autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
 from explorer.errors.calibration import Calibration, calibration
 from explorer.errors.compare import Comparison
+from explorer.errors.confusion import Confusion, confusion
 from explorer.errors.lrp import BestScores, best_scores
 from explorer.errors.oracles import SizeGains, fix_by_size
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run, Task
+from explorer.scoring.curves import SizeCurves, size_curves
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import limit_note
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
@@ -59,6 +61,16 @@ class RunAnalysis:
     def best_scores(self) -> BestScores:
         """From which score on to use the detector, by size and class."""
         return best_scores(self.matches, self.point.iou)
+
+    @cached_property
+    def curves(self) -> SizeCurves:
+        """Precision and recall by class and size, at the point's IoU."""
+        return size_curves(self.matches, self.point.iou)
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """What objects are taken for, by size."""
+        return confusion(self.matches, self.point)
 
     @property
     def notes(self) -> tuple[str, ...]:

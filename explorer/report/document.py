@@ -18,6 +18,7 @@ from explorer.errors.paired import OUTCOMES, FoundBy
 from explorer.errors.seeds import SeedComparison
 from explorer.errors.taxonomy import ErrorType
 from explorer.report.analysis import RunAnalysis
+from explorer.report.curves import confusion_document
 from explorer.report.fates import fates_of
 from explorer.report.scores import scores_document
 from explorer.scoring.columns import Truth
@@ -56,6 +57,7 @@ def run_document(analysis: RunAnalysis) -> Json:
         },
         "gains_points": {gains.size.name: _gains(gains.alone) for gains in analysis.gains},
         "scores": scores_document(analysis.calibration, analysis.best_scores),
+        "confusion": confusion_document(analysis.confusion)["counts"],
         "notes": list(analysis.notes),
         "confidence": given.confidence,
         "resamples": analysis.resamples.by_class.shape[-1],

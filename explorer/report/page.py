@@ -11,9 +11,11 @@ from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
 from explorer.figures.autopsy import autopsy_sankey
 from explorer.figures.calibration import reliability
+from explorer.figures.curves import confusion_matrix, precision_recall, precision_recall_by_class
 from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
+from explorer.report.curves import confusion_grid
 from explorer.report.misses import Miss, telling_misses
 from explorer.report.scores import best_score_grid, calibration_grid
 from explorer.report.tables import (
@@ -119,6 +121,7 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     body.section("By class and size", "Average precision in percent, and the objects that it rests on.")
     body.grid(class_grid(analysis))
     _errors(body, [analysis])
+    _curves(body, analysis)
     _scores(body, analysis)
     _autopsies(body, [analysis])
     body.section(
@@ -198,6 +201,25 @@ def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     )
     gains = {analysis.run.name: analysis.gains for analysis in analyses}
     body.figure(error_types(gains), "Gain in AP50 by type of error and object size.")
+
+
+def _curves(body: _Body, analysis: RunAnalysis) -> None:
+    curves, confused = analysis.curves, analysis.confusion
+    body.section(
+        "Precision and recall",
+        "Of the detections from some score up, how many are right, and how many objects they find. The area under a "
+        "curve is average precision at this IoU.",
+    )
+    body.figure(precision_recall(curves), "Precision by recall, one line per size; the mean over classes.")
+    if (curves.objects[0] > 0).sum() > 1:
+        body.figure(precision_recall_by_class(curves), "Precision by recall, one line per class.")
+    body.section(
+        "What objects are taken for",
+        "Each object beside the detection that finds it, else beside one of another class that lies on it; none has "
+        f"two. {_found(analysis)}",
+    )
+    body.figure(confusion_matrix(confused), "Objects by annotated and detected class; see the table below.", wide=True)
+    body.grid(confusion_grid(confused))
 
 
 def _scores(body: _Body, analysis: RunAnalysis) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 from rich.table import Table
 
 from explorer.autopsy.examine import Autopsy
@@ -19,6 +20,7 @@ from explorer.report.analysis import RunAnalysis
 from explorer.report.fates import FOUND, LOW_SCORE, fates_of
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.metrics import Figures
+from explorer.scoring.sizes import SizeBin
 from explorer.text import NAME_LENGTH, in_html, in_markdown, legible, on_terminal
 from explorer.types import Floats
 
@@ -111,16 +113,24 @@ def class_grid(analysis: RunAnalysis, name: str = "AP") -> Grid:
         name: of the figure.
     """
     figures = analysis.resamples.figures
-    values, sizes = figures.by_class[figures.names.index(name)], figures.own_bins
-    cells = [
-        [
-            f"{values[place, row]:.1f} ({figures.objects[place, row]:,})" if figures.objects[place, row] else "–"
-            for place in range(len(sizes))
-        ]
-        for row in range(len(figures.class_names))
-    ]
-    rows = [(own, *cells[row]) for row, own in enumerate(figures.class_names) if figures.objects[:, row].any()]
-    return Grid((f"{name} (objects)", *(size.name for size in sizes)), tuple(rows))
+    values = figures.by_class[figures.names.index(name)]
+    return class_size_grid(name, figures.class_names, figures.own_bins, values, figures.objects)
+
+
+def class_size_grid(
+    name: str, class_names: Sequence[str], sizes: Sequence[SizeBin], values: Floats, objects: npt.NDArray[np.int64]
+) -> Grid:
+    """Lays a figure `(A, C)` out by class and size, with the objects that it rests on."""
+    rows = tuple(
+        (own, *(_resting(values[place, row], int(objects[place, row])) for place in range(len(sizes))))
+        for row, own in enumerate(class_names)
+        if objects[:, row].any()
+    )
+    return Grid((f"{name} (objects)", *(size.name for size in sizes)), rows)
+
+
+def _resting(value: float, objects: int) -> str:
+    return f"{value:.1f} ({objects:,})" if objects else "–"
 
 
 def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -> Grid:

@@ -286,6 +286,36 @@ class Run:
         """
         return _api("predictions").from_transformers(outputs, data, name, class_names, **options)  # type: ignore[no-any-return]
 
+    def pr_curves(self, iou: float = 0.5, *, task: Task = "bbox") -> Any:
+        """Computes precision at COCO's 101 recalls, by class and by size of the run's protocol.
+
+        Args:
+            iou: from which overlap a detection is right.
+            task: of boxes or of masks.
+
+        Returns:
+            A `PrecisionRecall`: it shows itself, and has `to_pandas`, `to_dict` and `figure_by_class`.
+
+        Raises:
+            ValueError: the IoU is not above 0 and at most 1, or masks are asked for that are not there.
+        """
+        return _api("curves").pr_curves(self, iou, task)
+
+    def confusion(self, found: Any = None, *, task: Task = "bbox") -> Any:
+        """Counts what objects are taken for, by size, with what is missed and what is detected where nothing is.
+
+        Args:
+            found: a `FoundRule`, from which score and overlap a detection counts; None for the usual one.
+            task: of boxes or of masks.
+
+        Returns:
+            A `ConfusionReport`: it shows itself, and has `to_pandas` and `to_dict`.
+
+        Raises:
+            ValueError: the run does not reach the rule's precision, or masks are asked for that are not there.
+        """
+        return _api("curves").confusion(self, found, task)
+
     def ranked_for(self, task: Task) -> Run:
         """Returns the run as boxes or masks are ranked; itself where one score serves both."""
         found = self.found.ranked_for(task)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.overlaps import Rows
+from explorer.scoring.sizes import SizeBin
 from explorer.types import Floats
 
 
@@ -32,23 +33,83 @@ class Curves:
     recall: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class SizeCurves:
+    """The curves of every class at one IoU, by size.
+
+    Attributes:
+        run: the run's name.
+        iou: from which overlap a detection is right.
+        sizes: the `A` size bins.
+        class_names: the `C` classes.
+        objects: `(A, C)` int64, the objects that count.
+        precision: `(A, C, 101)` float64, as in `Curves`, at the recalls 0, 0.01, … 1.
+        scores: `(A, C, 101)` float64, as in `Curves`.
+        recall: `(A, C)` float64, as in `Curves`.
+    """
+
+    run: str
+    iou: float
+    sizes: tuple[SizeBin, ...]
+    class_names: tuple[str, ...]
+    objects: Rows
+    precision: Floats
+    scores: Floats
+    recall: Floats
+
+    @property
+    def mean_precision(self) -> Floats:
+        """The mean over classes that have objects, `(A, 101)`, a fraction; NaN for sizes without objects."""
+        present = self.objects > 0
+        total = np.where(present[..., None], self.precision, 0).sum(axis=1)
+        number = present.sum(axis=1)[:, None]
+        mean: Floats = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+        return mean
+
+    @property
+    def average_precision(self) -> Floats:
+        """AP at this IoU in percent, `(A, C)`, the mean over the 101 recalls; NaN for classes without objects."""
+        return np.where(self.objects > 0, 100 * self.precision.mean(axis=2), np.nan)
+
+
+def size_curves(matches: Matches, iou: float = 0.5) -> SizeCurves:
+    """Computes each class's curve for every size of the protocol.
+
+    Args:
+        matches: who took whom.
+        iou: from which overlap a detection is right; one of the thresholds.
+
+    Raises:
+        ValueError: nothing was matched at this IoU.
+    """
+    level = matches.threshold_index(iou)
+    sizes = tuple(size for size in matches.bins if size in matches.protocol.bins)
+    parts = [_curves_at(matches, matches.bins.index(size), level) for size in sizes]
+    objects, *columns = (np.stack(column) for column in zip(*parts, strict=True))
+    return SizeCurves(matches.run.name, iou, sizes, matches.run.truth.class_names, objects, *columns)
+
+
 def class_curves(matches: Matches) -> Curves:
-    """Computes each class's curve at each IoU threshold."""
-    run, size = matches.run, matches.bin_index("all")
-    classes = len(run.truth.class_names)
+    """Computes each class's curve at each IoU threshold, for objects of all sizes."""
+    size = matches.bin_index("all")
+    parts = [_curves_at(matches, size, level)[1:] for level in range(len(matches.thresholds))]
+    return Curves(*(np.stack(column) for column in zip(*parts, strict=True)))
+
+
+def _curves_at(matches: Matches, size: int, level: int) -> tuple[Rows, Floats, Floats, Floats]:
+    """Returns the objects of each class, precision and scores at the 101 recalls, and the highest recall."""
+    run, classes = matches.run, len(matches.run.truth.class_names)
     objects = np.bincount(run.truth.classes[~matches.objects_ignored[size]], minlength=classes)
-    shape = (len(matches.thresholds), classes)
-    precision = np.full((*shape, len(RECALLS)), -1.0)
-    scores, recall = precision.copy(), np.full(shape, -1.0)
-    for level in range(len(matches.thresholds)):
-        rows, hits = judged(matches, size, level)
-        order = np.lexsort((-run.found.scores[rows], run.found.classes[rows]))
-        rows, hits = rows[order], hits[order]
-        edges = np.searchsorted(run.found.classes[rows], np.arange(classes + 1)).tolist()
-        for row in np.flatnonzero(objects).tolist():
-            own, at = slice(edges[row], edges[row + 1]), (level, row)
-            precision[at], scores[at], recall[at] = curve(hits[own], run.found.scores[rows[own]], int(objects[row]))
-    return Curves(precision, scores, recall)
+    precision = np.full((classes, len(RECALLS)), -1.0)
+    scores, recall = precision.copy(), np.full(classes, -1.0)
+    rows, hits = judged(matches, size, level)
+    order = np.lexsort((-run.found.scores[rows], run.found.classes[rows]))
+    rows, hits = rows[order], hits[order]
+    edges = np.searchsorted(run.found.classes[rows], np.arange(classes + 1)).tolist()
+    for row in np.flatnonzero(objects).tolist():
+        own = slice(edges[row], edges[row + 1])
+        precision[row], scores[row], recall[row] = curve(hits[own], run.found.scores[rows[own]], int(objects[row]))
+    return objects, precision, scores, recall
 
 
 def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Floats, Floats, float]:

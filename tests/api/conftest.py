@@ -47,6 +47,8 @@ def results(
     return {
         "read_truth": ex.read_truth(aerial),
         "evaluate": evaluation,
+        "pr_curves": evaluation.pr_curves(),
+        "confusion": evaluation.confusion(),
         "compare": ex.compare(evaluation, rival, resamples=20),
         "autopsy": ex.autopsy(detector, aerial, resamples=20),
         "receptive_fields": ex.receptive_fields(detector, aerial, inputs=1, size=(96, 96)),

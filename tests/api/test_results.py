@@ -16,7 +16,18 @@ from explorer.api.result import Result
 from tests.fixtures.hostile import HIDDEN, Hostile
 
 TAGS = {"p", "b", "table", "thead", "tbody", "tr", "th", "td"}
-NAMES = ("read_truth", "evaluate", "compare", "autopsy", "receptive_fields", "improve", "predict", "benchmark")
+NAMES = (
+    "read_truth",
+    "evaluate",
+    "pr_curves",
+    "confusion",
+    "compare",
+    "autopsy",
+    "receptive_fields",
+    "improve",
+    "predict",
+    "benchmark",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,6 +63,12 @@ def test_rows_are_objects_or_detections(results: dict[str, Result], evaluation: 
     predicted = results["predict"]
     assert len(predicted.to_pandas()) == len(predicted.to_dict()["annotations"])
     assert not math.isnan(results["improve"].to_pandas()["AP"][0])
+    confused = results["confusion"].to_pandas()
+    assert confused[(confused["size"] == "all") & (confused["annotated"] != "(nothing)")]["count"].sum() == objects
+    curves = results["pr_curves"]
+    assert isinstance(curves, ex.PrecisionRecall)
+    assert set(curves.to_pandas()["size"]) <= {"all", "small", "medium", "large"}
+    assert curves.figure_by_class().data
 
 
 def test_pages_are_written(results: dict[str, Result], tmp_path: Path) -> None:
@@ -67,6 +84,8 @@ def test_no_name_is_read_as_html_or_moves_the_cursor(hostile: Hostile) -> None:
     shown = [
         ex.read_truth(hostile.data),
         run,
+        run.confusion(),
+        run.pr_curves(),
         ex.compare(run, run, resamples=5),
         ex.autopsy(detector, hostile.data, resamples=5),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.scoring.curves import average_precision_by_image, class_curves
+from explorer.scoring.curves import average_precision_by_image, class_curves, size_curves
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
 from explorer.scoring.sizes import COCO_BINS
@@ -28,6 +28,17 @@ def test_curves_are_pycocotools(
     # at recall 0 pycocotools names the first score, even one of a detection that it ignores
     np.testing.assert_allclose(curves.scores[..., 1:], scores[..., 1:], atol=1e-12)
     np.testing.assert_allclose(curves.recall, theirs["recall"][:, :, 0, -1], atol=1e-12)
+    matches = match(as_run(content, results), bins=COCO_BINS)
+    for level, iou in ((0, 0.5), (5, 0.75)):
+        by_size = size_curves(matches, iou)
+        np.testing.assert_allclose(
+            by_size.precision, theirs["precision"][level, :, :, :, -1].transpose(2, 1, 0), atol=1e-12
+        )
+        np.testing.assert_allclose(by_size.recall, theirs["recall"][level, :, :, -1].T, atol=1e-12)
+        whole = score(matches)
+        areas = whole.by_class[whole.names.index(f"AP{100 * iou:.0f}")]
+        np.testing.assert_allclose(by_size.average_precision, areas, atol=1e-9)
+        np.testing.assert_allclose(100 * by_size.mean_precision.mean(axis=1), np.nanmean(areas, axis=1), atol=1e-9)
 
 
 @pytest.mark.parametrize("size", ["all", "small"])
