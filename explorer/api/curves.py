@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.api.result import Result
-from explorer.engine.artifacts import plain
 from explorer.errors.confusion import Confusion
 from explorer.errors.confusion import confusion as confuse
 from explorer.report.curves import confusion_document, confusion_grid, curve_grid
@@ -19,6 +18,7 @@ from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import SizeCurves, size_curves
 from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.writing import plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
