@@ -1,6 +1,6 @@
-"""The one way to read JSON that came with a file: it means one thing, or is refused in one sentence.
+"""The one way to read what came with a file as text: ordinary files only, and JSON that means one thing.
 
-What the rule is, for all JSON from outside (annotations, results, records of runs, heads of checkpoints, …):
+The rule for all JSON from outside (annotations, results, records of runs, heads of checkpoints, …):
 
 * Its text is UTF-8, or UTF-16 or UTF-32, with a byte order mark or without; a file has at most `LARGEST_BYTES`.
 * Lists and objects lie in each other at most `DEEPEST` levels deep.
@@ -12,9 +12,12 @@ What the rule is, for all JSON from outside (annotations, results, records of ru
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
+from errno import EINVAL, EISDIR
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -29,19 +32,49 @@ _NO_DIGIT = re.compile(rb"[^0]")
 _COLONS = (rb"\u003a", rb"\u003A")
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file for reading; devices and pipes, which may never end, are refused without waiting for them.
+
+    Raises:
+        OSError: there is none, it is no ordinary file, or cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL, or half a character
+        raise OSError(EINVAL, "No file can have such a name") from error
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        folder = stat.S_ISDIR(mode)
+        raise OSError(EISDIR, os.strerror(EISDIR)) if folder else OSError(EINVAL, "Is a device or a pipe, not a file")
+    return open(handle, "rb")  # noqa: PTH123 - what is open already
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads a whole file.
+
+    Raises:
+        ValueError: it cannot be opened, or has more than a gigabyte.
+    """
+    try:
+        with open_file(path) as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror or error})") from error
+    if len(content) > LARGEST_BYTES:
+        raise ValueError(f"{path} has more than {LARGEST_BYTES:,} bytes: split it")
+    return content
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file.
 
     Raises:
         ValueError: it cannot be opened, is larger than a gigabyte, or is no JSON by the rule of this module.
     """
+    content = read_bytes(path)
     try:
-        size = path.stat().st_size
-        if size > LARGEST_BYTES:
-            raise ValueError(f"it has {size:,} bytes, more than {LARGEST_BYTES:,}")
-        return parse_json(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror or error})") from error
+        return parse_json(content)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
 

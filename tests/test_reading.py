@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,14 @@ def test_files_that_are_not_there_or_too_large(tmp_path: Path, monkeypatch: pyte
         read_json(tmp_path / "nothing.json")
     with pytest.raises(ValueError, match="Is a directory"):
         read_json(tmp_path)
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in (tmp_path / "pipe.json", Path("/dev/zero")):
+        with pytest.raises(ValueError, match="Is a device or a pipe"):
+            read_json(name)
+    for name in ("\0.json", "\ud800.json"):
+        with pytest.raises(ValueError, match="No file can have such a name"):
+            read_json(tmp_path / name)
     monkeypatch.setattr(reading, "LARGEST_BYTES", 3)
     (tmp_path / "large.json").write_text("[12]")
-    with pytest.raises(ValueError, match="4 bytes, more than 3"):
+    with pytest.raises(ValueError, match="has more than 3 bytes"):
         read_json(tmp_path / "large.json")

@@ -14,7 +14,7 @@ from reprlib import repr as shorten
 from typing import Any
 
 from explorer.data.ids import Id, alike, as_id, id_order
-from explorer.data.masks import LARGEST_COORDINATE, Finding, is_finite, is_number, judge_mask
+from explorer.data.masks import LARGEST_SIDE_PX, MOST_PIXELS, Finding, is_finite, is_number, judge_mask
 from explorer.data.problems import Problem
 from explorer.reading import read_json
 
@@ -96,8 +96,10 @@ def _judge_record(record: Any, fields: Fields) -> str | None:
         value = record.get(name)
         if not (as_id(value) is not None if kind is Id else type(value) in kind):
             return f"has {name} = {shorten(value)}, which must be {_WORDS[kind]}"
-    if "width" in fields and not all(1 <= record[side] < LARGEST_COORDINATE for side in ("width", "height")):
-        return f"has a size of {shorten(record['width'])} x {shorten(record['height'])} px"
+    if "width" in fields:
+        sides = record["width"], record["height"]
+        if not 1 <= min(sides) <= max(sides) <= LARGEST_SIDE_PX or sides[0] * sides[1] > MOST_PIXELS:
+            return f"has a size of {shorten(sides[0])} x {shorten(sides[1])} px"
     return None
 
 

@@ -87,8 +87,8 @@ def read_part(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
 
 def split_name(split: Split) -> str:
     """The name of a split as a file name may have it."""
-    name = split.source.rpartition(":")[2]
-    return Path(name).name or "all"
+    name = Path(split.source.rpartition(":")[2]).name
+    return name if name.strip(".") else "all"  # `..` would be the folder above
 
 
 def _number(content: dict[str, Any]) -> None:
@@ -124,6 +124,7 @@ def write(
         raise ValueError(f"{out} is there already and not empty: give a new folder")
     writer, said, done = WRITERS[to], list(lost), 0
     total = sum(len(part.content["images"]) for part in parts)
+    _judge_names(parts)
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f"{UNFINISHED}{out.name}")
     with alone_in(scratch):
@@ -144,9 +145,18 @@ def write(
     return Written(out, to, counts, tuple(said))
 
 
+def _judge_names(parts: Sequence[Part]) -> None:
+    """Makes sure, before anything is written, that all will lie in the folder, and each file in a place of its own."""
+    names = [part.name for part in parts]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"two splits would be called {twice!r}: convert them one by one, into folders of their own")
+    for part in parts:
+        for name in (image["file_name"] for image in part.content["images"]):
+            if leads_out(name):
+                raise ValueError(f"image {name!r} lies outside of the data set's folder: put it inside first")
+
+
 def _place(source: Path, name: str, folder: Path, link: bool) -> None:
-    if leads_out(name):
-        raise ValueError(f"image {name!r} lies outside of the data set's folder: put it inside first")
     path, target = source / name, folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from explorer.data.tiff import MAGIC, Page, TiffError, first_page, judge_directory
+from explorer.reading import open_file
 from explorer.writing import replacing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -161,7 +162,7 @@ def _open(source: ImageSource, max_pixels: int | None) -> tuple[Image.Image, Pag
 
 def _judged_page(stream: Path | str | BinaryIO, most_pixels: int) -> Page | None:
     """What a TIFF's header says, before a decoder reads it; None for other files."""
-    with open(stream, "rb") if isinstance(stream, str | Path) else nullcontext(stream) as file:  # noqa: PTH123
+    with open_file(Path(stream)) if isinstance(stream, str | Path) else nullcontext(stream) as file:
         start = file.tell()
         is_tiff = file.read(4) in MAGIC
         file.seek(start)

@@ -165,6 +165,8 @@ def _existing(text: str) -> Path:
             f"there is no data set {text!r}: give the folder of a data set, PATH or PATH:SPLIT. "
             f"Relative paths are also tried under DETECTRON2_DATASETS ({datasets})"
         )
+    if not (found.is_file() or found.is_dir()):
+        raise ValueError(f"{found} is a device or a pipe: give the folder of a data set, PATH or PATH:SPLIT")
     return found
 
 

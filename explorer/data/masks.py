@@ -11,6 +11,8 @@ from pycocotools import mask as mask_api
 
 LARGEST_COORDINATE = 1e9
 """Coordinates beyond this are as good as infinite."""
+LARGEST_SIDE_PX, MOST_PIXELS = 1_000_000, 2**32 - 1
+"""Of an image that masks are on; pycocotools counts their pixels in 32 bits."""
 
 Rle = Mapping[str, Any]
 """A compressed COCO run-length mask: `{"size": [height, width], "counts": bytes}`."""
@@ -40,17 +42,20 @@ def judge_mask(segmentation: Any, size: tuple[int, int]) -> Iterator[Finding]:
         if reason := _judge_rle(segmentation, size):
             yield "bad-mask", reason
     elif isinstance(segmentation, list) and all(isinstance(part, list) for part in segmentation):
-        yield from _judge_polygons(segmentation)
+        yield from _judge_polygons(segmentation, max(size))
     else:
         yield "bad-mask", "the mask is no list of polygons [[x1, y1, …], …]"
 
 
-def _judge_polygons(polygons: list[list[Any]]) -> Iterator[Finding]:
+def _judge_polygons(polygons: list[list[Any]], side: int) -> Iterator[Finding]:
+    """The C code that draws them walks along every edge pixel by pixel, in the image and outside."""
     values = [value for polygon in polygons for value in polygon]
     if not {int, float}.issuperset(map(type, values)):
         yield "bad-mask", "a polygon holds something that is no number"
     elif not all(map(is_finite, values)):
         yield "not-finite", "a polygon has a coordinate that is NaN, infinite or beyond a billion"
+    elif values and not -side <= min(values) <= max(values) <= 2 * side:
+        yield "bad-mask", f"a polygon reaches from {min(values):g} to {max(values):g}, far outside of the image"
     else:
         short = [len(polygon) for polygon in polygons if not usable(polygon)]
         if short:

@@ -19,6 +19,7 @@ from explorer.data.annotations import judge_box
 from explorer.data.ids import Id, as_id
 from explorer.data.images import MAX_PIXELS, ImageError, write_picture
 from explorer.data.problems import Problem
+from explorer.reading import open_file
 
 IGNORE = 255
 """Semantic label of pixels that belong to no segment."""
@@ -51,7 +52,7 @@ def read_classes(path: str | Path) -> npt.NDArray[np.uint8]:
 
 def _label_image(path: str | Path, kind: str) -> Image.Image:
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with open_file(Path(path)) as file, Image.open(file, formats=("PNG",)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} px; at most {MAX_PIXELS:,} are read")
             image.load()

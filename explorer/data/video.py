@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.data.images import MAX_PIXELS, ImageError
+from explorer.reading import open_file
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 """What video files are usually called; the content decides."""
@@ -27,6 +29,8 @@ FORMATS_IN_WORDS = "MP4, MOV, MKV, WebM or AVI"
 _FILES_ONLY = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file"}
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our errors say what is wrong
 _UNKNOWN_FPS = 25.0
+_OPENING = Lock()
+"""The environment and OpenCV's loglevel are the whole process's; visitors of the page come in threads."""
 
 
 class VideoError(ImageError):
@@ -139,7 +143,7 @@ class VideoWriter:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, VideoFacts]]:
     _judge(path)
-    with _environment(_FILES_ONLY), _silent():
+    with _OPENING, _environment(_FILES_ONLY), _silent():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
@@ -163,9 +167,9 @@ def _judge(path: Path) -> None:
         VideoError: it is none of them.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(12)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else "the file cannot be read"
         raise VideoError(f"{path}: {reason}. Check the path.") from error
     if not head:

@@ -93,6 +93,8 @@ def _check_names(members: list[zipfile.ZipInfo]) -> None:
             raise ValueError(f"The archive has a file {shown}, a name that is too long or cannot be read.")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             raise ValueError(f"The archive has {shown}, which is a link or no file; nothing is unpacked.")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"The archive has {shown} packed in a way that is not read; make it with `zip`.")
         if member.flag_bits & 1:
             raise ValueError("The archive is encrypted; upload it without a password.")
         if path.suffix.lower() not in _SUFFIXES:
@@ -112,4 +114,6 @@ def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, left: i
             if written > left:
                 raise ValueError("The archive's files are larger than is allowed when they are unpacked.")
             target.write(content)
+    if written != member.file_size:
+        raise zipfile.BadZipFile("a file has another size than the archive says")
     return written

@@ -6,12 +6,13 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from explorer.data.ids import Id, as_id
-from explorer.reading import LARGEST_BYTES, parse_json, parse_quickly
+from explorer.reading import LARGEST_BYTES, open_file, parse_json, parse_quickly
 from explorer.scoring.columns import Truth
 from explorer.scoring.foreign.boxes import Box, results_of
 from explorer.scoring.foreign.documents import boxes_in, is_foreign
@@ -101,10 +102,12 @@ def blocks_of(entries: Sequence[Any]) -> Iterator[Block]:
     return (entries[at : at + ENTRIES_AT_A_TIME] for at in range(0, len(entries), ENTRIES_AT_A_TIME))
 
 
-def _opened(path: Path) -> BinaryIO:
-    with path.open("rb") as file:
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with open_file(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
-    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+        file.seek(0)
+        yield cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
 
 
 def _room(path: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,26 @@ def test_wrong_calls_leave_nothing_behind(tiny_coco: Tiny, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="no image"):
         convert(tiny_coco.source, tmp_path / "out", "coco")
     assert not (tmp_path / "out").exists()
-    tiny_coco.data["images"][2]["file_name"] = "../x.png"
+    tiny_coco.data["images"][2]["file_name"] = "../../../x.png"
     tiny_coco.save()
-    with pytest.raises(ValueError, match="outside"):
-        convert(tiny_coco.source, tmp_path / "out", "coco")
+    before = set(tmp_path.rglob("*"))
+    for to in WRITERS:
+        with pytest.raises(ValueError, match="outside"):
+            convert(tiny_coco.source, tmp_path / "out", to)
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("to", WRITERS)
+def test_a_split_whose_name_leads_out_stays_inside(tiny_coco: Tiny, tmp_path: Path, to: str) -> None:
+    """`instances_...json` is the split `..`, as a key of a `data.yaml` and a subset of CVAT may be."""
+    annotations, images = tmp_path / "data/annotations", tmp_path / "data"
+    annotations.mkdir(parents=True)
+    (annotations / "instances_...json").write_text(json.dumps(tiny_coco.data))
+    for image in tiny_coco.data["images"]:
+        shutil.copy(tiny_coco.root / "train" / image["file_name"], tmp_path)  # where `..` leads
+    convert(images, tmp_path / "deep/er/out", to)
+    assert [path.name for path in (tmp_path / "deep/er").iterdir()] == ["out"]
+    assert not [path for path in (tmp_path / "deep").iterdir() if path.name != "er"]
 
 
 def test_names_that_a_format_cannot_hold(tiny_coco: Tiny, tmp_path: Path) -> None:

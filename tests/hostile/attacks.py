@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
-Kind = Literal["checkpoint", "config", "image"]
+Kind = Literal["checkpoint", "config", "image", "data set", "results", "video", "archive"]
 
 
 @dataclass(frozen=True)
@@ -16,23 +17,26 @@ class Attack:
     Attributes:
         name: of the attack.
         kind: what the file is handed in as.
-        files: content by file name; the first is handed in. A text is the target of a symbolic link.
+        files: content by file name. A text is the target of a symbolic link, None makes a pipe.
         says: regular expression that the one line of refusal matches.
+        handed: which is handed in: the first where it is empty, `.` for the folder of all.
     """
 
     name: str
     kind: Kind
-    files: Mapping[str, bytes | str]
+    files: Mapping[str, bytes | str | None]
     says: str
+    handed: str = ""
 
 
+@cache
 def corpus() -> list[Attack]:
     """All attacks; their names differ."""
     from tests.hostile import archives, calls, configs, images, pickles, safetensors
+    from tests.hostile import coco, datasets, results, videos, zips  # isort: skip
 
-    return [
-        attack for source in (calls, pickles, archives, safetensors, configs, images) for attack in source.attacks()
-    ]
+    sources = (calls, pickles, archives, safetensors, configs, images, coco, datasets, results, videos, zips)
+    return [attack for source in sources for attack in source.attacks()]
 
 
 def cut(name: str, content: bytes, *, times: int = 16) -> Iterator[tuple[str, bytes]]:

@@ -38,11 +38,14 @@ def lay_out(attack: Attack, folder: Path) -> Path:
     home = folder / attack.name.replace("/", "∕")[:100]
     home.mkdir()
     for name, content in attack.files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
             (home / name).symlink_to(content)
+        elif content is None:
+            os.mkfifo(home / name)
         else:
             (home / name).write_bytes(content)
-    return home / next(iter(attack.files))
+    return home / (attack.handed or next(iter(attack.files)))
 
 
 @pytest.fixture(scope="session")

@@ -38,15 +38,18 @@ _HEADS = {
     "a head in another encoding": (built('{"w": 1}'.encode("utf-16-le")), "is damaged"),
     "a head that is no text": (built(b'{"\xff": 1}'), "is damaged"),
     "a head 100,000 levels deep": (built('{"w":' * 100_000 + "1" + "}" * 100_000), "is damaged"),
-    "a tensor twice": (built('{"w": %s, "w": %s}' % ((json.dumps(_ONE),) * 2)), "two values of one name"),
-    "a tensor twice, once in escapes": (built('{"w": %s, "\\u0077": %s}' % ((json.dumps(_ONE),) * 2)), "two values"),
+    "a tensor twice": (built('{"w": %s, "w": %s}' % ((json.dumps(_ONE),) * 2)), "twice, and programs disagree"),
+    "a tensor twice, once in escapes": (
+        built('{"w": %s, "\\u0077": %s}' % ((json.dumps(_ONE),) * 2)),
+        "twice, and programs",
+    ),
     "a shape twice": (
         built('{"w": {"dtype": "F32", "shape": [2], "shape": [1], "data_offsets": [0, 8]}}'),
-        "two values of one name",
+        "twice, and programs disagree",
     ),
     "metadata twice": (
         built('{"__metadata__": {"a": "b"}, "__metadata__": {}}'),
-        "two values",
+        "twice, and programs",
     ),
     "metadata that are numbers": (built({"__metadata__": {"a": 1}, "w": _ONE}), "metadata are no texts"),
     "metadata that are a list": (built({"__metadata__": ["a"], "w": _ONE}), "metadata are no texts"),

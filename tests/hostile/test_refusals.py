@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
 from tests.conftest import ROOT
-from tests.hostile.attacks import corpus
+from tests.hostile.attacks import Kind, corpus
 from tests.hostile.conftest import Handed, lay_out
 
 ATTACKS = {attack.name: attack for attack in corpus()}
@@ -20,8 +21,8 @@ LONGEST_LINE = 700
 
 def test_the_corpus_is_large_and_every_attack_counts_once() -> None:
     assert Counter(attack.name for attack in corpus()).most_common(1)[0][1] == 1
-    assert Counter(attack.kind for attack in corpus()).keys() == {"checkpoint", "config", "image"}
-    assert len(ATTACKS) > 500
+    assert {attack.kind for attack in corpus()} == set(get_args(Kind))
+    assert len(ATTACKS) > 1000
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -55,6 +56,12 @@ _SAMPLES = (
     "markup in a name in .pth",
     "aliases that multiply lists, a config",
     "a PNG of 60,000 x 60,000, a photo",
+    "a box twice, COCO",
+    "entities that multiply, VOC",
+    "a pipe, DOTA",
+    "an array of objects that run, results.npz",
+    "a score twice, results.json",
+    "a playlist, a video.mp4",
 )
 
 
@@ -65,13 +72,19 @@ def test_the_command_line_says_it_in_one_line(name: str, tmp_path: Path, monkeyp
     (tmp_path / "corpus").mkdir()
     path = str(lay_out(attack, tmp_path / "corpus"))
     model, photo = "demo/V-19-slim-dw", str(ROOT / "explorer/ui/photos/blood-cells.jpg")
+    predict, home = ["predict", model, "--out", "out", "--exact"], Path(path).parent
     words, code = {
-        "checkpoint": ([model, photo, "--weights", path], 2),
-        "config": ([path, photo], 2),
-        "image": ([model, path], 1),  # a photo among others is passed over
+        "checkpoint": ([*predict, photo, "--weights", path], 2),
+        "config": (["predict", path, *predict[2:], photo], 2),
+        "image": ([*predict, path], 1),  # a photo among others is passed over, as is a video
+        "video": ([*predict, path], 1),
+        "data set": (["evaluate", model, "--data", path], 2),
+        "results": (["compare", path, path, "--data", f"{home / 'truth.json'}:{home}"], 2),
     }[attack.kind]
-    done = CliRunner().invoke(app, ["predict", *words, "--out", "out", "--exact"])
-    assert done.exit_code == code
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == code, done.output
     assert re.search(attack.says, done.stderr)
-    assert done.stderr.strip().count("\n") == 0
+    assert "Traceback" not in done.stderr
+    if attack.kind != "data set":  # which says several faults, and how to see them all
+        assert done.stderr.strip().count("\n") == 0
     assert {file.name for file in tmp_path.rglob("RAN")} == set()

@@ -259,7 +259,7 @@ def test_every_format_has_the_figures_of_coco_results(
         ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},RBC,0.5,1", "another number of values"),
         ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},RBC,nan,1,2,3,4", "score nan, which must be a finite number"),
         ("a.csv", "image,class,score,x1,y1,x2,y2\n{f},car,0.5,1,2,3,4", "none of its 1 detections is of a class"),
-        ("a.csv", b"\xff\xfe\x00image", "cannot be read as CSV"),
+        ("a.csv", b"\xff\xfe\x00image", "is not in UTF-8"),
         ("{s}.txt", "0 0.5 0.5 0.1 0.1", "has no score: let Ultralytics save it"),
         ("{s}.txt", "0 0.5 0.5 0.1 0.1 0.1 0.1 0.1 0.1", "has 9 values"),
         ("{s}.txt", "0 0.5 half 0.1 0.1 0.1", "has 'half', which must be a number"),

@@ -11,9 +11,8 @@ from typing import Any
 from explorer.data.ids import Id
 from explorer.data.images import SUFFIXES, ImageError, read_size
 from explorer.data.problems import Problem
+from explorer.reading import open_file, read_bytes
 
-LARGEST_TEXT_FILE = 1 << 30
-"""Bytes of an annotation file that is read whole; a gigabyte is ten times what COCO's own has."""
 _LONGEST_NUMBER = 18
 """Digits of a file name that is taken for a number."""
 
@@ -83,8 +82,12 @@ class Collector:
             self.problems.append(Problem("outside-image", what, file=name))
             return None
         path = self.images / name
-        if not path.resolve().is_relative_to(self.root.resolve()):
-            self._links.append(name)
+        try:
+            if not path.resolve().is_relative_to(self.root.resolve()):
+                self._links.append(name)
+        except ValueError:  # a NUL in it, or half a character
+            self.problems.append(Problem("unreadable-image", "no file can have such a name", file=name))
+            return None
         if size is None or min(size) < 1:
             try:
                 size = read_size(path)
@@ -174,6 +177,15 @@ def exists(path: Path) -> bool:
         return False
 
 
+def begins(path: Path, most: int) -> bytes:
+    """Returns so many bytes from a file's start; none where there is no file that can be read."""
+    try:
+        with open_file(path) as file:
+            return file.read(most)
+    except OSError:
+        return b""
+
+
 def files_below(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     """Yields files with one of these suffixes in a folder and in those inside, by name; links to folders are left."""
     below = []
@@ -192,17 +204,13 @@ def images_below(folder: Path) -> Iterator[Path]:
 
 
 def read_text(path: Path) -> str:
-    """Reads a text file in UTF-8, with or without a byte order mark.
+    r"""Reads a text file in UTF-8, with or without a byte order mark; each line end becomes `\n`.
 
     Raises:
         ValueError: it cannot be read, is larger than a gigabyte, or is in another encoding.
     """
     try:
-        if path.stat().st_size > LARGEST_TEXT_FILE:
-            raise ValueError(f"{path} is larger than {LARGEST_TEXT_FILE:,} bytes: split it")
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+        return read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         where = f"{error.reason} at byte {error.start}"
         raise ValueError(f"{path} is not in UTF-8 ({where}): save it again as UTF-8") from error

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number
+from explorer.data.formats.document import Collector, Document, Found, begins, number
 from explorer.data.formats.table import file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.reading import read_json
@@ -34,10 +34,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
 
 def is_labels(path: Path) -> bool:
     """Tells whether a JSON file begins as such a file does."""
-    if not exists(path):
-        return False
-    with path.open("rb") as file:
-        return bool(_BEGINNING.match(file.read(200).decode(errors="replace")))
+    return bool(_BEGINNING.match(begins(path, 200).decode(errors="replace")))
 
 
 def _found(file: Path, images: Path | None) -> Found:

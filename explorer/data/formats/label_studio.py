@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from explorer.data.formats.document import Collector, Document, Found, exists, number, polygon_box
+from explorer.data.formats.document import Collector, Document, Found, begins, exists, number, polygon_box
 from explorer.data.formats.table import file_named
 from explorer.reading import read_json
 
@@ -43,8 +43,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
 
 def is_tasks(path: Path) -> bool:
     """Tells whether a JSON file begins as a list of tasks does."""
-    with path.open("rb") as file:
-        begin = file.read(1 << 16)
+    begin = begins(path, 1 << 16)
     return bool(_BEGINNING.match(begin)) and any(word in begin for word in _WORDS)
 
 

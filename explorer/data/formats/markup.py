@@ -7,6 +7,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from explorer.reading import read_bytes
+
 _DEEPEST = 64
 
 
@@ -16,13 +18,14 @@ def read_xml(path: Path) -> Element:
     Raises:
         ValueError: it cannot be read, is no XML, has a document type, or is nested too deeply.
     """
+    content = read_bytes(path)
     builder, parser, depth = TreeBuilder(), expat.ParserCreate(), 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if depth > _DEEPEST:
-            raise ValueError(f"{path} has elements in each other, {_DEEPEST} deep and more")
+            raise ValueError(f"it has elements in each other, {_DEEPEST} deep and more")
         builder.start(tag, attributes)
 
     def end(tag: str) -> None:
@@ -31,19 +34,16 @@ def read_xml(path: Path) -> Element:
         builder.end(tag)
 
     def refuse(*_: Any) -> None:
-        raise ValueError(f"{path} has a document type (<!DOCTYPE …>), which annotations do not need: remove it")
+        raise ValueError("it has a document type (<!DOCTYPE …>), which annotations do not need: remove it")
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
     parser.StartDoctypeDeclHandler = refuse
     parser.buffer_text = True
     try:
-        with path.open("rb") as file:
-            parser.ParseFile(file)
+        parser.Parse(content, True)
         root: Element = builder.close()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
-    except (expat.ExpatError, LookupError, AssertionError) as error:  # LookupError: of an unknown encoding
-        raise ValueError(f"{path} is no XML: {error}") from error
+    except (expat.ExpatError, ValueError, LookupError, AssertionError) as error:  # the last three of encodings, too
+        raise ValueError(f"{path} cannot be read as XML: {error}") from error
     return root
 
 

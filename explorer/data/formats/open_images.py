@@ -8,13 +8,12 @@ Source: Open Images' download page, version 7.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, read_text, scaled
-from explorer.data.formats.table import file_named, rows_of
+from explorer.data.formats.table import file_named, rows_of, words_of
 
 SAYS = (
     "Open Images has no image sizes, which are read from the images; boxes of groups are crowds, and which classes are "
@@ -72,5 +71,5 @@ def _read(root: Path, file: Path, images: Path, names_file: Path | None) -> Docu
 
 def _class_names(path: Path) -> Mapping[str, str]:
     """Names by label: a file of two columns, with or without a header."""
-    rows = [row for row in csv.reader(read_text(path).splitlines()) if len(row) >= 2]
+    rows = [row for row in words_of(read_text(path), path) if len(row) >= 2]
     return {row[0].strip(): row[1].strip() for row in rows if row[0].strip() != "LabelName"}

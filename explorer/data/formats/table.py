@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, read_text
+from explorer.data.formats.document import Collector, Document, Found, begins, corner_box, exists, number, read_text
 from explorer.data.ids import Id
 from explorer.data.images import SUFFIXES
 
@@ -40,6 +40,7 @@ _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "
 _HEADLESS = ("path", "x1", "y1", "x2", "y2", "class")
 _ANNOTATIONS = re.compile(r"(?i)^_?annotations[._-]?|[._-]?(annotations|labels)$")
 _FOLDERS = ("images", "data")
+_LONGEST_HEAD = 1 << 16
 
 
 def find(path: Path, images: Path | None = None) -> dict[str, Found]:
@@ -72,10 +73,8 @@ def _found(file: Path, images: Path, every: Sequence[Path]) -> Found:
 
 
 def _is_boxes(path: Path) -> bool:
-    try:
-        columns = dict.fromkeys(_open(path)[0], "")
-    except ValueError:
-        return False
+    first = begins(path, _LONGEST_HEAD).decode("utf-8-sig", "replace").partition("\n")[0]
+    columns = dict.fromkeys(_split(first, path)[0], "")
     return _column(columns, _IMAGE) is not None and _places(columns) is not None
 
 
@@ -93,15 +92,29 @@ def rows_of(path: Path) -> Iterator[dict[str, str]]:
 
 def _open(path: Path) -> tuple[list[str], list[list[str]]]:
     """The columns' names and the rows of words."""
-    text = read_text(path)
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise ValueError(f"{path} is no CSV: {error}") from error
+    header, rows = _split(read_text(path), path)
+    if twice := next((word for word in header if word and header.count(word) > 1), None):
+        raise ValueError(f"{path} has two columns {twice[:40]!r}: rename or remove one")
+    return header, rows
+
+
+def _split(text: str, path: Path) -> tuple[list[str], list[list[str]]]:
+    rows = words_of(text, path, max(",;\t", key=text.partition("\n")[0].count))
     header = [word.strip().lower() for word in rows[0]] if rows else []
     headless = len(header) == len(_HEADLESS) and all(math.isfinite(number(word)) for word in header[1:5])
     return (list(_HEADLESS), rows) if headless else (header, rows[1:])
+
+
+def words_of(text: str, path: Path, delimiter: str = ",") -> list[list[str]]:
+    """The rows of a CSV file's text.
+
+    Raises:
+        ValueError: it is no CSV.
+    """
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise ValueError(f"{path} is no CSV: {error}") from error
 
 
 def _read(file: Path, images: Path, every: Sequence[Path]) -> Document:

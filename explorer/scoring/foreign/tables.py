@@ -6,13 +6,18 @@ Source: Ultralytics' documentation of `save_txt` and `save_conf`; supervision's 
 from __future__ import annotations
 
 import csv
+import io
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from explorer.data.formats.document import read_text
+from explorer.reading import open_file
 from explorer.scoring.foreign.boxes import Box
 
 _IMAGES = ("image", "file_name", "filename", "image_path", "filepath", "image_name", "image_id")
@@ -21,6 +26,7 @@ _SCORES = ("score", "confidence", "conf")
 _CORNERS = (("x1", "y1", "x2", "y2"), ("x_min", "y_min", "x_max", "y_max"), ("xmin", "ymin", "xmax", "ymax"))
 _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"))
 _LARGEST_ARRAYS_BYTES = 2**30
+_ARRAYS = {"xyxy", "confidence", "class_id", "class_name", "file_name"}
 _HEAD = (
     "a column for the file of the image (image, file_name), the class (class, label, class_id), the score (score, "
     "confidence) and the box (x1,y1,x2,y2, or x,y,width,height) in pixels"
@@ -61,14 +67,17 @@ def boxes_in_csv(path: Path) -> Iterator[Box]:
     Raises:
         ValueError: it is no such file.
     """
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in (reader := csv.DictReader(file)):
-                if None in row or None in row.values():
-                    raise ValueError(f"line {reader.line_num} has another number of values than the head has names")
-                known = {name.strip().lower(): value.strip() for name, value in row.items()}
-                yield row_box(known, None, f"line {reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        names = [own for name in reader.fieldnames or () if (own := name.strip().lower())]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two of its columns are called alike: {', '.join(names)[:200]}")
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"line {reader.line_num} has another number of values than the head has names")
+            known = {name.strip().lower(): value.strip() for name, value in row.items()}
+            yield row_box(known, None, f"line {reader.line_num}")
+    except csv.Error as error:
         raise ValueError(f"it cannot be read as CSV: {error}") from error
 
 
@@ -78,11 +87,7 @@ def boxes_in_labels(path: Path) -> Iterator[Box]:
     Raises:
         ValueError: a line is another.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} cannot be read as text: {error}") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         words, where = line.split(), f"line {number} of {path.name}"
         if not words:
             continue
@@ -106,25 +111,51 @@ def boxes_in_arrays(path: Path) -> Iterator[Box]:
     Raises:
         ValueError: it is no such file; objects in it are not unpickled.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(own.file_size for own in archive.infolist())
-        if size > _LARGEST_ARRAYS_BYTES:
-            raise ValueError(f"{path.name} would take {size / 2**30:.1f} GiB; {_LARGEST_ARRAYS_BYTES // 2**30} at most")
-        with np.load(path, allow_pickle=False) as arrays:
-            columns = {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path.name} cannot be read as NumPy's arrays: {error}") from error
+    columns = _columns(path)
     corners, scores = columns.get("xyxy"), columns.get("confidence")
     labels = columns.get("class_name", columns.get("class_id"))
     if corners is None or scores is None or labels is None:
         raise ValueError(f"{path.name} has {', '.join(columns) or 'nothing'}; it needs xyxy, confidence and class_id")
-    images = columns.get("file_name", np.full(len(scores), path.stem) if scores.ndim == 1 else scores)
-    if corners.shape != (len(scores), 4) or not labels.shape == images.shape == scores.shape == (len(scores),):
+    images = columns.get("file_name", np.full(scores.shape, path.stem))
+    if scores.ndim != 1 or corners.shape != (*scores.shape, 4) or not labels.shape == images.shape == scores.shape:
         raise ValueError(f"{path.name}: xyxy must be (N, 4), and confidence, class_id and file_name (N,)")
     rows = zip(images.tolist(), labels.tolist(), corners.tolist(), scores.tolist(), strict=True)
     for place, (image, label, box, score) in enumerate(rows):
         yield Box(image, label, box, score, where=f"detection {place} (counted from 0) of {path.name}")
+
+
+def _columns(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Reads the arrays of an `.npz` file that have a meaning here; what one says of its shape must fit its length."""
+    columns: dict[str, npt.NDArray[Any]] = {}
+    try:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            members = {own.filename.removesuffix(".npy"): own for own in archive.infolist()}
+            size = sum(own.file_size for own in members.values())
+            if size > _LARGEST_ARRAYS_BYTES:
+                raise ValueError(f"it would take {size / 2**30:.1f} GiB; {_LARGEST_ARRAYS_BYTES // 2**30} at most")
+            if len(members) < len(archive.infolist()):
+                raise ValueError("it has two arrays of one name")
+            for name in _ARRAYS & members.keys():
+                with archive.open(members[name]) as array:
+                    columns[name] = _array(array.read(), name)
+    except Exception as error:  # zip archives and packed data raise almost anything
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path.name} cannot be read as NumPy's arrays: {said}") from error
+    return columns
+
+
+def _array(content: bytes, name: str) -> npt.NDArray[Any]:
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError(f"{name} has Python objects, which are code: save numbers and texts")
+    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+        raise ValueError(f"{name} has another length than its head says")
+    stream.seek(0)
+    array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
 
 
 def _coordinates(row: Mapping[str, Any]) -> tuple[tuple[str, ...], bool] | None:
