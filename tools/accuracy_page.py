@@ -107,10 +107,10 @@ def luck(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         words.append((spans[widest], widest, deviation))
     (overall, name, deviation), (small, name_small, deviation_small) = words
     return (
-        f"Seeds of one backbone lie up to {overall:.1f} points of AP apart ({name}), on small objects {small:.1f} "
-        f"({name_small}). One training's standard deviation, over all backbones, is {deviation:.1f} points of AP and "
-        f"{deviation_small:.1f} on small objects: what is of one seed below, ablations and necks, may be luck of "
-        "that size."
+        f"Seeds of the same backbone differ by up to {overall:.1f} points of AP ({name}), and by up to {small:.1f} on "
+        f"small objects ({name_small}). The standard deviation of one training, over all backbones, is "
+        f"{deviation:.1f} points of AP and {deviation_small:.1f} on small objects, so differences of this size between "
+        "the single-seed trainings below (ablations and necks) may be due to chance."
     )
 
 
@@ -124,10 +124,10 @@ def claims(pairs: Sequence[Document], label: str) -> str:
             settled.append(f"{better} over {worse} by {abs(value):.1f}")
     left = len(pairs) - len(settled)
     said = "; ".join(settled) or "none"
-    rest = f" Of the other {left}, nothing is claimed." if left and settled else ""
-    rest += f" Intervals are not corrected for the number of pairs, {len(pairs)}." if len(pairs) > 3 else ""
+    rest = f" The other {left} pairs are not settled." if left and settled else ""
+    rest += f" Intervals are not corrected for multiple comparisons ({len(pairs)} pairs)." if len(pairs) > 3 else ""
     figure = "AP on small objects" if label == "APs" else LABELS[label]
-    return f"Pairs whose interval of {figure} excludes zero: {said}.{rest}"
+    return f"Pairs whose interval of the difference in {figure} excludes zero: {said}.{rest}"
 
 
 def costs(known: Document) -> str:
@@ -164,20 +164,21 @@ _SHOWN = (
     ("panoptic_seg", "PQ"),
     ("sem_seg", "mIoU"),
 )
-TEXT = """# Accuracy of the demo zoo
+TEXT = """# Backbones by accuracy
 
-Which backbone sees small objects, when everything else is equal? Faster R-CNN with a 64-channel FPN and anchors from
-16 px on procedural aerial scenes. Every backbone starts from nothing and has the same {iterations} iterations of 4
-crops of 256×320 px, in the same order, with the same optimiser; neck and heads start from one trained detector (the
-teacher, V-19-slim-dw), whose maps the backbone learns to give while it learns from boxes
-([recipes](../../configs/aerial)). Made by `make zoo`, but that the teacher's weights were those from which the shipped
-ones were rounded to bytes (0.4 points of AP better); all figures are in [accuracy.json](accuracy.json).
+Which backbone is best on small objects if everything else is equal? All detectors here are Faster R-CNNs with a
+64-channel FPN and anchors from 16 px, trained on generated aerial scenes. Every backbone starts from random weights
+and is trained for the same {iterations} iterations of 4 crops of 256×320 px, in the same order and with the same
+optimiser. Neck and heads are initialised from one trained detector, the teacher V-19-slim-dw, whose feature maps the
+backbone learns to imitate in addition to the detection loss ([configs](../../configs/aerial)). `make zoo` repeats the
+experiment, with one difference: the teacher's weights used here had not yet been quantised to 8 bits (0.4 points of
+AP better than the shipped ones). All figures are in [accuracy.json](accuracy.json).
 
-Scenes: `explorer data make aerial`, {scenes}. Lengths and learning rates were chosen on other scenes (those of the
-[models' cards](../models.md)); nothing was chosen on these.
-COCO's figures in percent. Each backbone was trained with {seeds_each} [seeds](#seeds): figures are their mean, and 95 %
-intervals are over images (paired bootstrap, 1,000 resamples) and seeds (Student's t, with the degrees of freedom of
-Welch and Satterthwaite). Ablations and necks are of one seed, their intervals over images alone.
+Scenes: `explorer data make aerial`, {scenes}. Schedules and learning rates were chosen on other scenes (those of the
+[model cards](../models.md)); nothing was tuned on these. Figures are COCO's, in percent. Each backbone was trained
+with {seeds_each} [seeds](#seeds): figures are their mean, and 95 % intervals are over images (paired bootstrap, 1,000
+resamples) and seeds (Student's t, with the degrees of freedom of Welch and Satterthwaite). Ablations and necks were
+trained with one seed; their intervals are over images only.
 
 ## Test scenes
 
@@ -197,17 +198,17 @@ Welch and Satterthwaite). Ablations and necks are of one seed, their intervals o
 
 ## Seeds
 
-Another seed gives other initial weights, another order of the data and other crops. The same seed gives the same bits:
-V-19-slim-dw, trained twice on one core, had equal losses, and equal weights and figures after its 500 iterations.
+The seed determines the initial weights, the order of the data and the crops. Training is deterministic: two trainings
+of V-19-slim-dw with the same seed on one core had identical losses, weights and figures after 500 iterations.
 
 {seeds}
 
 {luck}
 
-## What made V2 of V1
+## From VoVNet-V1 to V2
 
-V-39 under the same budget, of the first seed: VoVNet-V1, with identity mapping, and with eSE too, which is VoVNet-V2.
-(V-19 has one block a stage, so that identity mapping has nothing to connect.)
+V-39 trained in the same way with the first seed: VoVNet-V1, VoVNet-V1 with identity mapping, and with identity
+mapping and eSE, which is VoVNet-V2. (V-19 has one block per stage, so identity mapping does not apply to it.)
 
 {ablations}
 
@@ -217,8 +218,9 @@ V-39 under the same budget, of the first seed: VoVNet-V1, with identity mapping,
 
 ## FPNLite or FPN
 
-The release's FPNLite has 128 channels where its FPN has 256. Both start from the teacher's trained V-19-slim-dw and new
-necks and proposal heads, and have no teacher, whose pyramid has 64.
+The release's FPNLite has 128 channels and its FPN has 256. Both start from the trained V-19-slim-dw backbone with
+newly initialised necks and proposal heads, and are trained without a teacher, because the teacher's pyramid has 64
+channels.
 
 {necks}
 
@@ -226,36 +228,39 @@ necks and proposal heads, and have no teacher, whose pyramid has 64.
 
 {claims_necks}
 
-## What it costs
+## Cost
 
 {costs}
 
-One photo of 480×640 px through the whole detector on {threads} cores of {device}, {rounds} interleaved rounds; 95 %
-intervals of the median ratio.
+Times are for one photo of 480×640 px through the whole detector on {threads} cores of {device}, in {rounds}
+interleaved rounds, with 95 % intervals of the median ratio.
 
 ![AP of small objects against time](accuracy-pareto.png)
 
-## Learning
+## Training loss
+
 
 ![Loss by iteration](accuracy-curves.png)
 
-The loss includes the distance from the teacher's maps.
+The loss includes the distance to the teacher's feature maps.
 
 ## Other detectors
 
 {others}
 
-The teacher learnt from boxes alone and far longer; Mask R-CNN, CenterMask and Panoptic FPN started from its weights,
-with new heads. CenterMask had 1,450 iterations where the other two had 400, and was taken up three times with another
-length of its schedule, so that `make zoo` gives other weights. Its masks are ranked by their own scores.
+The teacher was trained much longer and on boxes only. Mask R-CNN, CenterMask and Panoptic FPN were fine-tuned from
+its weights with new heads: Mask R-CNN and Panoptic FPN for 400 iterations, CenterMask for 1,450. CenterMask's
+training was resumed three times with a longer schedule, so `make zoo` gives different weights for it. Its masks are
+ranked by mask scores.
 
-## What this does not say
+## Limitations
 
-- A teacher of one architecture may suit those like it; that it is a VoVNet may be part of MobileNetV2's distance. From
-  nothing and without a teacher, 1,000 iterations tell another order of the VoVNets, at a fifth of the accuracy:
-  [small objects under equal training](small-objects.md). With 800 iterations more, which is what the package ships,
-  MobileNetV2 comes to what V-19-slim has: it learns more slowly, and this says nothing of where it ends.
-- V-57 and V-99 are not trained, for lack of time on two cores; nor are other seeds of the ablations and the necks,
-  whose differences are of one seed each.
-- Procedural scenes, not photographs.
+- A teacher may favour architectures like its own, so MobileNetV2's distance may partly be due to the teacher being a
+VoVNet. Trained from scratch for 1,000 iterations without a teacher, the VoVNets rank differently, at a fifth of the
+accuracy: [small objects under equal training](small-objects.md). MobileNetV2 learns more slowly: with 800 more
+iterations, as in the shipped model, it reaches the level of V-19-slim. Its final accuracy after a long training was
+not measured.
+- V-57 and V-99 were not trained, because two cores are too slow for them. Ablations and necks were trained with one
+seed only.
+- The images are generated scenes, not photographs.
 """

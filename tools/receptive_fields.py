@@ -87,7 +87,10 @@ def page(models: Models) -> str:
         "demos": table(models, [name for name in models if "," in name], "effective_px", ("gates", "gates off")),
     }
     blocks = TEXT.format(**words, **{key: side(models, *where) for key, where in NUMBERS.items()}).split("\n\n")
-    return "\n\n".join(block if block.startswith("|") else fill(block, 120) for block in blocks) + "\n"
+    return (
+        "\n\n".join(block if block.startswith("|") else fill(block, 120, break_on_hyphens=False) for block in blocks)
+        + "\n"
+    )
 
 
 def table(models: Models, names: list[str], figure: str, kinds: tuple[str, ...]) -> str:
@@ -135,50 +138,54 @@ NUMBERS = {
 
 TEXT = """# Receptive fields of the backbones
 
-What a unit of each stage and level can see of the input (theoretical, exact) and what it does see (effective), as the
-side of a square in pixels of the input. Made by `python tools/receptive_fields.py`; all figures are in
-[receptive-fields.json](receptive-fields.json). Every network has FPN with 256 channels.
+The tables give the theoretical receptive field (all pixels that can influence a unit, exact) and the effective
+receptive field (the pixels that influence it in practice) of each stage and level, as the side of a square in input
+pixels. Written by `python tools/receptive_fields.py`; all figures are in
+[receptive-fields.json](receptive-fields.json). Every network has an FPN with 256 channels.
 
 ## Theoretical
 
-Exact, by following every operation (`explorer.receptive_field.theoretical`), and checked in the tests by lighting every
-row and column of the input. What looks at the whole map (eSE) is left out. Levels p2 to p4 see the field of the level
-above through nearest upsampling, so that neighbouring units see differently placed fields; the largest is given.
+Theoretical fields are computed exactly by following every operation (`explorer.receptive_field.theoretical`), and the
+tests check them by perturbing every row and column of the input. Global operations (eSE) are left out. Levels p2 to
+p4 also receive the field of the level above through nearest-neighbour upsampling, so neighbouring units have
+differently placed fields; the largest is given.
 
 {theoretical}
 
 ## Effective
 
-The side of the square as large as the pixels that hold 95 % of the energy (squared gradient of the middle unit, Luo et
-al. 2016), on 2 noise images of 512 × 512 px, with the weights that training starts from (He normal): the release's
-weights cannot be had here, so this is what the architecture gives, not what training made of it. With two inputs and
-weights drawn anew, a repetition differs by some percent. "gates off" leaves squeeze-excitation out.
+Effective fields are the side of a square with the area of the pixels that hold 95 % of the energy (squared gradient
+of the central unit, Luo et al. 2016), measured on 2 noise images of 512 × 512 px with the initial weights of training
+(He normal). The release's weights are not available, so the table shows the effect of the architecture before
+training. Repeating it with new random weights changes the figures by some percent. "gates off" leaves
+squeeze-excitation out.
 
 {effective}
 
-## Trained, beside random twins
+## Trained and untrained detectors
 
-The two demo detectors (trained on aerial scenes, FPN of 64 channels with group normalisation) and the same networks
-before training.
+The table compares two demo detectors (trained on aerial scenes, FPN with 64 channels and group normalisation) with
+the same networks before training.
 
 {demos}
 
 ## What it means for small objects
 
-Seeing enough is not what small objects lack. From any backbone a unit of p2 can see far more than an object of 32 px:
-{r50_theory} px with ResNet-50, {v39_theory} with V-39, {v99_theory} with V-99. What it does see is less. The backbone's
-own stage 2 sees {v19_stage2} px (V-19), {v39_stage2} px (V-39) and {r50_stage2} px (ResNet-50), less than one object at
-the upper end of "small"; all context comes down the pyramid. How much of it arrives is set by the weights at least as
-much as by the plan: before training, p2 of V-39 with eSE sees {v39_p2} px, against {v39_p2_off} px with its gates off,
-{v1_p2} px for V-39 without eSE, {r50_p2} px for ResNet-50 and {mobile_p2} px for MobileNetV2. Gates that start near one
-half damp the way through the deeper stages, so that the V-19 and V-39 of VoVNet-V2 begin with a finer p2 than VoVNet-V1
-and ResNet ({v19_p2} px for V-19, {v19_p2_off} px gates off). Training evens this out where it was measured: p2 of the
-trained V-19-slim-dw sees {demo_p2} px ({demo_p2_off} px gates off; its random twin {twin_p2} px), that of the trained
-MobileNetV2 {demo_mobile_p2} px (its random twin {twin_mobile_p2} px): both end at the size of a small object with its
-surroundings, five times its side. At the other end p5 effectively sees {v39_p5} px (V-39) and {r50_p5} px (ResNet-50),
-though the box head looks there for objects from 448 px up: it is the largest objects that are seen in parts. Whether a
-finer p2 helps small objects is not shown by fields alone; [small-objects.md](small-objects.md) measures detectors.
-"""
+The receptive field does not limit the detection of small objects. With any backbone, the theoretical field of a unit
+of p2 is much larger than an object of 32 px: {r50_theory} px with ResNet-50, {v39_theory} with V-39, {v99_theory} with
+V-99. The effective field is smaller. In stage 2 of the backbone it is {v19_stage2} px (V-19), {v39_stage2} px (V-39)
+and {r50_stage2} px (ResNet-50), less than the largest "small" object; all context comes from the higher levels of the
+pyramid. How much of it arrives depends on the weights at least as much as on the architecture: before training, the
+effective field of p2 of V-39 with eSE is {v39_p2} px, against {v39_p2_off} px with its gates off, {v1_p2} px for V-39
+without eSE, {r50_p2} px for ResNet-50 and {mobile_p2} px for MobileNetV2. Gates start near one half and attenuate the
+deeper stages, so V-19 and V-39 of VoVNet-V2 start with a smaller effective field at p2 than VoVNet-V1 and ResNet
+({v19_p2} px for V-19, {v19_p2_off} px gates off). Training reduces these differences: the effective field of p2 is
+{demo_p2} px in the trained V-19-slim-dw ({demo_p2_off} px with gates off, {twin_p2} px before training) and
+{demo_mobile_p2} px in the trained MobileNetV2 ({twin_mobile_p2} px before training), in both cases about five times
+the side of a small object. At the other end, the effective field of p5 is {v39_p5} px (V-39) and {r50_p5} px
+(ResNet-50), although the box head uses p5 for objects from 448 px, so the largest objects are only seen in parts.
+Receptive fields alone do not show whether a smaller field at p2 helps small objects; [Small objects under equal
+training](small-objects.md) measures detectors. """
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def read(results: Iterable[Path]) -> list[Case]:
 
 
 def page(cases: Sequence[Case]) -> str:
-    """The table, and the three sums below it."""
+    """The table, and the three totals below it."""
     lines = ["| kind | what | tried | failed tests |", "| --- | --- | ---: | ---: |"]
     failed: dict[str, int] = {}
     for row in ROWS:
@@ -135,22 +135,22 @@ def page(cases: Sequence[Case]) -> str:
     whole = [case.name.partition("[")[2][:-1] for case in cases if case.name.startswith("test_every_step")]
     made = provenance()
     commit = (made["code"] or {}).get("commit", "not known")
-    return f"""# Reliability: what was tried, and what became of it
+    return f"""# Reliability
 
 Written by `tools/reliability.py` from what the tests counted (`make reliability` runs all of them), on
 {made["date"][:10]} at {commit[:9]}.
-[SECURITY.md](../../SECURITY.md) says what each promise is. A row is there only where its tests ran; not run here:
-{", ".join(missing) or "nothing"}. Every step of writing failed for
-{", ".join(sorted(whole)) or "no command"};
-a random one for the other pairs of command and fault that were run.
+[SECURITY.md](../../SECURITY.md) lists the guarantees. The table has a row for each group of tests that ran; not run:
+{", ".join(missing) or "none"}. A fault was injected at every write step for
+{", ".join(sorted(whole)) or "no command"},
+and at one random step for the other combinations of command and fault.
 
 {chr(10).join(lines)}
 
 **lost: {lost}, executed: {executed}, escaped: {escaped}**
 
-*Lost*: failed tests among all of faults, after each of which a run is repeated and must give what an undisturbed one
-gives, with no half of a file under a final name and no process left. *Executed*: hostile files that were not refused,
-or did something by Python's audit hook. *Escaped*: something written outside of its folder.
+*Lost*: failed fault tests. After each fault the command is repeated and must give the result of an undisturbed run,
+without partial files under a final name and without processes left running. *Executed*: hostile files that were not
+refused or that triggered Python's audit hook. *Escaped*: hostile files that caused a write outside their folder.
 """
 
 

@@ -125,61 +125,64 @@ def verdicts(autopsies: list[Autopsy]) -> str:
     return "\n".join(lines)
 
 
-TEXT = """# Small objects under equal training: VoVNet-19 against MobileNetV2
+TEXT = """# Small objects under equal training
 
-Do the VoVNet-19 variants beat MobileNetV2 on small objects when everything else is equal, and where do the misses die?
-All four do here, by 2.8 to 6.1 points of AP on objects below 32² px, and every interval excludes zero. Most small
-objects die in the RPN, below its top-k, before the box head sees them: that is where the backbones differ most.
+Are the VoVNet-19 variants better than MobileNetV2 on small objects when everything else is equal, and where are the
+missed objects lost? All four are better here, by 2.8 to 6.1 points of AP on objects below 32² px, and every interval
+excludes zero. Most small objects are lost in the RPN, below its top-k, before they reach the box head; this is also
+where the backbones differ most.
 
-## What was compared
+## Setup
 
-Faster R-CNN with a 64-channel FPN and anchors from 16 px, the same head, data, order of data, augmentation, optimiser
-and 1,000 iterations of 4 crops of 240×320 px for each backbone, from nothing
-([configs/aerial](../../configs/aerial/Base-FasterRCNN.yaml), without a teacher and with crops drawn anywhere: the
-changes stand in the script), on 2,000 procedural aerial scenes
-(`explorer data make aerial aerial --images 2000 --seed 11 --split train`); measured on 500 others (`--images 500 --seed
-12 --split val`) with 3,573 objects: 1,470 small, 1,279 medium, 824 large. Figures with COCO's rules, in percent; in
-brackets 95 % intervals over the images (paired bootstrap, 1,000 resamples). Made by `python tools/small_objects.py`;
-all figures are in [small-objects.json](small-objects.json).
+All detectors are Faster R-CNNs with a 64-channel FPN and anchors from 16 px. Head, data, order of the data,
+augmentation, optimiser and the 1,000 iterations of 4 crops of 240×320 px are the same for each backbone, and training
+starts from random weights ([configs/aerial](../../configs/aerial/Base-FasterRCNN.yaml), without a teacher and with
+random crops; the script lists the changes). Training uses 2,000 generated aerial scenes (`explorer data make aerial
+aerial --images 2000 --seed 11 --split train`), evaluation 500 others (`--images 500 --seed 12 --split val`) with 3,573
+objects: 1,470 small, 1,279 medium, 824 large. Figures are COCO's, in percent, with 95 % intervals over images in
+brackets (paired bootstrap, 1,000 resamples). Written by `python tools/small_objects.py`; all figures are in
+[small-objects.json](small-objects.json).
 
 {figures}
 
 ## Against MobileNetV2
 
-Differences in points, the same images on both sides; p is two-sided, from the same resamples, not corrected for the
-four comparisons (the largest, times four, is still below 0.05).
+Differences are in percentage points, paired by image. p is two-sided, from the same resamples, and not corrected for
+the four comparisons (four times the largest is still below 0.05).
 
 {differences}
 
-Small objects found with IoU 0.5 where half of what a detector shows is right, and McNemar's test on the objects that
-only one of the two finds. Detectors as young as these must be cut at high scores for that, so few are found at all:
+The next table counts the small objects found with IoU 0.5 at a precision of one half, with McNemar's test on the
+objects that only one of the two models finds. After such a short training, this precision requires a high score
+threshold, so few objects are found:
 
 {found}
 
-## Where small objects end
+## Where small objects are lost
 
-Share of the 1,470 small objects by the first stage that lost them, on the way through each detector, with the model's
-own threshold of 0.05 and 100 detections an image. What is detected here, IoU ≥ 0.5 and score > 0.05, is rarely found
-above: most of it scores below the threshold there.
+The table shows the share of the 1,470 small objects by the first stage that lost them, with the model's own score
+threshold of 0.05 and 100 detections per image. Objects that are detected here (IoU ≥ 0.5 and score > 0.05) are rarely
+counted as found in the table above, because most of them score below its threshold.
 
 {verdicts}
 
-MobileNetV2 loses six small objects in ten because the RPN ranks every anchor that fits too low, before or after its
-NMS; V-19-slim and V-19 lose three in ten there. "No anchor fits" and "no proposal on the object" hardly count: anchors
-from 16 px cover the objects, and a proposal that is kept lies well enough. What the RPN passes on is mostly detected.
-V-19 detects nearly as many small objects as V-19-slim (48.7 % against 50.3 %) and still has a lower AP: it detects
-them, but ranks them no better than its false detections. That is a matter of the box head and of a short training, not
-of what the backbone sees.
+With MobileNetV2, six in ten small objects are lost because the RPN scores every matching anchor too low, before or
+after its NMS; with V-19-slim and V-19 it is three in ten. "No anchor fits" and "no proposal on the object" are rare:
+anchors from 16 px cover the objects, and the proposals that are kept are accurate enough. Most objects that pass the
+RPN are detected. V-19 detects nearly as many small objects as V-19-slim (48.7 % against 50.3 %) but has a lower AP,
+because it ranks them no better than its false detections. This is due to the box head and the short training rather
+than to the backbone.
 
-## What this does not say
+## Limitations
 
-- One seed each. The intervals cover the choice of images, not the luck of training; a second seed could reorder the
-  VoVNets among themselves.
-- A short budget: AP is low everywhere. It says who learns small objects faster, not who ends higher. V-19-slim-dw with
-  2,400 iterations reaches an AP of 22 on the first 150 of these images, three times the figure above.
-- The optimiser was chosen on 60 of the validation images, for all five alike; there is no separate test set.
-- Procedural scenes. On COCO the release reports APs of 19.0 for MobileNetV2 and 19.1 to 24.8 for these variants.
-"""
+- Each model was trained with one seed. The intervals cover the choice of images but not the variance of training;
+  another seed could change the order of the VoVNets.
+- Training was short and AP is low throughout. The figures show which backbone learns small objects faster, not which
+  one is better after a long training. With 2,400 iterations, V-19-slim-dw reaches an AP of 22 on the first 150 of
+  these images, three times the figure above.
+- The optimiser was chosen on 60 of the validation images, for all five models together; there is no separate test set.
+- The images are generated scenes. On COCO, the release reports an APs of 19.0 for MobileNetV2 and 19.1 to 24.8 for
+  these variants. """
 
 if __name__ == "__main__":
     main()

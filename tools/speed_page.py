@@ -35,11 +35,11 @@ def page(known: Document, name: str = "speed-cpu") -> str:
 
     Args:
         known: what `tools/speed.py` measured, by group.
-        name: of its files. What was tried and did not win stands on the first machine's page alone.
+        name: of its files. The section of what did not help is on the first machine's page only.
     """
     tasks = any(group.startswith(task) for group in known for task in BASIS)
     sections = [
-        HEAD.format(name=name, machine=machine_words(known), missing=missing_words(known)),
+        HEAD.format(title=TITLES[name], name=name, machine=machine_words(known), missing=missing_words(known)),
         MAIN_BACKBONE,
         mode_table(known.get("main backbone", {}).get(MAIN), {}),
         f"{share_words(known)} {ERROR}",
@@ -58,23 +58,27 @@ def page(known: Document, name: str = "speed-cpu") -> str:
         *((LOST,) if name == "speed-cpu" else ()),
     ]
     blocks = "\n\n".join(sections).split("\n\n")
-    return "\n\n".join(block if block.startswith(("|", "#")) else fill(block, 120) for block in blocks) + "\n"
+    return (
+        "\n\n".join(
+            block if block.startswith(("|", "#")) else fill(block, 120, break_on_hyphens=False) for block in blocks
+        )
+        + "\n"
+    )
 
 
 def missing_words(known: Document) -> str:
-    """What this machine has not."""
+    """What was not measured on this machine."""
     flags = known["main detector"][MAIN]["hardware"]["cpu_flags"]
-    lacking = ["no GPU was reachable"] if "amx_bf16" in flags else ["this processor has no AMX", "no GPU was reachable"]
-    return f"{' and '.join(lacking)}: what is claimed for {'that' if len(lacking) == 1 else 'those'} is not measured"
+    return "GPUs" if "amx_bf16" in flags else "processors with AMX, GPUs"
 
 
 def share_words(known: Document) -> str:
     """How much of the ceiling was left to win in float32."""
     share = eager_share(known)
     return (
-        f"Eager torch already reaches {100 * share:.0f} % of this processor's float32 ceiling, so that running the "
-        f"same products at the ceiling would be {1 / share:.2f} times as fast; the target of 1.8 × was set where eager "
-        "torch is further from it."
+        f"Eager torch already reaches {100 * share:.0f} % of this processor's float32 ceiling, so running the same "
+        f"products at the ceiling would be {1 / share:.2f} times as fast. The target of 1.8 was set on a processor "
+        "where eager torch is further from the ceiling."
     )
 
 
@@ -92,9 +96,9 @@ def v39_words(known: Document) -> str:
     eager, single, half = (ours[mode]["median_s"] / theirs[mode]["median_s"] for mode in SHORT)
     (size,), (other,) = (group[name]["sizes"].values() for name in (MAIN, BASIS["Faster R-CNN"]))
     return (
-        f"Does V-39 still cost what R-50 costs? It has {size['gmac'] / other['gmac']:.2f} times the multiplications, "
-        f"and takes {eager:.2f} times as long in eager torch, {single:.2f} in float32 and {half:.2f} in bfloat16 the "
-        "fast way, on the V100 once as long."
+        f"V-39 has {size['gmac'] / other['gmac']:.2f} times the multiplications of R-50. It takes {eager:.2f} times as "
+        f"long in eager torch, and {single:.2f} (float32) and {half:.2f} times (bfloat16) as long on the fast path; "
+        "on the V100, both take the same time."
     )
 
 
@@ -263,47 +267,51 @@ def machine_words(known: Document) -> str:
 
 
 NOT_MEASURED = "not measured"
-HEAD = """# Speed on a CPU
+TITLES = {"speed-cpu": "Speed on AMD EPYC", "speed-amx": "Speed on Intel Xeon with AMX"}
 
-What the fast way (`explorer.fast`, and what `predict`, `evaluate` and the page take) gains over the same model run
-operation by operation by torch, which is structurally the release. Made by `python tools/speed.py`; all figures are in
+HEAD = """# {title}
+
+This page compares the fast path (`explorer.engine.fast`, used by `predict`, `evaluate` and the page) with the same
+model in eager PyTorch, as in the release. Written by `python tools/speed.py`; all figures are in
 [{name}.json]({name}.json).
 
-Input 1×3×800×1088, random weights, modes timed in interleaved rounds; a ratio is the median over rounds of baseline by
-mode, in brackets the interval that holds the true median with at least 95 % (where 5 rounds were made, 94 %: the
-smallest and the largest). "Of the ceiling" is multiplications per second by those of the fastest product of two 4096²
-matrices in the same number format, by any library at hand, in the same run; a convolution, which reuses what it has
-read more than that product does, can exceed it. Measured on: {machine}. Of the rest, {missing}."""
+The input is 1×3×800×1088 and the weights are random. Modes are timed in interleaved rounds. A ratio is the median over
+rounds of the baseline's time divided by the mode's time; brackets give an interval that contains the true median with
+at least 95 % probability (94 % with 5 rounds: the smallest and the largest value). "Of the ceiling" is the number of
+multiplications per second divided by that of the fastest product of two 4096² matrices in the same number format, with
+any installed library, in the same run; convolutions can exceed it, because they reuse loaded data more often. Measured
+on: {machine}. Not measured: {missing}."""
 MAIN_BACKBONE = "## V-39 FPN, backbone and FPN"
-ERROR = """The error is the largest difference of a map by that map's largest value. In bfloat16 it is large because
-random weights leave the gates of squeeze-excitation between open and closed; what bfloat16 does to trained detectors is
-measured [on the AMX machine](speed-amx.md#does-bfloat16-cost-accuracy)."""
+ERROR = """The error is the largest difference in a feature map, divided by the largest value of that map. In bfloat16
+it is large because the gates of squeeze-excitation are half open with random weights; the effect of bfloat16 on
+trained detectors is measured [on the AMX machine](speed-amx.md#does-bfloat16-cost-accuracy)."""
 MAIN_DETECTOR = "## V-39 FPN, whole detector"
 PARTS = (
-    """Peak memory is that of a process that gets ready, compares itself with the plain model and runs. OpenVINO lies
-above eager, since it holds its own packed weights beside the model's, and maps for any size of photo; torch's modes,
-where measured, lie below. Tried against it, on a processor with AMX: a network for this one size takes 182 MB less in
-float32 and 145 in bfloat16, and would cost one more, kept until the process ends, for every size of photo; letting the
-converted network go once it is compiled, and giving freed memory back to the system, change nothing.""",
-    """What was slow besides convolutions was RoIAlign, whose loop over channels reads numbers far apart: weighted sums
-of rows of a channels-last map take its place. "trunk" is backbone, FPN and RPN head in one; Mask R-CNN's mask head is
-run by the same engine.""",
+    """Peak memory is that of a process that prepares the mode, compares it with the plain model and runs it. OpenVINO
+needs more than eager torch, because it holds packed weights in addition to the model's and supports any photo size;
+torch's other modes, where measured, need less. A network for a single size, measured on a processor with AMX, takes
+182 MB less in float32 and 145 MB less in bfloat16, but one such network would be needed for every photo size.
+Releasing the converted network after compilation and returning freed memory to the system made no difference.""",
+    """Besides convolutions, RoIAlign was slow, because its loop over channels reads memory with large strides; it is
+replaced by weighted sums of rows of a channels-last map. "trunk" is backbone, FPN and RPN head in one network; Mask
+R-CNN's mask head runs on the same engine.""",
 )
 BACKBONES = "## Backbones with FPN"
 ROWS = """## All released detectors
 
-Beside the ratios stand times by that of the R-50-FPN of the same task: here in each mode (medians of separate runs),
-and on the seed's V100. {v39} Random weights find a different number of objects with every model, which changes what
-mask heads and panoptic merging have to do: beside R-50, the rows of Faster R-CNN say more than the others."""
+The columns after the ratios give times relative to the R-50-FPN of the same task, here in each mode (medians of
+separate runs) and on the release's V100. {v39} With random weights every model detects a different number of objects,
+which changes the work of mask heads and panoptic merging, so the comparison with R-50 is most reliable for Faster
+R-CNN."""
 TIMM_WORDS = """## Against timm
 
-Bare backbones with the same convolutions (eSE on the last block of a stage alone), float32: ours by the fast way,
-timm's `features_only` channels-last and compiled with frozen weights, its fastest setting."""
+Bare backbones with the same convolutions (eSE on the last block of a stage only) in float32: ours on the fast path,
+timm's `features_only` models in channels-last format and compiled with frozen weights, their fastest setting."""
 PEERS_WORDS = """## Backbones of today
 
-Bare backbones in float32, with the fast path and in eager torch, each class of similar cost in one run of interleaved
-rounds. The last column is the fast path's time divided by that of the VoVNet-V2 at the top of the class, with its
-interval as above. [From VoVNet to HGNetV2](hgnetv2.md) compares their blocks."""
+Bare backbones in float32, on the fast path and in eager torch, grouped by similar cost; each group is timed in one run
+of interleaved rounds. The last column is the fast path's time divided by that of the VoVNet-V2 at the top of the
+group, with its interval as above. [From VoVNet to HGNetV2](hgnetv2.md) compares their blocks."""
 BFLOAT16 = """## Does bfloat16 cost accuracy?
 
 AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`"""
@@ -311,18 +319,18 @@ INT8 = """## int8
 
 Trunks quantised by NNCF (mixed preset, calibrated on other scenes) and run by OpenVINO, the rest of each in
 bfloat16."""
-INT8_WORDS = """Where a processor has AMX, `--dtype auto` takes bfloat16: int8 gains on the large model alone, whose
-maps it changes beyond recognition (random weights), and is no faster on the small ones, whose depthwise convolutions
-wait for memory. All layers were in integers here; `--dtype int8` leaves the first convolution, gates and dense heads'
-outputs in floating point. ONNX Runtime's static quantisation (convolutions alone, QDQ), run by
-OpenVINO, was slower than bfloat16 on both: 0.92 [0.85, 0.95] and 0.66 [0.60, 0.79] of its speed."""
-LOST = """## What did not win
+INT8_WORDS = """On processors with AMX, `--dtype auto` selects bfloat16: int8 is faster only on the large model, whose
+maps it changes strongly (with random weights), and not on the small ones, whose depthwise convolutions are limited by
+memory bandwidth. All layers were quantised here; `--dtype int8` keeps the first convolution, gates and dense heads'
+outputs in floating point. ONNX Runtime's static quantisation (convolutions alone, QDQ), run by OpenVINO, was slower
+than bfloat16 on both: 0.92 [0.85, 0.95] and 0.66 [0.60, 0.79] of its speed."""
+LOST = """## What did not help
 
-Splitting the 1×1 convolution after OSA's concatenation into one per input, with sums in place, so that nothing is
-concatenated, took 1.00 s where concatenation took 0.93 s (V-39 with FPN in eager torch, folded norms, channels-last):
-each part reads and writes the sum once more. Writing the layers' outputs straight into one buffer is not offered by
-torch's convolutions. Autocast was as fast as weights cast to bfloat16. ONNX Runtime and compiled code come within 15 %
-of OpenVINO in float32; compiling takes 11 to 22 s where OpenVINO takes about 3. Static shapes gained nothing over one
-network for all sizes in OpenVINO, and padding to buckets would change results, since squeeze-excitation averages over
-the padding too. torch's library for the box head's product of 1000 × 12544 by 12544 × 1024 does not use the AMD
-processor's full width; OpenVINO's does."""
+Splitting the 1×1 convolution after OSA's concatenation into one per input with in-place sums, which avoids the
+concatenation, took 1.00 s instead of 0.93 s (V-39 with FPN in eager torch, folded norms, channels-last), because each
+part reads and writes the sum once more. Torch's convolutions cannot write their outputs directly into one buffer.
+Autocast was as fast as weights cast to bfloat16. ONNX Runtime and compiled code come within 15 % of OpenVINO in
+float32; compiling takes 11 to 22 s where OpenVINO takes about 3. Static shapes were not faster than one OpenVINO
+network for all sizes, and padding to a few fixed sizes would change results, because squeeze-excitation averages over
+the padding too. For the box head's product of 1000 × 12544 by 12544 × 1024, torch's library does not use the full
+vector width of the AMD processor; OpenVINO's does."""
