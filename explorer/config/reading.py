@@ -36,7 +36,7 @@ LAZY_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """What weights may need of a config, by yaml key, and the places where a LazyConfig says the same."""
 _OPTIONAL_LAZY_KEYS = frozenset(
-    {"train.seed", "train.loss_images", "explorer.class_names", "explorer.stuff_class_names"}
+    {"train.seed", "train.loss_images", "train.logger", "explorer.class_names", "explorer.stuff_class_names"}
 )
 _LONGEST_REASON = 300
 # What yacs raises on keys and values that it does not take; the last three on texts that it tries to read as values.
@@ -58,7 +58,8 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     other model) whose heads the model starts with and whose maps its backbone learns to give. `TEST.LOSS_IMAGES` is the
     number of images that the validation loss is averaged over; photographs with a side longer than `TEST.TILES.SIZE`
     are looked at in tiles of that size, 0 for never. `EXPLORER` names the classes of a model that was not
-    trained on COCO; training writes those of its data there.
+    trained on COCO; training writes those of its data there. `EXPLORER.LOGGER`, of `wandb`, `mlflow` and `trackio` with
+    commas between them, says where metrics go besides the output folder.
     """
     model = cfg.MODEL
     model.VOVNET = CfgNode()
@@ -110,6 +111,7 @@ def add_vovnet_config(cfg: CfgNode) -> CfgNode:
     cfg.EXPLORER = CfgNode()
     cfg.EXPLORER.CLASS_NAMES = []
     cfg.EXPLORER.STUFF_CLASS_NAMES = []
+    cfg.EXPLORER.LOGGER = ""
     return cfg
 
 

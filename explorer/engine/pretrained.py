@@ -38,7 +38,7 @@ def portable_config(detector: Detector) -> str:
     cfg.defrost()
     cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR = "", "./output"
     cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = ()
-    cfg.SOLVER.TEACHER.NAME = cfg.SOLVER.TEACHER.WEIGHTS = ""
+    cfg.SOLVER.TEACHER.NAME = cfg.SOLVER.TEACHER.WEIGHTS = cfg.EXPLORER.LOGGER = ""
     cfg.EXPLORER.CLASS_NAMES = list(detector.class_names)
     cfg.EXPLORER.STUFF_CLASS_NAMES = list(detector.stuff_class_names)
     text: str = cfg.dump()

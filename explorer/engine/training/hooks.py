@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from explorer.data.images import ImageError
 from explorer.engine.training.checkpointing import METRICS, Checkpoints, read_metrics, read_state, trim_metrics
+from explorer.engine.training.loggers import open_loggers
 from explorer.text import logger_of
 from explorer.zoo.trained import BEST, FINAL
 
@@ -128,10 +129,20 @@ class Validation(HookBase):
 class WriteEvery(PeriodicWriter):
     """Writes the metrics periodically, and at once after a validation, so that a kill loses no AP."""
 
-    def __init__(self, folder: Path, period: int, validation_period: int, *, log_lines: bool) -> None:
-        """Prepares `metrics.json` and TensorBoard events in `folder`, and log lines where asked for."""
+    def __init__(
+        self,
+        folder: Path,
+        period: int,
+        validation_period: int,
+        *,
+        log_lines: bool,
+        loggers: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepares `metrics.json` and TensorBoard events in `folder`, and log lines and `LOGGERS` where asked for."""
         super().__init__([], period)
         self._folder, self._validation_period, self._log_lines = folder, validation_period, log_lines
+        self._loggers, self._settings = loggers, settings or {}
 
     def before_train(self) -> None:
         start = self.trainer.start_iter
@@ -139,6 +150,7 @@ class WriteEvery(PeriodicWriter):
         self._writers = [
             JSONWriter(str(self._folder / METRICS)),
             TensorboardXWriter(str(self._folder), purge_step=start),
+            *open_loggers(self._loggers, self._folder, self._settings, resumed=start > 0),
         ]
         for writer in self._writers:  # a validation that was made up for
             writer.write()

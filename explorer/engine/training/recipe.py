@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from detectron2.config import CfgNode, instantiate
 from detectron2.data import get_detection_dataset_dicts
 from detectron2.data import transforms as T
@@ -30,6 +32,7 @@ from explorer.engine.loading import load_detector
 from explorer.engine.scales import image_sizes, scales
 from explorer.engine.training.hooks import Results
 from explorer.engine.training.imitation import Imitation, take_heads
+from explorer.engine.training.loggers import logger_names
 from explorer.engine.training.stream import Mapper, Sample, TrainingStream, index_sampler
 from explorer.text import logger_of
 
@@ -60,6 +63,8 @@ class Recipe:
         log_period: iterations between rows of metrics.
         precision: dtype of mixed-precision training, or None for float32.
         precise_norms: batches by which batch-norm statistics are recomputed before each validation; 0 for none.
+        loggers: names of `LOGGERS` that get the metrics too.
+        settings: the config as plain data, for them.
     """
 
     model: nn.Module
@@ -76,6 +81,8 @@ class Recipe:
     log_period: int = 20
     precision: torch.dtype | None = None
     precise_norms: int = 0
+    loggers: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def yaml_recipe(cfg: CfgNode) -> Recipe:
@@ -117,6 +124,8 @@ def yaml_recipe(cfg: CfgNode) -> Recipe:
         validation_period=cfg.TEST.EVAL_PERIOD,
         precision=_precision(cfg.MODEL.DEVICE) if cfg.SOLVER.AMP.ENABLED else None,
         precise_norms=cfg.TEST.PRECISE_BN.NUM_ITER if cfg.TEST.PRECISE_BN.ENABLED else 0,
+        loggers=logger_names(cfg.EXPLORER.LOGGER),
+        settings=yaml.safe_load(cfg.dump()),
     )
 
 
@@ -153,6 +162,8 @@ def lazy_recipe(cfg: DictConfig) -> Recipe:
         validation_period=cfg.train.eval_period,
         log_period=cfg.train.log_period,
         precision=_precision(cfg.train.device) if cfg.train.amp.enabled else None,
+        loggers=logger_names(cfg.train.get("logger", "")),
+        settings={"train": OmegaConf.to_container(cfg.train), "optimizer": {"lr": cfg.optimizer.get("lr")}},
     )
 
 

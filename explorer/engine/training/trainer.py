@@ -137,7 +137,12 @@ class Trainer(TrainerBase):
         if comm.is_main_process():
             chain.append(
                 WriteEvery(
-                    recipe.output_dir, recipe.log_period, recipe.validation_period, log_lines=self._console is None
+                    recipe.output_dir,
+                    recipe.log_period,
+                    recipe.validation_period,
+                    log_lines=self._console is None,
+                    loggers=recipe.loggers,
+                    settings=recipe.settings,
                 )
             )
             if self._console is not None:
