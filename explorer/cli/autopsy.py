@@ -77,7 +77,7 @@ def autopsy(
     from explorer.report.words import autopsy_sentences, found_sentence
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
-    from explorer.writing import plain, write_json
+    from explorer.writing import alone_in, plain, replacing_together, write_json
     from explorer.zoo.trained import recorded
 
     with exit_codes():
@@ -103,12 +103,14 @@ def autopsy(
                 found = examine(
                     detector, given.truth, found=rule, matches=analysis.matches, verify=verify, progress=advance
                 )
-            write_autopsy(found, folder / AUTOPSY_FILE)
             analysis = replace(analysis, autopsy=found)
         document = plain(run_document(analysis))
-        write_json(document, folder / "report.json")
-        write_json(annotations_with(given.truth, fate_columns(analysis)), folder / "objects.json")
-        page = write_run_page(analysis, folder / "report.html")
+        with alone_in(folder), replacing_together(folder, "report.json") as scratch:
+            if analysis.autopsy is not None:
+                write_autopsy(analysis.autopsy, scratch / AUTOPSY_FILE)
+            write_json(document, scratch / "report.json")
+            write_json(annotations_with(given.truth, fate_columns(analysis)), scratch / "objects.json")
+            write_run_page(analysis, scratch / "report.html")
         if json_file:
             write_output(document, json_file)
     if analysis.autopsy is None:
@@ -124,4 +126,4 @@ def autopsy(
         for sentence in autopsy_sentences(analysis.autopsy) if analysis.autopsy is not None else ():
             say(sentence)
         say(found_sentence(analysis.point))
-        say((f"-> {page}", "dim"))
+        say((f"-> {folder / 'report.html'}", "dim"))

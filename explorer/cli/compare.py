@@ -79,7 +79,7 @@ def compare(
     from explorer.report.words import found_sentence
     from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
-    from explorer.writing import write_json
+    from explorer.writing import alone_in, replacing_together, write_json
 
     with exit_codes():
         if len(runs) < 2:
@@ -111,9 +111,10 @@ def compare(
             )
         comparison, analyses = report.comparison, report.analyses
         document = report.to_dict()
-        write_json(document, out / "report.json", indent=2)
-        write_json(annotations_with(comparison.truth, found_by_columns(comparison)), out / "objects.json")
-        page = report.write_page(out / "report.html")
+        with alone_in(out), replacing_together(out, "report.json") as scratch:
+            write_json(document, scratch / "report.json", indent=2)
+            write_json(annotations_with(comparison.truth, found_by_columns(comparison)), scratch / "objects.json")
+            report.write_page(scratch / "report.html")
         judged = [
             own
             for pair in comparison.pairs
@@ -142,7 +143,7 @@ def compare(
         for note in dict.fromkeys(note for analysis in analyses for note in analysis.notes):
             say(note)
         say()
-        say((f"-> {page}", "dim"))
+        say((f"-> {out / 'report.html'}", "dim"))
     _end(judged)
 
 

@@ -147,12 +147,13 @@ def _write_report(run: Run, out: Path) -> None:
     from explorer.report.analysis import analyse
     from explorer.report.document import run_document
     from explorer.report.page import write_run_page
-    from explorer.writing import write_json
+    from explorer.writing import alone_in, replacing_together, write_json
 
     with progress("resampling") as advance:
         analysis = analyse(run, progress=advance)
-    write_json(run_document(analysis), out / "report.json", indent=2)
-    write_run_page(analysis, out / "report.html")
+    with alone_in(out), replacing_together(out, "report.json") as scratch:
+        write_json(run_document(analysis), scratch / "report.json", indent=2)
+        write_run_page(analysis, scratch / "report.html")
 
 
 def _show(run: Run, data: str, out: Path | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from explorer.figures.features import feature_grid, linked_maps, usage_matrix
 from explorer.figures.pictures import channel_sheet, over_photo
 from explorer.report.tables import Grid
 from explorer.types import FeatureMap, Pixels
+from explorer.writing import alone_in, replacing_together
 
 CHANNELS = 12
 """Channels that a sheet shows, the strongest first."""
+PAGE = "features.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,14 @@ def feature_report(
 
     Raises:
         ValueError: a layer is unknown or gives no map of the photo.
+        OSError: the folder cannot be written to, or another process writes there.
     """
+    with alone_in(out), replacing_together(out, PAGE) as scratch:
+        report = _written(detector, image_bgr, layers, scratch, explained)
+    return replace(report, files=tuple(out / file.name for file in report.files))
+
+
+def _written(detector: Detector, image_bgr: Pixels, layers: Sequence[str], out: Path, explained: int) -> FeatureReport:
     model_input = detector.model_input(image_bgr)
     maps = feature_maps(detector.model, model_input, layers)
     files: list[Path] = []
@@ -132,7 +141,7 @@ def feature_report(
     usage = _usage(detector)
     if usage:
         figures["Use of OSA layers"] = usage_matrix({detector.name: usage})
-    files.append(write_page(f"What {detector.name} sees", figures, out / "features.html"))
+    files.append(write_page(f"What {detector.name} sees", figures, out / PAGE))
     health = {name: channel_health(feature) for name, feature in maps.items()}
     return FeatureReport(detector.name, maps, health, usage, tuple(cams), tuple(files))
 

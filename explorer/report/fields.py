@@ -20,6 +20,7 @@ from explorer.receptive_field.theoretical import ReceptiveField, theoretical_fie
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Truth
 from explorer.types import Progress
+from explorer.writing import alone_in, replacing_together
 
 NARROWER_THAN = 0.03
 """A level gets no more inputs once the 95 % interval of its effective side is narrower than this share of the side."""
@@ -237,13 +238,21 @@ def _length(value: float) -> str:
 
 
 def write_field_figures(report: FieldReport, out: Path) -> list[Path]:
-    """Writes a page per kind of figure: fields against objects and anchors, and the measured fields as heat."""
+    """Writes a page per kind of figure: fields against objects and anchors, and the measured fields as heat.
+
+    Raises:
+        OSError: the folder cannot be written to, or another process writes there.
+    """
     theoretical = {level.name: float(level.theoretical_px) for level in report.levels}
     effective = {level.name: level.effective_px for level in report.levels if not math.isnan(level.effective_px)}
     anchors = {level.name: level.anchors_px for level in report.levels}
     figure = fields_against_objects(theoretical, effective, anchors, report.object_sides_px)
-    pages = [write_page("Receptive fields by level", {"Sides in pixels of the input": figure}, out / "levels.html")]
-    if report.effective:
-        heats = {name: effective_heat(spot, report.at_measured_size[name]) for name, spot in report.effective.items()}
-        pages.append(write_page("Effective receptive fields", heats, out / "effective.html"))
+    with alone_in(out), replacing_together(out, "levels.html") as scratch:
+        write_page("Receptive fields by level", {"Sides in pixels of the input": figure}, scratch / "levels.html")
+        pages = [out / "levels.html"]
+        if report.effective:
+            spots = report.effective.items()
+            heats = {name: effective_heat(spot, report.at_measured_size[name]) for name, spot in spots}
+            write_page("Effective receptive fields", heats, scratch / "effective.html")
+            pages.append(out / "effective.html")
     return pages

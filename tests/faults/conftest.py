@@ -35,10 +35,27 @@ with alone_in(Path(sys.argv[1])):
     print("held", flush=True)
     input()
 """
-VOLATILE = {"date", "out", "results"}
-"""Keys of JSON files whose values say when and where."""
+VOLATILE = {
+    "date", "out", "ceiling_tflops", "ceiling_fraction", "median_s", "spread_s", "time_ratio", "ratio_low",
+    "ratio_high", "ratio_to_baseline",
+}  # fmt: skip
+"""Keys of JSON files whose values say when, where, and how fast."""
+NAMES = (
+    "data make", "data convert", "data split", "data check", "evaluate", "predict", "export", "zoo convert",
+    "zoo identify", "zoo fetch", "compare", "autopsy", "features", "receptive-field", "improve", "benchmark",
+)  # fmt: skip
+"""The commands that write, but for trainings and FiftyOne, which have tests of their own."""
+LONG = {"evaluate", "predict", "export", "compare", "autopsy", "features", "receptive-field", "improve", "benchmark"}
+"""Each start of these takes seconds."""
+SLOW = {"autopsy", "receptive-field", "improve", "benchmark"}
+"""None of these is tried in the ordinary suite."""
 NOT_FINAL = (".part", ".part.json", ".lock")
 """How the names of a download end that may go on."""
+
+
+def named(*names: str) -> list[Any]:
+    """Names as a test's parameters, those of `SLOW` marked."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
 
 
 @dataclass(frozen=True)
@@ -147,6 +164,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two results files: every second object is found by both, the others by the second."""
+    truth = json.loads((data / "annotations/instances_val.json").read_text())
+    found = [
+        {"image_id": one["image_id"], "category_id": one["category_id"], "bbox": one["bbox"], "score": 0.9}
+        for one in truth["annotations"]
+    ]
+    folder = tmp_path_factory.mktemp("results")
+    for name, share in (("a.json", found[::2]), ("b.json", found)):
+        (folder / name).write_text(json.dumps(share))
+    return [str(folder / "a.json"), str(folder / "b.json")]
+
+
+@pytest.fixture(scope="session")
 def mirror() -> Iterator[str]:
     """The address of a site that has a file of the zoo."""
     with opened_site() as site:
@@ -156,17 +187,30 @@ def mirror() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def cases(data: Path, checkpoint: Path, mirror: str) -> dict[str, Case]:
-    """The commands that write, by name."""
+def cases(data: Path, checkpoint: Path, mirror: str, results: list[str]) -> dict[str, Case]:
+    """The commands of `NAMES`."""
+    photo = str(min((data / "val").iterdir()))
+    said, on_data = ("--json", "OUT/said.json"), ("--data", f"{data}:val")
     fetching = {"EXPLORER_CACHE": "OUT", "EXPLORER_MIRROR": mirror, "no_proxy": "127.0.0.1"}
-    exact = ("--exact", "--device", "cpu", "--json", "OUT/said.json")
+    exact = ("--exact", "--device", "cpu", *said)
+    backbone, times = ("backbone:V-19-slim-dw-eSE", "--random"), ("--modes", "eager", "--rounds", "1", "--no-memory")
     return {
         "data make": Case(("data", "make", "aerial", "OUT", "--images", "2", "--size", "96", "128")),
-        "evaluate": Case(("evaluate", MODEL, "--data", f"{data}:val", "--out", "OUT", *exact)),
+        "data convert": Case(("data", "convert", f"{data}:val", "OUT/voc", "--to", "voc")),
+        "data split": Case(("data", "split", f"{data}:val", "OUT/parts", "--parts", "a=0.5,b=0.5")),
+        "data check": Case(("data", "check", f"{data}:val", *said)),
+        "evaluate": Case(("evaluate", MODEL, *on_data, "--out", "OUT", *exact)),
         "predict": Case(("predict", MODEL, f"{data}/val", "--out", "OUT", *exact)),
-        "export": Case(("export", MODEL, "--out", "OUT", "--json", "OUT/said.json")),
+        "export": Case(("export", MODEL, "--out", "OUT", *said)),
         "zoo convert": Case(("zoo", "convert", str(checkpoint), "--to", "timm", "--out", "OUT/timm.safetensors")),
+        "zoo identify": Case(("zoo", "identify", str(checkpoint), *said)),
         "zoo fetch": Case(("zoo", "fetch", FETCHED), fetching),
+        "compare": Case(("compare", *results, *on_data, "--out", "OUT", "--resamples", "20", *said)),
+        "autopsy": Case(("autopsy", results[0], *on_data, "--model", MODEL, "--out", "OUT", "--device", "cpu", *said)),
+        "features": Case(("features", MODEL, photo, "--layers", "p5", "--out", "OUT", *said)),
+        "receptive-field": Case(("receptive-field", *backbone, "--inputs", "1", "--size", "64", "--out", "OUT", *said)),
+        "improve": Case(("improve", MODEL, f"{data}:val", "--limit", "1", "--device", "cpu", *said)),
+        "benchmark": Case(("benchmark", *backbone, "--stage", "backbone", "--size", "64", *times, *said)),
     }
 
 

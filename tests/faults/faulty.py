@@ -92,13 +92,16 @@ def main() -> None:
     import detectron2.modeling
     import torch
 
+    import explorer.autopsy.examine
     import explorer.engine.evaluation.evaluate
     import explorer.engine.fast.export
     import explorer.report.page
+    from explorer.engine.speed import machine
 
     assert detectron2.modeling
     assert explorer.engine
     torch.set_num_threads(1)
+    machine.SIDE = 64  # a benchmark's ceiling is not what is tried here
     for line in sys.stdin:
         order = json.loads(line)
         answer, order["answer"] = os.pipe()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from explorer.data.aerial import make_aerial
-from tests.faults.conftest import ENVIRONMENT, MODEL, Case, Commands, final_files
+from tests.faults.conftest import ENVIRONMENT, MODEL, NAMES, Case, Commands, final_files, named
 from tests.faults.faulty import left_in_session
 
 PATIENCE_S = 60
@@ -67,7 +67,11 @@ def told(pid: int, file: str) -> str:
         return ""
 
 
-@pytest.mark.parametrize("name", ["data make", "evaluate", "predict", "export"])
+FOLDERS = ("data make", "evaluate", "predict", "export", "compare", "features", "autopsy", "receptive-field")
+"""The commands that have a folder for themselves."""
+
+
+@pytest.mark.parametrize("name", named(*FOLDERS))
 def test_two_processes_on_one_folder(
     name: str, held: subprocess.Popen[str], commands: Commands, cases: dict[str, Case], tmp_path: Path
 ) -> None:
@@ -177,7 +181,7 @@ def test_a_loader_process_that_is_killed_is_told_in_one_line(long_data: Path, tm
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("name", ["data make", "evaluate", "predict", "export", "zoo convert", "zoo fetch"])
+@pytest.mark.parametrize("name", NAMES)
 def test_ended_at_twenty_random_times(
     name: str, number: signal.Signals, cases: dict[str, Case], commands: Commands, tmp_path: Path,
     undisturbed: Callable[[str], tuple[dict[str, str], int]], record_property: Callable[[str, object], None],

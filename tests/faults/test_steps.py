@@ -9,11 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.faults.conftest import Case, Commands, final_files
+from tests.faults.conftest import LONG, NAMES, SLOW, Case, Commands, final_files
 
-NAMES = ["data make", "evaluate", "predict", "export", "zoo convert", "zoo fetch"]
-LONG = {"evaluate", "predict", "export"}
-"""Each start of these takes seconds; one fault of each is in the ordinary suite."""
 FAULTS = ["kill", "interrupt", "full", "readonly"]
 SAYS = {"full": "No space left on device", "readonly": "Read-only file system"}
 Undisturbed = Callable[[str], tuple[dict[str, str], int]]
@@ -46,7 +43,7 @@ def fail_at(steps: Iterable[int], fault: str, case: Case, commands: Commands, wh
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        pytest.param(name, fault, marks=[pytest.mark.slow] if name in LONG and fault != "kill" else [])
+        pytest.param(name, fault, marks=[pytest.mark.slow] if name in (SLOW if fault == "kill" else LONG) else [])
         for name in NAMES
         for fault in FAULTS
     ],
