@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 
+from explorer.engine.devices import DeviceError
 from explorer.engine.training.command import main, parse_arguments
 from explorer.text import legible_lines
 from explorer.zoo.downloads import DownloadError
@@ -17,7 +18,7 @@ from explorer.zoo.downloads import DownloadError
 if __name__ == "__main__":
     try:
         main(parse_arguments())
-    except (ValueError, DownloadError, FloatingPointError, OSError) as error:
+    except (ValueError, DownloadError, DeviceError, FloatingPointError, OSError) as error:
         sys.stderr.write(f"{legible_lines(error)}\n")
         sys.exit(2 if isinstance(error, ValueError) else 1)
     except KeyboardInterrupt:

@@ -176,11 +176,21 @@ def check_gpu() -> Check:
     """Lists the CUDA devices torch can use; a GPU it cannot use is worth a warning."""
     try:
         import torch
+
+        from explorer.engine.devices import failure_of, gpu_failure
     except (ImportError, OSError):
         return Check("gpu", "warning", "unknown: torch does not load")
-    names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    if names:
-        return Check("gpu", "ok", ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in names))
+    devices = range(torch.cuda.device_count())
+    try:
+        names = [torch.cuda.get_device_properties(index) for index in devices]
+        failure = next(filter(None, (failure_of(f"cuda:{index}") for index in devices)), "")
+    except RuntimeError as error:
+        return Check("gpu", "warning", "a GPU that cannot be used", gpu_failure(error) or str(error), "nvidia-smi")
+    found = ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in names)
+    if failure:
+        return Check("gpu", "warning", found, f"{failure}: the CPU computes instead", "nvidia-smi")
+    if found:
+        return Check("gpu", "ok", found)
     if shutil.which("nvidia-smi"):
         built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
         return Check(

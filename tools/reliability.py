@@ -22,8 +22,10 @@ PAGE = ROOT / "docs/results/reliability.md"
 TESTS = (
     "tests/hostile",
     "tests/faults",
+    "tests/engine/test_devices.py",
     "tests/engine/training/test_resume.py",
     "tests/browser/test_killed.py",
+    "tests/cli/test_broken_gpu.py",
     "tests/ui/test_api.py",
     "tests/ui/test_strangers.py",
     "tests/ui/test_load.py",
@@ -94,6 +96,8 @@ ROWS = (
         "tests.faults.test_processes",
         "test_a_",
     ),
+    Row("faults", "errors of a GPU, told apart from others", "tests.engine.test_devices"),
+    Row("faults", "commands whose GPU fails", "tests.cli.test_broken_gpu"),
     Row("load", "actions of 50 visitors at once", "tests.ui.test_load", counted=("actions",)),
 )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.api.inputs import Model, as_detector
 from explorer.api.result import Result
+from explorer.engine.devices import cpu_behind
 from explorer.engine.fast.hardware import engine_for
 from explorer.engine.image_files import find_images
 from explorer.engine.predict import RESULTS_FILE, Report
@@ -107,20 +108,25 @@ def predict(
     Raises:
         ValueError: there is no image, or the threshold is not in [0, 1].
         DownloadError: the model's weights cannot be downloaded.
+        DeviceError: the GPU fails; of a model that is given by name, the CPU does all of it then.
     """
     given = [images] if isinstance(images, (str, Path)) else images
     folder = Path(out)
     own = [folder / name for name in (RESULTS_FILE, "pictures", "panoptic")]
     files = find_images([Path(path) for path in given], recursive=recursive, results=own)
-    detector = as_detector(model, engine=engine_for(len(files.taken)))
-    report = run(
-        detector,
-        files.taken,
-        folder,
-        threshold=threshold,
-        pictures=pictures,
-        every=every,
-        skipped=files.skipped,
-        progress=progress,
-    )
+
+    def run_on(device: str) -> Report:
+        detector = as_detector(model, engine=engine_for(len(files.taken)), device=device)
+        return run(
+            detector,
+            files.taken,
+            folder,
+            threshold=threshold,
+            pictures=pictures,
+            every=every,
+            skipped=files.skipped,
+            progress=progress,
+        )
+
+    report = cpu_behind("auto", run_on) if isinstance(model, (str, Path)) else run_on("auto")
     return PredictionReport(report, dict(files.skipped))

@@ -21,6 +21,7 @@ from explorer.autopsy.findings import Finding
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.verdicts import Verdict, judged
 from explorer.data.ids import Ids
+from explorer.engine.devices import gpu_explained
 from explorer.engine.evaluation.reading import read_row
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
@@ -159,6 +160,7 @@ class Autopsy:
         return verifications(self.findings)
 
 
+@gpu_explained()
 def autopsy(
     detector: Detector,
     truth: Truth,

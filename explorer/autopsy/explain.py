@@ -16,6 +16,7 @@ from explorer.autopsy.families import tracer_of
 from explorer.autopsy.family import DecidingBox, corners
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.verdicts import Verdict
+from explorer.engine.devices import gpu_explained
 from explorer.engine.evaluation.reading import read_row
 from explorer.scoring.columns import Truth
 from explorer.scoring.nearby import ious_with
@@ -47,6 +48,7 @@ class Explanation:
     sentences: tuple[str, ...]
 
 
+@gpu_explained()
 def explain(detector: Detector, truth: Truth, row: int, *, iou: float = FOUND.iou, score: float = 0.0) -> Explanation:
     """Follows one object through a detector and keeps the boxes that decided about it.
 

@@ -51,6 +51,7 @@ def run_model(
     """
     from explorer.browser.state import fingerprint_of
     from explorer.data.coco import annotation_files
+    from explorer.engine.devices import cpu_behind
     from explorer.engine.evaluation.evaluate import evaluate
     from explorer.engine.loading import load_detector
     from explorer.zoo.downloads import cache_dir
@@ -64,9 +65,13 @@ def run_model(
     folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}{tiles}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
-    detector = load_detector(model, device=device)
-    detector = detector if tile is None else detector.with_tiles(tile, overlap)
-    evaluate(detector, data, out=folder, progress=progress)
+
+    def run(place: str) -> None:
+        detector = load_detector(model, device=place)
+        detector = detector if tile is None else detector.with_tiles(tile, overlap)
+        evaluate(detector, data, out=folder, progress=progress)
+
+    cpu_behind(device, run)
     return folder
 
 

@@ -68,8 +68,10 @@ def autopsy(
 
     from rich.console import Console
 
+    from explorer.autopsy.examine import Autopsy
     from explorer.autopsy.examine import autopsy as examine
     from explorer.autopsy.files import AUTOPSY_FILE, write_autopsy
+    from explorer.engine.devices import cpu_behind
     from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
@@ -88,22 +90,25 @@ def autopsy(
             analysis = analyse(given, found=rule, progress=advance)
         if model is not None or (given.folder is not None and "results" not in given.facts):
             recipe = recorded(given.facts, given.name, model, weights)
-            detector = load(
-                recipe.model,
-                weights=recipe.weights,
-                config_file=config_file,
-                overrides=recipe.overrides,
-                device=device,
-                exact=True,
-                allow_partial=allow_partial,
-                trust_code=trust_code,
-            )
-            detector = detector.with_renamed(given.facts.get("renamed", {}))
-            with progress("following objects") as advance:
-                found = examine(
-                    detector, given.truth, found=rule, matches=analysis.matches, verify=verify, progress=advance
+
+            def followed(place: str) -> Autopsy:
+                detector = load(
+                    recipe.model,
+                    weights=recipe.weights,
+                    config_file=config_file,
+                    overrides=recipe.overrides,
+                    device=place,
+                    exact=True,
+                    allow_partial=allow_partial,
+                    trust_code=trust_code,
                 )
-            analysis = replace(analysis, autopsy=found)
+                detector = detector.with_renamed(given.facts.get("renamed", {}))
+                with progress("following objects") as advance:
+                    return examine(
+                        detector, given.truth, found=rule, matches=analysis.matches, verify=verify, progress=advance
+                    )
+
+            analysis = replace(analysis, autopsy=cpu_behind(device, followed))
         document = plain(run_document(analysis))
         with alone_in(folder), replacing_together(folder, "report.json") as scratch:
             if analysis.autopsy is not None:

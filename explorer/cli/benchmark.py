@@ -54,6 +54,7 @@ def benchmark(
     """
     import torch
 
+    from explorer.engine.devices import cpu_behind
     from explorer.engine.speed.benchmark import benchmark as run
     from explorer.engine.speed.costs import peak_memory_mb
     from explorer.figures.export import check_figure_file
@@ -67,26 +68,30 @@ def benchmark(
         pixels, part = input_size(size), cast("Stage", stage)
         if threads:
             torch.set_num_threads(threads)
-        detectors = _loaded(models, device=device, random=random, weights=weights, trust_code=trust_code)
-        named = {detector.name: model for model, detector in zip(dict.fromkeys(models), detectors, strict=True)}
+        named: dict[str, str] = {}
 
         def memory_of(name: str, mode: str) -> float | None:
             return peak_memory_mb(named[name], mode, pixels, part, batch)
 
-        with progress("timing") as advance, progress("scoring") as scored:
-            found = run(
-                detectors,
-                [mode.strip() for mode in modes.split(",")],
-                baseline=baseline,
-                size=pixels,
-                stage=part,
-                batch=batch,
-                rounds=rounds,
-                calibrate=calibrate,
-                memory=memory_of if memory else None,
-                accuracy=_accuracy(data, limit, scored),
-                progress=advance,
-            )
+        def timed(place: str) -> Timings:
+            detectors = _loaded(models, device=place, random=random, weights=weights, trust_code=trust_code)
+            named.update(zip((one.name for one in detectors), dict.fromkeys(models), strict=True))
+            with progress("timing") as advance, progress("scoring") as scored:
+                return run(
+                    detectors,
+                    [mode.strip() for mode in modes.split(",")],
+                    baseline=baseline,
+                    size=pixels,
+                    stage=part,
+                    batch=batch,
+                    rounds=rounds,
+                    calibrate=calibrate,
+                    memory=memory_of if memory else None,
+                    accuracy=_accuracy(data, limit, scored),
+                    progress=advance,
+                )
+
+        found = cpu_behind(device, timed)
         if plot:
             _draw(found, named, plot)
         if json_file:

@@ -43,8 +43,9 @@ def check(
         report = check_coco(source, full=full, progress=advance)
     for split in report.splits:
         _show(console, split, examples)
-    if json:
-        write_output(report.as_dict(), json)
+    with exit_codes():
+        if json:
+            write_output(report.as_dict(), json)
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -151,11 +152,11 @@ def aerial(
     options: dict[str, Any] = {} if size is None else {"size": size}
     with exit_codes(), progress("drawing") as advance:
         summary = make_aerial(out, images=images, seed=seed, split=split, progress=advance, **options)
+        if json:
+            write_output({**asdict(summary), "out": str(out), "source": f"{out}:{split}"}, json)
     if json != "-":
         sizes = ", ".join(f"{count} {name}" for name, count in summary.by_size.items())
         say(f"{summary.images} scenes with {summary.objects} objects ({sizes}). Use them as {out}:{split}")
-    if json:
-        write_output({**asdict(summary), "out": str(out), "source": f"{out}:{split}"}, json)
 
 
 def _show(console: Any, split: SplitReport, examples: int) -> None:
@@ -200,7 +201,8 @@ def _tell(written: Written, json: str | None, **more: Any) -> None:
     if json:
         facts = {"out": str(written.out), "format": written.format, "lost": list(written.lost)}
         splits = {name: {"images": images, "annotations": own} for name, (images, own) in written.splits.items()}
-        write_output({**facts, "splits": splits, **more}, json)
+        with exit_codes():
+            write_output({**facts, "splits": splits, **more}, json)
     if json != "-":
         for line in written.lost:
             say(line)

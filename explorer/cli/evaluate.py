@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,6 +84,7 @@ def evaluate(
     With --out: figures, detections in COCO's format, and report.html with figures by size, error types and misses.
     """
     from explorer.data.coco import register_coco
+    from explorer.engine.devices import cpu_behind
     from explorer.engine.evaluation.evaluate import evaluate as evaluate_on
     from explorer.engine.evaluation.evaluate import metrics_as_dict
     from explorer.engine.evaluation.results import score_results
@@ -102,31 +103,35 @@ def evaluate(
                 "--name and --match-by are for --results." if model else "name a MODEL to run, or give --results FILE."
             )
         else:
-            detector = load(
-                model,
-                weights=weights,
-                config_file=config_file,
-                overrides=overrides or (),
-                device=device,
-                exact=exact,
-                dtype=fast_dtype(dtype),
-                calibrate=calibrate,
-                emulate=emulate,
-                allow_partial=allow_partial,
-                trust_code=trust_code,
-            )
-            with progress("evaluating") as advance:
-                run = evaluate_on(
-                    in_tiles(detector, tile, overlap),
-                    data,
-                    out=out,
-                    limit=limit,
-                    classes=names_in(classes),
-                    renamed=new_names,
-                    protocol=protocol,
-                    progress=advance,
+
+            def measured(place: str) -> tuple[Run, dict[str, Any]]:
+                detector = load(
+                    model,
+                    weights=weights,
+                    config_file=config_file,
+                    overrides=overrides or (),
+                    device=place,
+                    exact=exact,
+                    dtype=fast_dtype(dtype),
+                    calibrate=calibrate,
+                    emulate=emulate,
+                    allow_partial=allow_partial,
+                    trust_code=trust_code,
                 )
-            origin = dict(detector.origin)
+                with progress("evaluating") as advance:
+                    run = evaluate_on(
+                        in_tiles(detector, tile, overlap),
+                        data,
+                        out=out,
+                        limit=limit,
+                        classes=names_in(classes),
+                        renamed=new_names,
+                        protocol=protocol,
+                        progress=advance,
+                    )
+                return run, detector.origin
+
+            run, origin = cpu_behind(device, measured)
         if out and len(run.truth):
             _write_report(run, out)
         if json_file:

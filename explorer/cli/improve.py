@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,10 @@ from explorer.cli.running import (
     load,
     progress,
 )
+
+if TYPE_CHECKING:
+    from explorer.engine.detector import Detector
+    from explorer.errors.improve import Help
 
 
 def improve(
@@ -45,6 +50,7 @@ def improve(
     """
     from rich.console import Console
 
+    from explorer.engine.devices import cpu_behind
     from explorer.errors.improve import default_variants
     from explorer.errors.improve import improve as run
     from explorer.errors.variants import tiled
@@ -57,21 +63,25 @@ def improve(
         truth = read_truth(data)
         if limit:
             truth = truth.of_images(truth.image_ids[:limit].tolist())
-        detector = load(
-            model,
-            weights=weights,
-            config_file=config_file,
-            overrides=overrides or (),
-            device=device,
-            exact=True,
-            allow_partial=allow_partial,
-            trust_code=trust_code,
-        )
-        if note := shared_classes(detector.class_names, truth.class_names).note:
-            say(note, err=True)
-        asked = [tiled(detector, tile, overlap)] if tile else []
-        with progress("measuring") as advance:
-            ways = run(detector, truth, [*default_variants(detector), *asked], progress=advance)
+
+        def measured(place: str) -> tuple[Detector, Sequence[Help]]:
+            detector = load(
+                model,
+                weights=weights,
+                config_file=config_file,
+                overrides=overrides or (),
+                device=place,
+                exact=True,
+                allow_partial=allow_partial,
+                trust_code=trust_code,
+            )
+            if note := shared_classes(detector.class_names, truth.class_names).note:
+                say(note, err=True)
+            asked = [tiled(detector, tile, overlap)] if tile else []
+            with progress("measuring") as advance:
+                return detector, run(detector, truth, [*default_variants(detector), *asked], progress=advance)
+
+        detector, ways = cpu_behind(device, measured)
         if json_file:
             write_output(detector.origin | {"data": data} | help_document(ways), json_file)
     if json_file != "-":

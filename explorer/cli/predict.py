@@ -57,38 +57,43 @@ def predict(
 ) -> None:
     """Detect objects in images and videos: COCO results as JSON, drawn pictures; exit 1 if one could not be read."""
     from explorer.data.video import is_video
+    from explorer.engine.devices import cpu_behind
     from explorer.engine.fast.hardware import engine_for
     from explorer.engine.image_files import find_images
-    from explorer.engine.predict import RESULTS_FILE
+    from explorer.engine.predict import RESULTS_FILE, Report
     from explorer.engine.predict import predict as run
 
     with exit_codes():
         own = [out / name for name in (RESULTS_FILE, "pictures", "panoptic")]
         files = find_images(images, recursive=recursive, results=own)
-        detector = load(
-            model,
-            weights=weights,
-            config_file=config_file,
-            device=device,
-            exact=exact,
-            dtype=fast_dtype(dtype),
-            engine="auto" if any(map(is_video, files.taken)) else engine_for(len(files.taken), fast_dtype(dtype)),
-            calibrate=calibrate,
-            emulate=emulate,
-            allow_partial=allow_partial,
-            trust_code=trust_code,
-        )
-        with progress("detecting") as advance:
-            report = run(
-                in_tiles(detector, tile, overlap),
-                files.taken,
-                out,
-                threshold=threshold,
-                pictures=pictures,
-                every=every,
-                skipped=files.skipped,
-                progress=advance,
+
+        def predicted(place: str) -> Report:
+            detector = load(
+                model,
+                weights=weights,
+                config_file=config_file,
+                device=place,
+                exact=exact,
+                dtype=fast_dtype(dtype),
+                engine="auto" if any(map(is_video, files.taken)) else engine_for(len(files.taken), fast_dtype(dtype)),
+                calibrate=calibrate,
+                emulate=emulate,
+                allow_partial=allow_partial,
+                trust_code=trust_code,
             )
+            with progress("detecting") as advance:
+                return run(
+                    in_tiles(detector, tile, overlap),
+                    files.taken,
+                    out,
+                    threshold=threshold,
+                    pictures=pictures,
+                    every=every,
+                    skipped=files.skipped,
+                    progress=advance,
+                )
+
+        report = cpu_behind(device, predicted)
         if json_file:
             write_output(report.document, json_file)
     for error in report.failures.values():

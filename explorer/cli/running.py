@@ -37,7 +37,7 @@ AllowPartial = Annotated[
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run a LazyConfig (.py) that is given: it is code, and may do anything.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option("--device", help="auto (a GPU that works, else the CPU), cpu, cuda or cuda:N.")]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
 ]

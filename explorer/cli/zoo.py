@@ -104,7 +104,8 @@ def fetch(
         _fail(str(error), code=1)
     digest, size_mb = sha256_of(path), path.stat().st_size / 1e6
     if json_file:
-        write_output({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
+        with exit_codes():
+            write_output({"name": entry.name, "path": str(path), "size_mb": size_mb, "sha256": digest}, json_file)
     if json_file != "-":
         say(str(path))
         say(f"{size_mb:,.1f} MB, sha256 {digest}, licence {entry.licence}")

@@ -34,8 +34,15 @@ def provenance() -> dict[str, Any]:
         | {package: _installed(names) for package, names in PACKAGES.items()},
         "code": _code(),
         "machine": platform.machine(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu(),
     }
+
+
+def _gpu() -> str | None:
+    try:
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    except RuntimeError:  # it fails, and did not make this
+        return None
 
 
 @cache

@@ -21,6 +21,7 @@ from explorer.backbones import BackboneOnly
 from explorer.data.images import read_image
 from explorer.engine.class_names import stuff_names, thing_names
 from explorer.engine.config_facts import Config, ModelInput, config_facts
+from explorer.engine.devices import cpu_behind, gpu_explained, pick_device
 from explorer.engine.prediction import Prediction, to_detections, to_panoptic
 from explorer.engine.tiles import TiledModel
 from explorer.engine.windows import OVERLAP, Cut, Tiles
@@ -196,6 +197,7 @@ class Detector:
         """
         return replace(self, cut=Tiles(size, overlap) if size else None)
 
+    @gpu_explained()
     def detect(self, image: npt.NDArray[np.uint8] | str | Path) -> Prediction:
         """Finds objects in one image.
 
@@ -205,6 +207,7 @@ class Detector:
         Raises:
             ValueError: if the image has another shape or type, or this is a backbone alone.
             ImageError: the file cannot be read.
+            DeviceError: the GPU fails.
         """
         self.check_finds_objects()
         file = None if isinstance(image, np.ndarray) else Path(image)
@@ -238,13 +241,18 @@ def make_detector(
         cfg: a yaml config or a LazyConfig.
         name: what to call the detector.
         weights: a checkpoint.
-        device: see `pick_device`.
+        device: see `pick_device`; `auto` is the CPU, too, where the GPU fails while the model is put there.
         allow_partial: take what fits of a checkpoint that does not fit wholly; the rest stays random.
 
     Raises:
         ValueError: if the device is unknown, the model finds no objects, or the weights do not fit.
+        DeviceError: the GPU that was asked for fails.
     """
-    network = build(cfg, pick_device(device))
+    return cpu_behind(device, lambda place: _made(cfg, name, weights, pick_device(place), allow_partial))
+
+
+def _made(cfg: Config, name: str, weights: Path | None, device: str, allow_partial: bool) -> Detector:
+    network = build(cfg, device)
     caveat, remarks = RANDOM, tuple[str, ...]()
     if weights is not None:
         bare = isinstance(network, BackboneOnly)
@@ -275,23 +283,6 @@ def build(cfg: Config, device: str) -> nn.Module:
         placed.MODEL.DEVICE = device
         network = build_model(placed)
     return network
-
-
-def pick_device(device: str) -> str:
-    """Returns a torch device's name: `auto` becomes `cuda` where a GPU can be used, else `cpu`.
-
-    Raises:
-        ValueError: if the device is unknown or not there.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ValueError(f"Unknown device {device!r}: use auto, cpu, cuda or cuda:N.") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"Device {device!r} is not available: no usable GPU was found. Use cpu or auto.")
-    return device
 
 
 class _Stopwatch:

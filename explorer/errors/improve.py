@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explorer.engine.devices import gpu_explained
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap
 from explorer.errors.paired import Differences, differences
 from explorer.scoring.classes import shared_classes
@@ -66,6 +67,7 @@ def default_variants(detector: Detector) -> tuple[Variant, ...]:
     return tuple(ways)
 
 
+@gpu_explained()
 def improve(
     detector: Detector,
     truth: Truth,

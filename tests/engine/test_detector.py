@@ -14,7 +14,7 @@ from pycocotools import mask as mask_api
 
 from explorer.config import config_path, load_config
 from explorer.engine.config_facts import ModelInput
-from explorer.engine.detector import Detector, make_detector, pick_device
+from explorer.engine.detector import Detector, make_detector
 from explorer.engine.loading import load_detector, report_from
 from explorer.engine.prediction import to_panoptic
 from explorer.zoo.checkpoints import save_safetensors
@@ -167,12 +167,3 @@ def test_the_config_is_left_as_it_was() -> None:
     before = cfg.dump()
     make_detector(cfg, "small", device="cpu")
     assert cfg.dump() == before
-
-
-def test_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="'gpu'"):
-        pick_device("gpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto") == "cpu"
-    with pytest.raises(ValueError, match="'cuda:1' is not available"):
-        pick_device("cuda:1")

@@ -195,7 +195,7 @@ def cases(data: Path, checkpoint: Path, mirror: str, results: list[str]) -> dict
     exact = ("--exact", "--device", "cpu", *said)
     backbone, times = ("backbone:V-19-slim-dw-eSE", "--random"), ("--modes", "eager", "--rounds", "1", "--no-memory")
     return {
-        "data make": Case(("data", "make", "aerial", "OUT", "--images", "2", "--size", "96", "128")),
+        "data make": Case(("data", "make", "aerial", "OUT", "--images", "2", "--size", "96", "128", *said)),
         "data convert": Case(("data", "convert", f"{data}:val", "OUT/voc", "--to", "voc")),
         "data split": Case(("data", "split", f"{data}:val", "OUT/parts", "--parts", "a=0.5,b=0.5")),
         "data check": Case(("data", "check", f"{data}:val", *said)),
@@ -204,7 +204,7 @@ def cases(data: Path, checkpoint: Path, mirror: str, results: list[str]) -> dict
         "export": Case(("export", MODEL, "--out", "OUT", *said)),
         "zoo convert": Case(("zoo", "convert", str(checkpoint), "--to", "timm", "--out", "OUT/timm.safetensors")),
         "zoo identify": Case(("zoo", "identify", str(checkpoint), *said)),
-        "zoo fetch": Case(("zoo", "fetch", FETCHED), fetching),
+        "zoo fetch": Case(("zoo", "fetch", FETCHED, *said), fetching),
         "compare": Case(("compare", *results, *on_data, "--out", "OUT", "--resamples", "20", *said)),
         "autopsy": Case(("autopsy", results[0], *on_data, "--model", MODEL, "--out", "OUT", "--device", "cpu", *said)),
         "features": Case(("features", MODEL, photo, "--layers", "p5", "--out", "OUT", *said)),

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.multiprocessing.spawn import ProcessExitedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 from torch.utils.data import DataLoader, get_worker_info
 
+from explorer.engine import devices
+from explorer.engine.devices import DeviceError
 from explorer.engine.loaders import loaders_explained
-from explorer.engine.training import launch
+from explorer.engine.training import command, launch
 from explorer.engine.training.command import parse_arguments
 from explorer.zoo.trained import CONFIG
 from tests.faults.conftest import Case, Commands, final_files
@@ -70,3 +72,35 @@ def test_a_process_of_a_training_that_is_killed_is_told_in_one_line(monkeypatch:
     monkeypatch.setattr(launch, "spawn", spawned)
     with pytest.raises(ChildProcessError, match=r"ended from outside \(SIGKILL\).*--resume"):
         launch.start(lambda args: None, parse_arguments(["--num-gpus", "0"]))
+
+
+def fails(args: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_a_gpu_that_fails_in_a_training_is_told_in_one_line() -> None:
+    with pytest.raises(DeviceError, match=r"^The GPU failed: CUDA out of memory.*nvidia-smi.*device cpu\.$"):
+        launch.start(fails, parse_arguments(["--num-gpus", "0"]))
+
+
+def test_a_gpu_that_fails_before_a_process_of_a_training_begins_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spawned(*arguments: object) -> None:
+        told = "Traceback (most recent call last):\n  set_device(1)\ntorch.AcceleratorError: CUDA error: gone\n"
+        raise ProcessRaisedException(f"\n\n-- Process 1 terminated with the following error:\n{told}", 1, 77)
+
+    monkeypatch.setattr(launch, "spawn", spawned)
+    with pytest.raises(DeviceError, match=r"^The GPU failed: CUDA error: gone\. See"):
+        launch.start(fails, parse_arguments(["--num-gpus", "0"]))
+
+
+def test_a_training_falls_back_from_one_gpu_and_not_from_several(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "failure_of", lambda device: "CUDA error: no kernel image is available")
+    assert command._device("cuda", 1) == "cpu"
+    assert caplog.messages == [
+        "The GPU cannot be used, so that the CPU computes: CUDA error: no kernel image is available."
+    ]
+    with pytest.raises(ValueError, match=r"cannot be used: CUDA error: no kernel image.*Install a PyTorch"):
+        command._device("cuda", 2)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from torch import nn
 
 from explorer.engine.config_facts import ModelInput
@@ -40,6 +41,7 @@ class FakeDetector:
         model_input: photos are looked at in their own size up to 300 px.
         cut: into tiles, if it is asked to.
         images: the photos that it was asked about.
+        device: what it computes on.
     """
 
     found: list[tuple[float, int, tuple[int, int, int, int]]]
@@ -50,6 +52,7 @@ class FakeDetector:
     model_input: ModelInput = field(default_factory=lambda: ModelInput(300, 300, "BGR"))
     cut: Tiles | None = None
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
         self.model = nn.Linear(round(self.megabytes * 250_000), 1, bias=False)
@@ -90,7 +93,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Zoo:
         fake.name = name
     loaded: list[tuple[str, float]] = []
 
-    def load(model: str, *, lowest_score: float, engine: str, progress: object) -> FakeDetector:
+    def load(model: str, *, lowest_score: float, engine: str, progress: object, device: str) -> FakeDetector:
         loaded.append((model, lowest_score))
         return fakes[model]
 

@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
+import gradio as gr
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as mask_api
 
+from explorer.engine import devices, loading
 from explorer.engine.colors import class_color
+from explorer.engine.devices import DeviceError
 from explorer.scoring.runs import load_run
 from explorer.types import Detections
 from explorer.ui.actions.compare import Filters, PhotoComparison, compare
+from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.examples import Example, examples
+from explorer.ui.layout.session import explained
 from explorer.zoo import registry
 from explorer.zoo.downloads import DownloadError
 from explorer.zoo.resolve import fetch_weights
+from tests.ui.conftest import FakeDetector
 
 ALL = Filters(0.05)
 
@@ -218,10 +225,10 @@ def test_a_model_that_cannot_be_had_costs_its_own_column_only(
 ) -> None:
     get = zoo.models.get
 
-    def refuse(name: str, progress: Any = None) -> Any:
+    def refuse(name: str, progress: Any, device: str) -> Any:
         if name == "gone":
             raise DownloadError("No source gave the weights of gone:\n  https://x answered 403\nIf you have the file")
-        return get(name, progress)
+        return get(name, progress, device)
 
     monkeypatch.setattr(zoo.models, "get", refuse)
     result = compare(zoo.models, ["A", "gone", "B"], photo)
@@ -246,8 +253,8 @@ def test_released_models_that_are_refused_say_so_in_one_line(
     monkeypatch.delenv("EXPLORER_MIRROR", raising=False)
     get, refused = zoo.models.get, "faster_rcnn_V_39_FPN_3x"
 
-    def fetched(name: str, told: Any) -> Any:
-        return fetch_weights(registry.get(name)) if name == refused else get(name, told)
+    def fetched(name: str, told: Any, device: str) -> Any:
+        return fetch_weights(registry.get(name)) if name == refused else get(name, told, device)
 
     monkeypatch.setattr(zoo.models, "get", fetched)
     (why,) = compare(zoo.models, ["A", refused], photo).unavailable.values()
@@ -281,3 +288,71 @@ def test_actions_load_neither_gradio_nor_torch(module: str) -> None:
     code = f"import sys, explorer.ui.actions.{module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@dataclass
+class OnGpu(FakeDetector):
+    """Fails as on a broken GPU if its name is A."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cuda"))
+
+    def detect(self, image_bgr: Any) -> Any:
+        if self.name == "A":
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nFor debugging consider")
+        return super().detect(image_bgr)
+
+
+@pytest.fixture
+def on_gpu(zoo: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The devices that stand for a GPU."""
+    on = ["auto"]
+
+    def load(model: str, *, device: str, **options: Any) -> FakeDetector:
+        kind = OnGpu if device in on else FakeDetector
+        return kind(zoo.fakes[model].found, name=model)
+
+    monkeypatch.setattr(loading, "load_detector", load)
+    monkeypatch.setattr(devices, "failure_of", lambda device: "")
+    return on
+
+
+def test_a_model_whose_gpu_fails_is_run_by_the_cpu(
+    zoo: Any, on_gpu: list[str], photo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = Models(extra=["A", "B"], warm=False)
+    result = compare(models, ["A", "B"], photo)
+    assert (list(result.predictions), dict(result.unavailable)) == (["A", "B"], {})
+    assert [message.partition(": ")[2][:10] for message in caplog.messages] == ["CUDA error"]
+    assert models.get("A").device.type == "cpu"  # and stays there
+
+
+def test_a_model_that_no_device_can_run_costs_its_column_only(zoo: Any, on_gpu: list[str], photo: Path) -> None:
+    on_gpu.append("cpu")
+    models = Models(extra=["A", "B"], warm=False)
+    result = compare(models, ["A", "B"], photo)
+    assert list(result.predictions) == ["B"]
+    assert result.unavailable == {"A": "The GPU failed: CUDA error: an illegal memory access was encountered."}
+    with pytest.raises(DeviceError, match="nvidia-smi"):
+        compare(models, ["A"], photo)
+
+
+def test_a_model_on_a_gpu_that_failed_since_is_loaded_anew(
+    zoo: Any, on_gpu: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = Models(extra=["B"], warm=False)
+    first = models.get("B")
+    assert models.get("B") is first
+    monkeypatch.setattr(devices, "failure_of", lambda device: "CUDA error")
+    assert models.get("B") is not first
+
+
+def test_a_gpu_that_fails_is_told_on_the_page_and_other_faults_are_not_hidden() -> None:
+    with pytest.raises(gr.Error, match="The GPU failed: CUDA out of memory") as told:
+        explained(fail_with)(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    assert not told.value.print_exception
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        explained(fail_with)(RuntimeError("shapes differ"))
+
+
+def fail_with(error: Exception) -> None:
+    raise error

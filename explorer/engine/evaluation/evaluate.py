@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators, inference_on_dataset
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
+from detectron2.evaluation.evaluator import inference_context
 from detectron2.utils import comm
 
 from explorer.data.coco import has_instances, register_coco
@@ -17,6 +19,7 @@ from explorer.data.images import ImageError
 from explorer.engine.artifacts import provenance
 from explorer.engine.config_facts import config_facts, config_sha256
 from explorer.engine.detector import Detector
+from explorer.engine.devices import cpu_behind, gpu_explained
 from explorer.engine.evaluation.classes import Scored, scored_classes
 from explorer.engine.evaluation.instances import CollectDetections
 from explorer.engine.evaluation.panoptic import PanopticEvaluator
@@ -38,7 +41,7 @@ from explorer.writing import alone_in, replacing_together, write_json
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
-DERIVED_FILES = ("report.json", "report.html")
+DERIVED_FILES = ("report.json", "report.html", "autopsy.json", "objects.json")
 """What is made of a run's files; that of an earlier run goes with it."""
 
 
@@ -78,23 +81,30 @@ def evaluate(
         ImageError: an image or a label image cannot be read.
         OSError: `out` cannot be written to, or another process writes there.
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
+        DeviceError: the GPU fails; of a model that is given by name, the CPU does all of it then.
     """
-    given = detector if isinstance(detector, Detector) else load_detector(detector)
-    given.check_finds_objects()
+    if not isinstance(detector, Detector):
+
+        def run_on(device: str) -> Run:
+            how: dict[str, Any] = {"limit": limit, "classes": classes, "renamed": renamed, "protocol": protocol}
+            return evaluate(load_detector(detector, device=device), data, out=out, progress=progress, **how)
+
+        return cpu_behind("auto", run_on)
+    detector.check_finds_objects()
     if out and find_trained(out):
         raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
     most = protocol.max_detections[-1]
-    more = detecting_up_to(given.model, most) if most > COCO.max_detections[-1] else nullcontext()
+    more = detecting_up_to(detector.model, most) if most > COCO.max_detections[-1] else nullcontext()
     folder = Path(out) if out and comm.is_main_process() else None
     named = None if isinstance(data, Truth) else str(data)
     with alone_in(folder) if folder else nullcontext(), more:
         run = run_over(
-            given,
+            detector,
             data if isinstance(data, Truth) else register_coco(str(data)),
             limit=limit,
             classes=classes,
             renamed=renamed,
-            facts=_facts(given, named) | {"protocol": protocol.as_facts()},
+            facts=_facts(detector, named) | {"protocol": protocol.as_facts()},
             progress=progress,
         )
         return _written(run, folder) if folder else run
@@ -205,26 +215,22 @@ class _Evaluators(DatasetEvaluators):
 
     def evaluate(self) -> dict[str, Any]:
         stop_together(None)
-        return super().evaluate()  # type: ignore[no-any-return]
+        return super().evaluate() or {}
 
 
 def _run_model(
     detector: Detector, loader: Any, evaluators: list[DatasetEvaluator], progress: Progress | None
 ) -> Mapping[str, Mapping[str, float]]:
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, len(loader))
-
-    training = detector.model.training
+    # not detectron2's inference_on_dataset, which waits for a GPU that is there and failed where the CPU computes
+    training, runner, together = detector.model.training, detector.runner, _Evaluators(evaluators)
+    together.reset()
     try:
-        with loaders_explained():
-            figures: Mapping[str, Mapping[str, float]] = inference_on_dataset(
-                detector.runner, loader, _Evaluators(evaluators), callbacks={"after_inference": count}
-            )
+        with gpu_explained(), loaders_explained(), inference_context(runner), torch.no_grad():
+            for done, inputs in enumerate(loader, start=1):
+                together.process(inputs, runner(inputs))
+                if progress:
+                    progress(done, len(loader))
+            figures = together.evaluate()
     except StoppedError:
         raise
     except ImageError as error:
@@ -232,7 +238,7 @@ def _run_model(
         raise
     finally:
         detector.model.train(training)  # detectron2 sets it back only where all goes well
-    return figures or {}
+    return figures
 
 
 def _truth(dataset: str | Truth, limit: int | None) -> Truth:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from explorer.engine.detector import Detector
+from explorer.engine.devices import gpu_explained
 from explorer.engine.speed.costs import Size, measure_size
 from explorer.engine.speed.detector_stages import stage_seconds
 from explorer.engine.speed.interleaved import interleaved, middle
@@ -114,6 +115,7 @@ class Timings:
     hardware: Mapping[str, Any]
 
 
+@gpu_explained()
 def benchmark(
     detectors: Sequence[Detector],
     modes: Sequence[str],

@@ -26,6 +26,7 @@ from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config,
 from explorer.data.coco import class_names, register_coco
 from explorer.data.fit import check_fit, fit_classes
 from explorer.engine.config_facts import Config, config_facts
+from explorer.engine.devices import pick_device
 from explorer.engine.scales import follow_photographs, image_sizes
 from explorer.engine.training import launch
 from explorer.engine.training.checkpointing import set_aside
@@ -248,9 +249,16 @@ def _check_lazy_classes(cfg: DictConfig, names: Sequence[str]) -> None:
 
 
 def _device(wanted: str, gpus: int) -> str:
-    """Returns the device to use: the CPU where `--num-gpus 0` asks for it or where no GPU is."""
-    on_cpu = wanted.startswith("cuda") and (gpus == 0 or not torch.cuda.is_available())
-    return "cpu" if on_cpu else wanted
+    """Returns the device to use: the CPU where `--num-gpus 0` asks for it, where no GPU is, or where its one fails.
+
+    Raises:
+        ValueError: several GPUs are asked for and cannot compute.
+    """
+    if not wanted.startswith("cuda"):
+        return wanted
+    if gpus == 0 or not torch.cuda.is_available():
+        return "cpu"
+    return pick_device("auto" if gpus == 1 and wanted == "cuda" else wanted)
 
 
 def _train(cfg: Config, *, resume: bool, on_step: OnStep | None = None) -> Results:

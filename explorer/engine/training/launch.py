@@ -15,10 +15,11 @@ from detectron2.engine import launch as spawn
 from detectron2.utils import comm
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 
+from explorer.engine.devices import DeviceError, gpu_explained, gpu_failure
 from explorer.zoo.downloads import DownloadError
 
 Job = Callable[[Namespace], object]
-_MISTAKES = (ValueError, FloatingPointError, OSError, DownloadError)
+_MISTAKES = (ValueError, FloatingPointError, OSError, DownloadError, DeviceError)
 """What ends a run without being a fault of the program; the message says all."""
 
 
@@ -34,7 +35,13 @@ def start(job: Job, args: Namespace) -> None:
         FloatingPointError: a job's training diverged.
         OSError: a job cannot write, or another process writes where it would; or one of the processes was ended from
             outside.
+        DeviceError: a GPU failed.
     """
+    with gpu_explained():
+        _start(job, args)
+
+
+def _start(job: Job, args: Namespace) -> None:
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         with _torchrun_group(on_gpu=torch.cuda.is_available() and args.num_gpus > 0):
             job(args)
@@ -58,13 +65,17 @@ def start(job: Job, args: Namespace) -> None:
                     f"a process of this training was ended from outside ({error.signal_name or error.exit_code}), "
                     "perhaps because memory ran out: --resume goes on from the last checkpoint"
                 ) from None
+            said = RuntimeError(str(error).rpartition("Error: ")[2])  # what is left of what its process raised
+            if gpu_failure(said):
+                raise said from None
             raise
 
 
 def _telling(job: Job, args: Namespace, mistakes: Any) -> None:
     """Runs a job, and tells the process that started this one of an error that is no fault of the program."""
     try:
-        job(args)
+        with gpu_explained():
+            job(args)
     except _MISTAKES as error:
         kind = next(kind for kind in _MISTAKES if isinstance(error, kind))
         mistakes.put(kind(str(error)))

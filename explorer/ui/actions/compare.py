@@ -312,7 +312,9 @@ def compare(
     Raises:
         ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
         DownloadError: no model's weights can be downloaded.
+        DeviceError: no model can be run, since a GPU fails.
     """
+    from explorer.engine.devices import DeviceError, cpu_behind
     from explorer.engine.familiar import unfamiliar
     from explorer.engine.scales import scale_of
     from explorer.zoo.downloads import DownloadError
@@ -323,22 +325,25 @@ def compare(
     times_s: dict[str, Sequence[float]] = {}
     strange: dict[str, str] = {}
     scales: dict[str, float] = {}
-    failures: dict[str, ValueError | DownloadError] = {}
+    failures: dict[str, ValueError | DownloadError | DeviceError] = {}
     for place, name in enumerate(wanted):
-        try:
-            detector = models.get(name, part_of(progress, place, len(wanted), name))
+
+        def run(device: str, name: str = name, place: int = place) -> None:
+            detector = models.get(name, part_of(progress, place, len(wanted), name), device)
             detector = in_tiles(detector) if tiles else detector
             first = detector.detect(image_bgr)
-        except Stopped:
-            raise
-        except (ValueError, DownloadError) as error:
-            failures[name] = error
-        else:
-            predictions[detector.name] = first
             times_s[detector.name] = _times(detector, image_bgr, first.timing.total_s, _RUNS if timed else 1)
+            predictions[detector.name] = first
             scales[LETTERS[len(scales)]] = scale_of(detector.model_input, detector.cut, height, width)
             if words := unfamiliar(detector, image_bgr):
                 strange[detector.name] = words
+
+        try:
+            cpu_behind("auto", run)
+        except Stopped:
+            raise
+        except (ValueError, DownloadError, DeviceError) as error:
+            failures[name] = error
     if not predictions:
         raise next(iter(failures.values()))
     reasons = {name: _one_line(error) for name, error in failures.items()}

@@ -192,7 +192,7 @@ class Models:
             self._loaded.pop(name, None)
             self._loading.pop(name, None)
 
-    def get(self, name: str, progress: Progress | None = None) -> Detector:
+    def get(self, name: str, progress: Progress | None = None, device: str = "auto") -> Detector:
         """Returns a detector, which reports objects from `lowest_score` up.
 
         Only names of the zoo, those given at start and those of models that were handed over are taken: a browser can
@@ -202,6 +202,7 @@ class Models:
             name: of the model, or of the detector that was returned for it: that is the model's, followed by what is to
                 be known of its weights.
             progress: called with bytes done and bytes in all while its weights are downloaded.
+            device: `auto`, or `cpu`, where the model stays then.
 
         Raises:
             ValueError: the model is unknown or its weights cannot be used.
@@ -214,12 +215,15 @@ class Models:
         with self._lock:
             loading = self._loading.setdefault(name, threading.Lock())
         with loading:  # who waits for a download keeps nobody from another model
-            return self._keep(name, self._loaded.get(name) or self._load(name, progress))
+            loaded = self._loaded.get(name)
+            if loaded is None or not _computes(loaded, device):
+                loaded = self._load(name, progress, device)
+            return self._keep(name, loaded)
 
-    def _load(self, name: str, progress: Progress | None) -> Detector:
+    def _load(self, name: str, progress: Progress | None, device: str) -> Detector:
         from explorer.engine.loading import load_detector
 
-        options = {"model": name} | self._known[name]
+        options = {"model": name, "device": device} | self._known[name]
         # not OpenVINO, whose models would stay in memory when they are evicted here
         detector = load_detector(**options, lowest_score=self._lowest_score, engine="torch", progress=progress)
         if self._warm:
@@ -240,6 +244,14 @@ class Models:
     def loaded(self) -> tuple[str, ...]:
         """The names of the models in memory, the least recently used first."""
         return tuple(self._loaded)
+
+
+def _computes(detector: Detector, device: str) -> bool:
+    """Whether a detector is on a device that is asked for, and its GPU, if it has one, has not failed since."""
+    from explorer.engine.devices import failure_of
+
+    own = detector.device.type
+    return own == "cpu" or (device == "auto" and not failure_of(own))
 
 
 def memory_mb(detector: Detector) -> float:

@@ -132,6 +132,12 @@ class Desk:
         return tell
 
 
+def _of_a_gpu(error: RuntimeError) -> RuntimeError | None:
+    from explorer.engine.devices import device_error  # torch, which is loaded where a GPU failed
+
+    return device_error(error)
+
+
 def explained(action: Action) -> Action:
     """Shows a user's mistake, or what is not available, as a message on the page instead of a trace in the log."""
 
@@ -141,8 +147,11 @@ def explained(action: Action) -> Action:
             return action(*arguments, **named)
         except Stopped as reason:
             raise gr.Error(in_html(reason), title="Stopped", print_exception=False, duration=3) from reason
-        except (ValueError, DownloadError) as reason:
-            said = "<br>".join(map(in_html, str(reason).split("\n")))
-            raise gr.Error(said, title="That did not work", print_exception=False) from reason
+        except (ValueError, RuntimeError) as error:
+            told = error if isinstance(error, (ValueError, DownloadError)) else _of_a_gpu(error)
+            if told is None:
+                raise
+            said = "<br>".join(map(in_html, str(told).split("\n")))
+            raise gr.Error(said, title="That did not work", print_exception=False) from error
 
     return act  # type: ignore[return-value]

@@ -350,6 +350,7 @@ def test_without_a_gpu_everything_runs_on_the_cpu(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert train._device("cuda", 1) == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("explorer.engine.devices.failure_of", lambda device: "")
     assert (train._device("cuda", 1), train._device("cuda", 0), train._device("cpu", 1)) == ("cuda", "cpu", "cpu")
 
 
