@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from detectron2.structures import Instances
 
-from explorer.data.masks import encode_masks
+from explorer.data.masks import Rle, encode_masks
 from explorer.engine.draw import picture_of
+from explorer.engine.pasting import PastedMasks
 from explorer.types import Detections, Panoptic, Timing
 
 if TYPE_CHECKING:
@@ -61,10 +62,14 @@ def to_detections(instances: Instances, class_names: tuple[str, ...]) -> Detecti
     instances = instances.to("cpu")
     order = torch.argsort(instances.scores, descending=True, stable=True)
     instances = instances[order]
-    masks = tuple(encode_masks(instances.pred_masks.numpy())) if instances.has("pred_masks") else None
+    boxes = instances.pred_boxes.tensor.numpy()
+    masks: tuple[Rle, ...] | None = None
+    if instances.has("pred_masks"):
+        pasted = instances.pred_masks
+        masks = pasted.encoded() if isinstance(pasted, PastedMasks) else tuple(encode_masks(pasted.numpy(), boxes))
     height, width = instances.image_size
     return Detections(
-        boxes_xyxy=instances.pred_boxes.tensor.numpy(),
+        boxes_xyxy=boxes,
         scores=instances.scores.numpy(),
         classes=instances.pred_classes.numpy(),
         class_names=class_names,

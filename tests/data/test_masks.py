@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as mask_api
 
-from explorer.data.masks import decode_runs, judge_mask
+from explorer.data.masks import decode_runs, encode_crop, encode_masks, judge_mask
 
 
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
@@ -21,6 +21,27 @@ def test_every_code_of_pycocotools_is_understood(mask: np.ndarray) -> None:
     rle = {"size": list(mask.shape), "counts": code["counts"].decode()}
     assert not list(judge_mask(rle, mask.shape))
     assert not list(judge_mask({"size": list(mask.shape), "counts": runs.tolist()}, mask.shape))
+
+
+@given(
+    arrays.arrays(np.bool_, st.tuples(st.integers(0, 9), st.integers(0, 9))),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_a_part_is_encoded_as_the_whole(crop: np.ndarray, left: int, above: int, right: int, below: int) -> None:
+    mask = np.pad(crop, ((above, below), (left, right)))
+    if mask.size:
+        wanted = mask_api.encode(np.asfortranarray(mask, dtype=np.uint8))
+        assert encode_crop(crop, left, above, mask.shape) == wanted
+
+
+def test_masks_are_looked_at_within_their_boxes() -> None:
+    masks = np.zeros((3, 20, 30), bool)
+    masks[0, 4:9, 6:12], masks[1, :, 28:] = True, True
+    boxes = np.array([[6.2, 4.4, 11.7, 8.6], [28, -3, 40, 25], [-9, -9, -5, -5]])
+    assert encode_masks(masks, boxes) == encode_masks(masks)
 
 
 @given(st.text(max_size=30))

@@ -22,6 +22,7 @@ from explorer.engine.fast.networks import Network, NotFastError, openvino_networ
 from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
+from explorer.engine.pasting import infer
 from explorer.heads.roi_heads import CenterROIHeads
 from explorer.text import logger_of
 
@@ -52,7 +53,7 @@ class Ready:
 
 
 class FastModel(nn.Module):
-    """Takes and gives what the model does.
+    """Takes and gives what the model does; masks of instances on a CPU are `explorer.engine.pasting.PastedMasks`.
 
     Made ready with the first image, from the weights that the model has then. Limits that are set on the model later
     (score thresholds, numbers of proposals) hold here too. One thread at a time runs it; others wait.
@@ -118,11 +119,11 @@ class FastModel(nn.Module):
         found: list[dict[str, Any]]
         with self._lock, torch.no_grad():
             try:
-                found = with_parts(self._model[0], self.ready().parts)(batched_inputs)
+                found = infer(with_parts(self._model[0], self.ready().parts), batched_inputs)
             except NotFastError as error:  # OpenVINO pools no map that is smaller than the window: images 1 px wide
                 sizes = [tuple(one["image"].shape[-2:]) for one in batched_inputs]
                 logger.warning("the plain model takes inputs of %s px: %s", sizes, str(error).partition("\n")[0])
-                found = self._model[0](batched_inputs)
+                found = infer(self._model[0], batched_inputs)
         return found
 
 
