@@ -65,9 +65,9 @@ class AutopsyReport(Result):
 
     def figure(self) -> go.Figure:
         """Draws the objects as a flow from their sizes through the parts of the detector to their ends."""
-        from explorer.figures.autopsy import autopsy_sankey
+        from explorer.figures.autopsy import autopsy_flow
 
-        return autopsy_sankey(self.autopsy, self.analysis.matches.protocol.sizes)
+        return autopsy_flow(self.autopsy, self.analysis.matches.protocol.sizes)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer autopsy --json`."""

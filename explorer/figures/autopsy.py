@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
+import numpy as np
 import plotly.graph_objects as go
 
 from explorer.autopsy.examine import Autopsy, SizeGroup
 from explorer.autopsy.verdicts import Verdict
+from explorer.figures.export import WIDTH_PX
 from explorer.figures.style import INK, LAYOUT, rgb
 from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
+from explorer.text import in_plotly
 
 _PART_COLORS = (5, 0, 6, 2)
 """Of a detector's parts, in their order."""
@@ -22,11 +26,21 @@ _SHORT = {
     Verdict.SCORE: "below its own threshold",
     Verdict.CENTERNESS: "centerness too low",
 }
-_COLUMNS_X = (0.001, 0.33, 0.999)
-"""Where sizes, groups and ends stand; those of the ends leave room for their labels."""
-_HALO = ", ".join(["0 0 3px white"] * 4)
-"""Around labels, which ribbons would strike through; a dark page has its own."""
-_HEIGHT_PX, _MARGIN_PX = 500, 10
+_PART_X = 0.45
+"""Where the parts stand between sizes, 0, and ends, 1."""
+_FLOW_PX, _NODE_PX, _GAP_PX = 260, 16, 6
+"""Height of all objects together, width of a node, and room between a node and its name."""
+_NARROW_PX, _FONT_PX, _SMALL_PX = 600, 13, 10
+"""Figures narrower than the first have letters of the third size."""
+_ENDS_SHARE, _ENDS_MOST_PX = 0.4, 310
+"""What the names of the ends may take of the width."""
+_LETTER, _LINE = 0.64, 1.3
+"""Width of a letter and height of a line, in sizes of the letters."""
+_HALO = ", ".join(["0 0 3px white"] * 6)
+"""Around names in the gaps, which ribbons come near; a dark page has its own."""
+_BEND = np.linspace(0, 1, 24)
+_EASE = _BEND**2 * (3 - 2 * _BEND)
+"""How a ribbon goes from one height to another."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +59,22 @@ class _Node:
     objects: int
     color: str
 
+    @property
+    def label(self) -> str:
+        """What stands beside it."""
+        return f"{self.words}: {self.objects:,}"
 
-def autopsy_sankey(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *, font_px: int = 13) -> go.Figure:
+
+def autopsy_flow(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *, width_px: int = WIDTH_PX) -> go.Figure:
     """Draws where the objects of each size end: lost in one of the detector's parts, or detected.
 
-    What is detected is found, or scored below the threshold. Crowds are left out.
+    What is detected is found, or scored below the threshold. Crowds are left out. A ribbon is as thick as its objects
+    are many; names stand beside the flow and in its gaps, so that no ribbon strikes one through.
 
     Args:
         autopsy: of a detector, judged by a run.
         sizes: into which objects fall, none into two; of none, all objects come from one place.
-        font_px: of the labels; smaller on narrow pages.
+        width_px: how wide the figure will be.
     """
     everything, *groups = autopsy.by_size((ALL, *(sizes or (ALL,))))
     counts, parts = everything.counts, autopsy.chain.parts
@@ -65,33 +85,96 @@ def autopsy_sankey(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *
         [_Node(end, _words(end, autopsy), counts[end], _end_color(end)) for ends in parts.values() for end in ends],
     ]
     columns = [[node for node in column if node.objects] for column in columns]
-    nodes = [node for column in columns for node in column]
-    place_of = {node.key: place for place, node in enumerate(nodes)}
+    font_px = _SMALL_PX if width_px < _NARROW_PX else _FONT_PX
+    right_px = round(min(_ENDS_SHARE * width_px, _ENDS_MOST_PX))
+    left_px = round(font_px * _LETTER * max((len(node.label) for node in columns[0]), default=0)) + _GAP_PX
+    rooms = (left_px, width_px, right_px - _GAP_PX)
+    names = {
+        node.key: wrap(node.label, max(8, int(room / (font_px * _LETTER))))
+        for room, column in zip(rooms, columns, strict=True)
+        for node in column
+    }
+    line_px = font_px * _LINE
+    pad_px = round(line_px * max(map(len, names.values()), default=1)) + 4
+    tops = _tops(columns, _FLOW_PX / max(everything.objects, 1), pad_px)
+    places = [left_px + _NODE_PX / 2, 0.0, width_px - right_px - _NODE_PX / 2]
+    places[1] = places[0] + _PART_X * (places[2] - places[0])
+    x_of = {node.key: x for x, column in zip(places, columns, strict=True) for node in column}
+    figure = go.Figure()
     links = [link for link in _links(autopsy, everything, groups) if link[2]]
-    pad = font_px + 6
-    figure = go.Figure(
-        go.Sankey(
-            arrangement="snap",
-            node={
-                "label": [f"{node.words}: {node.objects:,}" for node in nodes],
-                "color": [node.color for node in nodes],
-                "x": [x for x, column in zip(_COLUMNS_X, columns, strict=True) for _ in column],
-                "y": [y for column in columns for y in _centres(column, columns, pad)],
-                "pad": pad,
-                "thickness": 16,
-                "line": {"width": 0},
-            },
-            link={
-                "source": [place_of[source] for source, _, _, _ in links],
-                "target": [place_of[target] for _, target, _, _ in links],
-                "value": [value for _, _, value, _ in links],
-                "color": [rgb(color, 0.35) for _, _, _, color in links],
-            },
-            textfont={"color": INK, "size": font_px, "shadow": _HALO},
-        )
-    )
-    figure.update_layout(LAYOUT, height=_HEIGHT_PX, margin=dict.fromkeys("lrtb", _MARGIN_PX))
+    _draw_ribbons(figure, links, tops, x_of, _FLOW_PX / max(everything.objects, 1))
+    for column, side in zip(columns, ("right", "center", "left"), strict=True):
+        for node in column:
+            top, bottom = tops[node.key]
+            x, half = x_of[node.key], _NODE_PX / 2
+            corners = {"x0": x - half, "x1": x + half, "y0": top, "y1": bottom}
+            figure.add_shape(type="rect", **corners, fillcolor=node.color, line={"color": node.color, "width": 1})
+            beside = {"left": half + _GAP_PX, "right": -half - _GAP_PX, "center": 0}[side]
+            figure.add_annotation(
+                text="<br>".join(map(in_plotly, names[node.key])),
+                x=x + beside,
+                y=top if side == "center" else (top + bottom) / 2,
+                xanchor=side,
+                yanchor="bottom" if side == "center" else "middle",
+                align=side,
+                showarrow=False,
+                font={"size": font_px, "shadow": _HALO if side == "center" else "none"},
+            )
+    height = max((bottom for _, bottom in tops.values()), default=_FLOW_PX) + pad_px / 2
+    figure.update_xaxes(range=[0, width_px], visible=False, fixedrange=True)
+    figure.update_yaxes(range=[height, -pad_px], visible=False, fixedrange=True)
+    margin = {"l": 0, "r": 0, "t": 4, "b": 4}
+    figure.update_layout(LAYOUT, height=height + pad_px + 8, margin=margin, showlegend=False, dragmode=False)
     return figure
+
+
+def _tops(columns: Sequence[Sequence[_Node]], scale: float, pad_px: int) -> dict[object, tuple[float, float]]:
+    """Where each node begins and ends, in pixels from the top; the columns are centred on each other."""
+    heights = [sum(scale * node.objects + pad_px for node in column) - pad_px for column in columns]
+    tops: dict[object, tuple[float, float]] = {}
+    for column, height in zip(columns, heights, strict=True):
+        top = (max(heights) - height) / 2
+        for node in column:
+            tops[node.key] = (top, top + scale * node.objects)
+            top += scale * node.objects + pad_px
+    return tops
+
+
+def _draw_ribbons(
+    figure: go.Figure,
+    links: Sequence[tuple[object, object, int, int]],
+    tops: Mapping[object, tuple[float, float]],
+    x_of: Mapping[object, float],
+    scale: float,
+) -> None:
+    """Draws a ribbon for each link, below each other at both of its ends."""
+    left, into = ({key: top for key, (top, _) in tops.items()} for _ in range(2))
+    for source, target, value, color in links:
+        thick = scale * value
+        start, end = left[source], into[target]
+        left[source] += thick
+        into[target] += thick
+        x = x_of[source] + _NODE_PX / 2 + _BEND * (x_of[target] - x_of[source] - _NODE_PX)
+        upper = start + _EASE * (end - start)
+        figure.add_trace(
+            go.Scatter(
+                x=np.round([*x, *x[::-1]], 1),
+                y=np.round([*upper, *(upper + thick)[::-1]], 1),
+                mode="lines",
+                line={"width": 0},
+                fill="toself",
+                fillcolor=rgb(color, 0.4),
+                name=in_plotly(f"{_name(source)} → {_name(target)}: {value:,}"),
+                meta=[_name(source), _name(target), value],
+                hoveron="fills",
+                hoverinfo="name",
+                hoverlabel={"namelength": -1},
+            )
+        )
+
+
+def _name(key: object) -> str:
+    return key.label if isinstance(key, Verdict) else str(key)
 
 
 def _links(
@@ -112,17 +195,6 @@ def _colors_of(groups: Sequence[SizeGroup]) -> dict[str, int]:
 
 def _colors(parts: Iterable[str]) -> dict[str, int]:
     return dict(zip(parts, _PART_COLORS, strict=True))
-
-
-def _centres(column: Sequence[_Node], columns: Sequence[Sequence[_Node]], pad_px: int) -> Iterator[float]:
-    """Yields where the nodes of a column stand in the figure's height, 0 to 1, from the top in their order."""
-    height = _HEIGHT_PX - 2 * _MARGIN_PX
-    total = sum(node.objects for node in column)
-    scale = min((height - pad_px * (len(own) - 1)) / max(total, 1) for own in columns)
-    top = (height - scale * total - pad_px * (len(column) - 1)) / 2
-    for node in column:
-        yield (top + scale * node.objects / 2) / height
-        top += scale * node.objects + pad_px
 
 
 def _words(end: Verdict, autopsy: Autopsy) -> str:

@@ -27,13 +27,16 @@ _OVER_PLOT = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 _ERROR_COLORS = dict(zip(ERRORS, range(len(ERRORS)), strict=True))
 
 
-def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float = 0.95) -> go.Figure:
+def ap_by_size(
+    runs: Sequence[Resamples], figure: str = "AP", confidence: float = 0.95, *, upright: bool = False
+) -> go.Figure:
     """Draws a figure by object size, one colour per run, with its interval; hollow where too few images give none.
 
     Args:
         runs: of the same size bins; `all` and those without objects are left out where there are others.
         figure: one of `Figures.names`.
         confidence: of the intervals, 0 to 1.
+        upright: write the sizes upwards, as narrow pages need.
 
     Raises:
         ValueError: there is no run, no such figure, or the bins differ.
@@ -44,7 +47,12 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
     objects = runs[0].figures.objects.sum(axis=1)
     shown = [place for place, size in enumerate(bins) if size.name != "all" and objects[place]] or [0]
     images = runs[0].figures.images_with
-    labels = [f"{_wrapped(bins[place].name)}<br>{objects[place]:,}<br>in {images[place]:,}" for place in shown]
+    labels = [
+        f"{bins[place].name}: {objects[place]:,} in {images[place]:,}"
+        if upright
+        else f"{_wrapped(bins[place].name)}<br>{objects[place]:,}<br>in {images[place]:,}"
+        for place in shown
+    ]
     drawn = go.Figure()
     for number, run in enumerate(runs):
         row = find(figure, run.figures.names, "figure")
@@ -77,8 +85,9 @@ def ap_by_size(runs: Sequence[Resamples], figure: str = "AP", confidence: float 
     drawn.update_xaxes(
         tickvals=list(range(len(shown))),
         ticktext=labels,
-        tickangle=0,
-        tickfont={"size": 10},
+        tickangle=-90 if upright else 0,
+        tickfont={"size": 11 if upright else 10},
+        automargin=True,
         title="size in px; objects in images",
         showgrid=False,
         zeroline=False,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
-from explorer.figures.autopsy import autopsy_sankey
+from explorer.figures.autopsy import autopsy_flow
 from explorer.figures.calibration import reliability
 from explorer.figures.curves import confusion_matrix, precision_recall, precision_recall_by_class
 from explorer.figures.errors import ap_by_size, error_types, objects_scatter
@@ -39,7 +39,7 @@ body { max-width: 1180px; margin: 0 auto; padding: 1.5rem; font: 15px/1.5 system
        background: var(--page) }
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.2rem; margin: 2.5rem 0 .3rem }
 h1, h2, p, figcaption { overflow-wrap: anywhere }
-.main-svg :is([class*="tick"], .infolayer, .legend, .sankey) text { fill: var(--ink) !important }
+.main-svg :is([class*="tick"], .infolayer, .legend) text { fill: var(--ink) !important }
 p { max-width: 75ch; margin: .3rem 0 } .faint, figcaption { color: var(--faint) }
 .wide { overflow-x: auto } .wide [role="img"] { min-width: 680px }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
@@ -252,7 +252,7 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
                 f"reports above a threshold of its own, {autopsy.score_threshold:g}. {_found(analysis)}",
             )
             words = "Objects of each size by what became of them; see the table below."
-            body.figure(autopsy_sankey(autopsy, analysis.matches.protocol.sizes), words, wide=True)
+            body.figure(autopsy_flow(autopsy, analysis.matches.protocol.sizes), words, wide=True)
         else:
             body.section(
                 f"What became of the objects{whose}",

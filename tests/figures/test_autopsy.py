@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
-from explorer.figures.autopsy import autopsy_sankey
+from explorer.figures.autopsy import autopsy_flow
 from explorer.scoring.outcomes import OperatingPoint
 
 
@@ -26,24 +28,38 @@ def autopsy_of(verdicts: list[Verdict], sides_px: list[float]) -> Autopsy:
 
 def test_every_object_is_led_to_its_end() -> None:
     verdicts = [Verdict.FOUND, Verdict.FOUND, Verdict.LOW_SCORE, Verdict.BACKGROUND, Verdict.NOT_IN_RUN, Verdict.CROWD]
-    (sankey,) = autopsy_sankey(autopsy_of(verdicts, [10, 32, 10, 96, 10, 10])).data
-    labels, link = sankey.node.label, sankey.link
+    figure = autopsy_flow(autopsy_of(verdicts, [10, 32, 10, 96, 10, 10]))
     into, out = Counter[str](), Counter[str]()
-    for source, target, value in zip(link.source, link.target, link.value, strict=True):
-        into[labels[target]] += value
-        out[labels[source]] += value
-    assert dict(into) == {
-        "lost in box head: 1": 1,
-        "lost in selection: 1": 1,
-        "detected: 3": 3,
-        "box head says background: 1": 1,
-        "detected here, not in the run: 1": 1,
-        "score below 0.25: 1": 1,
-        "found, IoU ≥ 0.5, score ≥ 0.25: 2": 2,
+    for source, target, value in (ribbon.meta for ribbon in figure.data):
+        into[target] += value
+        out[source] += value
+    ends = {
+        "box head says background": 1,
+        "detected here, not in the run": 1,
+        Verdict.LOW_SCORE.label: 1,
+        Verdict.FOUND.label: 2,
     }
-    assert [out[size] for size in ("small: 3", "medium: 1", "large: 1")] == [3, 1, 1]
-    assert set(labels) == set(into) | set(out)
+    assert dict(into) == {"lost in box head": 1, "lost in selection": 1, "detected": 3, **ends}
+    assert [out[size] for size in ("small", "medium", "large")] == [3, 1, 1]
+    labels = {note.text for note in figure.layout.annotations}
+    assert {"small: 3", "detected: 3", "score below 0.25: 1", "found, IoU ≥ 0.5, score ≥ 0.25: 2"} <= labels
+    assert len(labels) == len(into) + len(out) - len(set(into) & set(out))
+
+
+@pytest.mark.parametrize("width_px", [360, 1000])
+def test_ribbons_are_as_thick_as_their_objects_and_cover_no_name_of_an_end(width_px: int) -> None:
+    ends = next(iter(TWO_STAGE.parts.values()))
+    verdicts = [Verdict.FOUND] * 90 + list(ends) + [Verdict.LOW_SCORE] * 4
+    figure = autopsy_flow(autopsy_of(verdicts, [20] * len(verdicts)), width_px=width_px)
+    thick = {ribbon.meta[2]: abs(ribbon.y[-1] - ribbon.y[0]) for ribbon in figure.data}
+    assert thick[90] == pytest.approx(90 * thick[1], rel=0.1)
+    rightmost = max(max(ribbon.x) for ribbon in figure.data)
+    named = [note for note in figure.layout.annotations if note.xanchor == "left"]
+    assert len(named) == len(ends) + 2
+    assert all(note.x > rightmost for note in named)
+    heights = sorted(note.y for note in named)
+    assert all(below - above >= 15 for above, below in pairwise(heights))
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
-    assert autopsy_sankey(autopsy_of([], [])).data[0].link.value == ()
+    assert autopsy_flow(autopsy_of([], [])).data == ()

@@ -24,7 +24,7 @@ from explorer.cli import app
 from explorer.data.aerial import make_aerial
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
-from explorer.figures.autopsy import autopsy_sankey
+from explorer.figures.autopsy import autopsy_flow
 from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule, object_scores
 from explorer.scoring.runs import load_run, read_truth
@@ -141,12 +141,12 @@ def test_the_autopsy_counts_them_and_the_chart_equals_its_table(views: Views, ex
     autopsy = read_autopsy(views.run)
     groups = autopsy.by_size()
     assert {group.bin.name: group.counts[Verdict.FOUND] for group in groups} == expected
-    (sankey,) = autopsy_sankey(autopsy).data
-    drawn = dict(label.rsplit(": ", 1) for label in sankey.node.label)
+    flow = autopsy_flow(autopsy)
+    drawn = dict(note.text.rsplit(": ", 1) for note in flow.layout.annotations)
     into = Counter[str]()
-    for target, value in zip(sankey.link.target, sankey.link.value, strict=True):
-        into[sankey.node.label[target]] += value
-    assert all(into[f"{label}: {count}"] == int(count) for label, count in drawn.items() if label not in SIZES)
+    for _, target, value in (ribbon.meta for ribbon in flow.data):
+        into[target] += value
+    assert sorted(into.values()) == sorted(int(count) for label, count in drawn.items() if label not in SIZES)
     assert int(drawn[f"found, {autopsy.point.words}"]) == expected["all"]
     assert int(drawn[f"score below {autopsy.point.score:.3g}"]) == groups[0].counts[Verdict.LOW_SCORE] > 0
     document = json.loads((views.run / "report.json").read_text())

@@ -105,7 +105,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
                 label=pairs[0][0] if pairs else None,
                 visible=bool(pairs),
             ),
-            ap_by_size([analysis.resamples for analysis in found.analyses]),
+            ap_by_size([analysis.resamples for analysis in found.analyses], upright=wide < NARROW_PX),
             gr.Plot(value=error_types(gains, columns=1 if wide < NARROW_PX else 4), visible=True),
             gr.Dropdown(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
         )
@@ -119,14 +119,13 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
     def look_into(found: Examination | None, model: str | None, wide: float) -> Any:
         if found is None or model not in found.names:
             return [gr.skip()] * len(looked)
-        from explorer.figures.autopsy import autopsy_sankey
+        from explorer.figures.autopsy import autopsy_flow
         from explorer.report.tables import fate_grid, verification_grid
         from explorer.report.words import autopsy_sentences, found_sentence
 
         analysis = found.analyses[found.names.index(model)]
         followed = analysis.autopsy
-        font_px = 9 if wide < NARROW_PX else 13
-        figure = autopsy_sankey(followed, font_px=font_px) if followed else None
+        figure = autopsy_flow(followed, width_px=int(wide)) if followed else None
         grid = fate_grid(analysis)
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
         says = (found_sentence(analysis.point), *analysis.notes, *(autopsy_sentences(followed) if followed else ()))

@@ -59,7 +59,9 @@ footer .divider {{ display: none !important }}
 .captioned .grid-container {{ grid-template-rows: none; grid-auto-rows: auto; height: auto; align-items: start }}
 button[role=tab].selected {{ color: #1d4ed8 }}
 .dark button[role=tab].selected {{ color: #93c5fd }}
-.sankey text.node-label {{ text-shadow: {", ".join(["0 0 3px var(--block-background-fill)"] * 4)} !important }}
+.annotation-text[style*="text-shadow: white"], .annotation-text[style*="text-shadow: rgb"] {{
+    text-shadow: {", ".join(["0 0 3px var(--block-background-fill)"] * 6)} !important
+}}
 .table-wrap th, .table-wrap td, .table-wrap th *, .table-wrap td * {{
     word-break: normal !important; overflow-wrap: normal !important; hyphens: none
 }}
