@@ -1,15 +1,15 @@
 """Attacks, breaks and loads everything, and writes docs/results/reliability.md from what the tests counted.
 
-`make reliability` runs the tests (hours); `python tools/reliability.py RESULTS.xml…` takes results that pytest wrote
-with `--junitxml`. A row is there only where its tests ran.
+`make reliability` runs the tests part by part (hours) and keeps the results of each in `build/reliability`: stopped and
+called again at the same commit, it goes on with the part that it was at. `python tools/reliability.py RESULTS.xml…`
+takes results that pytest wrote with `--junitxml`. A row is there only where its tests ran.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,16 +19,21 @@ from explorer.writing import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/results/reliability.md"
-TESTS = (
-    "tests/hostile",
-    "tests/faults",
+KEPT = ROOT / "build/reliability"
+PARTS = (
+    "tests/hostile/test_refusals.py",
+    "tests/hostile/test_annotations.py",
     "tests/engine/test_devices.py",
-    "tests/engine/training/test_resume.py",
-    "tests/browser/test_killed.py",
     "tests/cli/test_broken_gpu.py",
     "tests/ui/test_api.py",
     "tests/ui/test_strangers.py",
+    "tests/hostile/test_fuzz.py",
+    "tests/hostile/test_fuzz_data.py",
+    "tests/engine/training/test_resume.py",
+    "tests/browser/test_killed.py",
     "tests/ui/test_load.py",
+    "tests/faults -k not every_step",
+    "tests/faults/test_steps.py -k every_step",
 )
 
 
@@ -72,9 +77,15 @@ class Row:
 
 
 ROWS = (
-    Row("inputs", "hostile checkpoints, configs and photos", "tests.hostile.test_refusals", "test_a_hostile_file"),
+    Row("inputs", "hostile files of every kind that is read", "tests.hostile.test_refusals", "test_a_hostile_file"),
     Row("inputs", "places where they could have written", "tests.hostile.test_refusals", "test_nothing_was_written"),
-    Row("inputs", "fuzzers of readers", "tests.hostile.test_fuzz"),
+    Row("inputs", "checkpoints and configurations made up", "tests.hostile.test_fuzz", counted=("made up",)),
+    Row(
+        "inputs",
+        "JSON, data sets, detections and archives made up",
+        "tests.hostile.test_fuzz_data",
+        counted=("made up",),
+    ),
     Row("inputs", "annotations and results with numbers and names too large", "tests.hostile.test_annotations"),
     Row("inputs", "odd uploads, paths and addresses at the page", "tests.ui.test_api"),
     Row("inputs", "foreign origins, forged headers, long and slow calls", "tests.ui.test_strangers"),
@@ -102,12 +113,16 @@ ROWS = (
 )
 
 
-def run(folder: Path) -> Path:
-    """Runs the tests, slow ones too, and returns pytest's results."""
-    results = folder / "results.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not network and not gpu", f"--junitxml={results}", *TESTS]
-    subprocess.run(command, cwd=ROOT, check=False)  # failures are what the table is for
-    return results
+def run(commit: str) -> Iterator[Path]:
+    """Runs the tests, slow ones too, part by part, and yields pytest's results of each."""
+    for number, part in enumerate(PARTS):
+        results = KEPT / commit / f"{number}.xml"
+        if not results.is_file():
+            folder, _, chosen = part.partition(" -k ")
+            words = [f"--junitxml={results}", folder, *(["-k", chosen] if chosen else [])]
+            command = [sys.executable, "-m", "pytest", "-q", "-m", "not network and not gpu", *words]
+            subprocess.run(command, cwd=ROOT, check=False)  # failures are what the table is for
+        yield results
 
 
 def read(results: Iterable[Path]) -> list[Case]:
@@ -160,8 +175,7 @@ refused or that triggered Python's audit hook. *Escaped*: hostile files that cau
 
 def main() -> None:
     """Runs the tests where no results are named, and writes the page."""
-    with tempfile.TemporaryDirectory() as folder:
-        cases = read([Path(name) for name in sys.argv[1:]] or [run(Path(folder))])
+    cases = read([Path(name) for name in sys.argv[1:]] or run((provenance()["code"] or {}).get("commit", "unknown")))
     with replacing(PAGE) as scratch:
         scratch.write_text(page(cases), encoding="utf-8")
 

@@ -96,7 +96,7 @@ def read_data(path: str) -> object:
     said, loaded = [], []
     for split in find_splits(path):
         report = check_split(split, full=True)
-        left = [own for own in report.problems if own.kind not in {"format", "empty-image"}]
+        left = [own for own in report.problems if own.kind not in {"format", "empty-image", "no-mask"}]
         said += [f"{own.kind}: {legible(own.what, 200)}" for own in left[:3]]
         for reader in (load_coco, scorable):
             try:

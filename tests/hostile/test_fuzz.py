@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,16 +18,17 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from explorer.config import CONFIGS, config_names, load_config
 from explorer.zoo.checkpoints.reading import CheckpointError, read_checkpoint
+from tests.hostile.fuzzing import changes, fuzz
 from tests.hostile.opcodes import saved, tensor, torch_legacy, torch_zip, value
 
 pytestmark = pytest.mark.slow
-LONG = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+Record = Callable[[str, object], None]
+OF_NINE = 1 / 9  # fuzzers of checkpoints
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0]).half(), "n": torch.tensor(3)}
 with zipfile.ZipFile(io.BytesIO(saved(STATE))) as _archive:
@@ -42,39 +42,6 @@ SOUND: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
     "x-pickle.pth": (_PICKLED, lambda pickled: torch_zip(pickled, _STORAGES)),
 }
 """What is changed, and what is made of it then."""
-WORTHWHILE = [
-    b"\0",
-    b"\x01",
-    b"\xff" * 4,
-    b"\xff" * 8,
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    b"(",
-    b".",
-    b"R",
-    b"Q",
-    b"\x85",
-    b"[",
-]
-
-
-@st.composite
-def changes(draw: st.DrawFn, whole: bytes) -> bytes:
-    """A file in which some bytes are overwritten, put in, cut out, or moved."""
-    content = whole
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(content)))
-        fresh = draw(
-            st.one_of(
-                st.binary(min_size=1, max_size=4),
-                st.sampled_from(WORTHWHILE),
-                st.integers(0, 2**64 - 1).map(lambda n: struct.pack("<Q", n)),
-                st.integers(0, max(len(content) - 64, 0)).map(lambda other, now=content: now[other : other + 64]),
-            )
-        )
-        gone = draw(st.sampled_from([len(fresh), len(fresh), len(fresh), 0, 1, 16]))
-        content = content[:at] + fresh + content[at + gone :]
-    return content
 
 
 def read_or_refuse(path: Path) -> dict[str, Tensor] | None:
@@ -107,12 +74,12 @@ _LIBRARIES = {".safetensors": safetensors.torch.load, ".pth": torch_load}
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_changed_checkpoints_are_refused_or_read_as_their_makers_read_them(name: str, tmp_path: Path) -> None:
+def test_changed_checkpoints_are_refused_or_read_as_their_makers_read_them(
+    name: str, tmp_path: Path, record_property: Record
+) -> None:
     path = tmp_path / name
     whole, made = SOUND[name]
 
-    @LONG
-    @given(changed=changes(whole))
     def check(changed: bytes) -> None:
         content = made(changed)
         path.write_bytes(content)
@@ -121,7 +88,7 @@ def test_changed_checkpoints_are_refused_or_read_as_their_makers_read_them(name:
         if ours and theirs is not None:
             same(ours, theirs)
 
-    check()
+    record_property("made up", fuzz(check, OF_NINE, changed=changes(whole)))
 
 
 _ARGUMENTS = st.one_of(
@@ -144,20 +111,18 @@ _WORDS = st.sampled_from(
 
 
 @pytest.mark.parametrize("container", ["pkl", "pth", "legacy.pth"])
-def test_random_programs_are_read_or_refused(container: str, tmp_path: Path) -> None:
+def test_random_programs_are_read_or_refused(container: str, tmp_path: Path, record_property: Record) -> None:
     path = tmp_path / f"x.{container}"
     codes = st.sampled_from([code.code.encode("latin-1") for code in pickletools.opcodes])
     step = st.one_of(st.tuples(codes, _ARGUMENTS).map(b"".join), _WORDS)
 
-    @LONG
-    @given(program=st.lists(step, max_size=25).map(b"".join))
     def check(program: bytes) -> None:
         pickled = b"\x80\x02" + program + b"."
         whole = {"pkl": bytes, "pth": torch_zip, "legacy.pth": torch_legacy}[container](pickled)
         path.write_bytes(whole)
         read_or_refuse(path)
 
-    check()
+    record_property("made up", fuzz(check, OF_NINE, program=st.lists(step, max_size=25).map(b"".join)))
 
 
 _JSON = st.recursive(
@@ -177,20 +142,21 @@ _TENSOR = st.fixed_dictionaries(
 )
 
 
-def test_random_heads_of_safetensors_are_refused_or_read_as_the_library_reads_them(tmp_path: Path) -> None:
+def test_random_heads_of_safetensors_are_refused_or_read_as_the_library_reads_them(
+    tmp_path: Path, record_property: Record
+) -> None:
     from tests.hostile.safetensors import built
 
     path = tmp_path / "x.safetensors"
 
-    @LONG
-    @given(head=st.dictionaries(st.text(max_size=3), _TENSOR | _JSON, max_size=3), data=st.binary(max_size=40))
     def check(head: dict[str, object], data: bytes) -> None:
         path.write_bytes(built(head, data))
         ours = read_or_refuse(path)
         if ours is not None and not any(name.endswith("byte_scale") for name in head):
             same(ours, safetensors.torch.load(path.read_bytes()))
 
-    check()
+    heads = st.dictionaries(st.text(max_size=3), _TENSOR | _JSON, max_size=3)
+    record_property("made up", fuzz(check, OF_NINE, head=heads, data=st.binary(max_size=40)))
 
 
 _SHIPPED = [(CONFIGS / name).read_bytes() for name in config_names() if name.endswith(".yaml")]
@@ -203,18 +169,16 @@ _SNIPPETS = st.sampled_from(
 
 
 @pytest.mark.parametrize("kind", ["changed", "random"])
-def test_configs_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+def test_configs_are_read_or_refused(kind: str, tmp_path: Path, record_property: Record) -> None:
     path = tmp_path / "x.yaml"
     texts = {
         "changed": st.sampled_from(_SHIPPED).flatmap(changes),
         "random": st.lists(_SNIPPETS, max_size=30).map(lambda parts: "".join(parts).encode()),
     }[kind]
 
-    @settings(LONG, max_examples=1500)
-    @given(content=texts)
     def check(content: bytes) -> None:
         path.write_bytes(content)
         with suppress(ValueError):
             load_config(path)
 
-    check()
+    record_property("made up", fuzz(check, 1 / 2, content=texts))

@@ -52,7 +52,7 @@ def test_counts_failures_and_skips(tool: ModuleType, tmp_path: Path) -> None:
     )
     page = tool.page(tool.read([first]))
     assert "| faults | SIGKILL before a step of writing | 23 | 1 |" in page
-    assert "| inputs | hostile checkpoints, configs and photos | 2 | 1 |" in page
+    assert "| inputs | hostile files of every kind that is read | 2 | 1 |" in page
     assert "| no room" not in page
     assert "**lost: 1, executed: 1, escaped: 0**" in page
     later = results(tmp_path / "b.xml", (steps, "test_every[b]", {"kill": 3}, ""))

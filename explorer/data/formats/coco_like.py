@@ -30,11 +30,10 @@ def mend(data: Any, images: Path) -> list[Problem]:
     if not isinstance(data, dict):
         return []
     problems = []
-    records = data.get("images")
-    for image in records if isinstance(records, list) else ():
-        if isinstance(image, dict):
-            _name(image, images)
-    if any("neg_category_ids" in image for image in (records or ()) if isinstance(image, dict)):
+    records = _records(data, "images")
+    for image in records:
+        _name(image, images)
+    if any("neg_category_ids" in image for image in records):
         what = (
             "LVIS: classes that were not looked for in an image are not told from absent ones; figures are COCO's, in "
             "which a detection of such a class counts as false"
@@ -44,6 +43,11 @@ def mend(data: Any, images: Path) -> list[Problem]:
         what = f"Roboflow: the class {left!r} has no objects and stands for all others: it is left out"
         problems.append(Problem("format", what))
     return problems
+
+
+def _records(data: dict[str, Any], section: str) -> list[dict[str, Any]]:
+    records = data.get(section)
+    return [own for own in records if isinstance(own, dict)] if isinstance(records, list) else []
 
 
 def _name(image: dict[str, Any], images: Path) -> None:
@@ -67,15 +71,15 @@ def _as_found(name: str, images: Path) -> str:
 
 
 def _class_of_all(data: dict[str, Any]) -> str | None:
-    categories, annotations = data.get("categories"), data.get("annotations")
-    if not isinstance(categories, list) or not all(isinstance(own, dict) for own in categories) or len(categories) < 2:
+    categories = _records(data, "categories")
+    if len(categories) < 2 or len(categories) < len(data["categories"]):
         return None
     above = categories[0]
     name = above.get("name")
     if above.get("supercategory") != "none" or any(own.get("supercategory") != name for own in categories[1:]):
         return None
     own = above.get("id")
-    if any(isinstance(a, dict) and a.get("category_id") == own for a in annotations or ()):
+    if any(annotation.get("category_id") == own for annotation in _records(data, "annotations")):
         return None
-    del categories[0]
+    del data["categories"][0]
     return str(name)
