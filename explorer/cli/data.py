@@ -51,7 +51,7 @@ def check(
 
 Source = Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="A data set.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")]
-To = Annotated[str, typer.Option("--to", metavar="coco|yolo|voc", help="Format of the new folder.")]
+To = Annotated[str, typer.Option("--to", metavar="coco|yolo|yolo-seg|voc", help="Format of the new folder.")]
 Link = Annotated[bool, typer.Option("--link", help="Make symbolic links to the images instead of copies.")]
 
 

@@ -1,41 +1,20 @@
-"""YAML files of configurations and the bases they stand on, read as data in bounded time and memory.
+"""YAML files of configurations and the bases they stand on.
 
-What detectron2's own reader does with a file from outside is not done here: no address is opened, no alias is
-multiplied, and of two values of one key none wins in silence.
+What detectron2's own reader does with a file from outside is not done here: no address is opened, and of two values of
+one key none wins in silence.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from explorer.reading_yaml import load_yaml
 
 BASE = "_BASE_"
 _SUFFIXES = (".yaml", ".yml")
-_LARGEST_FILE = 1 << 18
 _MOST_BASES = 20
-_MOST_VALUES = 100_000
-
-
-class ConfigLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, without repeated keys, and without aliases that multiply or hold themselves."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None:
-            _values(node, {})
-        return node
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        times = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for (_, key), count in times.items():
-            if count > 1:
-                raise yaml.composer.ComposerError(problem=f"the key {key[:80]} has two values")
-        return node
 
 
 def read_yaml(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
@@ -68,39 +47,6 @@ def read_yaml(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
         _overwrite(values, read_yaml(below, (*above, path.resolve())), path)
     _overwrite(values, own, path)
     return values
-
-
-def load_yaml(path: Path, loader: type[ConfigLoader] = ConfigLoader) -> Any:
-    """Reads one YAML file.
-
-    Raises:
-        ValueError: it is missing, too large or no YAML, asks for Python objects, or has a key twice.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
-        if len(content) <= _LARGEST_FILE:
-            return yaml.load(content.decode(), loader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}).") from error
-    except yaml.constructor.ConstructorError as error:
-        what = f"{path} asks to construct a Python object ({error.problem})"
-        raise ValueError(f"{what}. Write the value out instead.") from error
-    except Exception as error:  # YAML's types raise almost anything on values that are not of them
-        raise ValueError(f"{path} is not a YAML configuration: {' '.join(str(error).split())[:300]}") from error
-    raise ValueError(f"{path} is larger than {_LARGEST_FILE:,} bytes, which no configuration is.")
-
-
-def _values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Counts the values that a node stands for with its aliases followed."""
-    if node not in known:
-        known[node] = _MOST_VALUES  # what it counts inside of itself
-        children = node.value if isinstance(node, yaml.CollectionNode) else ()
-        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
-        known[node] = 1 + sum(_values(part, known) for part in parts)
-    if known[node] > _MOST_VALUES:
-        raise yaml.composer.ComposerError(problem=f"aliases that stand for more than {_MOST_VALUES:,} values")
-    return known[node]
 
 
 def _overwrite(values: dict[str, Any], own: dict[str, Any], path: Path) -> None:

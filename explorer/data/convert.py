@@ -53,7 +53,7 @@ def convert(
     Args:
         source: `PATH` or `PATH:SPLIT`, in any format that is read.
         out: a new folder, or an empty one.
-        to: `coco`, `yolo` or `voc`.
+        to: `coco`, `yolo`, `yolo-seg` (masks as polygons, for segmentation) or `voc`.
         link: make symbolic links to the images instead of copies.
         progress: called after each image.
 

@@ -10,7 +10,6 @@ from typing import Any
 from pycocotools import mask as mask_api
 
 from explorer.data.annotations import judge_annotations, judge_ids, judge_names, say_once
-from explorer.data.coco import instances_split
 from explorer.data.layout import Split
 from explorer.data.masks import compressed, is_finite, is_number, usable
 
@@ -31,6 +30,8 @@ def ground_truth(source: str) -> dict[str, Any]:
         ValueError: the data set has no annotations of objects, broken ones, or such that images, categories or
             annotations share an id.
     """
+    from explorer.data.coco import instances_split  # it loads detectron2, where data sets are registered
+
     return scorable(instances_split(source))[0]
 
 

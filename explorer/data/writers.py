@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -17,6 +18,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement
 import yaml
 
 from explorer.data.annotations import categories_in_order, is_crowd
+from explorer.data.polygons import one_polygon
 
 YOLO_SPLITS = ("train", "val", "test")
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -58,12 +60,12 @@ def write_coco(root: Path, split: str, content: Content) -> list[str]:
     return []
 
 
-def write_yolo(root: Path, split: str, content: Content) -> list[str]:
-    """Writes a text file of boxes per image; the class is its place in the order of ids."""
+def write_yolo(root: Path, split: str, content: Content, *, masks: bool = False) -> list[str]:
+    """Writes a text file per image, of boxes, or of polygons for segmentation; the class is its place by ids."""
     folder = root / "labels" / split
     folder.mkdir(parents=True)
     place = {own["id"]: index for index, own in enumerate(categories_in_order(content["categories"]))}
-    objects, lost = _objects(content), list[str]()
+    objects = _objects(content)
     taken: dict[Path, str] = {}
     for image in content["images"]:
         path = (folder / image["file_name"]).with_suffix(".txt")
@@ -74,11 +76,14 @@ def write_yolo(root: Path, split: str, content: Content) -> list[str]:
         lines = []
         for own in objects.get(image["id"], ()):
             x, y, w, h = own["bbox"]
-            shares = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
+            shares = [(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
+            if masks:
+                shares = (one_polygon(own, (height, width)) / (width, height)).ravel().tolist()
             lines.append(f"{place[own['category_id']]} {' '.join(map(_digits, shares))}\n")
         path.write_text("".join(lines))
-    lost += _lost(content, "YOLO", "ids", "masks", "crowds")
-    return lost
+    if not masks:
+        return _lost(content, "YOLO", "ids", "masks", "crowds")
+    return [*_lost(content, "YOLO", "ids", "crowds"), "Boxes are those around the polygons; holes are cut by lines."]
 
 
 def _finish_yolo(root: Path, splits: Sequence[str], content: Content) -> dict[str, str]:
@@ -93,12 +98,15 @@ def _finish_yolo(root: Path, splits: Sequence[str], content: Content) -> dict[st
 
 
 def write_voc(root: Path, split: str, content: Content) -> list[str]:
-    """Writes an XML file per image and the list of the split's images; corners count pixels from 1."""
+    """Writes an XML file per image and the list of the split's images; corners count pixels from 1.
+
+    Crowds become difficult objects, which evaluations ignore as well.
+    """
     annotations, sets = root / "Annotations", root / "ImageSets/Main"
     annotations.mkdir(exist_ok=True)
     sets.mkdir(parents=True, exist_ok=True)
     names = {own["id"]: own["name"] for own in categories_in_order(content["categories"])}
-    objects, stems = _objects(content), list[str]()
+    objects, stems = _objects(content, crowds=True), list[str]()
     for image in content["images"]:
         path = annotations / f"{PurePosixPath(image['file_name']).stem}.xml"
         if "/" in image["file_name"] or path.exists():
@@ -115,12 +123,12 @@ def write_voc(root: Path, split: str, content: Content) -> list[str]:
             x, y, w, h = own["bbox"]
             node = SubElement(tree, "object")
             _say(node, name=names[own["category_id"]], pose="Unspecified", truncated=0)
-            _say(node, difficult=int(bool(own.get("difficult"))))
+            _say(node, difficult=int(is_crowd(own)))
             corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + w, "ymax": y + h}
             _say(SubElement(node, "bndbox"), **{side: _digits(value) for side, value in corners.items()})
         ElementTree(tree).write(path, encoding="utf-8")
     (sets / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
-    return _lost(content, "Pascal VOC", "ids", "masks", "crowds", "the order of classes")
+    return _lost(content, "Pascal VOC", "ids", "masks", "the order of classes")
 
 
 def _say(node: Element, **texts: Any) -> None:
@@ -131,11 +139,11 @@ def _say(node: Element, **texts: Any) -> None:
         SubElement(node, tag).text = text
 
 
-def _objects(content: Content) -> dict[Any, list[Mapping[str, Any]]]:
-    """Objects by image, without crowds, in the file's order."""
+def _objects(content: Content, *, crowds: bool = False) -> dict[Any, list[Mapping[str, Any]]]:
+    """Objects by image, in the file's order; crowds where they are wanted."""
     objects: dict[Any, list[Mapping[str, Any]]] = {}
     for own in content["annotations"]:
-        if not is_crowd(own):
+        if crowds or not is_crowd(own):
             objects.setdefault(own["image_id"], []).append(own)
     return objects
 
@@ -166,5 +174,6 @@ def _as_they_are(_root: Path, splits: Sequence[str], _content: Content) -> dict[
 WRITERS: Mapping[str, Writer] = {
     "coco": Writer("{split}", write_coco, _as_they_are),
     "yolo": Writer("images/{split}", write_yolo, _finish_yolo),
+    "yolo-seg": Writer("images/{split}", partial(write_yolo, masks=True), _finish_yolo),
     "voc": Writer("JPEGImages", write_voc, _as_they_are),
 }

@@ -20,13 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from explorer.config import apply_lazy
-from explorer.config.files import ConfigLoader, load_yaml
+from explorer.reading_yaml import DataLoader, load_yaml
 
 _PACKAGES = ("detectron2.", "torch.nn.", "explorer.")
 _PLAIN_CLASSES = (ShapeSpec, Matcher, Box2BoxTransform, Box2BoxTransformLinear, Box2BoxTransformRotated)
 
 
-class _DumpLoader(ConfigLoader):
+class _DumpLoader(DataLoader):
     """Reads the Python objects in a LazyConfig's dump as descriptions, and runs nothing."""
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from detectron2.config import CfgNode
 
-from explorer.config.files import load_yaml, read_yaml
+from explorer.config.files import read_yaml
 from explorer.engine.training.weights import started_with
+from explorer.reading_yaml import load_yaml
 
 
 def write(folder: Path, **texts: str) -> Path:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from explorer.data.formats import cvat, dota, fiftyone, label_studio, open_images, table, voc, yolo
+from explorer.data.formats import cvat, dota, fiftyone, fiftyone_dataset, label_studio, open_images, table, voc, yolo
 from explorer.data.formats.document import Document, Found
 
 __all__ = ["FORMATS", "Document", "Found", "find"]
 
-FORMATS = (yolo, fiftyone, cvat, dota, voc, label_studio, open_images, table)
+FORMATS = (yolo, fiftyone, fiftyone_dataset, cvat, dota, voc, label_studio, open_images, table)
 """In the order in which they are tried."""
 
 

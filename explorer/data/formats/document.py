@@ -13,6 +13,8 @@ from explorer.data.images import SUFFIXES, ImageError, read_size
 from explorer.data.problems import Problem
 from explorer.reading import open_file, read_bytes
 
+DIFFICULT: Mapping[str, Any] = {"difficult": 1, "iscrowd": 1}
+"""Keys of an object that an evaluation neither asks for nor forbids, as COCO has it of crowds."""
 _LONGEST_NUMBER = 18
 """Digits of a file name that is taken for a number."""
 

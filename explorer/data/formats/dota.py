@@ -12,12 +12,21 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from explorer.data.formats.document import Collector, Document, Found, images_below, number, polygon_box, read_text
+from explorer.data.formats.document import (
+    DIFFICULT,
+    Collector,
+    Document,
+    Found,
+    images_below,
+    number,
+    polygon_box,
+    read_text,
+)
 from explorer.data.formats.yolo import ONLY_SPLIT
 
 SAYS = (
-    "DOTA's oriented boxes are read as the upright boxes around them; it has no masks and no crowds, and difficult "
-    "objects count like others"
+    "DOTA's oriented boxes are read as the upright boxes around them; it has no masks, and difficult objects are "
+    "ignored as its evaluation does: they are read as crowds, and training leaves them out"
 )
 _COORDINATES = 8
 
@@ -63,7 +72,7 @@ def _read(root: Path, images: Path, folder: Path, every: Sequence[Path]) -> Docu
                 what = f"{len(words)} words: eight coordinates and a class are needed"
                 collected.lose("bad-box", what, f"{file.name}, line {line}")
                 continue
-            keys = {"difficult": 1} if words[_COORDINATES + 1 :] == ["1"] else {}
+            keys = DIFFICULT if words[_COORDINATES + 1 :] == ["1"] else {}
             box = polygon_box([number(word) for word in words[:_COORDINATES]])
             collected.add(name, words[_COORDINATES], box, **keys)
     return collected.document(names)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from explorer.data.formats.document import (
+    DIFFICULT,
     Collector,
     Document,
     Found,
@@ -29,7 +29,10 @@ from explorer.data.formats.markup import read_xml, text_of
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.data.images import SUFFIXES
 
-SAYS = "Pascal VOC has no crowds and no masks; corners count pixels from 1, and difficult objects count like others"
+SAYS = (
+    "Pascal VOC has no masks; corners count pixels from 1, and difficult objects are ignored as its evaluation does: "
+    "they are read as crowds, and training leaves them out"
+)
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _ANNOTATION_FOLDERS = ("Annotations", "annotations")
 
@@ -98,7 +101,7 @@ def _take(collected: Collector, images: Path, file: Path, annotation: Element, o
         return
     for index, own in enumerate(objects, start=1):
         where, category = f"{file.name}, object {index}", text_of(own, "name")
-        keys: dict[str, Any] = {"difficult": 1} if text_of(own, "difficult") == "1" else {}
+        keys = DIFFICULT if text_of(own, "difficult") == "1" else {}
         if not category:
             collected.lose("unknown-category", "an object without a name", where)
         elif (corners := own.find("bndbox")) is not None:

@@ -28,6 +28,7 @@ from explorer.data.formats.document import (
     read_text,
 )
 from explorer.data.ids import Id
+from explorer.reading_yaml import load_yaml
 
 SPLITS = ("train", "val", "test")
 NAME_FILES = ("classes.txt", "obj.names")
@@ -54,15 +55,9 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     return _of_names(path, names) if names else {}
 
 
-def _load(path: Path) -> Any:
-    from explorer.config.files import load_yaml  # its room loads detectron2
-
-    return load_yaml(path)
-
-
 def _describes(path: Path) -> bool:
     try:
-        values = _load(path)
+        values = load_yaml(path)
     except ValueError:
         return path.stem == "data"  # whose error is worth reading
     named = isinstance(values, dict) and bool({"names", "nc"} & values.keys())
@@ -70,7 +65,7 @@ def _describes(path: Path) -> bool:
 
 
 def _of_yaml(path: Path) -> dict[str, Found]:
-    values = _load(path)
+    values = load_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no keys with values: a YOLO data set's has train, val and names")
     names, poses = _class_names(values, path), "kpt_shape" in values
