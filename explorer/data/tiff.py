@@ -149,8 +149,9 @@ def _directory(
         if size > len(inline):
             stream.seek(struct.unpack(order + pointer, inline)[0])
             inline = stream.read(size)
-        if values := struct.unpack(f"{order}{count}{_INTEGERS[kind]}", inline[:size]):
-            tags[tag] = values
+        values = struct.unpack(f"{order}{count}{_INTEGERS[kind]}", inline[:size])
+        if values and tags.setdefault(tag, values) != values:  # of which libtiff takes the first, Pillow the last
+            raise TiffError(f"this TIFF has tag {tag} twice, with other values.")
     return tags, following, budget
 
 

@@ -141,3 +141,20 @@ def test_tags_that_share_their_bytes_fill_no_memory() -> None:
     photo = BytesIO()
     Image.fromarray(NARROW).save(photo, "PNG", exif=bomb(2000, 100_000))
     assert np.array_equal(read_image(photo.getvalue()), NARROW[:, :, ::-1])  # no reason to refuse the pixels
+
+
+def test_a_tag_that_is_there_twice_is_refused() -> None:
+    """Pillow takes the last value, libtiff, which decodes for it, the first."""
+    content = written(NARROW, photometric="rgb", compression="zlib")
+    (start,) = struct.unpack_from("<L", content, 4)
+    (number,) = struct.unpack_from("<H", content, start)
+    entries = content[start + 2 : start + 2 + 12 * number]
+    for width in (33, 3300):  # the same again does no harm
+        again = struct.pack("<HHLL", 256, 4, 1, width)
+        directory = struct.pack("<H", number + 1) + again + entries + bytes(4)
+        twice = content[:4] + struct.pack("<L", len(content)) + content[8:] + directory
+        if width == 33:
+            assert read_size(twice) == (20, 33)
+        else:
+            with pytest.raises(ImageError, match="tag 256 twice, with other values"):
+                read_image(twice)

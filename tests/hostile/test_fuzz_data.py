@@ -30,9 +30,8 @@ from tests.hostile.fuzzing import changes, fuzz
 
 pytestmark = pytest.mark.slow
 Record = Callable[[str, object], None]
-OF_THE_OTHERS = (
-    1 / 18
-)  # fuzzers of what is not annotations in COCO's format, which have the minutes of a reader together
+OF_THE_OTHERS = 1 / 18
+"""Of the minutes of a reader: fuzzers of what is not annotations in COCO's format share them."""
 
 _LEAVES = (
     st.none()
