@@ -65,7 +65,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "warning", "drop", "Every polygon of the mask has under 3 points or an odd number of coordinates."
         ),
         "short-part": Kind("warning", "drop part", "Some polygons of the mask are so; the others make the mask."),
-        "bad-mask": Kind("warning", "drop", "The mask is neither polygons nor a run-length code that fits the image."),
+        "bad-mask": Kind(
+            "warning",
+            "drop",
+            "The mask is neither a run-length code that fits the image nor polygons that lie in or near it.",
+        ),
         "label-mismatch": Kind(
             "warning",
             "keep",
