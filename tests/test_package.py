@@ -31,6 +31,11 @@ def test_building_the_command_line_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded_after("import explorer.cli, typer; typer.main.get_command(explorer.cli.app)")
 
 
+def test_what_needs_no_model_loads_none() -> None:
+    code = "import explorer; explorer.compare, explorer.read_truth, explorer.object_sizes"
+    assert not {"torch", "torchvision", "detectron2"} & loaded_after(code)
+
+
 def test_the_probe_sees_a_heavy_import() -> None:
     assert HEAVY & loaded_after("import explorer; explorer.Detections")
 

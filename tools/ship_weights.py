@@ -21,8 +21,8 @@ import numpy as np
 from torch import Tensor
 
 from explorer.data.aerial import make_aerial
-from explorer.data.coco import instances_split
 from explorer.data.images import read_image
+from explorer.data.sources import instances_split
 from explorer.engine.artifacts import provenance
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.familiar import learn

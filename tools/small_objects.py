@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.compare import Comparison, compare
 from explorer.report.analysis import analyses_of, autopsy_beside

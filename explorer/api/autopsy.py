@@ -12,8 +12,8 @@ import numpy as np
 from explorer.api.inputs import Data, Model, RunLike, as_detector, as_run, as_truth
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
-from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.examine import autopsy as follow
+from explorer.autopsy.result import Autopsy
 from explorer.engine.detector import Detector
 from explorer.errors.bootstrap import RESAMPLES
 from explorer.report.analysis import RunAnalysis, analyse

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from explorer.engine.detector import Detector
-from explorer.engine.loading import load_detector
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.runs import load_run, read_truth
 
-Model = Detector | str | Path
+if TYPE_CHECKING:
+    from explorer.engine.detector import Detector
+
+Model: TypeAlias = "Detector | str | Path"
 """A detector, or what `explorer.load_detector` takes: a zoo name, a config file, a run's folder, a checkpoint file."""
 Data = Truth | str | Path
 """Annotations, or what `explorer.read_truth` takes: `PATH[:SPLIT]` of a data set."""
@@ -25,6 +26,9 @@ def as_detector(model: Model, **options: Any) -> Detector:
         ValueError: there is no such model, or it is a backbone alone.
         DownloadError: its weights cannot be downloaded.
     """
+    from explorer.engine.detector import Detector
+    from explorer.engine.loading import load_detector
+
     if isinstance(model, Detector):
         model.check_finds_objects()
         return model

@@ -10,12 +10,9 @@ fault: one that is *found* had no other.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from explorer.autopsy.dissection import Dissection
-from explorer.autopsy.findings import Finding
 from explorer.autopsy.verdicts import Verdict
 
 
@@ -32,34 +29,6 @@ class Retrial:
     before: Verdict
     after: Verdict
     change: str
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How the objects of one verdict fared when tried again.
-
-    Attributes:
-        verdict: where they were lost.
-        after: by where they are lost with that stage relaxed, or found: how many.
-    """
-
-    verdict: Verdict
-    after: Mapping[Verdict, int]
-
-    @property
-    def lost(self) -> int:
-        """How many were lost there."""
-        return sum(self.after.values())
-
-    @property
-    def confirmed(self) -> int:
-        """Of these, how many got past the stage once it was relaxed."""
-        return sum(number for after, number in self.after.items() if after > self.verdict)
-
-    @property
-    def found(self) -> int:
-        """How many were found by that alone."""
-        return self.after.get(Verdict.FOUND, 0)
 
 
 def try_again(view: object, dissection: Dissection, row: int) -> Retrial:
@@ -83,12 +52,3 @@ def try_again(view: object, dissection: Dissection, row: int) -> Retrial:
     relaxed = dissection.trails.relaxation(row, dissection.death(row))
     again = dissection.of(dissection.tracer.follow(view, known=trace, **relaxed.options), objects)
     return Retrial(finding.verdict, again.finding(row).verdict, relaxed.words)
-
-
-def verifications(findings: Iterable[Finding]) -> dict[Verdict, Verification]:
-    """Counts, for each verdict that was tried again, how many objects the relaxed stage gave back."""
-    tried: dict[Verdict, Counter[Verdict]] = {}
-    for finding in sorted(findings, key=lambda finding: finding.verdict):
-        if finding.after is not None:
-            tried.setdefault(finding.verdict, Counter())[finding.after] += 1
-    return {verdict: Verification(verdict, after) for verdict, after in tried.items()}

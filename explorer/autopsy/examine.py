@@ -6,29 +6,26 @@ found is said by the matches of a run (`explorer.scoring.outcomes`), as in every
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.chain import Chain
-from explorer.autopsy.counterfactual import Verification, try_again, verifications
+from explorer.autopsy.counterfactual import try_again
 from explorer.autopsy.dissection import Dissection
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.objects import Objects
-from explorer.autopsy.verdicts import Verdict, judged
-from explorer.data.ids import Ids
+from explorer.autopsy.result import Autopsy
 from explorer.engine.devices import gpu_explained
 from explorer.engine.evaluation.reading import read_row
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, object_scores
-from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
+from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.sizes import ALL
 from explorer.text import logger_of
 from explorer.types import Progress
 
@@ -38,126 +35,6 @@ if TYPE_CHECKING:
 
 
 logger = logger_of(__name__)
-
-
-@dataclass(frozen=True)
-class SizeGroup:
-    """How the objects of one size fared.
-
-    Attributes:
-        bin: the size.
-        counts: objects by verdict; those of the detector's chain and crowds, in its order.
-    """
-
-    bin: SizeBin
-    counts: Mapping[Verdict, int]
-
-    @property
-    def objects(self) -> int:
-        """All but crowds."""
-        return sum(self.counts.values()) - self.counts[Verdict.CROWD]
-
-
-@dataclass(frozen=True, eq=False)
-class Autopsy:
-    """What became of every object of a data set; rows are those of the `Truth` that it was made with.
-
-    Attributes:
-        model: the detector's name.
-        chain: the stages of its kind.
-        score_threshold: the model's own, which scores must exceed to become detections.
-        point: what counts as found: the IoU from which a box is on an object, and the score from which it is found.
-        class_names: by class row.
-        level_names: the feature maps, by `Finding.fpn_level`.
-        image_ids: `(G,)`, COCO's id of the image of each object, as the file has it.
-        ids: `(G,)`, COCO's annotation ids.
-        classes: `(G,)` int64, class row.
-        areas_px: `(G,)` float64, COCO's areas, which decide sizes.
-        boxes_xywh: `(G, 4)` float64, original-image frame.
-        findings: one per object. `taker` is a row here; `Said.class_index` a class row, `len(class_names)` for
-            background and one more for a class of the model's that the data does not have.
-    """
-
-    model: str
-    chain: Chain
-    score_threshold: float
-    point: OperatingPoint
-    class_names: tuple[str, ...]
-    level_names: tuple[str, ...]
-    image_ids: Ids
-    ids: Ids
-    classes: npt.NDArray[np.int64]
-    areas_px: npt.NDArray[np.float64]
-    boxes_xywh: npt.NDArray[np.float64]
-    findings: tuple[Finding, ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @cached_property
-    def verdicts(self) -> npt.NDArray[np.int64]:
-        """`(G,)` numbers of `Verdict`."""
-        return np.array([finding.verdict for finding in self.findings], dtype=np.int64)
-
-    @property
-    def held_back_by_centerness(self) -> int:
-        """How many of the objects scored below the threshold would reach it with a centerness of 1; 0 without FCOS."""
-        said = [finding.results.said for finding in self.findings if finding.verdict == Verdict.LOW_SCORE]
-        return sum(
-            own is not None and own.centerness is not None and own.own_probability**0.5 >= self.point.score
-            for own in said
-        )
-
-    @property
-    def ends(self) -> tuple[Verdict, ...]:
-        """What can become of an object in this kind of detector, in its order; crowds last."""
-        return (*self.chain.verdicts, Verdict.CROWD)
-
-    def judged_by(self, matches: Matches, point: OperatingPoint) -> Autopsy:
-        """Lets the detections of a run of this model say what is found; any score can follow another.
-
-        Args:
-            matches: of the run's boxes.
-            point: what counts as found.
-
-        Raises:
-            ValueError: the run is on other objects, or boxes are on objects from another IoU on.
-        """
-        if self.ids.tolist() != matches.run.truth.ids.tolist():
-            raise ValueError(
-                f"the autopsy is of {len(self)} objects, {matches.run.name} was run on {len(matches.run.truth)}: "
-                "make it again with `explorer autopsy`"
-            )
-        if self.point.iou != point.iou:
-            raise ValueError(
-                f"the autopsy has boxes on objects from IoU {self.point.iou:g}, {point.iou:g} is asked for: "
-                f"make it again with `explorer autopsy --iou {point.iou:g}`"
-            )
-        scores = object_scores(matches, point.iou)
-        verdicts = map(Verdict, judged(self.verdicts, scores, point.score).tolist())
-        findings = tuple(
-            replace(
-                finding,
-                verdict=verdict,
-                score=None if np.isnan(score) else score,
-                after=finding.after if verdict < Verdict.NOT_IN_RUN else None,
-            )
-            for finding, verdict, score in zip(self.findings, verdicts, scores.tolist(), strict=True)
-        )
-        return replace(self, point=point, findings=findings)
-
-    def by_size(self, bins: Sequence[SizeBin] = COCO_BINS) -> tuple[SizeGroup, ...]:
-        """Counts verdicts by object size."""
-        groups = []
-        for size in bins:
-            counts = np.bincount(self.verdicts[size.names(self.areas_px)], minlength=len(Verdict))
-            groups.append(SizeGroup(size, {verdict: int(counts[verdict]) for verdict in self.ends}))
-        return tuple(groups)
-
-    @cached_property
-    def verification(self) -> Mapping[Verdict, Verification]:
-        """How lost objects fared when only the stage that lost them was relaxed; empty where that was not tried."""
-        return verifications(self.findings)
 
 
 @gpu_explained()

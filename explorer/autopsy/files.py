@@ -11,8 +11,8 @@ import numpy as np
 
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.dense.chain import FCOS, RETINANET
-from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.findings import Best, Finding, Results, Said, Suppressor
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.ids import id_column

@@ -84,7 +84,7 @@ def build(
     """
     import fiftyone as fo
 
-    from explorer.data.coco import annotation_files
+    from explorer.data.sources import annotation_files
 
     source, files = annotation_files(data)
     name = name or dataset_name(source)

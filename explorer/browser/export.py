@@ -61,7 +61,7 @@ def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
     Raises:
         ValueError: the data cannot be read, or a label's class is not among its categories.
     """
-    from explorer.data.coco import any_split
+    from explorer.data.sources import any_split
     from explorer.reading import read_json
     from explorer.writing import write_json
 

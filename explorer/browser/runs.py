@@ -50,7 +50,7 @@ def run_model(
         ValueError: there is no such model, or it does not fit the data.
     """
     from explorer.browser.state import fingerprint_of
-    from explorer.data.coco import annotation_files
+    from explorer.data.sources import annotation_files
     from explorer.engine.devices import cpu_behind
     from explorer.engine.evaluation.evaluate import evaluate
     from explorer.engine.loading import load_detector

@@ -68,9 +68,9 @@ def autopsy(
 
     from rich.console import Console
 
-    from explorer.autopsy.examine import Autopsy
     from explorer.autopsy.examine import autopsy as examine
     from explorer.autopsy.files import AUTOPSY_FILE, write_autopsy
+    from explorer.autopsy.result import Autopsy
     from explorer.engine.devices import cpu_behind
     from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document

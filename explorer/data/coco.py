@@ -22,14 +22,12 @@ from explorer.data.layout import Split, find_split, list_splits
 from explorer.data.masks import usable
 from explorer.data.panoptic import IGNORE
 from explorer.data.problems import Problem
+from explorer.data.sources import is_registered, require_files
 from explorer.text import logger_of
 
 __all__ = [
-    "annotation_files",
-    "any_split",
     "class_names",
     "has_instances",
-    "instances_split",
     "list_splits",
     "num_classes",
     "register_coco",
@@ -52,8 +50,8 @@ def register_coco(source: str) -> str:
     Raises:
         ValueError: nothing is there, several splits are and none is named, or an annotation file is broken.
     """
-    if _is_builtin(source):
-        _require_files(source)
+    if is_registered(source):
+        require_files(source)
         return source
     split = find_split(source)
     stamp = split.stamp
@@ -75,52 +73,10 @@ def register_coco(source: str) -> str:
     return split.source
 
 
-def annotation_files(source: str) -> tuple[str, tuple[Path, ...]]:
-    """Returns the name that a data set would be registered under and its annotation files, without reading them.
-
-    Raises:
-        ValueError: nothing is there, or several splits are and none is named.
-    """
-    split = any_split(source)
-    return split.source, split.files
-
-
-def instances_split(source: str) -> Split:
-    """Finds the one split that `source` means, which has boxes or masks, without reading them.
-
-    Raises:
-        ValueError: nothing is there, several splits are and none is named, or it has no objects.
-    """
-    split = any_split(source)
-    if not split.has_instances:
-        raise ValueError(f"{source} has no instance annotations to score detections against")
-    return split
-
-
-def any_split(source: str) -> Split:
-    """Finds the one split that `source` means, which may be one of detectron2's own names.
-
-    Raises:
-        ValueError: nothing is there, or several splits are and none is named.
-    """
-    if not _is_builtin(source):
-        return find_split(source)
-    _require_files(source)
-    metadata = MetadataCatalog.get(source)
-    instances, panoptic = (metadata.get(key) for key in ("json_file", "panoptic_json"))
-    images = Path(metadata.get("image_root") or "")
-    return Split(source, images, Path(instances) if instances else None, Path(panoptic) if panoptic else None)
-
-
 def has_instances(name: str) -> bool:
     """Whether a registered data set has boxes or masks of objects, and not panoptic labels alone."""
     metadata = MetadataCatalog.get(name)
     return bool(metadata.get("json_file") or metadata.get("other_format"))
-
-
-def _is_builtin(source: str) -> bool:
-    """Whether a name is one that detectron2 or somebody else has registered."""
-    return source in DatasetCatalog and not MetadataCatalog.get(source).get("stamp")
 
 
 def class_names(name: str) -> tuple[str, ...]:
@@ -164,17 +120,6 @@ def _stop_on_errors(source: str, problems: tuple[Problem, ...] | list[Problem]) 
         more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
         message = f"{source} cannot be used:{shown}{more}\nAll of it: explorer data check {source}"
         raise ValueError(message)
-
-
-def _require_files(name: str) -> None:
-    metadata = MetadataCatalog.get(name)
-    paths = [metadata.get(key) for key in ("json_file", "image_root", "panoptic_json", "panoptic_root", "sem_seg_root")]
-    missing = [path for path in paths if isinstance(path, str) and "://" not in path and not Path(path).exists()]
-    if missing:
-        raise ValueError(
-            f"{name} is registered, but {', '.join(missing)} is not there. Set DETECTRON2_DATASETS to the folder that "
-            "holds it before the start, or give the data set's own folder as PATH:SPLIT"
-        )
 
 
 def _metadata(split: Split, content: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

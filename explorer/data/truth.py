@@ -12,6 +12,7 @@ from pycocotools import mask as mask_api
 from explorer.data.annotations import judge_annotations, judge_ids, judge_names, say_once
 from explorer.data.layout import Split
 from explorer.data.masks import compressed, is_finite, is_number, usable
+from explorer.data.sources import instances_split
 
 UNREADABLE = frozenset({"unknown-category", "unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
 """Problems with which an annotation cannot be scored against; of sound files nothing is left out."""
@@ -30,8 +31,6 @@ def ground_truth(source: str) -> dict[str, Any]:
         ValueError: the data set has no annotations of objects, broken ones, or such that images, categories or
             annotations share an id.
     """
-    from explorer.data.coco import instances_split  # it loads detectron2, where data sets are registered
-
     return scorable(instances_split(source))[0]
 
 

@@ -9,7 +9,7 @@ from textwrap import wrap
 import numpy as np
 import plotly.graph_objects as go
 
-from explorer.autopsy.examine import Autopsy, SizeGroup
+from explorer.autopsy.result import Autopsy, SizeGroup
 from explorer.autopsy.verdicts import Verdict
 from explorer.figures.export import WIDTH_PX
 from explorer.figures.style import INK, LAYOUT, rgb

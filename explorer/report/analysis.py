@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.files import AUTOPSY_FILE, read_autopsy
+from explorer.autopsy.result import Autopsy
 from explorer.errors.bootstrap import RESAMPLES, Resamples, bootstrap
 from explorer.errors.calibration import Calibration, calibration
 from explorer.errors.compare import Comparison

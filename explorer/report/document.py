@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from explorer.autopsy.counterfactual import Verification
+from explorer.autopsy.result import Verification
 from explorer.errors.bootstrap import TOO_FEW, Interval
 from explorer.errors.compare import Comparison, Pair
-from explorer.errors.improve import Help
 from explorer.errors.oracles import Gains
 from explorer.errors.paired import OUTCOMES, FoundBy
 from explorer.errors.seeds import SeedComparison
@@ -25,6 +24,9 @@ from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
 from explorer.scoring.outcomes import found_by
+
+if TYPE_CHECKING:
+    from explorer.errors.improve import Help
 
 Json = dict[str, Any]
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from explorer.autopsy.examine import Autopsy
-from explorer.engine.speed.backbone_stages import StageCost
 from explorer.errors.bootstrap import Interval, Resamples
 from explorer.errors.compare import Comparison, Pair
-from explorer.errors.improve import Help
 from explorer.errors.paired import OUTCOMES, Differences
 from explorer.errors.seeds import SeedComparison, SeedDifferences, SeedMeans
 from explorer.report.analysis import RunAnalysis
@@ -23,6 +21,11 @@ from explorer.scoring.metrics import Figures
 from explorer.scoring.sizes import SizeBin
 from explorer.text import NAME_LENGTH, in_html, in_markdown, legible, on_terminal
 from explorer.types import Floats
+
+if TYPE_CHECKING:
+    from explorer.autopsy.result import Autopsy
+    from explorer.engine.speed.backbone_stages import StageCost
+    from explorer.errors.improve import Help
 
 _BEHIND = "(objects in images)"
 """What a figure rests on; the images are those that have such objects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from explorer.autopsy.examine import Autopsy
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.bootstrap import TOO_FEW
 from explorer.scoring.outcomes import OperatingPoint

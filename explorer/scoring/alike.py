@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.data.coco import instances_split
 from explorer.data.ids import id_order
+from explorer.data.sources import instances_split
 from explorer.scoring.columns import Run, Truth, in_order
 from explorer.scoring.ignored import run_under
 from explorer.scoring.protocols import Protocol

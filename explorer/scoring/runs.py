@@ -136,7 +136,7 @@ def read_truth(data: str) -> Truth:
         ValueError: there is no such data set, it has no instance annotations, or images, categories or annotations
             that share an id.
     """
-    from explorer.data.coco import instances_split
+    from explorer.data.sources import instances_split
     from explorer.data.truth import ground_truth
 
     split = instances_split(data)

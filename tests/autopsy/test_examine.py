@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.autopsy.examine import Autopsy, autopsy, class_indices_of
+from explorer.autopsy.examine import autopsy, class_indices_of
 from explorer.autopsy.files import read_autopsy, write_autopsy
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
 from explorer.data.ids import id_column

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.findings import Finding
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.figures.autopsy import autopsy_flow

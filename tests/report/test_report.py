@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from explorer.autopsy.examine import Autopsy
 from explorer.autopsy.files import write_autopsy
 from explorer.autopsy.findings import Finding
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.compare import Comparison, compare

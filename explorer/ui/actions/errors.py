@@ -18,8 +18,8 @@ from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.downloads import cache_dir
 
 if TYPE_CHECKING:
-    from explorer.autopsy.examine import Autopsy
     from explorer.autopsy.explain import Explanation
+    from explorer.autopsy.result import Autopsy
     from explorer.engine.detector import Detector
     from explorer.errors.compare import Comparison
     from explorer.report.analysis import RunAnalysis

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from explorer.autopsy.dense.chain import RETINANET
-from explorer.autopsy.examine import Autopsy, autopsy
+from explorer.autopsy.examine import autopsy
 from explorer.autopsy.explain import explain
 from explorer.autopsy.files import read_autopsy, write_autopsy
+from explorer.autopsy.result import Autopsy
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
 from explorer.data.images import read_image

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import explorer as ex
 from explorer.cli.zoo import app
-from explorer.data.coco import instances_split
+from explorer.data.sources import instances_split
 from explorer.scoring.results_file import RESULTS_FILE
 from explorer.zoo import registry
 from explorer.zoo.downloads import DownloadError
