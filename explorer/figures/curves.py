@@ -90,7 +90,7 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
     few = len(kept) <= 25
     figure = go.Figure(
         go.Heatmap(
-            z=np.nan_to_num(100 * shares),
+            z=np.where(counts > 0, 100 * shares, np.nan),
             x=np.arange(len(kept)),
             y=np.arange(len(kept)),
             customdata=[
@@ -98,7 +98,7 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
             ],
             text=shown,
             texttemplate="%{text:,}" if few else "",
-            colorscale=[[0, "rgba(0,114,178,0)"], [1, "rgb(0,114,178)"]],
+            colorscale=[[0, "rgb(222,235,247)"], [1, "rgb(0,90,150)"]],
             zmin=0,
             zmax=100,
             xgap=1,
@@ -108,7 +108,7 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
         )
     )
     ticks = {"tickvals": list(range(len(kept))), "showgrid": False, "zeroline": False, "color": INK}
-    figure.update_xaxes(title="detected as", ticktext=across, tickangle=-40 if len(kept) > 6 else 0, **ticks)
+    figure.update_xaxes(title="detected as", ticktext=across, tickangle=-40, **ticks)
     figure.update_yaxes(title="annotated as", ticktext=down, autorange="reversed", **ticks)
     figure.update_layout(
         LAYOUT, height=max(320, 130 + (34 if few else 14) * len(kept)), margin={"l": 60, "r": 20, "t": 20, "b": 60}

@@ -143,7 +143,7 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
             "Differences of the figures on the same images, in percentage points, with 95 % intervals from paired "
             "resamples of the images. Bold: the interval excludes 0.",
         )
-        body.grid(difference_grid(comparison, pair, _names(analyses)))
+        body.grid(difference_grid(comparison, pair, analyses[0].resamples.figures.main_names))
         sides = zip("AB", (analyses[pair.a], analyses[pair.b]), strict=True)
         rules = " ".join(f"{letter} is {in_html(own.run.name)}. {_found(own)}" for letter, own in sides)
         body.section(
@@ -177,7 +177,7 @@ def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
         "interval from "
         f"{FEWEST_IMAGES} images on that have such objects; resamples of fewer are too much alike.",
     )
-    body.grid(size_grid(analyses, _names(analyses)))
+    body.grid(size_grid(analyses, analyses[0].resamples.figures.main_names))
     resamples = [analysis.resamples for analysis in analyses]
     body.figure(ap_by_size(resamples), "Average precision by object size with 95 % intervals; see the table above.")
 
@@ -185,12 +185,6 @@ def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
 def _whose(analysis: RunAnalysis) -> str:
     protocol = analysis.resamples.figures.protocol
     return "COCO's" if protocol == COCO else f"the protocol's ({in_html(str(protocol))})"
-
-
-def _names(analyses: Sequence[RunAnalysis]) -> tuple[str, ...]:
-    """The figures that tables show: AP, AP at IoU 0.25 and 0.5, and recall at the largest limit."""
-    names = analyses[0].resamples.figures.names
-    return (*(name for name in ("AP", "AP25", "AP50") if name in names), names[-1])
 
 
 def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:

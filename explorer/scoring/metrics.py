@@ -54,6 +54,11 @@ class Figures:
         return tuple(size for size in self.bins if size in self.protocol.bins)
 
     @property
+    def main_names(self) -> tuple[str, ...]:
+        """The figures that tables by size show: AP, AP at IoU 0.25 and 0.5, and recall at the largest limit."""
+        return (*(name for name in ("AP", "AP25", "AP50") if name in self.names), self.names[-1])
+
+    @property
     def overall(self) -> Floats:
         """The mean over classes that have objects, `(F, A)`."""
         return mean_over_classes(self.by_class, axis=2)

@@ -9,8 +9,9 @@ import pytest
 
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
+from explorer.scoring.protocols import PRESETS, protocol_of
 from explorer.scoring.runs import read_truth
-from explorer.ui.actions.errors import Examination, annotated_images, examine, explain_miss
+from explorer.ui.actions.errors import SIZE_BINS, Examination, annotated_images, examine, explain_miss
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
 
@@ -54,6 +55,18 @@ def test_tables_are_by_size_and_of_the_difference(examined: Examination) -> None
     assert pair_title == f"{NAMES[1]} minus {NAMES[0]}"
     assert [row[0].split(" (")[0] for row in difference.rows] == ["AP all", "AP small", "AP medium", "AP large"]
     assert [row[0] for row in by_size.rows[:4]] == [row[0] for row in difference.rows]  # the same objects and images
+
+
+def test_sizes_are_those_of_the_protocol(models: Models, data: str) -> None:
+    found = examine(models, NAMES[:1], annotated_images(data, 2), protocol=protocol_of("tinyperson"))
+    (_, grid) = found.tables()[0]
+    shown = [row[0].split(" (")[0] for row in grid.rows]
+    assert shown[:2] == ["AP all", "AP tiny"]
+    assert {"AP25 reasonable", "AP50 tiny3", "AR200 all"} <= set(shown)
+    assert found.analyses[0].run.protocol.iou_thresholds == (0.25, 0.5, 0.75)
+    autopsy = found.analyses[0].autopsy
+    assert autopsy is not None
+    assert [name for _, name in SIZE_BINS] == [*PRESETS, "8,16,32,96"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -93,8 +93,8 @@ def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
     assert rows[0][0].startswith("AP all (")
     assert all("[" in cell for cell in rows[0][1:])
     assert page.page.get_by_role("grid", name="minus").count() == 1
-    kinds = [{trace["type"] for trace in page.plot(place)["traces"]} for place in range(3)]
-    assert kinds == [{"scatter"}, {"bar"}, {"scatter"}]
+    kinds = [{trace["type"] for trace in page.plot(place)["traces"]} for place in range(5)]
+    assert kinds == [{"scatter"}, {"bar"}, {"scatter"}, {"heatmap"}, {"scatter"}]
     usual = chart_and_table(page)
     page.page.get_by_label("Found from score", exact=True).click()
     page.page.get_by_role("option", name="0.9", exact=True).click()
@@ -105,7 +105,7 @@ def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
     page.page.locator("button.thumbnail-lg").get_by_text(" px: ").first.click()
     page.page.get_by_text("Verdict:").wait_for(timeout=60_000)
     page.settle()
-    story = page.plot(3)
+    story = page.plot(5)
     assert "object" in {trace["name"] for trace in story["traces"]}
     assert story["images"] == [[480, 640]]
     page.shot("errors")

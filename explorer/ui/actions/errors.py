@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
+from explorer.scoring.protocols import COCO, PRESETS, Protocol
 from explorer.text import legible
 from explorer.types import Progress
 from explorer.ui.actions.models import Models, chosen
@@ -32,6 +33,14 @@ IMAGES = (20, 40, 100, 200)
 AERIAL_SEED = 1
 """Of the scenes that are made where no data set is given: none that the demo models were trained on."""
 RESAMPLES = 500
+SIZE_BINS = (
+    *(
+        (f"{own.name}: {', '.join(size.name for size in own.sizes) or 'no sizes'}", own.name)
+        for own in PRESETS.values()
+    ),
+    ("sides between 8, 16, 32 and 96 px", "8,16,32,96"),
+)
+"""Labels and protocols to choose from; other sides can be given."""
 _LONGEST_NAME = 60
 
 
@@ -61,7 +70,7 @@ class Examination:
         """Titles and tables: figures by size, then for each pair the difference."""
         from explorer.report.tables import difference_grid, size_grid
 
-        tables = [("By size, in percent", size_grid(self.analyses, ("AP", "AP50", "AR100")))]
+        tables = [("By size, in percent", size_grid(self.analyses, self.analyses[0].resamples.figures.main_names))]
         for pair in self.comparison.pairs if self.comparison else ():
             assert self.comparison
             title = f"{self.names[pair.b]} minus {self.names[pair.a]}"
@@ -168,6 +177,7 @@ def examine(
     *,
     found: FoundRule = FOUND,
     verify: bool = False,
+    protocol: Protocol = COCO,
 ) -> Examination:
     """Runs models on annotated images and finds out what they miss and where it is lost.
 
@@ -178,23 +188,25 @@ def examine(
         progress: called with the share that is done and what is being done.
         found: what counts as found.
         verify: relax for each lost object the stage that lost it, to see that it did.
+        protocol: whose sizes, IoU thresholds and limits are gone by.
 
     Raises:
         ValueError: a model has other classes than the data, or cannot be used.
         DownloadError: a model's weights cannot be downloaded.
     """
     from explorer.scoring.classes import shared_classes
+    from explorer.scoring.ignored import run_under, truth_under
 
     runs: list[Run] = []
     autopsies: list[Autopsy | None] = []
-    wanted = chosen(names)
+    wanted, truth = chosen(names), truth_under(protocol, truth)
     notes = [shared_classes(models.get(name).class_names, truth.class_names).note for name in wanted]
     for name in wanted:  # objects of a class that a model does not have are not held against any
         truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
         run, followed = _run(models.get(name, count), truth, found, verify, count)
-        runs.append(replace(run, notes=tuple(filter(None, notes[place : place + 1]))))
+        runs.append(replace(run_under(protocol, run), notes=tuple(filter(None, notes[place : place + 1]))))
         autopsies.append(followed)
     if progress:
         progress(1.0, "resampling")

@@ -8,9 +8,9 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.scoring.outcomes import FOUND, FoundRule
-from explorer.scoring.protocols import IOU_THRESHOLDS
+from explorer.scoring.protocols import COCO, IOU_THRESHOLDS, protocol_of
 from explorer.text import in_markdown, legible
-from explorer.ui.actions.errors import IMAGES, Examination, annotated_images, examine, explain_miss
+from explorer.ui.actions.errors import IMAGES, SIZE_BINS, Examination, annotated_images, examine, explain_miss
 from explorer.ui.layout.intake import only_uploads
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
@@ -37,7 +37,17 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
     gr.Markdown(_SAYS)
     known = gr.State({}, time_to_live=3600)
     at_start = legible(desk.data) if desk.data else _AERIAL
-    data = gr.Dropdown([at_start], value=at_start, label="Data set", interactive=True)
+    with gr.Row(equal_height=True):
+        data = gr.Dropdown([at_start], value=at_start, label="Data set", interactive=True, min_width=300)
+        bins = gr.Dropdown(
+            list(SIZE_BINS),
+            value=COCO.name,
+            label="Size bins",
+            info="A benchmark, whose IoU thresholds and limits count too, or sides in pixels: 8,16,32",
+            allow_custom_value=True,
+            interactive=True,
+            min_width=300,
+        )
     if uploads:
         _own_data(desk, data, known)
     with gr.Row(equal_height=True):
@@ -57,6 +67,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
     flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
     fates = gr.Dataframe(label="What became of the objects", interactive=False, visible=False, wrap=True)
     verified = gr.Dataframe(label="Each stage relaxed, and nothing else", interactive=False, visible=False, wrap=True)
+    confused = gr.Plot(label="What objects are taken for", show_label=False, visible=False)
+    curves = gr.Plot(label="Precision and recall by size", show_label=False, visible=False)
+    by_class = gr.Dataframe(label="AP in percent by class and size", interactive=False, visible=False, wrap=True)
     gr.Markdown(_MISSES)
     gallery = gr.Gallery(
         label="Telling misses",
@@ -79,6 +92,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
     def examine_models(
         names: list[str],
         chosen: str,
+        sized: str,
         sources: dict[str, str],
         most: int,
         least_iou: float,
@@ -91,9 +105,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         from explorer.figures.errors import ap_by_size, error_types
 
         tell = desk.telling(bar, request)
-        wanted = _rule(least_iou, least_score)
+        wanted, protocol = _rule(least_iou, least_score), protocol_of(sized)
         truth = annotated_images(sources.get(chosen, desk.data), int(most), tell)
-        found = examine(desk.models_for_long, names, truth, tell, found=wanted, verify=check)
+        found = examine(desk.models_for_long, names, truth, tell, found=wanted, verify=check, protocol=protocol)
         (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
         return (
@@ -120,13 +134,15 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         if found is None or model not in found.names:
             return [gr.skip()] * len(looked)
         from explorer.figures.autopsy import autopsy_flow
-        from explorer.report.tables import fate_grid, verification_grid
+        from explorer.figures.curves import confusion_matrix, precision_recall
+        from explorer.report.tables import class_grid, fate_grid, verification_grid
         from explorer.report.words import autopsy_sentences, found_sentence
 
         analysis = found.analyses[found.names.index(model)]
         followed = analysis.autopsy
-        figure = autopsy_flow(followed, width_px=int(wide)) if followed else None
-        grid = fate_grid(analysis)
+        sizes = analysis.matches.protocol.sizes
+        figure = autopsy_flow(followed, sizes, width_px=int(wide)) if followed else None
+        grid, classes = fate_grid(analysis), class_grid(analysis).legible()
         crops = [found.crop(model, number) for number in range(len(found.misses[model]))]
         says = (found_sentence(analysis.point), *analysis.notes, *(autopsy_sentences(followed) if followed else ()))
         checked = verification_grid(followed) if followed and followed.verification else None
@@ -139,6 +155,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
                 headers=list(checked.head) if checked else None,
                 visible=checked is not None,
             ),
+            gr.Plot(value=confusion_matrix(analysis.confusion), visible=True),
+            gr.Plot(value=precision_recall(analysis.curves), visible=True),
+            gr.Dataframe(value=[list(row) for row in classes.rows], headers=list(classes.head), visible=True),
             gr.Gallery(value=crops, selected_index=None),
             waiting(_NO_MISS_YET),
             "",
@@ -155,9 +174,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         said = [f"**{in_markdown(title)}**", "", *(f"- {in_markdown(sentence)}" for sentence in story.sentences)]
         return zoomable(drawn(story)), "\n".join(said)
 
-    looked = [rule, flow, fates, verified, gallery, drawing, story]
+    looked = [rule, flow, fates, verified, confused, curves, by_class, gallery, drawing, story]
     answers = [examination, table, difference, sizes, types, name]
-    inputs = [models, data, known, images, iou, score, verify, width]
+    inputs = [models, data, bins, known, images, iou, score, verify, width]
     asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
     judged = score.input(judge_again, [examination, score], examination, api_visibility="private")
