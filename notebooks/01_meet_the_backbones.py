@@ -10,7 +10,9 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import ModelPicker, counting
+from explorer.ui.widgets import ModelPicker, counting, silence
+
+silence()  # warnings of libraries, about which a reader can do nothing
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot

@@ -11,7 +11,9 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import FieldClicker, counting
+from explorer.ui.widgets import FieldClicker, counting, silence
+
+silence()  # warnings of libraries, about which a reader can do nothing
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot

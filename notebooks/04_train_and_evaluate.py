@@ -10,7 +10,9 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import TrainingView, counting
+from explorer.ui.widgets import TrainingView, counting, silence
+
+silence()  # warnings of libraries, about which a reader can do nothing
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder with the splits train and val; None makes aerial scenes on the spot

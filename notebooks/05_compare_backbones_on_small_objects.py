@@ -10,7 +10,9 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import ErrorBrowser, SideBySide, counting, progress
+from explorer.ui.widgets import ErrorBrowser, SideBySide, counting, progress, silence
+
+silence()  # warnings of libraries, about which a reader can do nothing
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot

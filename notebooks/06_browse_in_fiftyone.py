@@ -8,7 +8,9 @@
 # `explorer browse` does the same from the command line.
 
 # %%
-from explorer.ui.widgets import counting
+from explorer.ui.widgets import counting, silence
+
+silence()  # warnings of libraries, about which a reader can do nothing
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot

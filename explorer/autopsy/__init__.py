@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+from explorer.types import extension
 
 
 class _CallablePackage(ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return import_module("explorer.api.autopsy").autopsy(*arguments, **options)
+        return extension("autopsy").autopsy(*arguments, **options)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -13,8 +13,6 @@ from typing import Any
 
 import torch
 
-from explorer import __version__
-
 PACKAGES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
@@ -30,7 +28,7 @@ def provenance() -> dict[str, Any]:
     """Says when and with what a result is made: UTC date, code, versions, processor architecture, GPU if any."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"vovnet-explorer": __version__, "python": platform.python_version()}
+        "versions": {"vovnet-explorer": version("vovnet-explorer"), "python": platform.python_version()}
         | {package: _installed(names) for package, names in PACKAGES.items()},
         "code": _code(),
         "machine": platform.machine(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from explorer.data.ids import Id, Ids, as_id
 from explorer.data.masks import Rle
 from explorer.scoring.protocols import Protocol, protocol_from
 from explorer.text import legible
-from explorer.types import Metrics
+from explorer.types import Metrics, extension
 
 Task = Literal["bbox", "segm"]
 """What is compared: boxes, or masks."""
@@ -250,7 +249,7 @@ class Run:
         Raises:
             ValueError: an image is not in the data, no class is, or a value is not finite.
         """
-        return _api("predictions").from_supervision(detections, data, name, class_names, **options)  # type: ignore[no-any-return]
+        return extension("predictions").from_supervision(detections, data, name, class_names, **options)  # type: ignore[no-any-return]
 
     @classmethod
     def from_ultralytics(cls, results: Iterable[Any], data: Any, *, name: str = "ultralytics", **options: Any) -> Run:
@@ -265,7 +264,7 @@ class Run:
         Raises:
             ValueError: an image is not in the data, no class is, or there are no boxes.
         """
-        return _api("predictions").from_ultralytics(results, data, name, **options)  # type: ignore[no-any-return]
+        return extension("predictions").from_ultralytics(results, data, name, **options)  # type: ignore[no-any-return]
 
     @classmethod
     def from_transformers(
@@ -284,7 +283,7 @@ class Run:
         Raises:
             ValueError: an image is not in the data, no class is, or an output is none of these.
         """
-        return _api("predictions").from_transformers(outputs, data, name, class_names, **options)  # type: ignore[no-any-return]
+        return extension("predictions").from_transformers(outputs, data, name, class_names, **options)  # type: ignore[no-any-return]
 
     def pr_curves(self, iou: float = 0.5, *, task: Task = "bbox") -> Any:
         """Computes precision at COCO's 101 recalls, by class and by size of the run's protocol.
@@ -299,7 +298,7 @@ class Run:
         Raises:
             ValueError: the IoU is not above 0 and at most 1, or masks are asked for that are not there.
         """
-        return _api("curves").pr_curves(self, iou, task)
+        return extension("curves").pr_curves(self, iou, task)
 
     def confusion(self, found: Any = None, *, task: Task = "bbox") -> Any:
         """Counts what objects are taken for, by size, with what is missed and what is detected where nothing is.
@@ -314,17 +313,12 @@ class Run:
         Raises:
             ValueError: the run does not reach the rule's precision, or masks are asked for that are not there.
         """
-        return _api("curves").confusion(self, found, task)
+        return extension("curves").confusion(self, found, task)
 
     def ranked_for(self, task: Task) -> Run:
         """Returns the run as boxes or masks are ranked; itself where one score serves both."""
         found = self.found.ranked_for(task)
         return self if found is self.found else replace(self, found=found)
-
-
-def _api(name: str) -> Any:
-    """The module of `explorer.api` that has what a method of `Run` offers, as `Detections` has it."""
-    return import_module(f"explorer.api.{name}")
 
 
 def in_order(

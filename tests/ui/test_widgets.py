@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +47,12 @@ def demos() -> Models:
 @pytest.fixture(scope="module")
 def scenes() -> dict[str, Any]:
     return {name: render_scene(seed, size=(96, 128)).image for name, seed in (("first", 7), ("second", 5))}
+
+
+def test_importing_widgets_changes_no_warning_filter() -> None:
+    code = "import explorer.ui.widgets, explorer.ui.noise, warnings; print(*[own[1] for own in warnings.filters])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "meshgrid" not in done.stdout
 
 
 def test_a_control_that_moves_on_is_not_asked_yet() -> None:

@@ -2,6 +2,7 @@
 
 `ModelPicker`, `SideBySide`, `FeatureExplorer`, `FieldClicker`, `ErrorBrowser` and `TrainingView` show figures that
 change in place; what goes wrong is said in the widget. `progress` and `counting` are bars for cells that take a while.
+`silence` keeps warnings from inside detectron2 out of the cells; importing this changes no filter.
 """
 
 from explorer.ui.noise import silence
@@ -22,6 +23,5 @@ __all__ = [
     "TrainingView",
     "counting",
     "progress",
+    "silence",
 ]
-
-silence()  # a cell shows every warning, and these are not the reader's
