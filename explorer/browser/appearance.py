@@ -1,4 +1,4 @@
-"""How a data set looks in the App: one colour per run, and each run's numbers in a group of their own."""
+"""How a data set looks in the App: the page's colours of runs and classes, and a group for each run's numbers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.browser.state import KEY
 from explorer.types import SIZES
 
-_TRUTH_COLOR = "#2ecc71"
-_RUN_COLORS = ("#ff8c1a", "#4da3ff", "#e667c6", "#ffd84d", "#9b7bff", "#4de0d0")
-"""They stand out against photographs and from each other; the objects are green."""
-
 
 def arrange(dataset: Any) -> None:
-    """Sets colours, and sorts the sidebar."""
+    """Sets colours, and sorts the sidebar.
+
+    Boxes have the colours of their runs. Who colours by value in the App gets those of classes, as the page has them.
+    """
     import fiftyone as fo
 
+    from explorer.engine.colors import class_color
+    from explorer.figures.style import TRUTH_HEX, in_hex, run_hex
+
     runs = [name for name in dataset.info[KEY]["runs"] if dataset.has_field(name)]
-    colors = {GROUND_TRUTH: _TRUTH_COLOR} | {
-        name: _RUN_COLORS[place % len(_RUN_COLORS)] for place, name in enumerate(runs)
-    }
+    colors = {GROUND_TRUTH: TRUTH_HEX} | {name: run_hex(place) for place, name in enumerate(runs)}
+    classes = [
+        {"value": name, "color": in_hex(class_color(index))} for index, name in enumerate(dataset.default_classes)
+    ]
+    by_class = {"colorByAttribute": "label", "valueColors": classes}
     dataset.app_config.color_scheme = fo.ColorScheme(
-        color_by="field", fields=[{"path": path, "fieldColor": color} for path, color in colors.items()]
+        color_by="field", fields=[{"path": path, "fieldColor": color, **by_class} for path, color in colors.items()]
     )
     groups = fo.DatasetAppConfig.default_sidebar_groups(dataset)
     own = {name: _numbers(RunFields(name)) for name in runs}

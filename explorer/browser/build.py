@@ -192,6 +192,7 @@ def _collection(dataset: Any) -> Any:
 def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | None) -> int:
     """Writes the images that are not in the database, and returns how many."""
     declare_ids(dataset, truth)
+    dataset.default_classes = list(truth.class_names)
     collection = _collection(dataset)
     present = {document["_id"] for document in collection.find({}, {"_id": 1})}
     missing = np.array([own not in present for own in sample_ids(dataset.name, truth)], dtype=bool)

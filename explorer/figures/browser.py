@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from explorer.figures.style import rgb
+from explorer.figures.style import run_rgb
 from explorer.text import NAME_LENGTH, in_plotly
 
 _INK = "#a0a0a0"  # reads on FiftyOne's dark and on its light background
@@ -26,7 +26,7 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
                 x=list(own),
                 y=list(own.values()),
                 name=in_plotly(name),
-                marker={"color": rgb(place)},
+                marker={"color": run_rgb(place)},
                 text=list(own.values()),
                 hovertemplate="%{x}: %{y}<extra>%{fullData.name}</extra>",
             )

@@ -59,7 +59,7 @@ def side_by_side(
         ValueError: no model, or detections of an image of another size.
     """
     height, width = image_bgr.shape[:2]
-    if not detections:
+    if not detections and not without:
         raise ValueError("There are no detections to draw; give at least one model's.")
     for name, found in detections.items():
         if found.image_size != (height, width):

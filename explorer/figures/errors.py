@@ -14,7 +14,7 @@ from explorer.errors.bootstrap import TOO_FEW, Resamples
 from explorer.errors.compare import Comparison
 from explorer.errors.oracles import SizeGains
 from explorer.errors.taxonomy import ERRORS, ErrorType
-from explorer.figures.style import FAINT, INK, LAYOUT, rgb
+from explorer.figures.style import FAINT, INK, LAYOUT, rgb, run_rgb
 from explorer.scoring.metrics import find
 from explorer.scoring.outcomes import object_scores
 from explorer.text import NAME_LENGTH, in_plotly
@@ -58,7 +58,7 @@ def ap_by_size(
         row = find(figure, run.figures.names, "figure")
         given = run.intervals(confidence)
         value, low, high = (ends[row, shown] for ends in (given.value, given.low, given.high))
-        color, symbol = rgb(number + 4 if len(runs) == 1 else number), _SYMBOLS[number % len(_SYMBOLS)]
+        color, symbol = run_rgb(number), _SYMBOLS[number % len(_SYMBOLS)]
         few = given.too_few[row, shown]
         ends = [f"{a:.1f} to {b:.1f}" for a, b in zip(low, high, strict=True)]
         drawn.add_trace(

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from explorer.engine.speed.benchmark import Timings
 from explorer.figures.export import WIDTH_PX
 from explorer.figures.labels import name_points
-from explorer.figures.style import FAINT, INK, LAYOUT, rgb
+from explorer.figures.style import FAINT, INK, LAYOUT, rgb, run_rgb
 from explorer.text import NAME_LENGTH, in_plotly, legible
 
 _FAMILIES = (
@@ -338,7 +338,7 @@ def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
     figure = go.Figure()
     names = [legible(name) for name in seconds]
     for place, (name, own) in enumerate(zip(names, seconds.values(), strict=True)):
-        color = rgb(place + 4)
+        color = run_rgb(place)
         figure.add_trace(
             go.Scatter(
                 x=1000 * own,

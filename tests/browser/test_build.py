@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from explorer.autopsy.verdicts import Verdict
+from explorer.engine.colors import PALETTE
 
 pytestmark = [pytest.mark.mongo, pytest.mark.filterwarnings("ignore")]
 
@@ -244,6 +245,15 @@ def test_a_run_that_finds_nothing(name: str, scene: Any, tmp_path: Path) -> None
     assert built.dataset.load_evaluation_results("better_eval").mAP() == 0
     assert built.dataset.count("better.detections") == 0
     assert len(built.dataset.load_saved_view(save_views(built.dataset)[1])) > 0
+    scheme = built.dataset.app_config.color_scheme
+    fields = {own["path"]: own for own in scheme.fields}
+    assert fields["better"]["fieldColor"] == "#e69f00"  # the first model's in every figure of the page
+    assert fields["ground_truth"]["fieldColor"] == "#009e73"
+    classes = {own["value"]: own["color"] for own in fields["better"]["valueColors"]}
+    assert classes == {
+        name: "#{:02x}{:02x}{:02x}".format(*color)
+        for name, color in zip(("car", "plane", "ship"), PALETTE, strict=False)
+    }
 
 
 def test_ap_is_pycocotools(name: str, scene: Any, capsys: pytest.CaptureFixture[str]) -> None:

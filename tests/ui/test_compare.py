@@ -244,6 +244,11 @@ def test_a_model_that_cannot_be_had_costs_its_own_column_only(
     assert (list(written["models"]), list(written["unavailable"])) == (["A", "B"], ["gone"])
     with pytest.raises(DownloadError, match="answered 403"):
         compare(zoo.models, ["gone"], photo)
+    none = compare(zoo.models, ["gone"], photo, even_none=True)
+    assert (none.predictions, none.image_size, none.who_sees_what(ALL), none.magnified(ALL)) == ({}, (100, 120), [], [])
+    assert none.counts(ALL)[0]["model"] == "gone (not available)"
+    words = [note.text for note in none.figure(ALL).layout.annotations]
+    assert words == ["gone · not available", "No source gave the weights of gone."]
 
 
 def test_released_models_that_are_refused_say_so_in_one_line(

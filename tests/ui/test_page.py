@@ -251,6 +251,13 @@ def test_a_model_that_cannot_be_had_costs_its_own_column(visit: Open) -> None:
     *_, last = page.table("Objects by COCO size, and time")
     assert last[:3] == ["–", "faster_rcnn_V_39_FPN_3x (not available)", "–"]
     page.shot("compare-refused")
+    for model in ("demo/V-19-slim-dw", "demo/MobileNetV2"):  # and if none can be had, that is said in its place, too
+        page.page.get_by_title(f"Remove {model}").first.click()
+    page.press("Compare")
+    page.page.wait_for_function("() => document.querySelectorAll('.js-plotly-plot .annotation-text').length === 2")
+    page.settle()
+    assert page.page.locator(".toast-body").count() == 0
+    assert page.page.get_by_role("button", name="Download as PNG").is_disabled()
 
 
 def test_a_link_restores_models_filters_and_tab(visit: Open, served: Any) -> None:

@@ -110,7 +110,9 @@ class PhotoComparison:
     @property
     def image_size(self) -> tuple[int, int]:
         """The photo's `(height, width)`."""
-        return next(iter(self.predictions.values())).detections.image_size
+        first = next(iter(self.predictions.values()), None)
+        height, width = first.detections.image_size if first else self.image_bgr.shape[:2]
+        return height, width
 
     @property
     def _is_wide(self) -> bool:
@@ -182,7 +184,8 @@ class PhotoComparison:
                 counted["annotated objects found"] = self._found(found, filters)
             counted["time, ms"] = self._time(name)
             rows.append({"": self.letters[name], "model": legible(name), **counted})
-        without: dict[str, str | int] = dict.fromkeys(rows[0], "–")
+        columns = rows[0] if rows else ("", "model", "objects", *SIZES, "time, ms")
+        without: dict[str, str | int] = dict.fromkeys(columns, "–")
         return [*rows, *(without | {"model": f"{legible(name)} ({_LEFT_OUT})"} for name in self.unavailable)]
 
     def _found(self, found: Detections, filters: Filters) -> str:
@@ -296,6 +299,7 @@ def compare(
     *,
     timed: bool = True,
     tiles: bool = False,
+    even_none: bool = False,
 ) -> PhotoComparison:
     """Runs each model on one photo.
 
@@ -308,6 +312,7 @@ def compare(
         progress: called with the share that is done and what is being done.
         timed: repeat runs for times; without it each model runs once.
         tiles: look at a large photo in overlapping tiles.
+        even_none: where no model can be used, return a comparison that says why of each, instead of an error.
 
     Raises:
         ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
@@ -344,7 +349,7 @@ def compare(
             raise
         except (ValueError, DownloadError, DeviceError) as error:
             failures[name] = error
-    if not predictions:
+    if not predictions and not even_none:
         raise next(iter(failures.values()))
     reasons = {name: _one_line(error) for name, error in failures.items()}
     said = advice(scales, (height, width), tiles=tiles)

@@ -145,7 +145,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
-        found = compare(desk.models, names, image, desk.telling(bar, request), tiles=tiles)
+        found = compare(desk.models, names, image, desk.telling(bar, request), tiles=tiles, even_none=True)
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))
@@ -161,8 +161,8 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     def write(
         found: PhotoComparison | None, score: float, of_size: list[str], of_class: list[str], request: gr.Request
     ) -> Sequence[Any]:
-        if found is None:
-            return [gr.skip()] * len(files)
+        if found is None or not found.predictions:
+            return [gr.DownloadButton(interactive=False)] * len(files)
         written = found.write(Filters(score, of_size, of_class), desk.folder_of(request))
         return [gr.DownloadButton(value=str(path), interactive=True) for path in written]
 

@@ -27,12 +27,13 @@ from explorer.ui.layout.session import SHORT, Desk, explained
 _SAYS = """What do layers of the chosen models say about the photo? Levels of the pyramid are `p2` (finest) to `p6`;
 small objects are classified from `p2`. Stages of the backbone are `stage2` to `stage5` (VoVNet), `res2` to `res5`
 (others)."""
+_NO_PHOTO = "Choose a photo: maps of its layers are drawn here."
 _SPEAKS = """Which places speak for an object, and which level carries it? Click an object in the picture, or choose
 it in the list: it shows what **Compare** found, under the same filters."""
 
 
-def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
-    """Lays out the tab."""
+def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab, tab: gr.Tab) -> None:
+    """Lays out the tab, which shows maps when it is opened."""
     first: PhotoComparison | None = compared.comparison.value
     at_first = _objects(first, Filters(LEAST_SCORE)) if first else ([], None)
     gr.Markdown(_SAYS)
@@ -43,7 +44,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     shared = gr.Checkbox(True, label="Like colours for like places, in all models", visible=False)
     show = gr.Button("Show maps", variant="primary")
     maps = gr.Plot(
-        waiting("Choose layers, then show their maps."),
+        waiting(_NO_PHOTO),
         label="Feature maps over the photo",
         show_label=False,
         elem_classes="pictures",
@@ -84,6 +85,8 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
+        if image is None:
+            return waiting(_NO_PHOTO)
         maps = show_layers(
             desk.models,
             names,
@@ -134,13 +137,10 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
             return gr.skip()
         return object_at(found, Filters(score, of_size, of_class), (float(event.index[0]), float(event.index[1])))
 
-    def fitting(how: Kind) -> Any:
-        """Hides the controls of other kinds."""
-        return gr.Number(visible=how == ONE_CHANNEL), gr.Checkbox(visible=how == COMPONENTS)
-
-    kind.change(fitting, kind, [channel, shared], show_progress="hidden", api_visibility="private")
+    kind.change(_fitting, kind, [channel, shared], show_progress="hidden", api_visibility="private")
     asked = [photo, models, layers, kind, channel, shared, compared.width]
-    show.click(draw_maps, asked, maps, api_visibility="private", **SHORT)
+    for trigger in (tab.select, show.click, kind.input, layers.input):
+        trigger(draw_maps, asked, maps, api_visibility="private", trigger_mode="always_last", **SHORT)
     seen = [compared.comparison, *compared.filters]
     gr.on(
         [compared.comparison.change, *(component.change for component in compared.filters)],
@@ -162,10 +162,16 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     picture.select(pick, seen, which, show_progress="hidden", api_visibility="private")
 
 
-def _objects(found: PhotoComparison, filters: Filters) -> tuple[list[tuple[str, int]], Pixels]:
+def _fitting(how: Kind) -> Any:
+    """Hides the controls of other kinds."""
+    return gr.Number(visible=how == ONE_CHANNEL), gr.Checkbox(visible=how == COMPONENTS)
+
+
+def _objects(found: PhotoComparison, filters: Filters) -> tuple[list[tuple[str, int]], Pixels | None]:
     """The objects to choose from, and the first model's picture of them."""
     objects = [
         (f"{row['class']} {row['size, px']} px · {row['seen by']}", int(row["#"]))
         for row in found.who_sees_what(filters)
     ]
-    return objects, found.picture(next(iter(found.predictions)), filters)
+    first = next(iter(found.predictions), None)
+    return objects, found.picture(first, filters) if first else None

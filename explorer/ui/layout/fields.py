@@ -21,12 +21,15 @@ _SAYS = """How much of the photo can a unit see (theoretical, thin), and how muc
 square as large as the pixels with 95 % of the energy)? Click a point of the photo, or type it. Below: the fields
 beside each level's anchors and, after **Compare**, the objects found. The first measurement of a model takes some
 seconds."""
+_NO_PHOTO = "Choose a photo: the fields at a point of it are drawn here."
 _LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
 
 
-def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
-    """Lays out the tab."""
+def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab, tab: gr.Tab) -> None:
+    """Lays out the tab, which shows the fields in the middle of the photo when it is opened."""
     gr.Markdown(_SAYS)
+    height, width = read_photo(compared.first_photo).shape[:2] if compared.first_photo else (480, 640)
+    middle = (width // 2, height // 2)
     with gr.Row():
         with gr.Column(min_width=280):
             picture = gr.Image(
@@ -34,8 +37,8 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
             )
         with gr.Column(min_width=280):
             with gr.Row():
-                x = gr.Number(320, label="x, px", precision=0, minimum=0, min_width=90)
-                y = gr.Number(240, label="y, px", precision=0, minimum=0, min_width=90)
+                x = gr.Number(middle[0], label="x, px", precision=0, minimum=0, min_width=90)
+                y = gr.Number(middle[1], label="y, px", precision=0, minimum=0, min_width=90)
             layers = gr.Dropdown(list(_LAYERS), value=["p2", "p3", "p4"], multiselect=True, label="Layers")
             with gr.Row():
                 effective = gr.Checkbox(True, label="Effective fields too", min_width=120)
@@ -50,7 +53,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                     visible = not over
                     over.append(
                         gr.Plot(
-                            waiting("Click a point of the photo."),
+                            waiting(_NO_PHOTO),
                             label="Fields over the photo",
                             show_label=False,
                             visible=visible,
@@ -76,6 +79,9 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
+        if image is None:
+            unused = [gr.Plot(value=None, visible=False)] * (2 * MOST_MODELS - 1)
+            return [gr.Plot(value=waiting(_NO_PHOTO), visible=True), *unused]
         image_bgr, tell = read_photo(image), desk.telling(bar, request)
         known = chosen(names)
         objects = found.shown(Filters(score, of_size, of_class)) if found else {}
@@ -110,15 +116,18 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
             return None, gr.skip(), gr.skip()
         return image, width // 2, height // 2
 
-    def pick(event: gr.SelectData) -> tuple[int, int]:
-        return int(event.index[0]), int(event.index[1])
-
     asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters, compared.width]
-    show.click(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
+    for trigger in (tab.select, show.click):
+        trigger(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
     effective.change(
         lambda seen: gr.Checkbox(visible=seen), effective, gates, show_progress="hidden", api_visibility="private"
     )
     photo.change(show_photo, photo, [picture, x, y], show_progress="hidden", api_visibility="private")
-    picture.select(pick, None, [x, y], show_progress="hidden", api_visibility="private").then(
+    picture.select(_place, None, [x, y], show_progress="hidden", api_visibility="private").then(
         draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT
     )
+
+
+def _place(event: gr.SelectData) -> tuple[int, int]:
+    """Where the photo was clicked."""
+    return int(event.index[0]), int(event.index[1])

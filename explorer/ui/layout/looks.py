@@ -83,9 +83,14 @@ NAME_PICTURES = """() => {
     });
     const named = () => document.querySelectorAll('div.empty[aria-label]:not([role])').forEach(
         own => own.setAttribute('role', 'group'));
-    const both = () => { name(); named(); };
+    const removed = () => document.querySelectorAll('.token').forEach(token => {
+        const button = token.querySelector('.token-remove');
+        const words = `Remove ${token.textContent.trim()}`;
+        if (button && button.title !== words) button.title = words;
+    });
+    const both = () => { name(); named(); removed(); };
     new MutationObserver(both).observe(document.body, {childList: true, subtree: true});
     both();
 }"""
-"""Script for a browser: pictures without a text in their place, which Gradio leaves, get their block's label, and names
-stand only where screen readers expect them."""
+"""Script for a browser: pictures without a text in their place, which Gradio leaves, get their block's label, names
+stand only where screen readers expect them, and a button that removes a choice says which."""

@@ -201,10 +201,10 @@ def build(
             with gr.Column(elem_classes="answers"), gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Compare", id="compare"):
                     compared = compare_tab(desk, photo, models, first)
-                with gr.Tab("Features", id="features"):
-                    features_tab(desk, photo, models, compared)
-                with gr.Tab("Receptive field", id="fields"):
-                    fields_tab(desk, photo, models, compared)
+                with gr.Tab("Features", id="features") as features:
+                    features_tab(desk, photo, models, compared, features)
+                with gr.Tab("Receptive field", id="fields") as fields:
+                    fields_tab(desk, photo, models, compared, fields)
                 with gr.Tab("Errors", id="errors"):
                     errors_tab(desk, models, compared.width, uploads=uploads)
                 with gr.Tab("Speed and accuracy", id="speed") as speed:

@@ -33,7 +33,9 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
         stop = gr.Button("Stop", elem_classes="stop", min_width=120)
     times = gr.Plot(waiting("Choose a photo and models, then measure."), label="Times by round", show_label=False)
     head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (least to greatest)"]
-    table = gr.Dataframe(headers=head, label="Time per photo, whole detector", interactive=False, wrap=True)
+    table = gr.Dataframe(
+        headers=head, label="Time per photo, whole detector", interactive=False, wrap=True, visible=False
+    )
 
     @explained
     def measure_models(
@@ -45,7 +47,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
         from explorer.figures.speed import measured_times
 
         seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
-        return measured_times(seconds), as_rows(seconds)
+        return measured_times(seconds), gr.Dataframe(value=as_rows(seconds), visible=True)
 
     def draw(of: Task, on: str, names: list[str], wide: float) -> Any:
         figure, words = pareto(of, on, names, width_px=int(wide))
