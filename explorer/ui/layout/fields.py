@@ -21,12 +21,13 @@ _SAYS = """How much of the photo can a unit see (theoretical, thin), and how muc
 square as large as the pixels with 95 % of the energy)? Click a point of the photo, or type it. Below: the fields
 beside each level's anchors and, after **Compare**, the objects found. The first measurement of a model takes some
 seconds."""
-_NO_PHOTO = "Choose a photo: the fields at a point of it are drawn here."
+_NOTHING_YET = "Click a point of the photo: what a unit there can see, and does see, is drawn here."
+_NO_PHOTO = "Choose a photo first, then click a point of it."
 _LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
 
 
-def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab, tab: gr.Tab) -> None:
-    """Lays out the tab, which shows the fields in the middle of the photo when it is opened."""
+def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
+    """Lays out the tab."""
     gr.Markdown(_SAYS)
     height, width = read_photo(compared.first_photo).shape[:2] if compared.first_photo else (480, 640)
     middle = (width // 2, height // 2)
@@ -53,7 +54,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                     visible = not over
                     over.append(
                         gr.Plot(
-                            waiting(_NO_PHOTO),
+                            waiting(_NOTHING_YET),
                             label="Fields over the photo",
                             show_label=False,
                             visible=visible,
@@ -117,8 +118,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         return image, width // 2, height // 2
 
     asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters, compared.width]
-    for trigger in (tab.select, show.click):
-        trigger(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
+    show.click(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
     effective.change(
         lambda seen: gr.Checkbox(visible=seen), effective, gates, show_progress="hidden", api_visibility="private"
     )

@@ -203,8 +203,8 @@ def build(
                     compared = compare_tab(desk, photo, models, first)
                 with gr.Tab("Features", id="features") as features:
                     features_tab(desk, photo, models, compared, features)
-                with gr.Tab("Receptive field", id="fields") as fields:
-                    fields_tab(desk, photo, models, compared, fields)
+                with gr.Tab("Receptive field", id="fields"):
+                    fields_tab(desk, photo, models, compared)
                 with gr.Tab("Errors", id="errors"):
                     errors_tab(desk, models, compared.width, uploads=uploads)
                 with gr.Tab("Speed and accuracy", id="speed") as speed:
