@@ -156,12 +156,14 @@ class Images(dict[Any, int]):
 class Classes(dict[Any, int]):
     """Class rows by the `category_id` of results, or by `(category_id, category_name)`.
 
-    Where results name their categories, names decide, and one that the data does not have is `LACKING`.
+    Where results name their categories, names decide, and one that the data does not have is `LACKING`. Ultralytics
+    numbers in its results from 1 on the classes that its own data sets, and so these here, number from 0 on.
 
     Args:
         truth: the classes.
         match_by: "id" lets ids decide.
         listed: the name of each category that the results list, by their own id.
+        ultralytics: the results are its own.
 
     Attributes:
         lacking: the names of those that the data does not have, by key.
@@ -170,11 +172,15 @@ class Classes(dict[Any, int]):
         ValueError: the results list categories, and share none with the data.
     """
 
-    def __init__(self, truth: Truth, match_by: MatchBy | None, listed: Mapping[Id, str]) -> None:
+    def __init__(
+        self, truth: Truth, match_by: MatchBy | None, listed: Mapping[Id, str], *, ultralytics: bool = False
+    ) -> None:
         self.lacking: dict[Any, str] = {}
         self._by_id = match_by == "id"
         self._rows = {name: row for row, name in enumerate(truth.class_names)}
-        by_id: dict[Id, int] = {own: row for row, own in enumerate(truth.category_ids.tolist())}
+        ids = truth.category_ids.tolist()
+        from_one = ultralytics and not self._by_id and ids == list(range(len(ids)))
+        by_id: dict[Id, int] = {own + from_one: row for row, own in enumerate(ids)}
         if listed and not self._by_id:
             by_id = {own: self._named(own, own, name) for own, name in listed.items()}
             if max(by_id.values()) == LACKING:

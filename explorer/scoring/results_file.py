@@ -93,13 +93,16 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
     Raises:
         ValueError: as `found_in` does.
     """
+    blocks = iter(file.blocks)
+    begun = next(blocks, [])
     try:
-        images, classes = Images(truth, match_by, file.images), Classes(truth, match_by, file.categories)
+        images = Images(truth, match_by, file.images)
+        classes = Classes(truth, match_by, file.categories, ultralytics=_is_ultralytics(begun))
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     sizes: list[tuple[int, int]] = [(height, width) for height, width in truth.image_sizes.tolist()]
     first, left_out = 0, Counter[str]()
-    for block in file.blocks:
+    for block in itertools.chain([begun], blocks):
         columns, names = _in_bulk(block, images, classes) or _one_by_one(block, images, classes, sizes, first, source)
         left_out.update(names)
         yield columns
@@ -110,6 +113,12 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
             raise ValueError(f"{source}: none of its {first} detections is of a class that the data has: {listed}")
         said = "%s: %d of %d detections are of classes that the data does not have, and are left out: %s"
         logger.warning(said, source, left_out.total(), first, listed)
+
+
+def _is_ultralytics(entries: Block) -> bool:
+    """Tells whether results are Ultralytics' `predictions.json`: it alone names each one's file, and not its class."""
+    first = entries[0] if entries else None
+    return isinstance(first, dict) and isinstance(first.get("file_name"), str) and "category_name" not in first
 
 
 def _in_bulk(entries: Block, images: Images, classes: Classes) -> tuple[Columns, Sequence[str]] | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from explorer.data.convert import convert
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.runs import load_run, read_truth
 
@@ -314,3 +315,27 @@ def test_a_field_of_several_has_to_be_named(data: str, results: list[dict[str, A
     with pytest.raises(ValueError, match="several fields of detections, predictions, rival: name one"):
         load_run(path, data)
     assert len(load_run(path, data, name="rival").found) == len(content["samples"])
+
+
+def test_ultralytics_results_on_its_own_data_count_classes_from_one(
+    data: str, results: list[dict[str, Any]], expected: dict[str, float], tmp_path: Path
+) -> None:
+    """As `model.val(save_json=True)` of Ultralytics 8.4 writes them; the classes of a YOLO data set begin at 0."""
+    names = ("RBC", "WBC", "Platelets")
+    written = convert(data, tmp_path / "cells", "yolo", link=True)
+    found = [
+        {
+            "image_id": Path(own["file"]).stem,
+            "file_name": own["file"],
+            "category_id": place(own, names) + 1,
+            "bbox": [*own["box"][:2], own["box"][2] - own["box"][0], own["box"][3] - own["box"][1]],
+            "score": own["score"],
+        }
+        for own in results
+    ]
+    path = tmp_path / "predictions.json"
+    path.write_text(json.dumps(found))
+    for own_data in (data, f"{written.out}:test"):
+        assert metrics_of(load_run(path, own_data)).values["bbox"] == pytest.approx(expected, nan_ok=True)
+    with pytest.raises(ValueError, match="category_id 3, which the data set does not have; its ids are 0, 1, 2"):
+        load_run(path, f"{written.out}:test", match_by="id")
