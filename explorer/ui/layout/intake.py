@@ -1,24 +1,18 @@
-"""What a browser may hand over: uploaded files of bounded size, and no address or path that is opened for it."""
+"""What a browser may hand over: uploaded files of bounded size, and no address that is opened for it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import gradio as gr
 from gradio.data_classes import ImageData
-from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_PHOTO_BYTES = 30_000_000
-MAX_CALL_BYTES = 4 * 2**20
 MAX_MODEL_BYTES = 2_000_000_000
 """Of a checkpoint, where models may be handed over."""
 Upload = TypeVar("Upload", gr.Image, gr.File)
-_FETCHING_ROUTE = re.compile(r"/(file|proxy)=\s*\w+:/", re.IGNORECASE)
-_CALLING_ROUTE = re.compile(r"/(queue/join|call|run|api)(/|$)")
 _ADDRESS = re.compile(r"\s*\w+://")
 
 
@@ -49,34 +43,3 @@ def only_uploads(component: Upload) -> Upload:
 
     component.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]
     return component
-
-
-class NoAddresses:
-    """Refuses the routes by which Gradio fetches an address of the browser's choice."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _FETCHING_ROUTE.search(scope["path"]):
-            refusal: Any = PlainTextResponse("Addresses are not opened here.", status_code=403)
-            await refusal(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-class ShortOrders:
-    """Refuses calls of more text than any of the page's own, before they are read: photos are uploaded, not sent so."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal: Any = None
-        if scope["type"] == "http" and scope["method"] == "POST" and _CALLING_ROUTE.search(scope["path"]):
-            said = Headers(scope=scope).get("content-length", "")
-            if not said.isdecimal():
-                refusal = PlainTextResponse("Say how long the call is.", status_code=411)
-            elif int(said) > MAX_CALL_BYTES:
-                refusal = PlainTextResponse(f"A call has {MAX_CALL_BYTES:,} bytes at most.", status_code=413)
-        await (refusal or self._app)(scope, receive, send)

@@ -14,7 +14,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from starlette.middleware import Middleware
 
 from explorer.data.images import ImageError, reading_note
 from explorer.text import NAME_LENGTH, in_html
@@ -29,7 +28,8 @@ from explorer.ui.layout.compare import MEASURE, compare_tab
 from explorer.ui.layout.errors import errors_tab
 from explorer.ui.layout.features import features_tab
 from explorer.ui.layout.fields import fields_tab
-from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, NoAddresses, ShortOrders, only_photos
+from explorer.ui.layout.guards import GUARDS
+from explorer.ui.layout.intake import MAX_MODEL_BYTES, MAX_PHOTO_BYTES, only_photos
 from explorer.ui.layout.looks import CSS, NAME_PICTURES, THEME
 from explorer.ui.layout.own_model import own_model
 from explorer.ui.layout.plots import NARROW_PX
@@ -102,7 +102,7 @@ def serve(
         max_file_size=MAX_MODEL_BYTES if alone else MAX_PHOTO_BYTES,
         state_session_capacity=MOST_SESSIONS,
         max_threads=THREADS,
-        app_kwargs={"middleware": [Middleware(NoAddresses), Middleware(ShortOrders)]},
+        app_kwargs={"middleware": GUARDS},
         auth=auth,
         share=share,
         mcp_server=mcp or None,
