@@ -7,7 +7,9 @@ none needs more padding than the model, which would change what squeeze-excitati
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,9 +25,17 @@ Network = Callable[[Tensor], tuple[Tensor, ...]]
 """A tensor in, a tuple of tensors out."""
 
 
-_KEPT: list[Any] = []
-"""OpenVINO's compiled models stay until the process ends: letting one go (2026.4, Python 3.11) spoils the interpreter's
-memory, which crashes it in some other place soon after. Who loads many models in one process takes another engine."""
+MOST_KEPT = "EXPLORER_COMPILED_MODELS"
+"""The environment variable that says how many of OpenVINO's compiled models stay in memory; 8 where it is not set.
+
+The latest stay even when nobody uses them any more. Letting one go once crashed an interpreter later on, for a reason
+that was not found, and that 30 detectors made and let go of in one process do not bring back (OpenVINO 2026.4).
+"""
+_kept: deque[Any] = deque()
+_OPENVINO_SAYS = "Exception from "
+"""How OpenVINO's own errors begin, which are of no class of their own."""
+_CANNOT = (_OPENVINO_SAYS, "Tracer", "Couldn't export")
+"""How the errors begin of what cannot be traced or converted; all other RuntimeErrors are no engine's."""
 
 
 class NotFastError(RuntimeError):
@@ -68,12 +78,14 @@ class TorchNetwork:
 
 def _compiled(module: nn.Module, sample: Tensor, dtype: torch.dtype) -> Network:
     """Compiles for the sample's size; the second size makes code for all sizes. Kept on disk by torch itself."""
+    from torch._dynamo.exc import TorchDynamoException  # of its tracer and of all its compilers
+
     # freezing packs weights for oneDNN; on GPUs their graphs spare launching kernels one by one
     options: dict[str, Any] = {"freezing": True} if sample.device.type == "cpu" else {"triton.cudagraphs": True}
     network = TorchNetwork(torch.compile(module, options=options), dtype)
     try:
         network(sample)
-    except Exception as error:
+    except TorchDynamoException as error:
         raise NotFastError(f"compilation fails ({type(error).__name__})") from error
     return network
 
@@ -85,9 +97,17 @@ def openvino_model(module: nn.Module, sample: Tensor) -> Any:
         NotFastError: OpenVINO cannot take it.
     """
     import openvino
-    from openvino.frontend import FrontEndManager
+    from openvino.frontend import (
+        FrontEndManager,
+        GeneralFailure,
+        InitializationFailure,
+        NotImplementedFailure,
+        OpConversionFailure,
+        OpValidationFailure,
+    )
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    failures = GeneralFailure, InitializationFailure, NotImplementedFailure, OpConversionFailure, OpValidationFailure
     # What `openvino.convert_model` does in the end; it would report to its makers that it was used.
     frontend = FrontEndManager().load_by_framework("pytorch")
     try:
@@ -95,7 +115,9 @@ def openvino_model(module: nn.Module, sample: Tensor) -> Any:
         loaded = frontend.load(decoder)  # refers to the decoder, and does not keep it
         model = frontend.convert(loaded)
         del loaded  # before the decoder goes
-    except Exception as error:
+    except (RuntimeError, *failures) as error:
+        if type(error) is RuntimeError and not str(error).startswith(_CANNOT):  # say, no memory is left
+            raise
         raise NotFastError(f"OpenVINO cannot convert it ({type(error).__name__})") from error
     node = model.inputs[0].get_node()
     node.set_partial_shape(openvino.PartialShape([-1, sample.shape[1], *([-1] * (sample.ndim - 2))]))
@@ -139,18 +161,14 @@ def openvino_network(model: Any, dtype: torch.dtype) -> Network:
     return OpenVinoNetwork(openvino.Core().compile_model(ends.build(), "CPU", settings))
 
 
-_OPENVINO_SAYS = "Exception from "
-"""How OpenVINO's own errors begin, which are of no class of their own."""
-
-
 class OpenVinoNetwork:
     """Runs a compiled OpenVINO model; the maps it gives are good until its next run."""
 
     def __init__(self, compiled: Any) -> None:
-        self._request = compiled.create_infer_request()
+        self._compiled, self._request = compiled, compiled.create_infer_request()
         self._outputs = len(compiled.outputs)
         self._last: tuple[int, ...] | None = None
-        _KEPT.append((compiled, self._request))
+        _keep(compiled)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         x = x.float().permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x.float().contiguous()
@@ -177,6 +195,15 @@ class OpenVinoNetwork:
             other = (first, 2 * second, *rest) if rest else (2 * first, second)
             with suppress(RuntimeError):
                 self._run(torch.zeros(other))
+
+
+def _keep(compiled: Any) -> None:
+    given = os.environ.get(MOST_KEPT, "8")
+    if not given.isdecimal():
+        raise ValueError(f"{MOST_KEPT} is {given!r}: give how many compiled models stay in memory, 0 or more.")
+    _kept.append(compiled)
+    while len(_kept) > int(given):
+        _kept.popleft()
 
 
 def onnx_network(model: Path | bytes) -> Network:
