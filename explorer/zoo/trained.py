@@ -120,7 +120,10 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
     Raises:
         ValueError: the run's weights were random, have changed or are gone, or its config is code.
     """
-    overrides = (*map(str, facts.get("overrides", ())), *_tiles(facts))
+    given = facts.get("overrides", [])
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"{run}: its {EVALUATION} has overrides of type {type(given).__name__}, which must be a list")
+    overrides = (*map(str, given), *_tiles(facts))
     if model is not None:
         return LoadArguments(model, weights, overrides)
     named = str(facts.get("config") or facts.get("model"))
@@ -154,7 +157,9 @@ def _recorded_weights(facts: Mapping[str, Any], run: str) -> str | None:
         raise ValueError(f"{run} was made with {note}, and what was random of them is gone: {hint}")
     if not known:
         return None
-    path = Path(str(known["path"]))
+    if not isinstance(known, dict) or not isinstance(known.get("path"), str):
+        raise ValueError(f"{run}: its {EVALUATION} does not say where its weights are: {hint}")
+    path = Path(known["path"])
     if not path.is_file():
         raise ValueError(f"{run} was made with {path}, which is not there any more: {hint}")
     if known.get("sha256", None) not in (None, sha256_of(path)):

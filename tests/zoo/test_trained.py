@@ -153,6 +153,14 @@ def test_an_evaluation_whose_model_is_not_to_be_had_is_refused(evaluation: Path,
     with pytest.raises(ValueError, match="LazyConfig, which is code and is run only where you name it"):
         resolve(evaluation)
     assert not (tmp_path / "ran").exists()
+    for weights in ("a text", 7, [1], {"sha256": 1}, {"path": None}):
+        change(evaluation, config="x.yaml", weights=weights)
+        with pytest.raises(ValueError, match="does not say where its weights are"):
+            resolve(evaluation)
+    for overrides in (7, "A", {"A": 1}, None):
+        change(evaluation, overrides=overrides)
+        with pytest.raises(ValueError, match="which must be a list"):
+            resolve(evaluation)
     change(evaluation, config=None, model=None)
     with pytest.raises(ValueError, match="does not say which model"):
         resolve(evaluation)

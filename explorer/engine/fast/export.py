@@ -139,7 +139,7 @@ def load_export(folder: Path) -> Detector:
 
     try:
         record = read_json(folder / EXPORT)
-        format, sums = record["format"], record["sha256"]  # noqa: A001
+        format, sums = record["format"], dict(record["sha256"])  # noqa: A001
         dtype: DtypeName = record.get("dtype", DTYPES[0])
         names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
     except (ValueError, KeyError, TypeError) as error:
