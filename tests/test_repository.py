@@ -78,3 +78,11 @@ def test_no_file_is_large() -> None:
     sizes_mb = {path.name: path.stat().st_size / 1e6 for path in tracked()}
     assert len(sizes_mb) > 50
     assert not {name: size for name, size in sizes_mb.items() if size > LARGEST_FILE_MB}
+
+
+def test_every_file_of_the_table_of_changes_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("## Where a change goes")[2].partition("\n## ")[0]
+    named = re.findall(r"`(explorer/[^`]+)`", table)
+    assert len(named) >= 10
+    assert [name for name in named if not (ROOT / name).exists()] == []

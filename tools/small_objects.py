@@ -18,14 +18,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import explorer as ex
 from explorer.autopsy.result import Autopsy
 from explorer.autopsy.verdicts import Verdict
-from explorer.errors.compare import Comparison, compare
-from explorer.report.analysis import analyses_of, autopsy_beside
-from explorer.report.document import comparison_document
+from explorer.errors.compare import Comparison
 from explorer.report.words import interval_words
-from explorer.scoring.matching import match
-from explorer.scoring.runs import load_run
 from explorer.writing import write_json
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
@@ -36,11 +33,9 @@ def main() -> None:
     """Reads the runs and writes the page."""
     parser = argparse.ArgumentParser(description="Compare evaluated runs on small objects with the first one.")
     parser.add_argument("runs", nargs="+", help="folders of explorer evaluate --out, with their autopsies")
-    runs = [load_run(path) for path in parser.parse_args().runs]
-    comparison = compare([match(run) for run in runs])
-    analyses = analyses_of(comparison, [autopsy_beside(run) for run in runs])
-    document = comparison_document(comparison, analyses)
-    document["pairs"] = [pair for pair in document["pairs"] if pair["a"] == runs[0].name]
+    report = ex.compare(*parser.parse_args().runs)
+    comparison, document = report.comparison, report.to_dict()
+    document["pairs"] = [pair for pair in document["pairs"] if pair["a"] == comparison.names[0]]
     for run in document["runs"]:
         del run["by_class"]
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -49,7 +44,7 @@ def main() -> None:
         "figures": figures(comparison),
         "differences": differences(comparison),
         "found": found(comparison),
-        "verdicts": verdicts([analysis.autopsy for analysis in analyses if analysis.autopsy]),
+        "verdicts": verdicts([analysis.autopsy for analysis in report.analyses if analysis.autopsy]),
     }
     (RESULTS / "small-objects.md").write_text(TEXT.format(**words))
 

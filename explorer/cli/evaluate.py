@@ -19,13 +19,14 @@ from explorer.cli.running import (
     Dtype,
     Emulate,
     Exact,
+    Limit,
     MatchBy,
     OptionalModel,
     Overlap,
+    Overrides,
     Tile,
     TrustCode,
     Weights,
-    config_changes,
     exit_codes,
     fast_dtype,
     in_tiles,
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
 def evaluate(
     data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="A data set.")],
     model: OptionalModel = None,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
-    ] = None,
+    overrides: Overrides = None,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +58,7 @@ def evaluate(
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")] = None,
+    limit: Limit = None,
     classes: Annotated[
         str | None, typer.Option("--classes", metavar="A,B", help="Score these classes only; else all that are shared.")
     ] = None,

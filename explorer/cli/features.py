@@ -12,9 +12,9 @@ from explorer.cli.running import (
     AllowPartial,
     AnyModel,
     ConfigFile,
+    Overrides,
     TrustCode,
     Weights,
-    config_changes,
     exit_codes,
     load,
 )
@@ -23,9 +23,7 @@ from explorer.cli.running import (
 def features(
     model: AnyModel,
     image: Annotated[Path, typer.Argument(help="An image file: JPEG, PNG, WebP, BMP, TIFF.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
-    ] = None,
+    overrides: Overrides = None,
     layers: Annotated[
         list[str] | None,
         typer.Option(

@@ -12,9 +12,9 @@ from explorer.cli.running import (
     AllowPartial,
     AnyModel,
     ConfigFile,
+    Overrides,
     TrustCode,
     Weights,
-    config_changes,
     exit_codes,
     input_size,
     load,
@@ -29,9 +29,7 @@ _LEAST_PX = 64
 
 def receptive_field(
     model: AnyModel,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
-    ] = None,
+    overrides: Overrides = None,
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="Objects to hold against the fields.")
     ] = None,

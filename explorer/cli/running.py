@@ -37,6 +37,7 @@ AllowPartial = Annotated[
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run a LazyConfig (.py) that is given: it is code, and may do anything.")
 ]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU that works, else the CPU), cpu, cuda or cuda:N.")]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
@@ -102,6 +103,11 @@ def config_changes(words: list[str] | None) -> list[str] | None:
         if word.startswith("-") and not word[1:2].isdigit() and not word.startswith("-."):
             raise typer.BadParameter(f"No such option: {word}")
     return words
+
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
+]
 
 
 class Commands(TyperGroup):
