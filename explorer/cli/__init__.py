@@ -28,7 +28,7 @@ from explorer.cli import (
     train,
     zoo,
 )
-from explorer.cli.running import NEGATIVE_VALUES, Commands
+from explorer.cli.running import NEGATIVE_VALUES, Commands, SaidInterrupted
 from explorer.ui.noise import silence
 
 app = typer.Typer(name="explorer", cls=Commands, no_args_is_help=True, add_completion=False)
@@ -71,4 +71,9 @@ app.command("app")(page.page)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; `arguments` are the process's own where None."""
     silence()
-    app(arguments)
+    try:
+        app(arguments)
+    except SystemExit as ended:  # Typer's silent one: interrupted before the command began or after it ended
+        if ended.code == 130 and not isinstance(ended.__context__, SaidInterrupted):
+            typer.echo("Interrupted.", err=True)
+        raise

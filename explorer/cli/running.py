@@ -146,6 +146,10 @@ def _detectron2_at_hand() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
+class SaidInterrupted(typer.Exit):
+    """The end of a command that was interrupted and has said so."""
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Ends with one line and exit code 130 where the user interrupts, whatever a library makes of that."""
@@ -167,7 +171,7 @@ def _interruptible() -> Iterator[None]:
         if not interrupted:
             raise
         typer.echo("Interrupted.", err=True)
-        raise typer.Exit(130) from error
+        raise SaidInterrupted(130) from error
     finally:
         signal.signal(signal.SIGINT, before)
 

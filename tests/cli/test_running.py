@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from explorer.cli import running
-from explorer.cli.running import progress
+from explorer.cli import main, running
+from explorer.cli.running import Commands, progress
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,16 @@ def test_lines_stand_in_for_the_bar_where_they_are_asked_for(
         for done in range(1, 5):
             advance(done, 16)
     assert capsys.readouterr().err.splitlines() == ["Inputs measured: 2 of 16", "Inputs measured: 4 of 16"]
+
+
+def test_an_interrupt_before_a_command_begins_is_said_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Commands, "make_context", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
