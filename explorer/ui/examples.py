@@ -21,6 +21,7 @@ from explorer.types import Detections, Pixels
 
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 _VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2")
+_CELL_MODELS = ("demo/V-19-slim-dw-bccd", "demo/V-19-slim-bccd")
 _MOST_REMEMBERED = 64
 
 
@@ -59,7 +60,7 @@ _PHOTOS = Path(__file__).parent / "photos"
 def examples() -> list[Example]:
     """Lists the example photos; none is rendered or read before it is asked for."""
     aerial = [Example(layout, _aerial(layout, seed)) for layout, seed in AERIAL.items()]
-    cells = Example("blood cells", _cells, ("demo/V-19-slim-dw-bccd",))
+    cells = Example("blood cells", _cells, _CELL_MODELS)
     munich = [Example(f"{name}, Munich", _file(f"munich-{name}.jpg"), _VEHICLES) for name in ("avenue", "street")]
     ground = [Example(caption, _scikit_image(name)) for caption, name in _SCIKIT_IMAGE.items()]
     return [*munich, cells, *aerial, *ground, Example("temple", _china)]

@@ -53,6 +53,7 @@ _DEMOS = (
     "V-19-slim-dw-centermask",
     "V-19-slim-dw-panoptic",
     "V-19-slim-dw-bccd",
+    "V-19-slim-bccd",
     "V-19-slim-dw-aerial-real",
 )
 

@@ -27,6 +27,7 @@ from explorer.zoo.registry import WEIGHTS, ZooEntry, entries
 
 DEMOS = [entry for entry in entries() if entry.status == "bundled"]
 ON_SCENES = [entry for entry in DEMOS if entry.card and "scenes" in entry.card["measured"]]
+OF_CELLS = [entry for entry in DEMOS if entry.name.endswith("-bccd")]
 POINTS = 0.2
 """By how much AP may differ from a card's, in points."""
 FIRST: dict[str, dict[str, float]] = json.loads(Path(__file__).with_name("first_30_images.json").read_text())
@@ -36,7 +37,7 @@ FIRST: dict[str, dict[str, float]] = json.loads(Path(__file__).with_name("first_
 def test_the_demos_are_listed_first() -> None:
     assert [entry.name for entry in DEMOS[:2]] == ["demo/V-19-slim-dw", "demo/MobileNetV2"]
     assert list(entries()[: len(DEMOS)]) == DEMOS
-    assert len(DEMOS) == 10
+    assert len(DEMOS) == 11
 
 
 @pytest.mark.parametrize("entry", DEMOS, ids=lambda entry: entry.name)
@@ -62,7 +63,7 @@ def test_they_are_small_and_what_their_cards_are_of(entry: ZooEntry) -> None:
 def test_all_together_stay_small() -> None:
     sizes = [path.stat().st_size for path in WEIGHTS.glob("*/*.safetensors")]
     assert max(sizes) < 8e6
-    assert sum(sizes) < 45e6
+    assert sum(sizes) < 60e6
     assert sum(entry.size_mb for entry in DEMOS) == pytest.approx(sum(sizes) / 1e6)
 
 
@@ -84,8 +85,8 @@ def test_they_are_as_good_as_they_were(entry: ZooEntry, scenes: Callable[..., st
     assert_as_recorded(entry, scenes(images=30, seed=1))
 
 
-def test_the_blood_cell_detector_is_as_good_as_it_was(shared: Path) -> None:
-    (entry,) = (entry for entry in DEMOS if entry.name == "demo/V-19-slim-dw-bccd")
+@pytest.mark.parametrize("entry", OF_CELLS, ids=lambda entry: entry.name)
+def test_the_blood_cell_detectors_are_as_good_as_they_were(entry: ZooEntry, shared: Path) -> None:
     assert_as_recorded(entry, f"{shared}/data/bccd:test")
 
 
@@ -133,15 +134,15 @@ def test_they_find_most_of_what_is_in_the_page_s_scenes(entry: ZooEntry) -> None
 
 
 @pytest.mark.slow
-def test_the_blood_cell_detector_has_its_cards_ap(shared: Path) -> None:
-    (entry,) = (entry for entry in DEMOS if entry.name == "demo/V-19-slim-dw-bccd")
+@pytest.mark.parametrize("entry", OF_CELLS, ids=lambda entry: entry.name)
+def test_the_blood_cell_detectors_have_their_cards_ap(entry: ZooEntry, shared: Path) -> None:
     assert entry.card
     detector = load_detector(entry.name)
     metrics = evaluate(detector, f"{shared}/data/bccd:test").metrics
     assert metrics.images == entry.card["measured"]["images"]
     assert metrics.values["bbox"]["AP"] == pytest.approx(entry.card["measured"]["box"]["AP"][0], abs=POINTS)
-    assert metrics.values["bbox"]["AP"] > 59
-    assert metrics.values["bbox"]["AP50"] > 90
+    assert metrics.values["bbox"]["AP"] > (59 if entry.name == "demo/V-19-slim-dw-bccd" else 54)
+    assert metrics.values["bbox"]["AP50"] > 88
 
 
 def test_the_detector_of_real_vehicles_finds_most_cars_of_a_photograph(shared: Path) -> None:
