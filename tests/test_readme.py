@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from explorer.cli import app
@@ -15,8 +16,14 @@ from explorer.zoo.registry import get, remarks
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 MODELS = (ROOT / "docs" / "models.md").read_text()
-PAGES = {"README.md": README} | {f"docs/{path.name}": path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+DOCS = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/guides").glob("*.md")])
+PAGES = {"README.md": README} | {path.relative_to(ROOT).as_posix(): path.read_text() for path in DOCS}
 TEXT = "\n".join(PAGES.values())
+WORKFLOWS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
+STEPS = [step for workflow in WORKFLOWS for job in workflow["jobs"].values() for step in job["steps"]]
+RUN_IN_CI = [
+    line for step in STEPS for line in step.get("run", "").replace("\\\n", "").splitlines() if "explorer" in line
+]
 
 
 def test_the_model_tables_are_the_registrys_and_the_cards():
@@ -42,7 +49,7 @@ def test_the_two_commands_are_make_targets(command):
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("line", re.findall(r"^\$ (explorer .+)$", TEXT, re.MULTILINE))
+@pytest.mark.parametrize("line", [*re.findall(r"^(?:\$ )?(explorer [a-z].+)$", TEXT, re.MULTILINE), *RUN_IN_CI])
 def test_every_command_shown_is_understood(line):
     words = shlex.split(line)[1:]
     group = words[:2] if words[0] in {"data", "zoo"} else words[:1]
@@ -50,6 +57,16 @@ def test_every_command_shown_is_understood(line):
     assert result.exit_code == 0
     for option in (word for word in words if word.startswith("--")):
         assert option in result.output or words[:2] == ["data", "make"]
+
+
+def test_the_workflow_is_one_that_github_reads():
+    """Its keys are those of GitHub's documentation; `on` is a truth value for YAML 1.1 and a text for GitHub."""
+    (workflow,) = WORKFLOWS
+    assert workflow[True] == "pull_request"
+    (job,) = workflow["jobs"].values()
+    assert job["runs-on"] == "ubuntu-latest"
+    assert all({"uses", "run"} & step.keys() and step.keys() <= {"name", "uses", "run", "if", "with"} for step in STEPS)
+    assert [line.split()[1] for line in RUN_IN_CI] == ["evaluate", "compare"]
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"--config-file (\S+)", TEXT))))
