@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= logical --maxprocesses 4
 PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help setup repair app lab docs test test-fast slow zoo sbom reliability check format
+.PHONY: help setup repair app lab docs test test-fast slow zoo sbom audit reliability check format
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -39,8 +39,13 @@ slow: setup ## run the tests that take minutes
 zoo: setup ## train and measure the demo zoo on aerial scenes (hours; takes up where it was left)
 	$(BIN)/python tools/zoo.py
 
-sbom: setup ## write sbom.json: packages, versions, licences and weights, as CycloneDX
+sbom: setup ## write sbom.json: packages, weights, photographs and data sets with their licences, as CycloneDX
 	$(BIN)/python tools/sbom.py sbom.json
+
+audit: ## look up known vulnerabilities of the pinned packages; needs a network
+	@$(PYTHON) -m venv build/audit
+	@build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --vulnerability-service osv
 
 reliability: setup ## attack, break and load everything, and write docs/results/reliability.md (hours)
 	$(BIN)/python tools/reliability.py

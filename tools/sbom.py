@@ -1,7 +1,8 @@
 """Writes what the environment consists of as CycloneDX JSON: packages, versions, licences, and who needs whom.
 
 `make sbom`, or `python tools/sbom.py [FILE]` (standard output where none is given). Read from the packages' own
-metadata, so that nothing is asked of a network. The zoo's weights are listed as data, with their licences.
+metadata, so that nothing is asked of a network. The zoo's weights are listed with their licences, and so are the
+photographs that the package ships and the data that bundled weights were trained and measured on, which it does not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,18 @@ from explorer.writing import as_json, write_json
 from explorer.zoo.registry import entries
 
 LICENCES = "License :: "
+BUNDLED = {
+    "blood-cells.jpg": ("MIT", "BCCD, Copyright (c) 2017 shenggan"),
+    "munich-avenue.jpg": ("CC BY 3.0", "KIT AIS Data Set, Karlsruhe Institute of Technology"),
+    "munich-street.jpg": ("CC BY 3.0", "KIT AIS Data Set, Karlsruhe Institute of Technology"),
+}
+"""Licence and source of the photographs that the package ships; their texts lie beside them."""
+TRAINED_ON = {
+    "aerial": ("Apache-2.0", "scenes that `explorer data make aerial` draws"),
+    "bccd": ("MIT", "BCCD, blood cells under the microscope, Copyright (c) 2017 shenggan"),
+    "aerial-real": ("CC BY 3.0 AND CC BY-SA", "aerial-cars-dataset: KIT AIS Data Set (CC BY 3.0) and Minsk (CC BY-SA)"),
+}
+"""Licence and source of the data behind bundled weights, by the folder of their configs; none but scenes is shipped."""
 
 
 def normal(name: str) -> str:
@@ -72,18 +85,31 @@ def bill() -> dict[str, Any]:
         }
         for entry in entries()
     ]
+    photographs = [_data(f"photograph:{name}", name, *BUNDLED[name]) for name in sorted(BUNDLED)]
+    used = sorted({entry.config.split("/")[0] for entry in entries() if entry.card and entry.config})
+    sets = [_data(f"data:{name}", name, *TRAINED_ON[name]) for name in used]
     edges = [
         {"ref": own, "dependsOn": sorted({references[one] for one in needed_by(packages[name]) if one in references})}
         for name, own in references.items()
+    ]
+    trained = [
+        {"ref": f"weights:{entry.name}", "dependsOn": [f"data:{entry.config.split('/')[0]}"]}
+        for entry in entries()
+        if entry.card and entry.config
     ]
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
         "metadata": {"component": {"type": "application", "name": "vovnet-explorer"}},
-        "components": libraries + weights,
-        "dependencies": edges,
+        "components": libraries + weights + photographs + sets,
+        "dependencies": edges + trained,
     }
+
+
+def _data(reference: str, name: str, licence: str, source: str) -> dict[str, Any]:
+    described = {"type": "data", "bom-ref": reference, "name": name, "description": source}
+    return described | {"licenses": [{"license": {"name": licence}}]}
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from urllib.parse import urlsplit
 
 from explorer.doctor import reinstall
 from explorer.reading import parse_json, read_json
+from explorer.text import legible
+
+_LONGEST = 300
 
 
 class DatabaseError(RuntimeError):
@@ -45,6 +50,38 @@ def connect() -> Any:
     except Exception as error:  # FiftyOne, pymongo and psutil each have their own; all mean the same here
         raise DatabaseError(_server_problem(uri, error) if uri else started_problem(folder, error)) from error
     return fiftyone
+
+
+@contextmanager
+def database_explained() -> Iterator[None]:
+    """Around work with the database.
+
+    Raises:
+        DatabaseError: it ended meanwhile, or refuses.
+    """
+    from pymongo.errors import ConnectionFailure, PyMongoError
+
+    try:
+        yield
+    except ConnectionFailure as error:
+        raise DatabaseError(
+            "FiftyOne's database does not answer any more: it was ended, perhaps because memory ran out. What is in it "
+            "is kept; the same call again completes what was begun."
+        ) from error
+    except PyMongoError as error:
+        raise DatabaseError(f"FiftyOne's database refuses: {legible(error, _LONGEST)}") from error
+
+
+def check_answers() -> None:
+    """Asks the database whether it is there.
+
+    Raises:
+        DatabaseError: it is not.
+    """
+    from fiftyone.core.odm import get_db_conn
+
+    with database_explained():
+        get_db_conn().command("ping")
 
 
 def mongod_problem(mongod: Path, folder: Path) -> str | None:

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from explorer.browser.database import check_answers
 from explorer.browser.views import AS_USED, WORKSPACE
 
 ADDRESS = "127.0.0.1"
 FIRST_PORT = 5151
 PATIENCE_S = 60
 """How long the App may take to answer a notebook."""
+CHECKED_EVERY_S = 2
+"""How often the database is asked whether it is there while the App is shown."""
 PLUGIN = Path(__file__).parent / "plugin"
 
 
@@ -59,14 +62,19 @@ def serve(dataset: Any, *, port: int | None, browser: bool, on_start: Callable[[
 
     Raises:
         OSError: the port is taken.
+        DatabaseError: the database ended meanwhile.
     """
     port = free_port(port)
     spaces = dataset.load_workspace(WORKSPACE) if dataset.has_workspace(WORKSPACE) else None
     session = _launch(dataset, port, spaces=spaces, remote=not browser)
     on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
     try:
-        session.wait(-1)
+        while True:  # as its `wait` does, which does not see that the database is gone
+            time.sleep(CHECKED_EVERY_S)
+            check_answers()
     except KeyboardInterrupt:
+        pass
+    finally:
         session.close()
 
 

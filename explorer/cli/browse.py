@@ -59,10 +59,10 @@ def browse(
 
     Ends with Ctrl+C. FIFTYONE_DATABASE_URI names a MongoDB of your own.
     """
-    from explorer.browser.database import connect
+    from explorer.browser.database import connect, database_explained
     from explorer.scoring.outcomes import FoundRule
 
-    with exit_codes():
+    with exit_codes(), database_explained():
         rule = FoundRule(iou, score, precision)
         fiftyone = connect()
 

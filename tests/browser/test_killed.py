@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser.killed import everything
+
 pytestmark = [pytest.mark.mongo, pytest.mark.filterwarnings("ignore")]
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "killed"
 Build = Callable[[int], tuple[int, int]]
-TIMES = {"created_at", "last_modified_at", "_dataset_id"}
 
 
 @pytest.fixture
@@ -50,29 +51,6 @@ def build(fiftyone: ModuleType, database: dict[str, str], scene: Any, tmp_path: 
         fiftyone.delete_dataset(NAME)
 
 
-def everything(fo: ModuleType) -> dict[str, Any]:
-    """All that is in the database of the data set, but for what says when it was written."""
-    from fiftyone.core.odm import get_db_conn
-
-    db = get_db_conn()
-    dataset = fo.load_dataset(NAME)
-    dataset.reload()
-    samples = list(db[dataset._sample_collection_name].find().sort("_id"))
-    runs = db["datasets"].find_one({"name": NAME})["evaluations"]
-    results = {
-        key: db["fs.chunks"].find({"files_id": db["runs"].find_one(own)["results"]}).sort("n")
-        for key, own in runs.items()
-    }
-    return {
-        "samples": [{key: value for key, value in sample.items() if key not in TIMES} for sample in samples],
-        "results": {key: b"".join(chunk["data"] for chunk in chunks) for key, chunks in results.items()},
-        "fields": {path: str(field) for path, field in dataset.get_field_schema(flat=True).items()},
-        "info": dataset.info,
-        "indexes": dataset.get_index_information(),
-        "left behind": len(set(db["fs.chunks"].distinct("files_id")) - set(db["runs"].distinct("results"))),
-    }
-
-
 def start_over(fo: ModuleType) -> None:
     if fo.dataset_exists(NAME):
         fo.delete_dataset(NAME)
@@ -83,7 +61,7 @@ def test_killed_again_and_again(
 ) -> None:
     code, commands = build(0)
     assert code == 0
-    whole = everything(fiftyone)
+    whole = everything(NAME)
     start_over(fiftyone)
     rng = np.random.default_rng(0)
     kills = 0
@@ -91,7 +69,7 @@ def test_killed_again_and_again(
         kills += 1
     record_property("killed", kills)
     assert kills >= 2
-    assert everything(fiftyone) == whole
+    assert everything(NAME) == whole
     assert len(whole["samples"]) == 10
 
 
@@ -99,12 +77,12 @@ def test_killed_again_and_again(
 def test_killed_anywhere(build: Build, fiftyone: ModuleType, record_property: Callable[[str, object], None]) -> None:
     code, commands = build(0)
     assert code == 0
-    whole = everything(fiftyone)
+    whole = everything(NAME)
     for last in itertools.count(5, 5):
         start_over(fiftyone)
         if build(last)[0] == 0:  # what comes after the end kills nothing
             break
         assert build(0)[0] == 0
-        assert everything(fiftyone) == whole, f"killed before command {last} of {commands}"
+        assert everything(NAME) == whole, f"killed before command {last} of {commands}"
     record_property("killed", last // 5 - 1)
     assert last > commands / 2

@@ -24,6 +24,11 @@ def test_the_bill_of_materials(tmp_path: Path) -> None:
     torch = known[f"pkg:pypi/torch@{version('torch')}"]
     assert "BSD" in torch["licenses"][0]["license"]["name"]
     assert known["weights:faster_rcnn_V_39_FPN_3x"]["licenses"][0]["license"]["name"] == "CC BY-NC 4.0"
+    assert known["photograph:blood-cells.jpg"]["licenses"][0]["license"]["name"] == "MIT"
+    pictures = {path.name for path in (ROOT / "explorer/ui/photos").iterdir() if path.suffix in (".jpg", ".png")}
+    assert {one["name"] for one in bill["components"] if one["bom-ref"].startswith("photograph:")} == pictures
     needs = {edge["ref"]: edge["dependsOn"] for edge in bill["dependencies"]}
     assert f"pkg:pypi/numpy@{version('numpy')}" in needs[f"pkg:pypi/scipy@{version('scipy')}"]
+    assert needs["weights:demo/V-19-slim-dw-bccd"] == ["data:bccd"]
+    assert "CC BY-SA" in known["data:aerial-real"]["licenses"][0]["license"]["name"]
     assert set().union(*needs.values()) <= set(known)

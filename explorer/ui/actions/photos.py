@@ -21,14 +21,15 @@ def read_photo(photo: str | Path | None) -> Pixels:
     if photo is None:
         raise ValueError("Choose a photo first: drop one on the page or click an example.")
     path = Path(photo)
+    facts = path.stat() if path.is_file() else None
     try:
-        return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+        return _read(path, (facts.st_mtime_ns, facts.st_size, facts.st_ino) if facts else ())
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), path.name)) from error
 
 
 @lru_cache(_MOST_KEPT)
-def _read(path: Path, changed_ns: int) -> Pixels:  # noqa: ARG001 - a file written anew is read anew
+def _read(path: Path, facts: tuple[int, ...]) -> Pixels:  # noqa: ARG001 - written anew it is read anew, at any time
     image_bgr = read_image(path)
     image_bgr.flags.writeable = False
     return image_bgr

@@ -1,0 +1,127 @@
+"""The database is killed while a data set is built, and while it is browsed: one line, no orphan, a rerun completes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import mongod
+from tests.conftest import ROOT
+from tests.faults.faulty import left_in_session
+
+pytestmark = [pytest.mark.mongo, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+TOLD = "FiftyOne's database does not answer any more: it was ended, "
+
+
+class Database:
+    """A MongoDB of one test alone, which is killed and started again on the same folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
+        (folder / "db").mkdir()
+        self.start()
+
+    def start(self) -> None:
+        place = ["--dbpath", str(self.folder / "db"), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
+        with (self.folder / "mongod.log").open("a") as log:
+            self.process = subprocess.Popen([str(mongod()), *place, "--nounixsocket"], stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "HOME": str(self.folder), "OMP_NUM_THREADS": "1"}
+        uri = f"mongodb://127.0.0.1:{self.port}/?serverSelectionTimeoutMS=5000"
+        kept = {"DATABASE_URI": uri, "DATABASE_NAME": "ends", "PLUGINS_DIR": str(self.folder / "plugins")}
+        quiet = {"DO_NOT_TRACK": "true", "SHOW_PROGRESS_BARS": "false", "LOGGING_DESTINATION": "stderr"}
+        return os.environ | own | {f"FIFTYONE_{key}": value for key, value in (kept | quiet).items()}
+
+
+@pytest.fixture
+def own_database(
+    database: dict[str, str], tmp_path: Path, free_port: Callable[[], int]
+) -> Iterator[Database]:  # `database` skips where there is none
+    folder = tmp_path / "fiftyone"
+    folder.mkdir()
+    own = Database(folder, free_port())
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def builder(own_database: Database, scene: Any, tmp_path: Path) -> Iterator[Callable[..., list[str]]]:
+    """Builds the data set in a process, and returns what that says; see `killed.py`."""
+    command = [sys.executable, str(Path(__file__).with_name("killed.py")), "ends", scene.data, *map(str, scene.runs)]
+    with (tmp_path / "log").open("w") as log:
+        worker = subprocess.Popen(
+            command, env=own_database.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+
+    def build(*orders: int) -> list[str]:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(" ".join(map(str, orders)) + "\n")
+        worker.stdin.flush()
+        return worker.stdout.readline().split() or pytest.fail((tmp_path / "log").read_text())
+
+    yield build
+    worker.stdin.close()  # type: ignore[union-attr]
+    worker.wait(60)
+    worker.stdout.close()  # type: ignore[union-attr]
+
+
+def test_while_a_data_set_is_built(
+    own_database: Database,
+    builder: Callable[..., list[str]],
+    tmp_path: Path,
+    record_property: Callable[[str, int], None],
+) -> None:
+    commands, whole, code = builder(0)
+    assert code == "0"
+    for share in (3, 2):
+        assert builder(-1) == ["0"]
+        assert builder(int(commands) // share, own_database.process.pid) == ["1"]
+        assert own_database.process.wait(30) == -9
+        own_database.start()
+        assert builder(0)[1:] == [whole, "0"]
+    said = (tmp_path / "log").read_text()
+    assert said.count(TOLD) == 2
+    assert "Traceback" not in said
+    record_property("ended", 2)
+
+
+def test_while_it_is_browsed(
+    own_database: Database, scene: Any, free_port: Callable[[], int], record_property: Callable[[str, int], None]
+) -> None:
+    browse = [sys.executable, "-m", "explorer", "browse", scene.data, *map(str, scene.runs), "--name", "ends"]
+    shown = subprocess.Popen(
+        [*browse, "--no-browser", "--port", str(free_port())], env=own_database.environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert shown.stderr is not None
+    until_shown = next((line for line in shown.stderr if line.startswith("-> http://")), "")
+    assert until_shown
+    own_database.kill()
+    _, said = shown.communicate(timeout=90)
+    assert shown.returncode == 1
+    assert said.strip().splitlines()[-1].startswith(f"DatabaseError: {TOLD}"), said
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 30
+    while left_in_session(shown.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    own_database.start()
+    again = subprocess.run([*browse, "--no-app"], env=own_database.environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "nothing new to write" in again.stdout
+    record_property("ended", 1)
