@@ -92,7 +92,7 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def parse_quickly(text: bytes) -> Any:
-    """Reads JSON in UTF-8 that is as most is, in little more than the time of orjson, which sees no key twice.
+    """Reads JSON in UTF-8 that is as most is, in less than twice the time of orjson, which sees no key twice.
 
     Written anew, the values have as many colons as their text: those behind keys, and those in strings. Each value that
     a later one of its key replaced took at least one with it.
