@@ -21,6 +21,7 @@ from .api.sizes import ObjectSizes as ObjectSizes
 from .api.sizes import object_sizes as object_sizes
 from .api.predict import PredictionReport as PredictionReport
 from .api.predict import predict as predict
+from .api.suspects import LabelErrors as LabelErrors
 from .api.train import TrainingReport as TrainingReport
 from .api.train import train as train
 from .api.truth import Annotations as Annotations

@@ -14,6 +14,7 @@ from explorer.errors.improve import improve as measure
 from explorer.report.document import help_document
 from explorer.report.tables import Grid, help_grid
 from explorer.scoring.classes import shared_classes
+from explorer.scoring.protocols import Protocol, protocol_of
 from explorer.types import Progress
 from explorer.writing import plain
 
@@ -80,6 +81,7 @@ def improve(
     limit: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    protocol: str | Protocol | None = None,
     progress: Progress | None = None,
 ) -> ImprovementReport:
     """Measures what helps without training: larger input, more proposals, slices, flips, with their cost in time.
@@ -92,14 +94,17 @@ def improve(
         limit: measure on only this many images, the first ones.
         resamples: number of resamples of the images.
         seed: of the draws.
+        protocol: sizes, IoU thresholds and limits that figures go by, as `evaluate` takes it; None for COCO's with a
+            limit that cuts nothing.
         progress: called after each image with the number done and the number in all.
 
     Raises:
-        ValueError: there are no images, or the model and the data share no class.
+        ValueError: there are no images, no such protocol, or the model and the data share no class.
         ImageError: an image cannot be read.
         DownloadError: the model's weights cannot be downloaded.
     """
     truth, detector = as_truth(data, limit), as_detector(model, exact=True)
     note = shared_classes(detector.class_names, truth.class_names).note
-    ways = measure(detector, truth, variants, resamples=resamples, seed=seed, progress=progress)
+    rules = None if protocol is None else protocol_of(protocol)
+    ways = measure(detector, truth, variants, resamples=resamples, seed=seed, protocol=rules, progress=progress)
     return ImprovementReport(detector.name, ways, note)

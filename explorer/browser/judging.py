@@ -161,10 +161,17 @@ def _judge(
         np.where(run.truth.crowds, -1, detections == NOBODY).astype(np.int8),
         wrong & (run.found.scores >= sure_score),
         average_precision_by_image(matches),
-        average_precision_by_image(matches, "small"),
+        _of_small(matches),
         None if verdicts is None else _labels(judged_verdicts(verdicts, scores, point.score)),
         levels,
     )
+
+
+def _of_small(matches: Matches) -> Floats:
+    """AP of small objects by image; NaN where the protocol has no such size, as VisDrone's."""
+    if "small" not in [size.name for size in matches.bins]:
+        return np.full(len(matches.run.truth.image_ids), np.nan)
+    return average_precision_by_image(matches, "small")
 
 
 def _known(run: Run, iou: float) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...] | None]:

@@ -12,7 +12,7 @@ import typer
 
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.protocol import Sizes
-from explorer.cli.running import exit_codes, progress
+from explorer.cli.running import MatchBy, exit_codes, progress
 from explorer.text import legible, on_terminal
 
 if TYPE_CHECKING:
@@ -135,6 +135,39 @@ def sizes(
             Console().print(table.on_terminal())
         if out:
             say((f"-> {out}", "dim"))
+
+
+@app.command()
+def suspects(
+    run: Annotated[Path, typer.Argument(help="A folder of `explorer evaluate --out`, or a file of detections.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What a results file was run on.")
+    ] = None,
+    match_by: MatchBy = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all of them as a table.")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """Rank likely label errors: what a run is sure of and the annotations deny. `explorer browse` shows them."""
+    from rich.console import Console
+
+    from explorer.scoring.runs import load_run
+
+    with exit_codes():
+        found = load_run(run, data, match_by=match_by).label_errors()
+        if csv_file:
+            found.write_csv(csv_file)
+        if json:
+            write_output(found.to_dict(), json)
+    if json != "-":
+        say((found.title, "bold"))
+        for grid in found.tables():
+            Console().print(grid.on_terminal())
+        for sentence in found.sentences():
+            say(sentence)
+        if csv_file:
+            say((f"-> {csv_file}", "dim"))
 
 
 @make.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.output import JsonFile, say, write_output
+from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
 from explorer.cli.running import (
     AllowPartial,
     ConfigFile,
@@ -41,6 +42,9 @@ def improve(
     device: Device = "auto",
     tile: Tile = None,
     overlap: Overlap = 0.2,
+    sizes: Sizes = None,
+    max_detections: MaxDetections = None,
+    iou_thresholds: IouThresholds = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure what helps without training: larger input, more proposals, slices, flips, with their cost in time.
@@ -59,6 +63,7 @@ def improve(
     from explorer.scoring.runs import read_truth
 
     with exit_codes():
+        protocol = protocol_asked(sizes, max_detections, iou_thresholds)
         truth = read_truth(data)
         if limit:
             truth = truth.of_images(truth.image_ids[:limit].tolist())
@@ -78,7 +83,8 @@ def improve(
                 say(note, err=True)
             asked = [tiled(detector, tile, overlap)] if tile else []
             with progress("measuring") as advance:
-                return detector, run(detector, truth, [*default_variants(detector), *asked], progress=advance)
+                ways = [*default_variants(detector), *asked]
+                return detector, run(detector, truth, ways, protocol=protocol, progress=advance)
 
         detector, ways = cpu_behind(device, measured)
         if json_file:

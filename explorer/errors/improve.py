@@ -14,8 +14,9 @@ from explorer.errors.paired import Differences, differences
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Truth
 from explorer.scoring.convert import run_from_detections
+from explorer.scoring.ignored import run_under, truth_under
 from explorer.scoring.matching import match
-from explorer.scoring.protocols import COCO
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.types import Floats, Progress
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def improve(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    protocol: Protocol | None = None,
     progress: Progress | None = None,
 ) -> tuple[Help, ...]:
     """Measures variants of a detector on the same images, taking turns image by image, so that a drift hurts all alike.
@@ -85,6 +87,7 @@ def improve(
         variants: the first one is what the others are compared with; `default_variants` where empty.
         resamples: number of resamples of the images.
         seed: of the draws.
+        protocol: whose sizes, IoU thresholds and limits figures go by; None for COCO's with a limit that cuts nothing.
         progress: called after each image.
 
     Returns:
@@ -98,11 +101,11 @@ def improve(
 
     ways = tuple(variants) or default_variants(detector)
     classes = shared_classes(detector.class_names, truth.class_names)
-    truth = truth.of_classes(classes.names)
+    protocol = protocol or COCO.with_limit(MOST_DETECTIONS)
+    truth = truth_under(protocol, truth.of_classes(classes.names))
     images = len(truth.image_ids)
     if not images:
         raise ValueError("there are no images to measure on")
-    protocol = COCO.with_limit(MOST_DETECTIONS)
     found: list[list[Detections]] = [[] for _ in ways]
     seconds = np.zeros((len(ways), images))
     for way in ways:  # the first call is slower
@@ -118,7 +121,7 @@ def improve(
     resampled = [
         bootstrap(
             match(
-                run_from_detections(truth, own, way.name, {"protocol": protocol.as_facts()}, classes),
+                run_under(protocol, run_from_detections(truth, own, way.name, classes=classes)),
                 bins=protocol.bins,
             ),
             resamples,

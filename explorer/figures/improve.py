@@ -11,7 +11,8 @@ from explorer.errors.improve import Help
 from explorer.figures.style import FAINT, LAYOUT, rgb
 from explorer.text import NAME_LENGTH, in_plotly
 
-_SIZES = {"all": (4, "circle"), "small": (5, "diamond")}
+_MARKS = ((4, "circle"), (5, "diamond"))
+"""Colour and symbol of all objects, and of those of the protocol's first size."""
 
 
 def gain_against_time(ways: Sequence[Help]) -> go.Figure:
@@ -27,8 +28,7 @@ def gain_against_time(ways: Sequence[Help]) -> go.Figure:
         raise ValueError("there is nothing to draw: give at least one way of using a detector")
     names = [size.name for size in ways[0].resamples.figures.bins]
     figure = go.Figure()
-    for name, (color, symbol) in _SIZES.items():
-        place = names.index(name)
+    for place, (name, (color, symbol)) in enumerate(zip(names, _MARKS, strict=False)):
         value, low, high = (
             np.array([getattr(way.differences.points, end)[0, place] for way in ways])
             for end in ("value", "low", "high")

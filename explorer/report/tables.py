@@ -239,22 +239,28 @@ def verification_grid(autopsy: Autopsy) -> Grid:
 
 
 def help_grid(ways: Sequence[Help]) -> Grid:
-    """What each way of using a detector adds to AP and to small objects' AP, and how many times as long it takes."""
+    """What each way of using a detector adds to AP and to small objects' AP, and how many times as long it takes.
+
+    Small are those of the protocol's first size; VisDrone's has none.
+    """
     rows, sure = [], []
+    names = [size.name for size in ways[0].resamples.figures.bins[:2]]
     for place, way in enumerate(ways):
-        ends = _ends(way.differences.points, 0, 2, signed=True)
+        ends = _ends(way.differences.points, 0, len(names), signed=True)
         low, middle, high = way.time_quartiles()
-        values = way.resamples.figures.overall[0, :2].tolist()
+        values = way.resamples.figures.overall[0, : len(names)].tolist()
         if place:
             rows.append((way.name, *ends, f"{middle:.2f} [{low:.2f}, {high:.2f}]"))
         else:
             known = ("–" if np.isnan(value) else f"AP {value:.1f}" for value in values)
             rows.append((way.name, *known, f"{1000 * np.median(way.seconds):.0f} ms"))
-        if place and way.differences.settled[0, 1]:
+        if place and way.differences.settled[0, len(names) - 1]:
             sure.append(place)
-    behind = [_behind(ways[0].differences.points, 0, place) for place in (0, 1)]
-    head = (_BEHIND, f"Δ AP {behind[0]}", f"Δ AP small {behind[1]}", "time, ratio [quartiles]")
-    return Grid(head, tuple(rows), tuple(sure))
+    added = (
+        f"Δ AP {name if place else ''} {_behind(ways[0].differences.points, 0, place)}".replace("  ", " ")
+        for place, name in enumerate(names)
+    )
+    return Grid((_BEHIND, *added, "time, ratio [quartiles]"), tuple(rows), tuple(sure))
 
 
 def _behind(given: Interval, row: int, place: int) -> str:

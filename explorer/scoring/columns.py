@@ -315,6 +315,20 @@ class Run:
         """
         return extension("curves").confusion(self, found, task)
 
+    def label_errors(self, **options: Any) -> Any:
+        """Ranks what is likely wrong with the annotations: missing boxes, wrong classes, badly placed boxes.
+
+        Args:
+            options: `kinds`, those of `explorer.errors.suspects.KINDS` to look for.
+
+        Returns:
+            A `LabelErrors`: it shows itself, and has `to_pandas`, `to_dict` and `write_csv`.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        return _api("suspects").label_errors(self, **options)
+
     def ranked_for(self, task: Task) -> Run:
         """Returns the run as boxes or masks are ranked; itself where one score serves both."""
         found = self.found.ranked_for(task)

@@ -9,7 +9,9 @@ import numpy as np
 
 from explorer.browser.judging import judge
 from explorer.errors.taxonomy import ErrorType
+from explorer.scoring.ignored import run_under
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import protocol_of
 
 
 def test_what_is_in_a_crowd_is_neither_right_nor_wrong(as_scene_run: Callable[[str], Any]) -> None:
@@ -50,3 +52,10 @@ def test_another_rule_judges_at_its_iou_and_score(as_scene_run: Callable[[str], 
     assert (strict.run.found.scores[strict.detections[strict.found]] >= 0.5).all()
     assert strict.found.sum() < usual.found.sum()
     assert (strict.right == 1).sum() < (usual.right == 1).sum()
+
+
+def test_a_run_by_a_protocol_without_sizes_is_judged(as_scene_run: Callable[[str], Any]) -> None:
+    run = run_under(protocol_of("visdrone"), as_scene_run("better"))
+    judged = judge(run)
+    assert np.isnan(judged.ap_small).all()
+    assert np.isfinite(judged.ap).any()

@@ -15,7 +15,10 @@ from explorer.data.aerial import make_aerial
 from explorer.engine.detector import Detector
 from explorer.errors.improve import default_variants, improve
 from explorer.errors.variants import Variant
+from explorer.figures.improve import gain_against_time
+from explorer.report.tables import help_grid
 from explorer.scoring.columns import Truth
+from explorer.scoring.protocols import protocol_of
 from explorer.scoring.runs import read_truth
 from explorer.types import Detections
 
@@ -69,6 +72,23 @@ def test_what_is_gained_and_what_it_costs(truth: Truth) -> None:
     assert steps[-1] == (4, 4)
     low, middle, high = better.time_quartiles()
     assert 0 < low <= middle <= high
+
+
+@pytest.mark.parametrize(("sizes", "columns"), [("tinyperson", 4), ("visdrone", 3)])
+def test_gains_are_by_the_sizes_of_a_protocol(truth: Truth, sizes: str, columns: int) -> None:
+    detector: Any = SimpleNamespace(name="none", class_names=truth.class_names)
+    ways = improve(
+        detector,
+        truth,
+        [oracle(truth, "large only", 33**2, []), oracle(truth, "all", 0, [])],
+        resamples=20,
+        protocol=protocol_of(sizes),
+    )
+    assert ways[0].resamples.figures.protocol.name == sizes
+    grid = help_grid(ways)
+    assert len(grid.head) == len(grid.rows[0]) == columns
+    assert ("Δ AP tiny" in grid.head[2]) == (sizes == "tinyperson")
+    assert len(gain_against_time(ways).data) == columns - 2
 
 
 def test_no_images_are_refused(truth: Truth) -> None:
