@@ -76,7 +76,8 @@ class AutopsyReport(Result):
     def rows(self) -> list[Row]:
         """Returns one row per annotated object: its verdict, the feature map that answers for it, its score."""
         scores = [np.nan if finding.score is None else finding.score for finding in self.autopsy.findings]
-        return object_rows(self.run.truth, {"score": scores, **fate_columns(self.analysis)})
+        columns = {"score": scores, **fate_columns(self.analysis)}
+        return object_rows(self.run.truth, columns, self.run.protocol)
 
     def write_page(self, path: Path | str) -> Path:
         """Writes the report as one HTML page that holds all it needs, with the most telling misses."""

@@ -80,7 +80,7 @@ class ComparisonReport(Result):
             for name, own, found in zip(comparison.names, comparison.matches, comparison.found_by, strict=True)
         }
         finders = [list(own) for own in found_by_columns(comparison)["found_by"]]
-        return object_rows(comparison.truth, {"found_by": finders, **scores})
+        return object_rows(comparison.truth, {"found_by": finders, **scores}, comparison.matches[0].protocol)
 
     def write_page(self, path: Path | str) -> Path:
         """Writes the comparison as one HTML page that holds all it needs, with telling misses of both runs."""

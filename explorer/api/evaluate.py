@@ -81,7 +81,7 @@ class Evaluation(Result, Run):
         """Returns one row per annotated object: whether it is found, with which score, and its type of error."""
         analysis = self.analysis
         scores = object_scores(analysis.matches, analysis.point.iou).tolist()
-        return object_rows(self.truth, {"score": scores, **fate_columns(analysis)})
+        return object_rows(self.truth, {"score": scores, **fate_columns(analysis)}, self.protocol)
 
     def _ipython_display_(self) -> None:
         """Shows the tables alone: the figure's intervals are computed where it is asked for."""

@@ -8,8 +8,8 @@ Three kinds, as a detection disagrees with what is annotated:
 
 They are ranked by the square of the detection's score (a doubtful one says little), weighed with what speaks for the
 annotation: the best detection that has the object as it is annotated (its class, and an IoU of at least 0.5, or 0.7 for
-a badly placed box). Of detections of one place, the best one speaks. docs/label-errors.md has how many of the first were
-planted. FiftyOne's `compute_mistakenness` goes by confidence, too.
+a badly placed box). Of detections of one place, the best one speaks. docs/label-errors.md has how many of the
+first were planted. FiftyOne's `compute_mistakenness` goes by confidence, too.
 """
 
 from __future__ import annotations

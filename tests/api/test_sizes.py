@@ -8,6 +8,10 @@ import numpy as np
 from pycocotools.coco import COCO
 
 import explorer as ex
+from explorer.api.objects import object_rows
+from explorer.scoring.columns import Truth
+from explorer.scoring.protocols import protocol_of
+from explorer.types import size_names
 
 
 def test_counts_are_cocos(shared: Path) -> None:
@@ -36,3 +40,25 @@ def test_nothing_annotated(shared: Path) -> None:
     assert sizes.rows() == []
     assert sizes.tables()[0].rows[-1] == ("all", "0", "0", "0", "0")
     assert sizes.figure()
+
+
+def test_rows_of_a_run_have_the_sizes_of_its_protocol() -> None:
+    areas = np.array([30.0, 100.0, 500.0, 1024.0, 20_000.0])
+    truth = Truth(
+        image_ids=np.array([1]),
+        file_names=("a.jpg",),
+        image_sizes=np.array([[480, 640]]),
+        category_ids=np.array([1]),
+        class_names=("car",),
+        ids=np.arange(5),
+        images=np.zeros(5, np.int64),
+        classes=np.zeros(5, np.int64),
+        boxes_xywh=np.stack([np.zeros(5), np.zeros(5), np.sqrt(areas), np.sqrt(areas)], axis=1),
+        areas_px=areas,
+        crowds=np.zeros(5, np.bool_),
+    )
+    usual = [row["size"] for row in object_rows(truth, {})]
+    assert usual == size_names(areas)
+    tiny = [row["size"] for row in object_rows(truth, {}, protocol_of("ai-tod"))]
+    assert tiny == ["very tiny", "tiny", "small", "medium", "medium"]
+    assert [row["size"] for row in object_rows(truth, {}, protocol_of("soda"))][-1] == "other"
