@@ -327,7 +327,7 @@ class Run:
         Raises:
             ValueError: there is no such kind.
         """
-        return _api("suspects").label_errors(self, **options)
+        return extension("suspects").label_errors(self, **options)
 
     def ranked_for(self, task: Task) -> Run:
         """Returns the run as boxes or masks are ranked; itself where one score serves both."""
