@@ -70,12 +70,17 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         image.load()
         rgb = _to_rgb(image, page)
         upright = rgb if rotation is None else rgb.transpose(rotation)
-        return np.ascontiguousarray(np.asarray(upright)[:, :, ::-1])
+        return swap_channels(np.asarray(upright))
     except Exception as error:  # decoders raise almost anything on hostile bytes
         message = f"{_name(source)}: the image data is damaged or cut off ({error}). Copy or export the file again."
         raise ImageError(message) from error
     finally:
         image.close()
+
+
+def swap_channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Returns a copy of an image `(height, width, 3)` in the other channel order: RGB of BGR, BGR of RGB."""
+    return np.ascontiguousarray(image[:, :, ::-1])
 
 
 def read_sized(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -45,9 +45,12 @@ class ModelInput:
         """
         height, width = image_bgr.shape[:2]
         resized = transforms.ResizeTransform(height, width, *self.size_for(height, width)).apply_image(image_bgr)
-        ordered = resized if self.channel_order == "BGR" else resized[:, :, ::-1]
-        tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1), dtype=np.float32))
-        return {"image": tensor, "height": height, "width": width}
+        return {"image": self.as_tensor(resized).float(), "height": height, "width": width}
+
+    def as_tensor(self, image_bgr: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Returns an image `(height, width, 3)` as it is, `(3, height, width)` uint8, in the model's channel order."""
+        ordered = image_bgr if self.channel_order == "BGR" else image_bgr[:, :, ::-1]
+        return torch.from_numpy(ordered.transpose(2, 0, 1).copy())
 
     def size_for(self, height: int, width: int) -> tuple[int, int]:
         """Returns the (height, width) to which an image is resized, as detectron2's `ResizeShortestEdge` has it.

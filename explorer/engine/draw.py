@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_api
 
-from explorer.data.images import read_image
+from explorer.data.images import read_image, swap_channels
 from explorer.engine.colors import DARK, LIGHT, RGB, class_color, colors_by_name, ink_on
 from explorer.text import legible
 from explorer.types import Detections, Panoptic, Pixels
@@ -50,7 +50,7 @@ def draw_detections(
     Returns:
         A new image `(height, width, 3)`, BGR.
     """
-    canvas = image_bgr[:, :, ::-1].copy()
+    canvas = swap_channels(image_bgr)
     by_name = colors or colors_by_name([detections])
     shades = [by_name[detections.class_names[int(index)]] for index in detections.classes]
     order = np.argsort(-detections.areas_px, kind="stable").tolist()  # small ones on top
@@ -70,7 +70,7 @@ def draw_detections(
             others = [other for place, other in enumerate(boxes) if place != index]
             if not pen.label(text, box, shades[index], others) and every_label:
                 pen.label_off(text, box, shades[index])
-    return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
+    return swap_channels(np.asarray(picture))
 
 
 def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic, *, caption: str = "") -> Pixels:
@@ -86,7 +86,7 @@ def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic, *, caption: str = "") -
     Returns:
         A new image `(height, width, 3)`, BGR.
     """
-    canvas = image_bgr[:, :, ::-1].copy()
+    canvas = swap_channels(image_bgr)
     categories = list(dict.fromkeys(segment["category"] for segment in panoptic.segments))
     segments = [
         (segment["category"], panoptic.segment_ids == segment["id"], class_color(categories.index(segment["category"])))
@@ -100,7 +100,7 @@ def draw_panoptic(image_bgr: Pixels, panoptic: Panoptic, *, caption: str = "") -
     for name, mask, color in sorted(segments, key=lambda segment: -int(segment[1].sum())):
         if mask.mean() >= SMALLEST_LABELLED_SEGMENT:
             pen.label_at(legible(name, LABEL_LENGTH), _deepest_point(mask), color)
-    return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
+    return swap_channels(np.asarray(picture))
 
 
 def picture_of(
@@ -129,7 +129,7 @@ def picture_of(
         drawn = draw_detections(pixels, detections, labels=labels, caption=caption)
     else:
         drawn = draw_panoptic(pixels, panoptic, caption=caption)
-    return Image.fromarray(np.ascontiguousarray(drawn[:, :, ::-1]))
+    return Image.fromarray(swap_channels(drawn))
 
 
 def pixels_of(image: Pixels | str | Path | None, detections: Detections) -> Pixels:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
@@ -105,10 +104,8 @@ def flipped(detector: Detector) -> Variant:
     model = GeneralizedRCNNWithTTA(cfg, detector.model, batch_size=1)
 
     def detect(image: Pixels) -> Detections:
-        ordered = image if size.channel_order == "BGR" else image[:, :, ::-1]
-        tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1)))
         with torch.no_grad():
-            (output,) = model([{"image": tensor, "height": image.shape[0], "width": image.shape[1]}])
+            (output,) = model([{"image": size.as_tensor(image), "height": image.shape[0], "width": image.shape[1]}])
         return to_detections(output["instances"], detector.class_names)
 
     return Variant("flips", "The image and its mirror image, their boxes together.", detect)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from explorer.data.images import swap_channels
 from explorer.engine.colors import DARK, LIGHT, RGB, colors_by_name
 from explorer.engine.draw import draw_detections
 from explorer.text import NAME_LENGTH, legible
@@ -53,13 +54,13 @@ def labelled_sheet(
         row, column = divmod(place, columns)
         x, y = _MARGIN_PX + column * (width + _MARGIN_PX), row * (height + _TITLE_PX)
         drawn = draw_detections(_outlined(photo, truth, zoom), _enlarged(found, zoom), every_label=True, colors=colors)
-        sheet.paste(Image.fromarray(np.ascontiguousarray(drawn[:, :, ::-1])), (x, y + _TITLE_PX))
+        sheet.paste(Image.fromarray(swap_channels(drawn)), (x, y + _TITLE_PX))
         pen.text((x, y + _TITLE_PX / 2), legible(name, NAME_LENGTH), DARK, font, anchor="lm")
     top = rows * (height + _TITLE_PX) + _MARGIN_PX
     for (name, color), (x, y) in zip(entries, places, strict=True):
         pen.rectangle((x, top + y + 4, x + 22, top + y + 18), fill=color, outline=DARK)
         pen.text((x + 30, top + y + 11), legible(name, NAME_LENGTH), DARK, font, anchor="lm")
-    return np.ascontiguousarray(np.asarray(sheet)[:, :, ::-1])
+    return swap_channels(np.asarray(sheet))
 
 
 def magnified(
@@ -91,7 +92,7 @@ def magnified(
         if tiles:
             tiles.append(np.full((tile_px, 4, 3), 255, np.uint8))
         tiles.append(_framed(crop, own, colors))
-    return np.ascontiguousarray(np.concatenate(tiles, axis=1)[:, :, ::-1])
+    return swap_channels(np.concatenate(tiles, axis=1))
 
 
 def _framed(crop: Pixels, found: Detections, colors: Mapping[str, RGB]) -> Pixels:

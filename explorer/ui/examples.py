@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from explorer.data.images import read_image
+from explorer.data.images import read_image, swap_channels
 from explorer.types import Detections, Pixels
 
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
@@ -102,14 +102,14 @@ def _aerial(layout: str, seed: int) -> Callable[[], tuple[Pixels, Detections | N
         boxes = np.array([own["bbox"] for own in scene.annotations], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         ids = np.array([own["category_id"] for own in scene.annotations], np.int64)
-        return np.ascontiguousarray(scene.image[..., ::-1]), _truth(boxes, ids - 1, THINGS, scene.size)
+        return swap_channels(scene.image), _truth(boxes, ids - 1, THINGS, scene.size)
 
     return look
 
 
 def _file(name: str) -> Callable[[], tuple[Pixels, Detections | None]]:
     def look() -> tuple[Pixels, Detections | None]:
-        return np.ascontiguousarray(read_image(_PHOTOS / name)[..., ::-1]), None
+        return swap_channels(read_image(_PHOTOS / name)), None
 
     return look
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from explorer.data.images import read_image
+from explorer.data.images import read_image, swap_channels
 from explorer.engine.detector import Detector
 from explorer.engine.speed.modes import as_input, parts_of
 
@@ -41,7 +41,7 @@ def stage_seconds(detector: Detector, image_bgr: npt.NDArray[np.uint8], *, round
     Reading is that of the photo as a JPEG file. The fast way runs backbone, FPN and dense heads at once, as `trunk`.
     """
     file = BytesIO()
-    Image.fromarray(np.ascontiguousarray(image_bgr[:, :, ::-1])).save(file, "JPEG", quality=92)
+    Image.fromarray(swap_channels(image_bgr)).save(file, "JPEG", quality=92)
     found: dict[str, list[float]] = {}
     for turn in range(rounds + 1):
         file.seek(0)

@@ -224,6 +224,8 @@ def scene(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 def as_input(image_bgr: npt.NDArray[np.uint8], detector: Detector) -> dict[str, Any]:
     """Returns detectron2's input without resizing, so that all models see the same number of pixels."""
-    ordered = image_bgr if detector.model_input.channel_order == "BGR" else image_bgr[:, :, ::-1]
-    tensor = torch.from_numpy(np.ascontiguousarray(ordered.transpose(2, 0, 1), dtype=np.float32))
-    return {"image": tensor, "height": image_bgr.shape[0], "width": image_bgr.shape[1]}
+    return {
+        "image": detector.model_input.as_tensor(image_bgr).float(),
+        "height": image_bgr.shape[0],
+        "width": image_bgr.shape[1],
+    }

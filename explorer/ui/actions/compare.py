@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from explorer.data.images import swap_channels
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Pixels, Timing, size_names
 from explorer.ui.actions.models import Models, chosen
@@ -173,7 +174,7 @@ class PhotoComparison:
         caption = next((caveat for caveat in (RANDOM, PARTIAL) if name.endswith(f"({caveat})")), "")
         shown = self.shown(filters)
         drawn = draw_detections(self.image_bgr, shown[name], caption=caption, colors=colors_by_name(shown.values()))
-        return np.ascontiguousarray(drawn[:, :, ::-1])
+        return swap_channels(drawn)
 
     def counts(self, filters: Filters) -> list[dict[str, str | int]]:
         """One row per model: objects shown by COCO size, annotated ones found, time; dashes if it could not be run."""

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from explorer.data.images import ImageError, reading_note
+from explorer.data.images import ImageError, reading_note, swap_channels
 from explorer.text import NAME_LENGTH, in_html
 from explorer.types import Pixels
 from explorer.ui.actions.compare import Filters, compare
@@ -281,7 +280,7 @@ def _as_browsers_show(image: str | None) -> Any:
     try:
         if note := reading_note(image):
             gr.Info(f"Read of this TIFF: {note}.")
-        return np.ascontiguousarray(read_photo(image)[..., ::-1])
+        return swap_channels(read_photo(image))
     except ImageError:  # said where it is used
         return gr.skip()
 
