@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -83,6 +84,7 @@ def side_by_side(
     scale = min(width_px / columns / (view[2] - view[0]), picture_px / (view[3] - view[1]))
     picture, colors = backdrop(image_bgr), colors_by_name(detections.values())
     named: set[str] = set()
+    labels: list[dict[str, Any]] = []
     for place, found in enumerate(detections.values()):
         at = {"row": place // columns + 1, "col": place % columns + 1}
         figure.add_layout_image(**picture, **at)
@@ -90,12 +92,14 @@ def side_by_side(
             trace.showlegend = trace.showlegend is not False and trace.name not in named
             named |= {trace.name} if trace.showlegend else set()
             figure.add_trace(trace, **at)
-        _label(figure, found, colors, view, scale, at)
+        labels += _labels(found, colors, view, scale, place)
     for place, reason in enumerate((without or {}).values(), len(detections)):
         at = {"row": place // columns + 1, "col": place % columns + 1}
         figure.add_trace(go.Scatter(x=[], y=[], showlegend=False), **at)
         middle = ((view[0] + view[2]) / 2, (view[1] + view[3]) / 2)
-        figure.add_annotation(text=_wrapped(reason), x=middle[0], y=middle[1], showarrow=False, **at)
+        labels.append({"text": _wrapped(reason), "x": middle[0], "y": middle[1], "showarrow": False, **_axes(place)})
+    # all at once: Plotly takes a time that grows with the square of their number when they come one by one
+    figure.layout.annotations = [*figure.layout.annotations, *labels]
     left, top, right, bottom = view
     figure.update_xaxes(range=[left, right], matches="x", visible=False, constrain="domain")
     figure.update_yaxes(range=[bottom, top], matches="y", scaleanchor="x", visible=False, constrain="domain")
@@ -189,27 +193,33 @@ def _masks(found: Detections, class_index: int, color: str) -> list[go.Scatter]:
     return [trace.update(name=name, legendgroup=name, showlegend=False)]
 
 
-def _label(
-    figure: go.Figure, found: Detections, colors: Mapping[str, RGB], view: Box, scale: float, at: dict[str, int]
-) -> None:
-    """Writes the classes beside the boxes that have room."""
+def _axes(place: int) -> dict[str, str]:
+    """The axes of a picture by its place, for what is written in it."""
+    number = str(place + 1) if place else ""
+    return {"xref": f"x{number}", "yref": f"y{number}"}
+
+
+def _labels(
+    found: Detections, colors: Mapping[str, RGB], view: Box, scale: float, place: int
+) -> Iterator[dict[str, Any]]:
+    """The classes, beside the boxes that have room."""
     names = [found.class_names[index] for index in found.classes]
     words = [legible(name, _LABEL_LENGTH) for name in names]
     for label in place_labels([tuple(box) for box in found.boxes_xyxy.tolist()], words, view, scale):
         color = colors[names[label.index]]
-        figure.add_annotation(
-            text=in_plotly(words[label.index]),
-            x=label.x,
-            y=label.y,
-            xanchor="left",
-            yanchor="bottom",
-            showarrow=False,
-            bgcolor=f"rgb{color}",
-            borderpad=1,
-            font={"size": FONT_PX, "color": f"rgb{ink_on(color)}"},
-            captureevents=False,
-            **at,
-        )
+        yield {
+            "text": in_plotly(words[label.index]),
+            "x": label.x,
+            "y": label.y,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "showarrow": False,
+            "bgcolor": f"rgb{color}",
+            "borderpad": 1,
+            "font": {"size": FONT_PX, "color": f"rgb{ink_on(color)}"},
+            "captureevents": False,
+            **_axes(place),
+        }
 
 
 def _wrapped(reason: str) -> str:

@@ -71,7 +71,7 @@ def linked_maps(
         shared_xaxes="all",
         shared_yaxes="all",
         horizontal_spacing=0.012,
-        vertical_spacing=0.1 / rows,
+        vertical_spacing=_spacing(views[names[0]].frame, rows, columns, width_px),
     )
     numbers = [view for view in views.values() if not view.is_color]
     bounds = value_range(numbers) if common_range and numbers else None
@@ -225,7 +225,7 @@ def _lay_out(figure: go.Figure, frame: Frame, rows: int, columns: int, notes: Se
     """Links the axes, sizes the figure so that pictures fill its width, and writes the notes below."""
     height, width = frame.image_size
     lines = _wrapped(notes, width_px)
-    panel_px = float(np.clip(width_px / columns * height / width, 60, 620))
+    panel_px = _panel_px(frame, columns, width_px)
     below = 14 + len(lines) * _LINE_PX
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain")  # the subplots' axes match already
     figure.update_yaxes(range=[height, 0], visible=False, constrain="domain")
@@ -237,6 +237,17 @@ def _lay_out(figure: go.Figure, frame: Frame, rows: int, columns: int, notes: Se
         **_style(),
     )
     _write_below(figure, lines, gap_px=8)
+
+
+def _panel_px(frame: Frame, columns: int, width_px: int) -> float:
+    """How high a picture is that fills its column."""
+    height, width = frame.image_size
+    return float(np.clip(width_px / columns * height / width, 60, 620))
+
+
+def _spacing(frame: Frame, rows: int, columns: int, width_px: int) -> float:
+    """The share of the height that leaves room for a title above each row but the first."""
+    return _TITLE_PX / (rows * _panel_px(frame, columns, width_px) + (rows - 1) * _TITLE_PX)
 
 
 def _style() -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 FONT_PX = 11
 _LETTER_PX, _LINE_PX, _GAP_PX = 6.4, 15.0, 2.0
+_MOST_WIDTHS = 3
+"""Of a box, that a label may have."""
 
 Box = tuple[float, float, float, float]
 
@@ -29,6 +31,8 @@ class Label:
 def place_labels(boxes_xyxy: Sequence[Box], words: Sequence[str], view_xyxy: Box, scale: float) -> list[Label]:
     """Finds room above, below or inside each box; those without room get no label, and earlier boxes come first.
 
+    Boxes much narrower than their label get none where the word stands already: it would hide what is beside them.
+
     Args:
         boxes_xyxy: in the picture's pixels.
         words: of each box.
@@ -41,6 +45,8 @@ def place_labels(boxes_xyxy: Sequence[Box], words: Sequence[str], view_xyxy: Box
     taken: list[Box] = []
     for index, (box, text) in enumerate(zip(boxes_xyxy, words, strict=True)):
         wide = (_LETTER_PX * len(text) + 2 * _GAP_PX) / scale
+        if wide > _MOST_WIDTHS * (box[2] - box[0]) and any(words[own.index] == text for own in placed):
+            continue
         others = [own for place, own in enumerate(boxes_xyxy) if place != index and not _contains(own, box)]
         for x, y in _corners(box, wide, high, _GAP_PX / scale):
             x = min(max(x, left), right - wide)

@@ -84,13 +84,13 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     note = gr.Markdown(_MOVE, elem_classes="faint")
     in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
     with gr.Row(equal_height=True, elem_classes="controls"):
-        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score to show", min_width=210)
-        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes to show (COCO)", min_width=330)
+        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score", min_width=210)
+        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes (COCO)", min_width=330)
         classes = gr.Dropdown(
             first.class_names if first else [],
             value=[],
             multiselect=True,
-            label="Classes to show (all if none)",
+            label="Classes (all if none)",
             min_width=190,
         )
         view = gr.Radio([PICTURES, SLIDER], value=PICTURES, label="Pictures", min_width=230)

@@ -24,7 +24,9 @@ It is unpacked within bounds, checked, and forgotten when the page is closed. Fo
 FOLDER`."""
 _MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
 decided about it: the anchor or location, what the detector made of it, what suppressed it, detections."""
-_NOTHING_YET = "Examine the models: 40 images take some 20 seconds."
+_NOTHING_YET = """Press Examine: 40 images take some 20 seconds. Then stand here:
+AP by size with intervals · what kinds of errors cost most
+the stage that lost each missed object · the most telling misses"""
 _NO_MISS_YET = "Click a miss."
 _OWN_SCORE = "where half is right"
 """The score of a rule that leaves it to each model."""
@@ -58,35 +60,38 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         verify = gr.Checkbox(False, label="Verify", min_width=90)
         run = gr.Button("Examine", variant="primary", scale=0, min_width=120)
         stop = gr.Button("Stop", elem_classes="stop", scale=0, min_width=120)
-    table = gr.Dataframe(headers=["", "model"], label="By size, in percent", interactive=False, wrap=True)
+    table = gr.Dataframe(label="By size, in percent", interactive=False, visible=False, wrap=True)
     difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
-    types = gr.Plot(label="What fixing each type of error would add", show_label=False, visible=False)
-    name = gr.Dropdown([], label="Model to look into")
-    rule = gr.Markdown()
-    flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
-    fates = gr.Dataframe(label="What became of the objects", interactive=False, visible=False, wrap=True)
-    verified = gr.Dataframe(label="Each stage relaxed, and nothing else", interactive=False, visible=False, wrap=True)
-    confused = gr.Plot(label="What objects are taken for", show_label=False, visible=False)
-    curves = gr.Plot(label="Precision and recall by size", show_label=False, visible=False)
-    by_class = gr.Dataframe(label="AP in percent by class and size", interactive=False, visible=False, wrap=True)
-    gr.Markdown(_MISSES)
-    gallery = gr.Gallery(
-        label="Telling misses",
-        columns=6,
-        height="auto",
-        object_fit="contain",
-        allow_preview=False,
-        buttons=[],
-        elem_classes="captioned",
-    )
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            drawing = gr.Plot(
-                waiting(_NO_MISS_YET), label="The boxes that decided", show_label=False, elem_classes="pictures"
-            )
-        with gr.Column(min_width=240):
-            story = gr.Markdown()
+    with gr.Column(visible=False) as results:
+        types = gr.Plot(label="What fixing each type of error would add", show_label=False, visible=False)
+        name = gr.Dropdown([], label="Model to look into")
+        rule = gr.Markdown()
+        flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
+        fates = gr.Dataframe(label="What became of the objects", interactive=False, visible=False, wrap=True)
+        verified = gr.Dataframe(
+            label="Each stage relaxed, and nothing else", interactive=False, visible=False, wrap=True
+        )
+        confused = gr.Plot(label="What objects are taken for", show_label=False, visible=False)
+        curves = gr.Plot(label="Precision and recall by size", show_label=False, visible=False)
+        by_class = gr.Dataframe(label="AP in percent by class and size", interactive=False, visible=False, wrap=True)
+        gr.Markdown(_MISSES)
+        gallery = gr.Gallery(
+            label="Telling misses",
+            columns=6,
+            height="auto",
+            object_fit="contain",
+            allow_preview=False,
+            buttons=[],
+            elem_classes="captioned",
+        )
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                drawing = gr.Plot(
+                    waiting(_NO_MISS_YET), label="The boxes that decided", show_label=False, elem_classes="pictures"
+                )
+            with gr.Column(min_width=240):
+                story = gr.Markdown()
 
     @explained
     def examine_models(
@@ -112,7 +117,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
         return (
             found,
-            gr.Dataframe(value=[list(row) for row in by_size.rows], headers=list(by_size.head), label=title),
+            gr.Dataframe(
+                value=[list(row) for row in by_size.rows], headers=list(by_size.head), label=title, visible=True
+            ),
             gr.Dataframe(
                 value=[list(row) for row in pairs[0][1].rows] if pairs else None,
                 headers=list(pairs[0][1].head) if pairs else None,
@@ -122,6 +129,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
             ap_by_size([analysis.resamples for analysis in found.analyses], upright=wide < NARROW_PX),
             gr.Plot(value=error_types(gains, columns=1 if wide < NARROW_PX else 4), visible=True),
             gr.Dropdown(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
+            gr.Column(visible=True),
         )
 
     @explained
@@ -175,7 +183,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         return zoomable(drawn(story)), "\n".join(said)
 
     looked = [rule, flow, fates, verified, confused, curves, by_class, gallery, drawing, story]
-    answers = [examination, table, difference, sizes, types, name]
+    answers = [examination, table, difference, sizes, types, name, results]
     inputs = [models, data, bins, known, images, iou, score, verify, width]
     asked = run.click(examine_models, inputs, answers, show_progress_on=sizes, api_visibility="private", **LONG)
     asked.then(look_into, [examination, name, width], looked, api_visibility="private")
