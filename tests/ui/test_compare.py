@@ -111,8 +111,8 @@ def test_a_large_photo_is_looked_at_in_tiles_where_that_is_asked_for(zoo: Any, t
     cv2.imwrite(str(path), np.full((600, 900, 3), 90, np.uint8))
     whole = compare(zoo.models, ["A", "B"], path, timed=False)
     assert whole.advice == (
-        "This photo of 900 × 600 px is shrunk for the models: A at 33% of its size, B at 33% of its size. Tick “Large "
-        "photo: look in tiles” to find small objects."
+        "This photo of 900 × 600 px is downscaled for the models: A at 33% of its size, B at 33% of its size. Select "
+        "“Large photo: use tiles” to find small objects."
     )
     tiled = compare(zoo.models, ["A"], path, timed=False, tiles=True)
     assert "in overlapping tiles of 640 px" in tiled.advice
@@ -129,7 +129,7 @@ def test_a_model_that_has_not_seen_such_photographs_says_so_above_its_picture(
     found = compare(zoo.models, ["A", "B"], photo)
     assert found.unfamiliar == {"B": "B <b>is lost</b>"}
     titles = [own.text for own in found.figure(ALL).layout.annotations[:2]]
-    assert titles == ["A · A", "B · B<br><b>\u26a0 has not seen such photographs</b>"]
+    assert titles == ["A · A", "B · B<br><b>\u26a0 unlike its training photographs</b>"]
 
 
 def test_who_sees_what(both: PhotoComparison) -> None:

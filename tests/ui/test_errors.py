@@ -91,7 +91,7 @@ def test_misses_are_objects_that_are_not_found(name: str, examined: Examination,
 
 
 def test_a_miss_that_is_no_more_is_explained(examined: Examination, models: Models) -> None:
-    with pytest.raises(ValueError, match="no such miss"):
+    with pytest.raises(ValueError, match="no longer exists"):
         explain_miss(models, examined, NAMES[0], 999)
 
 
@@ -113,7 +113,7 @@ def test_scenes_are_made_where_no_data_is_given(monkeypatch: pytest.MonkeyPatch,
 def test_it_stops_when_asked(models: Models, data: str) -> None:
     def tell(share: float, words: str) -> None:
         if "1 of" in words:
-            raise Stopped("Stopped, as you asked.")
+            raise Stopped("Stopped.")
 
     with pytest.raises(Stopped):
         examine(models, NAMES, annotated_images(data, 4), tell)

@@ -34,7 +34,7 @@ def test_a_browser_can_name_no_file(zoo: Any, name: str) -> None:
 
 
 def test_every_detector_of_the_zoo_is_listed_with_size_and_licence() -> None:
-    choices = model_choices([ModelChoice("mine.yaml", "mine.yaml · given at start", True)])
+    choices = model_choices([ModelChoice("mine.yaml", "mine.yaml · from the command line", True)])
     assert [choice.ready for choice in choices[:3]] == [True] * 3
     assert choices[0].name == "mine.yaml"
     assert choices[1].name.startswith("demo/")

@@ -110,7 +110,7 @@ def test_models_given_at_start_come_first_and_are_chosen(pair: list[str]) -> Non
     config = pair[1]
     built = page.build([config], weights=pair[0])
     models = next(block for block in built.blocks.values() if getattr(block, "label", "") == "Models, up to 4")
-    assert models.choices[0] == (f"{config} · given at start, mine.safetensors", config)
+    assert models.choices[0] == (f"{config} · from the command line, mine.safetensors", config)
     assert models.value == [config]
     with pytest.raises(ValueError, match="nowhere"):
         page.build(["nowhere.yaml"])
@@ -122,7 +122,7 @@ def test_a_model_goes_through_the_page(visit: Callable[..., Any], pair: list[str
     opened.page.get_by_text("Your own model").click()
     opened.page.locator("input[type=file][multiple]").set_input_files(pair)
     opened.page.get_by_text("mine", exact=False).first.wait_for()
-    opened.press("Add to the models")
+    opened.press("Add to the list")
     opened.page.get_by_text("upload 1: mine.safetensors").first.wait_for(timeout=60_000)
     opened.upload(photograph)
     assert any(title.endswith("upload 1: mine.safetensors") for title in opened.plot()["titles"])

@@ -24,7 +24,7 @@ def test_the_page_opens_on_a_finished_comparison(visit: Open) -> None:
     assert page.boxes() == [int(row[2]) for row in page.table("Objects by COCO size, and time")]
     assert page.table("Who sees what")[0][1] == "A only"
     before = page.boxes()
-    page.set_number("Least score", "0.9")  # live from the first click
+    page.set_number("Minimum score", "0.9")  # live from the first click
     page.settle()
     assert sum(page.boxes()) < sum(before)
     page.tab("Features")
@@ -109,10 +109,10 @@ def test_filters_change_what_is_drawn(visit: Open) -> None:
     larger = page.boxes()
     assert small == 0
     assert sum(larger) < sum(both)
-    page.set_number("Least score", "0.9")
+    page.set_number("Minimum score", "0.9")
     page.settle()
     assert sum(page.boxes()) < sum(larger)
-    page.set_number("Least score", "0.05")
+    page.set_number("Minimum score", "0.05")
     page.page.get_by_label("small", exact=True).check()
     page.settle()
     assert sum(page.boxes()) > sum(both)
@@ -175,7 +175,7 @@ def test_a_large_tiff_is_shown_although_browsers_know_none_and_looked_at_in_tile
         "[...document.images].some(own => own.naturalWidth == 1200 && own.naturalHeight == 900)"
     )
     page.page.get_by_text("This photo of 1,200 × 900 px is shrunk for the models").wait_for()
-    page.page.get_by_label("Large photo: look in tiles").check()
+    page.page.get_by_label("Large photo: use tiles").check()
     page.page.get_by_text("overlapping tiles of 640 px").wait_for()
     page.settle()
     page.shot("tiles")
@@ -195,7 +195,7 @@ def test_two_visitors_see_their_own_photos(visit: Open) -> None:
     first.example("airfield")
     second.example("coffee")
     assert second.plot()["images"][0] == [400, 600]
-    first.set_number("Least score", "0.9")
+    first.set_number("Minimum score", "0.9")
     first.settle()
     assert first.plot()["images"][0] == [480, 640]
     second.page.reload()
@@ -267,5 +267,5 @@ def test_a_link_restores_models_filters_and_tab(visit: Open, served: Any) -> Non
     page.page.get_by_text("Chosen, without AP on COCO: demo/V-19-slim-dw.").wait_for(timeout=60_000)
     page.tab("Compare")
     page.page.locator(".annotation-text", has_text="A · demo/V-19-slim-dw").first.wait_for(timeout=60_000)
-    assert page.page.get_by_label("Least score").first.input_value() == "0.3"
+    assert page.page.get_by_label("Minimum score").first.input_value() == "0.3"
     assert not page.page.get_by_label("large", exact=True).is_checked()

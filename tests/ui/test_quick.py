@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 FILTERED_MS = """async score => {
     const points = () => document.querySelector('.js-plotly-plot').data.reduce((sum, {x}) => sum + x.length, 0);
-    const box = document.querySelector('input[aria-label*="Least score"]'), before = points();
+    const box = document.querySelector('input[aria-label*="Minimum score"]'), before = points();
     const start = performance.now();
     Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(box, score);
     for (const kind of ['input', 'change']) box.dispatchEvent(new Event(kind, {bubbles: true}));

@@ -113,7 +113,7 @@ def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
 
 def chart_and_table(page: Any) -> dict[str, int]:
     """The fates of all objects by the table below the flow chart, of which the chart's ends have the same numbers."""
-    rows = page.table("What became of the objects")
+    rows = page.table("Outcome of all objects")
     counts = {row[0]: int(row[1].split(" ")[0].replace(",", "")) for row in rows}
     labels = page.plot(2)["titles"]
     drawn = sorted(int(label.rsplit(": ", 1)[1].replace(",", "")) for label in labels)
@@ -153,7 +153,7 @@ def test_a_long_action_can_be_stopped(visit: Open) -> None:
     page.press("Examine")
     page.page.get_by_text("making aerial scenes").first.wait_for(timeout=30_000)
     page.page.get_by_role("tabpanel").get_by_role("button", name="Stop", exact=True).click()
-    page.page.get_by_text("Stopped, as you asked.").wait_for(timeout=30_000)
+    page.page.get_by_text("Stopped.").wait_for(timeout=30_000)
 
 
 def test_training_and_what_is_installed(visit: Open) -> None:

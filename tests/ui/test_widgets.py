@@ -85,7 +85,7 @@ def test_what_goes_wrong_is_said_in_the_widget(capfd: pytest.CaptureFixture[str]
         raise KeyError("p9")
     assert "KeyError" in panel.says.value
     with panel.at_work("working"):
-        raise Stopped("Stopped, as you asked.")
+        raise Stopped("Stopped.")
     assert 'role="status"' in panel.says.value
     with panel.at_work("working"):
         pass
@@ -124,7 +124,7 @@ def test_models_are_picked_and_a_wrong_choice_is_explained() -> None:
     assert "42.7" in picker._facts.value
     picker.list.value = ()
     assert "at least one model" in picker.says.value
-    assert repr(picker) == "<ModelPicker: run the notebook to use it>"
+    assert repr(picker) == "<ModelPicker: run this cell to use the widget>"
 
 
 def test_another_channel_is_shown_without_running_the_network(

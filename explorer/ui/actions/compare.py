@@ -36,7 +36,7 @@ _LONGEST_REASON = 300
 _LEFT_OUT = "not available"
 _RUNS, _TIMED_S = 3, 0.6
 _NOT_TIMED = "not timed yet"
-NOT_SEEN = "has not seen such photographs"
+NOT_SEEN = "unlike its training photographs"
 """What stands above the picture of a model whose training photographs were unlike it."""
 MOST_MAGNIFIED = 8
 """Small objects that are shown enlarged."""
@@ -236,7 +236,7 @@ class PhotoComparison:
         """
         known = self.sightings(filters)
         if not 0 <= number < len(known):
-            raise ValueError(f"There is no object {number} any more; choose one of the table.")
+            raise ValueError(f"Object {number} no longer exists; choose a row of the table.")
         x1, y1, x2, y2 = known[number].box_xyxy
         height, width = self.image_size
         wide = max(_AROUND * max(x2 - x1, (y2 - y1) * width / height), _LEAST_VIEW_PX)

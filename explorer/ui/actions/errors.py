@@ -160,11 +160,12 @@ def uploaded_data(archive: Path, folder: Path, progress: ProgressBar | None = No
     if wrong:
         first = wrong[0].what.replace(str(folder), archive.name).rstrip(".")
         raise ValueError(
-            f"{archive.name} has {len(wrong)} errors; the first: {first}. `explorer data check FOLDER` lists them all."
+            f"{archive.name} has {len(wrong)} errors. The first is: {first}. Run `explorer data check FOLDER` to "
+            "list all of them."
         )
     splits = [split for split in report.splits if split.annotations]
     if not splits:
-        raise ValueError(f"{archive.name} has no annotated image.")
+        raise ValueError(f"{archive.name} has no annotated images.")
     name = legible(archive.name, _LONGEST_NAME)
     return {f"{name}, {split.source.rpartition(':')[2]}": split.source for split in splits}
 
@@ -260,6 +261,6 @@ def explain_miss(models: Models, examination: Examination, name: str, number: in
 
     misses = examination.misses.get(name, ())
     if not 0 <= number < len(misses):
-        raise ValueError("There is no such miss any more; examine the models again.")
+        raise ValueError("This missed object no longer exists; run Examine again.")
     point = examination.point(name)
     return explain(models.get(name), examination.truth, misses[number].row, iou=point.iou, score=point.score)

@@ -95,9 +95,11 @@ def show_layers(
         found = known.of(detector, image_bgr, layers) if known else _maps(detector, image_bgr, layers)
         maps |= {f"{detector.name} · {layer}": own for layer, own in found.items()}
     if not maps:
-        raise ValueError(f"None of the models has {', '.join(layers)}: choose stages or levels such as p2.")
+        raise ValueError(f"None of the models has {', '.join(layers)}; choose stages or levels such as p2.")
     if len(maps) > MOST_MAPS:
-        raise ValueError(f"These are {len(maps)} maps; at most {MOST_MAPS} are drawn: choose fewer layers or models.")
+        raise ValueError(
+            f"{len(maps)} maps are selected, but at most {MOST_MAPS} can be drawn; choose fewer layers or models."
+        )
     return linked_maps(_views(maps, kind, channel, shared=shared), image_bgr, width_px=width_px)
 
 
@@ -157,7 +159,9 @@ def what_speaks_for(
 
     known = comparison.sightings(filters)
     if not 0 <= number < len(known):
-        raise ValueError("Choose an object first: run Compare, then click one in the picture or choose it in the list.")
+        raise ValueError(
+            "Choose an object first: run Compare, then click an object in the picture or select it from the list."
+        )
     one = known[number]
     views, sentences = {}, []
     for place, name in enumerate(one.scores):
@@ -167,9 +171,9 @@ def what_speaks_for(
         cam = detection_cam(detector.model, detector.model_input(comparison.image_bgr), one.box_xyxy, index)
         views[f"{comparison.letters[name]} · {name} · {cam.level}"] = cam.view
         sentences.append(
-            f"- **{in_markdown(name)}** classifies this box from **{in_markdown(cam.level)}**. Compare gives its "
-            f"own box {one.scores[name]:.2f}; asked about the box drawn here, the surest model's, the head says "
-            f"{in_markdown(one.class_name)} {cam.probability:.2f}."
+            f"- **{in_markdown(name)}** classifies this box from **{in_markdown(cam.level)}**. In Compare, its "
+            f"own box has a score of {one.scores[name]:.2f}; asked about the box drawn here, the surest model's, "
+            f"the head says {in_markdown(one.class_name)} {cam.probability:.2f}."
         )
     sentences.append(f"\n{_TWO_SCORES}")
     figure = linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy], width_px=width_px)
@@ -190,5 +194,5 @@ def object_at(comparison: PhotoComparison, filters: Filters, point_xy: tuple[flo
         if one.box_xyxy[0] <= x <= one.box_xyxy[2] and one.box_xyxy[1] <= y <= one.box_xyxy[3]
     ]
     if not there:
-        raise ValueError("No object that is shown lies there: click inside a box, or lower the least score.")
+        raise ValueError("There is no object at this point; click inside a box, or lower the minimum score.")
     return min(there, key=lambda number: known[number].area_px)

@@ -51,7 +51,7 @@ def layers_of(detector: Detector) -> dict[str, str]:
 
     backbone: Any = getattr(detector.model, "backbone", None)
     if backbone is None or not hasattr(backbone, "output_shape"):
-        raise ValueError(f"{detector.name} has no backbone whose maps have names; take a detector with an FPN.")
+        raise ValueError(f"{detector.name} has no backbone with named feature maps; choose a detector with an FPN.")
     return layer_names(backbone)
 
 

@@ -29,7 +29,7 @@ MOST_MODELS = 4
 _READY = ("bundled", "cached")
 _WARM_SIZE = (480, 640)
 _NEARNESS = {"bundled": 0, "cached": 1, REFUSED: 3}
-_DATA = {"aerial": "drawn aerial scenes", "aerial-real": "real aerial photographs", "bccd": "blood cells"}
+_DATA = {"aerial": "generated aerial scenes", "aerial-real": "real aerial photographs", "bccd": "blood cells"}
 """What is trained on, by the folder of the config."""
 
 
@@ -89,10 +89,15 @@ def own_choice(model: str, weights: str | None = None) -> ModelChoice:
     try:
         found = resolve(model, weights=weights, offline=True)
     except DownloadError:
-        return ModelChoice(model, f"{legible(model)} · given at start, downloads", False, "given at start; downloads")
+        return ModelChoice(
+            model,
+            f"{legible(model)} · from the command line, downloads",
+            False,
+            ("given on the command line; downloads"),
+        )
     weights_name = legible(found.weights.name) if found.weights else RANDOM
-    facts = f"given at start; weights: {weights_name}"
-    return ModelChoice(model, f"{legible(model)} · given at start, {weights_name}", True, facts)
+    facts = f"given on the command line; weights: {weights_name}"
+    return ModelChoice(model, f"{legible(model)} · from the command line, {weights_name}", True, facts)
 
 
 def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:
@@ -117,11 +122,11 @@ def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:
     except ValueError:  # its words name the server's folder
         tree = None
     if not isinstance(tree, dict):
-        raise ValueError(f"{configs[0].name} is no config: upload the config.yaml that training saved.")
+        raise ValueError(f"{configs[0].name} is not a config; upload the config.yaml that training saved.")
     if "_BASE_" in tree:
         raise ValueError(
-            f"{configs[0].name} builds on another file ({tree['_BASE_']}), which is not opened here: upload the "
-            "config.yaml that training saved, which stands alone."
+            f"{configs[0].name} builds on another file ({tree['_BASE_']}), which is not loaded here; upload the "
+            "config.yaml that training saved, which is complete."
         )
     return checkpoints[0], configs[0]
 
@@ -136,7 +141,7 @@ def chosen(names: Sequence[str]) -> list[str]:
     if not wanted:
         raise ValueError("Choose at least one model.")
     if len(wanted) > MOST_MODELS:
-        raise ValueError(f"{len(wanted)} models are chosen; at most {MOST_MODELS} are compared at once.")
+        raise ValueError(f"{len(wanted)} models are selected, but at most {MOST_MODELS} can be compared at once.")
     return wanted
 
 
@@ -211,7 +216,7 @@ class Models:
         if name not in self._known:
             name = name.removesuffix(f" ({RANDOM})").removesuffix(f" ({PARTIAL})")
         if name not in self._known:
-            raise ValueError(f"There is no model {name!r} in the list; the list is what can be used here.")
+            raise ValueError(f"There is no model {name!r} in the list; choose one of the listed models.")
         with self._lock:
             loading = self._loading.setdefault(name, threading.Lock())
         with loading:  # who waits for a download keeps nobody from another model

@@ -19,7 +19,7 @@ def read_photo(photo: str | Path | None) -> Pixels:
         ValueError: there is none, or it cannot be read; the message names the file without its folder.
     """
     if photo is None:
-        raise ValueError("Choose a photo first: drop one on the page or click an example.")
+        raise ValueError("Choose a photo first: drop one onto the page or click an example.")
     path = Path(photo)
     facts = path.stat() if path.is_file() else None
     try:

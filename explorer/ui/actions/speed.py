@@ -24,8 +24,9 @@ TIMES = {"V100, as released": "", "2 CPU cores, float32": "fast-fp32", "2 CPU co
 """Whose times can be drawn, and the benchmark's mode where the project measured them itself."""
 ROUNDS = 7
 _NOT_DRAWN = (
-    "They have no box AP on COCO for this task, so no place above. Below is AP on images of their own kind, where "
-    "it is known: it says nothing about models of another kind. Their time is measured on this machine."
+    "These models have no box AP on COCO and are therefore not drawn above. Where known, their AP on test images "
+    "of their own domain is listed below; it cannot be compared across domains. Their time is measured on this "
+    "machine."
 )
 
 

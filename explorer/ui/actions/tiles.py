@@ -1,4 +1,4 @@
-"""Large photos on the page: models that look in tiles, and a word where one would otherwise see the photo shrunk."""
+"""Large photos on the page: models that use tiles, and a word where one would otherwise see the photo shrunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 TILE_PX = 640
 """Length of a tile's side."""
-LABEL = "Large photo: look in tiles"
+LABEL = "Large photo: use tiles"
 """What the page calls it."""
 SHRUNK = 1.5
 """A photo that reaches a model this many times as small, or more, loses its small objects."""
@@ -33,13 +33,13 @@ def advice(scales: Mapping[str, float], size: tuple[int, int], *, tiles: bool) -
         return ""
     if tiles:
         return (
-            f"Every model looked at this photo in overlapping tiles of {TILE_PX} px, and once as a whole. Objects that "
-            "appear in both are joined; masks are left out."
+            f"Every model processed this photo in overlapping tiles of {TILE_PX} px and once as a whole. "
+            "Duplicate detections are merged; masks are not available."
         )
     shrunk = [f"{name} at {scale:.0%} of its size" for name, scale in scales.items() if scale * SHRUNK <= 1]
     if not shrunk:
         return ""
     return (
-        f"This photo of {size[1]:,} × {size[0]:,} px is shrunk for the models: {', '.join(shrunk)}. Tick “{LABEL}” to "
-        "find small objects."
+        f"This photo of {size[1]:,} × {size[0]:,} px is downscaled for the models: {', '.join(shrunk)}. Select "
+        f"“{LABEL}” to find small objects."
     )

@@ -8,8 +8,8 @@ import gradio as gr
 
 from explorer.text import legible
 
-_TRAIN = """Training takes minutes to hours, so it runs in a terminal and not on this page. A data set is a path, the
-folder of one in COCO's format.
+_TRAIN = """Training takes minutes to hours, so it runs in a terminal rather than on this page. A data set is given by
+its path, for example a folder in COCO format.
 
 ```
 python train_net.py --config-file aerial/faster_rcnn_V_19_slim_dw --num-gpus 0 MODEL.WEIGHTS demo/V-19-slim-dw \\
@@ -19,13 +19,12 @@ explorer evaluate output/mine --data my_data:val
 python app.py --model output/mine --data my_data:val
 ```
 
-The run's folder stands for the trained model: its best checkpoint in validation, else the final one, else the last.
-Check your data first with `explorer data check my_data`; `explorer data make aerial my_data --images 200 --split train`
-makes some, and `--split val` a validation set. Another backbone is one key away: `MODEL.VOVNET.CONV_BODY V-39-eSE`. An
-interrupted run continues with `--resume`.
-"""
-_ABOUT = """**VoVNet Explorer** compares detection backbones, shows what they see, and finds out what they miss.
-Apache-2.0. The same report: `explorer doctor`."""
+The folder of the run can be used as a model: it refers to the best checkpoint in validation, otherwise the final one,
+otherwise the last. Check your data first with `explorer data check my_data`. To generate example data, run `explorer
+data make aerial my_data --images 200 --split train`, and again with `--split val`. To use another backbone, set
+`MODEL.VOVNET.CONV_BODY V-39-eSE`. An interrupted run continues with `--resume`."""
+_ABOUT = """**VoVNet Explorer** compares detection backbones, shows what they respond to, and explains what they miss.
+Licence: Apache-2.0. `explorer doctor` prints the same report."""
 
 
 def train_tab() -> None:

@@ -21,21 +21,21 @@ PICTURES, SLIDER = "one per model", "slider between A and B"
 MEASURE = f"() => Math.round(document.querySelector('.pictures')?.clientWidth || {WIDTH_PX})"
 """Script for a browser: how wide pictures can be on its page."""
 LEAST_SCORE = 0.5
-_NOTHING_YET = "Click an example, or drop a photo of your own: the models run at once."
+_NOTHING_YET = "Click an example or drop a photo; the models start immediately."
 _COUNTS_HEAD = ["", "model", "objects", *SIZES]
 _TABLE_HEAD = ["#", "seen by", "class", "size, px"]
-_MOVE = "Drag to pan, scroll to zoom: all pictures move together. Point at a box to read its score and size."
-_SLIDE = "Drag the line: left of it is what model A finds, right of it what model B finds."
-_TILES = "Overlapping parts of the photo are looked at one by one. This finds small objects and takes longer."
-_HELP = """- **Pictures**: a colour is a class, the same for every model. White dots outline what is annotated, where
-  somebody knows it: in the drawn scenes and the blood cells.
-- **Found** means what it means in every tab: a detection of the object's class with IoU ≥ 0.5 and at least the score of
-  the slider.
-- **Time** is of the whole detector on this machine, after a run that warmed it up: median, least and greatest of three
-  runs; slow models run once.
-- **Seen by** puts objects of two models together that have the same class and overlap by IoU ≥ 0.5. Nobody says which
-  model is right unless the photo is annotated.
-- **Sizes** are COCO's: areas under 32² px, under 96² px, the rest."""
+_MOVE = "Drag to pan and scroll to zoom; all pictures move together. Hover over a box to see its score and size."
+_SLIDE = "Drag the line: model A's detections are on the left, model B's on the right."
+_TILES = "The photo is processed in overlapping tiles. This finds small objects but takes longer."
+_HELP = """- **Pictures**: each class has the same colour for every model. Dotted white outlines mark annotated
+  objects, which are available for the generated scenes and the blood cells.
+- **Found** has the same meaning in every tab: a detection of the object's class with IoU ≥ 0.5 and at least the score
+  of the slider.
+- **Time** is that of the whole detector on this machine after a warm-up run: median, minimum and maximum of three
+  runs. Slow models run once.
+- **Seen by** groups detections of the same class that overlap with IoU ≥ 0.5. Unless the photo is annotated, this does
+  not tell which model is right.
+- **Sizes** are COCO's: areas below 32² px (small), below 96² px (medium), and above (large)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     note = gr.Markdown(_MOVE, elem_classes="faint")
     in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
     with gr.Row(equal_height=True, elem_classes="controls"):
-        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Least score", min_width=210)
+        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Minimum score", min_width=210)
         sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes (COCO)", min_width=330)
         classes = gr.Dropdown(
             first.class_names if first else [],
@@ -103,7 +103,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     )
     magnified = gr.Gallery(
         at_first.small,
-        label="Small objects, magnified: one square per model; click one to zoom every picture to it",
+        label="Small objects, magnified (one square per model); click one to zoom all pictures to it",
         columns=4,
         height="auto",
         object_fit="contain",
@@ -115,7 +115,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     table = gr.Dataframe(
         at_first.objects[1],
         headers=at_first.objects[0],
-        label="Who sees what: click a row to zoom every picture to it",
+        label="Who sees what (click a row to zoom all pictures to it)",
         interactive=False,
         max_height=320,
     )
@@ -125,7 +125,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
             gr.DownloadButton(f"Download as {kind}", value=str(path) if path else None, interactive=bool(path))
             for kind, path in zip(("COCO JSON", "PNG"), written_first, strict=True)
         )
-    with gr.Accordion("? What do these words mean", open=False):
+    with gr.Accordion("? What do these terms mean", open=False):
         gr.Markdown(_HELP)
 
     filters = (least, sizes, classes)

@@ -15,20 +15,21 @@ from explorer.ui.layout.intake import only_uploads
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 
-_SAYS = """What do the chosen models miss on annotated images, and where in the detector is it lost? Intervals are 95 %
-over the images; where fewer than ten images have such objects there is none. *Verify* relaxes for each lost object the
-stage that lost it, and nothing else, to see that it did."""
-_AERIAL = "drawn aerial scenes that the demo models were not trained on"
-_UPLOAD = """A zip archive with annotations and images in any format that `explorer data check` reads, such as COCO's.
-It is unpacked within bounds, checked, and forgotten when the page is closed. For a folder: `python app.py --data
-FOLDER`."""
-_MISSES = """**The most telling misses** of each reason: green is the object. Click one to see the boxes that
-decided about it: the anchor or location, what the detector made of it, what suppressed it, detections."""
-_NOTHING_YET = """Press Examine: 40 images take some 20 seconds. Then stand here:
-AP by size with intervals · what kinds of errors cost most
-the stage that lost each missed object · the most telling misses"""
+_SAYS = """Which objects do the selected models miss on annotated images, and which stage of the detector loses them?
+Intervals are 95 % confidence intervals over images, given for at least ten images with such objects. *Verify* relaxes,
+for each lost object, only the stage that lost it, and counts the objects that then pass it."""
+_AERIAL = "generated aerial scenes that the demo models were not trained on"
+_UPLOAD = """A zip archive with annotations and images in any format that `explorer data check` reads, such as COCO. It
+is unpacked within limits, checked, and deleted when the page is closed. To use a folder, start the page with `python
+app.py --data FOLDER`."""
+_MISSES = """**The most informative misses** for each reason; the object is green. Click one to see the boxes that
+decided its outcome: the anchor or location, its proposal or regressed box, the box that suppressed it, and the
+detections."""
+_NOTHING_YET = """Press Examine to start; 40 images take about 20 seconds. This will show:
+AP by size with intervals · the most costly types of errors
+the stage that lost each missed object · the most informative misses"""
 _NO_MISS_YET = "Click a miss."
-_OWN_SCORE = "where half is right"
+_OWN_SCORE = "at precision 0.5"
 """The score of a rule that leaves it to each model."""
 _SCORES = [round(0.05 * step, 2) for step in range(1, 20)]
 
@@ -64,20 +65,20 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
     difference = gr.Dataframe(label="Difference, in points", interactive=False, visible=False, wrap=True)
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
     with gr.Column(visible=False) as results:
-        types = gr.Plot(label="What fixing each type of error would add", show_label=False, visible=False)
-        name = gr.Dropdown([], label="Model to look into")
+        types = gr.Plot(label="Gain in AP from fixing each error type", show_label=False, visible=False)
+        name = gr.Dropdown([], label="Model to analyse")
         rule = gr.Markdown()
         flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
-        fates = gr.Dataframe(label="What became of the objects", interactive=False, visible=False, wrap=True)
+        fates = gr.Dataframe(label="Outcome of all objects", interactive=False, visible=False, wrap=True)
         verified = gr.Dataframe(
-            label="Each stage relaxed, and nothing else", interactive=False, visible=False, wrap=True
+            label="Verification: only the losing stage relaxed", interactive=False, visible=False, wrap=True
         )
         confused = gr.Plot(label="What objects are taken for", show_label=False, visible=False)
         curves = gr.Plot(label="Precision and recall by size", show_label=False, visible=False)
         by_class = gr.Dataframe(label="AP in percent by class and size", interactive=False, visible=False, wrap=True)
         gr.Markdown(_MISSES)
         gallery = gr.Gallery(
-            label="Telling misses",
+            label="Most informative misses",
             columns=6,
             height="auto",
             object_fit="contain",
@@ -88,7 +89,10 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 drawing = gr.Plot(
-                    waiting(_NO_MISS_YET), label="The boxes that decided", show_label=False, elem_classes="pictures"
+                    waiting(_NO_MISS_YET),
+                    label="Boxes that decided the outcome",
+                    show_label=False,
+                    elem_classes="pictures",
                 )
             with gr.Column(min_width=240):
                 story = gr.Markdown()
@@ -206,7 +210,7 @@ def _own_data(desk: Desk, data: gr.Dropdown, known: gr.State) -> None:
     with gr.Accordion("Your own data set", open=False):
         gr.Markdown(_UPLOAD, elem_classes="faint")
         file = only_uploads(gr.File(label="Zip archive of a data set", file_types=[".zip"], height=120))
-        add = gr.Button("Check and use it")
+        add = gr.Button("Check and use")
 
     @explained
     def take(

@@ -24,12 +24,11 @@ from explorer.ui.layout.compare import LEAST_SCORE, CompareTab
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
-_SAYS = """What do layers of the chosen models say about the photo? Levels of the pyramid are `p2` (finest) to `p6`;
-small objects are classified from `p2`. Stages of the backbone are `stage2` to `stage5` (VoVNet), `res2` to `res5`
-(others)."""
-_NO_PHOTO = "Choose a photo: maps of its layers are drawn here."
-_SPEAKS = """Which places speak for an object, and which level carries it? Click an object in the picture, or choose
-it in the list: it shows what **Compare** found, under the same filters."""
+_SAYS = """How do layers of the selected models respond to the photo? Pyramid levels are `p2` (finest) to `p6`; small
+objects are classified from `p2`. Backbone stages are `stage2` to `stage5` (VoVNet), `res2` to `res5` (others)."""
+_NO_PHOTO = "Choose a photo to see its feature maps."
+_SPEAKS = """Which regions contribute to a detection, and which pyramid level is it classified from? Click an object in
+the picture or select it from the list, which shows the detections of **Compare** under the same filters."""
 
 
 def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab, tab: gr.Tab) -> None:
@@ -41,7 +40,7 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
         layers = gr.Dropdown(list(LAYERS), value=["p2", "p4"], multiselect=True, label="Layers", min_width=260)
         kind = gr.Radio(list(KINDS), value=KINDS[0], label="Show", min_width=260)
     channel = gr.Number(0, label="Channel", precision=0, minimum=0, visible=False)
-    shared = gr.Checkbox(True, label="Like colours for like places, in all models", visible=False)
+    shared = gr.Checkbox(True, label="Similar features have similar colours in all models", visible=False)
     show = gr.Button("Show maps", variant="primary")
     maps = gr.Plot(
         waiting(_NO_PHOTO),
@@ -62,13 +61,13 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
                 height=320,
             )
             which = gr.Dropdown(
-                at_first[0], value=None, label="Object", info="those that only some models see come first"
+                at_first[0], value=None, label="Object", info="objects seen by only some models come first"
             )
             sentences = gr.Markdown()
         with gr.Column(min_width=280, scale=2):
             speaks = gr.Plot(
                 waiting("Choose an object."),
-                label="What speaks for the object",
+                label="Regions that contribute to the detection",
                 show_label=False,
                 elem_classes="pictures",
             )

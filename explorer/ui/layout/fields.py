@@ -17,12 +17,12 @@ from explorer.ui.layout.compare import CompareTab
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
 
-_SAYS = """How much of the photo can a unit see (theoretical, thin), and how much does it see (effective, thick; a
-square as large as the pixels with 95 % of the energy)? Click a point of the photo, or type it. Below: the fields
-beside each level's anchors and, after **Compare**, the objects found. The first measurement of a model takes some
-seconds."""
-_NOTHING_YET = "Click a point of the photo: what a unit there can see, and does see, is drawn here."
-_NO_PHOTO = "Choose a photo first, then click a point of it."
+_SAYS = """How much of the photo can a unit see (theoretical field, thin line), and how much influences it in practice
+(effective field, thick line: a square with the area of the pixels that hold 95 % of the energy)? Click a point of the
+photo or type its coordinates. The figure below compares the fields with each level's anchors and, after **Compare**,
+with the detected objects. The first measurement of a model takes some seconds."""
+_NOTHING_YET = "Click a point in the photo to see the receptive fields there."
+_NO_PHOTO = "Choose a photo first, then click a point in it."
 _LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
 
 
@@ -42,7 +42,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                 y = gr.Number(middle[1], label="y, px", precision=0, minimum=0, min_width=90)
             layers = gr.Dropdown(list(_LAYERS), value=["p2", "p3", "p4"], multiselect=True, label="Layers")
             with gr.Row():
-                effective = gr.Checkbox(True, label="Effective fields too", min_width=120)
+                effective = gr.Checkbox(True, label="Show effective fields", min_width=120)
                 gates = gr.Checkbox(True, label="Squeeze-excitation (eSE) on", min_width=120)
             show = gr.Button("Show fields", variant="primary")
     over: list[gr.Plot] = []
@@ -55,13 +55,15 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                     over.append(
                         gr.Plot(
                             waiting(_NOTHING_YET),
-                            label="Fields over the photo",
+                            label="Receptive fields on the photo",
                             show_label=False,
                             visible=visible,
                             elem_classes="pictures",
                         )
                     )
-                    beside.append(gr.Plot(label="Fields beside anchors and objects", show_label=False, visible=False))
+                    beside.append(
+                        gr.Plot(label="Receptive fields, anchors and objects", show_label=False, visible=False)
+                    )
 
     @explained
     def draw_fields(

@@ -25,7 +25,10 @@ def only_photos(picture: gr.Image) -> gr.Image:
 
     def path_of(payload: ImageData | None) -> str | None:
         if payload and payload.path and Path(payload.path).stat().st_size > MAX_PHOTO_BYTES:
-            raise gr.Error(f"The photo has more than {MAX_PHOTO_BYTES / 1e6:.0f} MB.", print_exception=False)
+            raise gr.Error(
+                (f"The photo is larger than {MAX_PHOTO_BYTES / 1000000.0:.0f} MB; upload a smaller file."),
+                print_exception=False,
+            )
         return payload.path if payload else None
 
     picture.preprocess = path_of  # type: ignore[method-assign]
@@ -38,7 +41,7 @@ def only_uploads(component: Upload) -> Upload:
 
     async def take_upload(place: str | Path | None) -> str | None:
         if _ADDRESS.match(str(place)):
-            raise gr.Error("Addresses are not opened here: upload the file.", print_exception=False)
+            raise gr.Error("Addresses are not opened; upload the file instead.", print_exception=False)
         return await take(place)
 
     component.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]

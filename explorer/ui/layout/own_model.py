@@ -11,8 +11,8 @@ from explorer.ui.actions.models import MOST_MODELS, ModelChoice
 from explorer.ui.layout.intake import only_uploads
 from explorer.ui.layout.session import SHORT, Desk, explained
 
-_SAYS = """Two files of a training run's folder: `model_best.pth` and `config.yaml`. They are read as data and kept
-while this page is open. For longer: `python app.py --model RUN_FOLDER`."""
+_SAYS = """Two files from the folder of a training run: `model_best.pth` and `config.yaml`. They are read as data and
+deleted when the page is closed. To keep the model, start the page with `python app.py --model RUN_FOLDER`."""
 
 
 def own_model(desk: Desk, models: gr.Dropdown, choices: Sequence[ModelChoice]) -> None:
@@ -22,7 +22,7 @@ def own_model(desk: Desk, models: gr.Dropdown, choices: Sequence[ModelChoice]) -
     with gr.Accordion("Your own model", open=False):
         gr.Markdown(_SAYS, elem_classes="faint")
         files = only_uploads(gr.File(label="Checkpoint and config.yaml", file_count="multiple", height=120))
-        add = gr.Button("Add to the models")
+        add = gr.Button("Add to the list")
 
     @explained
     def take(paths: list[str] | None, before: list[str], chosen: list[str], request: gr.Request) -> Any:

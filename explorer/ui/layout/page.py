@@ -38,12 +38,12 @@ from explorer.ui.layout.speed import speed_tab
 from explorer.zoo.downloads import DownloadError
 
 _INTRO = """# VoVNet Explorer
-Which objects in a photo does each detection backbone find, which does it miss, and where in the detector are they
-lost?"""
-_EXAMPLES = """Examples: drawn aerial scenes; blood cells (BCCD, MIT); two aerial photographs of Munich (KIT AIS,
-Karlsruhe Institute of Technology, CC BY 3.0); photographs of scikit-image and scikit-learn. The demo models know the
-classes that they were trained on and no others: a photograph from the ground shows how far they carry."""
-_DOWNLOADS = "type to search; weights that are not here are downloaded when the model is used"
+Compare detection backbones on a photo: the objects that each model finds, the ones it misses, and the stage of the
+detector that loses them."""
+_EXAMPLES = """Examples: generated aerial scenes; blood cells (BCCD, MIT); two aerial photographs of Munich (KIT AIS,
+Karlsruhe Institute of Technology, CC BY 3.0); photographs of scikit-image and scikit-learn. The demo models detect
+only the classes they were trained on; the everyday photographs show how they behave on unfamiliar images."""
+_DOWNLOADS = "type to search; missing weights are downloaded when the model is used"
 
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -86,7 +86,7 @@ def serve(
         ValueError: a model cannot be found, or `mcp` is asked for and its package is not installed.
     """
     if mcp and find_spec("mcp") is None:
-        raise ValueError('--mcp needs a package that is not installed: pip install "gradio[mcp]"')
+        raise ValueError('--mcp needs a package that is not installed; run pip install "gradio[mcp]"')
     _share_arenas()
     alone = is_alone(host, auth=auth is not None, share=share)
     page = build(extra_models, weights=weights, data=data, memory_mb=memory_mb, uploads=alone, warm=True)
@@ -279,7 +279,7 @@ def _as_browsers_show(image: str | None) -> Any:
         return gr.skip()
     try:
         if note := reading_note(image):
-            gr.Info(f"Read of this TIFF: {note}.")
+            gr.Info(f"This TIFF was read as follows: {note}.")
         return swap_channels(read_photo(image))
     except ImageError:  # said where it is used
         return gr.skip()

@@ -126,7 +126,7 @@ class Desk:
                 stopped = session in self._stopped
                 self._stopped.discard(session)
             if stopped:
-                raise Stopped("Stopped, as you asked.")
+                raise Stopped("Stopped.")
             bar(share, desc=words)
 
         return tell
@@ -152,6 +152,6 @@ def explained(action: Action) -> Action:
             if told is None:
                 raise
             said = "<br>".join(map(in_html, str(told).split("\n")))
-            raise gr.Error(said, title="That did not work", print_exception=False) from error
+            raise gr.Error(said, title="Error", print_exception=False) from error
 
     return act  # type: ignore[return-value]

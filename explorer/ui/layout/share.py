@@ -29,7 +29,7 @@ _COPY = f"""(models, score, sizes) => {{
     history.replaceState(null, '', address);
     navigator.clipboard?.writeText(address).catch(() => null);
 }}"""
-_COPIED = "The address of this page now names models, filters and tab, and is copied. The photo is not part of it."
+_COPIED = "Copied the link. It contains models, filters and the open tab, but not the photo."
 
 
 def share_link(

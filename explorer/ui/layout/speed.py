@@ -11,11 +11,12 @@ from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.speed import TASKS, TIMES, Task, as_rows, measure, on_own_images, pareto
 from explorer.ui.layout.session import SHORT, Desk, explained
 
-_SAYS = """**Recorded**: box AP on COCO val2017, as released, against time per image, all models under the same
-conditions. Models that you chose are ringed. **V2-19**, V2-19-Slim and V2-19-DW are light detectors, whose pyramid has
-128 channels (FPNLite); **V2-19-FPN** is the same backbone as V2-19 with the usual pyramid of 256 channels."""
-_HERE = """**On this machine**: the chosen models on the chosen photo, in rounds in which each runs once, so that a
-machine that slows down hurts all alike. Ratios are of the same round, with the least and the greatest."""
+_SAYS = """**Recorded**: published box AP on COCO val2017 against time per image, all models under the same conditions.
+Selected models are highlighted by a ring. **V2-19**, V2-19-Slim and V2-19-DW are light detectors with a pyramid of 128
+channels (FPNLite); **V2-19-FPN** is the backbone of V2-19 with the usual pyramid of 256 channels."""
+_HERE = """**On this machine**: the selected models on the selected photo, in rounds in which each model runs once, so
+that changes in the machine's load affect all models equally. Ratios are computed within a round; the minimum and
+maximum are given."""
 
 
 def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number, tab: gr.Tab) -> None:
@@ -26,13 +27,13 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
         times_of = gr.Radio(list(TIMES), value=next(iter(TIMES)), label="Time on")
     plot = gr.Plot(label="AP against time", show_label=False)
     without = gr.Markdown(elem_classes="faint")
-    own = gr.Plot(label="AP of each model on test images of its own kind", show_label=False, visible=False)
+    own = gr.Plot(label="AP of each model on test images of its own domain", show_label=False, visible=False)
     gr.Markdown(_HERE)
     with gr.Row():
         run = gr.Button("Measure on this machine", variant="primary", min_width=160)
         stop = gr.Button("Stop", elem_classes="stop", min_width=120)
-    times = gr.Plot(waiting("Choose a photo and models, then measure."), label="Times by round", show_label=False)
-    head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (least to greatest)"]
+    times = gr.Plot(waiting("Choose a photo and models, then press Measure."), label="Times by round", show_label=False)
+    head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (min to max)"]
     table = gr.Dataframe(
         headers=head, label="Time per photo, whole detector", interactive=False, wrap=True, visible=False
     )

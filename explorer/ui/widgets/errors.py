@@ -51,7 +51,7 @@ class ErrorBrowser(Panel):
         from explorer.report.words import found_sentence
 
         if self.misses.value is None:
-            self._words.value = in_html(f"No object is missed: {self._examination.point(self.model.value).words}.")
+            self._words.value = in_html(f"No object is missed ({self._examination.point(self.model.value).words}).")
             return
         with self.at_work("following the object through the model"):
             story = explain_miss(self._models, self._examination, self.model.value, self.misses.value)

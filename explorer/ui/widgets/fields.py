@@ -58,7 +58,7 @@ class FieldClicker(Panel):
         self.layers = widgets.SelectMultiple(rows=_ROWS, description="Layers")
         self.x = widgets.BoundedIntText(width // 2, 0, width - 1, description="x, px")
         self.y = widgets.BoundedIntText(height // 2, 0, height - 1, description="y, px")
-        self.effective = widgets.Checkbox(effective, description="Effective fields too")
+        self.effective = widgets.Checkbox(effective, description="Show effective fields")
         self.gates = widgets.Checkbox(True, description="Squeeze-excitation works")
         self.view = FigureView(self._click)
         super().__init__(
@@ -71,7 +71,7 @@ class FieldClicker(Panel):
 
     def draw(self) -> None:
         """Draws what the controls say; a control that changes calls it."""
-        with self.at_work(f"{self.model.value}: following its layers") as progress:
+        with self.at_work(f"{self.model.value}: tracing its layers") as progress:
             figure = fields_at(
                 self._fields,
                 self._models.get(self.model.value),

@@ -80,7 +80,9 @@ def _figure_widget(figure: go.Figure) -> Any:
     try:
         widget = go.FigureWidget(figure)
     except ImportError as error:
-        raise ValueError("Figures in widgets need anywidget, which is not installed: pip install anywidget") from error
+        raise ValueError(
+            "Figures in widgets need anywidget, which is not installed; run pip install anywidget"
+        ) from error
     widget._config = widget._config | {"displaylogo": False, "scrollZoom": True, "responsive": True}
     return widget
 

@@ -12,7 +12,7 @@ from explorer.ui.widgets.tables import html_table
 from explorer.zoo.registry import get
 
 _ROWS = 6
-_HEAD = ("model", "backbone", "parameters", "box AP on COCO as released", "licence of the weights")
+_HEAD = ("model", "backbone", "parameters", "box AP on COCO, as published", "licence of the weights")
 
 
 class ModelPicker(Panel):
@@ -52,7 +52,7 @@ class ModelPicker(Panel):
         return chosen(self.list.value)
 
     def _describe(self) -> None:
-        with self.at_work("looking the models up"):
+        with self.at_work("reading the list of models"):
             self._facts.value = html_table(_HEAD, [_facts(name) for name in self.value])
 
 

@@ -58,7 +58,7 @@ class Panel(widgets.VBox):
         super().__init__([row, self.says, *body])
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: run the notebook to use it>"
+        return f"<{type(self).__name__}: run this cell to use the widget>"
 
     def still(self) -> go.Figure | None:
         """The figure as it is, for places where no widget runs; None where there is none."""

@@ -71,7 +71,7 @@ class TrainingView(Panel):
             self.tell(f"{self._name}: {done} of {total} iterations, {facts_line(scalars)}", "busy")
             self._draw()
         if done == self._stop_after and done < total:
-            raise Stopped(f"Stopped after {done} of {total} iterations, as wanted.")
+            raise Stopped(f"Stopped after {done} of {total} iterations.")
 
     def still(self) -> go.Figure | None:
         return self.view.still()
