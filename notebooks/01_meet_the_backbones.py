@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 1 · Meet the backbones
 #
-# **What is VoVNet made of, and what does each part cost?** Everything below is read from live modules or measured
-# here: nothing is copied from a table. VoVNet's claim is that counting multiplications says little about time, because
-# memory has to be moved too. Let us see how far that is so on this machine.
+# **What is VoVNet made of, and what does each part cost?** All numbers below are read from the modules or measured in
+# this notebook. The VoVNet paper argues that the number of multiplications is a poor estimate of time, because memory
+# traffic matters too. Let us check this on your machine.
 #
 # Papers: [VoVNet](https://arxiv.org/abs/1904.09730), sections 2 and 3; [CenterMask](https://arxiv.org/abs/1911.06667),
 # section 3.3 (VoVNet-V2).
@@ -32,8 +32,8 @@ ModelPicker([MODEL])
 # %% [markdown]
 # ## What is one-shot aggregation?
 #
-# DenseNet hands every layer's output to all later layers, so that inputs grow and memory is read again and again. An
-# OSA block hands all outputs on **once**, at its end. Here is the first block of stage 4 of VoVNet-V1-39.
+# DenseNet passes every layer's output to all later layers, so inputs grow and memory is read repeatedly. An OSA block
+# concatenates all outputs **once**, at its end. Here is the first block of stage 4 of VoVNet-V1-39.
 
 # %%
 first = ex.VoVNet("V-39-eSE", ese="none", identity=False)
@@ -41,8 +41,8 @@ ex.osa_block(first.stage4.OSA4_1, "VoVNet-V1-39, the first block of stage 4")
 
 # %% [markdown]
 # Five 3×3 convolutions in a chain, all of the same width: equal numbers of input and output channels need the least
-# memory traffic for a given number of multiplications (VoVNet, section 2.1). The concatenation holds the block's input
-# too, and one 1×1 convolution brings it to the block's width.
+# memory traffic for a given number of multiplications (VoVNet, section 2.1). The concatenation also includes the
+# block's input, and one 1×1 convolution reduces it to the block's width.
 #
 # ## What did V2 add?
 #
@@ -54,9 +54,9 @@ second = ex.VoVNet("V-39-eSE")
 ex.osa_block(second.stage4.OSA4_2, "VoVNet-V2-39, the second block of stage 4")
 
 # %% [markdown]
-# ## What do identity and eSE cost? Both are switches
+# ## What do identity mapping and eSE cost?
 #
-# The same network, with one more switched on in each row.
+# The same network, with one more of them switched on in each row.
 
 # %%
 steps = {
@@ -68,9 +68,9 @@ switched = {name: [ex.total_cost(ex.stage_costs(network, SIZE))] for name, netwo
 ex.cost_grid(switched)
 
 # %% [markdown]
-# eSE adds millions of parameters and next to no multiplications, since it works on one vector per map; what it moves
-# is the map, which is read once to be pooled and once more to be gated. Identity adds no parameter at all and no
-# multiplication, only traffic. Who counts multiplications alone calls both free.
+# eSE adds millions of parameters but almost no multiplications, because it works on one vector per map. It does add
+# memory traffic: the map is read once for pooling and once more for gating. Identity mapping adds neither parameters
+# nor multiplications, only traffic. By multiplications alone, both would appear to be free.
 #
 # ## Where in the network are parameters, multiplications, traffic and time?
 #
@@ -86,15 +86,15 @@ costs = {name: ex.stage_costs(network, SIZE) for name, network in networks.items
 ex.cost_shares(costs, seconds)
 
 # %% [markdown]
-# Deep stages hold the parameters; the early ones, whose maps are large, move the memory. In V-19, whose convolutions
-# are all full, time is shared out as the multiplications are. In MobileNetV2 and V-19-slim-dw, which are depthwise, it
-# is not: their first stage does a quarter of the multiplications and takes about half of the time or more. (Stages of
-# equal stride have one colour; MobileNetV2's first one includes what others call the stem.)
+# Deep stages hold the parameters; the early ones, whose maps are large, move the memory. In V-19, which has no
+# depthwise convolutions, time is distributed like the multiplications. In MobileNetV2 and V-19-slim-dw, which use
+# depthwise convolutions, it is not: their first stage has a quarter of the multiplications and takes about half of the
+# time or more. (Stages of equal stride have one colour; MobileNetV2's first one includes what others call the stem.)
 #
-# ## Why is GMAC not time?
+# ## Why does GMAC not predict time?
 #
-# Left: the same networks, whole. Right: each of their stages, by how many multiplications it does for each byte that
-# it moves, and how many it gets done in a second.
+# Left: the complete networks. Right: each of their stages, by multiplications per byte of memory traffic and by
+# multiplications per second.
 
 # %%
 ex.rates(costs, seconds)
@@ -103,11 +103,12 @@ ex.rates(costs, seconds)
 ex.cost_grid({name: [ex.total_cost(own)] for name, own in costs.items()})
 
 # %% [markdown]
-# On the left, V-19-slim has four times the multiplications of V-19-slim-dw, and nowhere near four times its time. The
-# right side says why: a multiplication costs more where there are few of them for each byte, because the processor
-# waits for memory meanwhile. Neither count alone is time: MobileNetV2 moves nearly as much memory as V-19, and is
-# still faster. But who halves the multiplications of a depthwise stage can expect little of it, and who halves those
-# of a full one about half the time. VoVNet is designed for the right edge of the figure.
+# On the left, V-19-slim has four times the multiplications of V-19-slim-dw but takes far less than four times as long.
+# The right side explains this: multiplications are more expensive where there are few of them per byte, because the
+# processor then waits for memory. Neither count alone predicts time: MobileNetV2 has nearly as much memory traffic as
+# V-19 and is still faster. Halving the multiplications of a depthwise stage therefore saves little, while halving
+# those of a stage with full convolutions saves about half of its time. VoVNet is designed for the right edge of the
+# figure.
 #
 # How much of a detector is its backbone? One photo through the whole model of the zoo:
 
@@ -121,7 +122,7 @@ timing = detector.detect(photo).timing
 # %% [markdown]
 # ## What we have shown
 #
-# Depthwise convolution takes away three quarters of the multiplications and none of the memory traffic.
+# Depthwise convolutions save three quarters of the multiplications but none of the memory traffic.
 
 # %%
 light, full = ex.total_cost(costs["V-19-slim-dw"]), ex.total_cost(costs["V-19-slim"])

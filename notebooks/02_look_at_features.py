@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 2 · Look at features
 #
-# **What do the layers of a detector say about a photo, and what do they leave unused?** We record maps while the model
-# runs, look at single channels, at all channels at once, at what the aggregation of each OSA block takes from its
-# layers, and at what speaks for one detection.
+# **How do the layers of a detector respond to a photo, and are all of them used?** We record feature maps while the
+# model runs and look at single channels, at all channels together, at how much the aggregation of each OSA block uses
+# each layer, and at the regions that contribute to a detection.
 #
 # Papers: [VoVNet](https://arxiv.org/abs/1904.09730), section 3.1 and figure 2; Grad-CAM
 # ([1610.02391](https://arxiv.org/abs/1610.02391)); Eigen-CAM ([2008.00299](https://arxiv.org/abs/2008.00299)).
@@ -29,9 +29,9 @@ photos = {f"photo {place}": ex.read_image(file) for place, file in enumerate(fil
 photo = photos["photo 0"]
 
 # %% [markdown]
-# ## What shapes do maps have on their way through the pyramid?
+# ## What shapes do the feature maps have?
 #
-# A recorder takes what layers give, by short names, dotted names or globs, and leaves the model as it was.
+# A recorder stores the outputs of layers, selected by short names, dotted names or globs. The model is left unchanged.
 
 # %%
 with ex.FeatureRecorder(ours.model, ["stage*", "p*"]) as recorder:
@@ -40,10 +40,10 @@ shapes = [(record.name, " × ".join(map(str, record.tensor.shape[1:]))) for reco
 ex.Grid(("layer", "channels × rows × columns"), tuple(shapes))
 
 # %% [markdown]
-# ## What do single channels look for?
+# ## What do single channels respond to?
 #
-# The eight strongest channels of stage 3. Each was learnt and has no name; but roofs, edges and bright objects can be
-# told.
+# The eight strongest channels of stage 3. Channels have no predefined meaning, but responses to roofs, edges and
+# bright objects can be recognised.
 
 # %%
 maps = ex.feature_maps(ours.model, ours.model_input(photo), ["stage2", "stage3", "p2", "p4"])
@@ -52,18 +52,18 @@ ex.feature_grid(maps["stage3"], ex.top_channels(maps["stage3"], 8), by="energy")
 # %% [markdown]
 # ## And all channels at once?
 #
-# *Energy* is how strongly a place answers, *principal components* turn the three strongest directions of all channels
-# into colours: equal colours are places that the layer takes for alike. *EigenCAM* is the one strongest pattern.
+# *Energy* is the strength of the response at each position. *Principal components* map the three strongest directions
+# of all channels to colours, so equal colours mean similar features. *EigenCAM* shows the strongest component only.
 
 # %%
 views = {"energy of p2": ex.energy(maps["p2"]), "EigenCAM of p2": ex.eigen_cam(maps["p2"])}
 ex.linked_maps(views, photo)
 
 # %% [markdown]
-# ## Do two backbones sort the same places alike?
+# ## Do two backbones group positions in the same way?
 #
-# The same photo through both models, level `p2`. The axes of the second are turned so that like places have like
-# colours; what still differs in colour, the two networks tell apart differently.
+# The same photo through both models, level `p2`. The components of the second model are rotated so that similar
+# features have similar colours; remaining differences in colour show where the two networks differ.
 
 # %%
 other = ex.feature_maps(theirs.model, theirs.model_input(photo), ["p2"])
@@ -73,21 +73,21 @@ ex.linked_maps(dict(zip([MODEL, RIVAL], colors, strict=True)), photo)
 # %% [markdown]
 # ## Does the aggregation use all of an OSA block's layers?
 #
-# VoVNet's case against DenseNet is that dense connections go unused. If an input were ignored, its column would be
-# dark: the colour is the share of squared weights per channel, 1 is the average.
+# The VoVNet paper argues that many of DenseNet's connections are hardly used. In the figure below, an unused input
+# would have a dark column: the colour is the share of squared weights per channel, where 1 is the average.
 
 # %%
 usages = {MODEL: ex.layer_usage(ours.model)}
 ex.usage_matrix(usages)
 
 # %% [markdown]
-# No input is dark: every layer of every block is read, the block's own input too. That is the premise of one-shot
-# aggregation, here on trained weights.
+# No column is dark: the aggregation uses every layer of every block and the block's input. This confirms the premise
+# of one-shot aggregation on trained weights.
 #
-# ## What speaks for one detection?
+# ## Which regions contribute to a detection?
 #
-# The gradient of one box's score says which places count. HiResCAM weighs each place by its own gradient, so nothing
-# outside of what the box's score depends on can be bright.
+# The gradient of a box's score shows which positions contribute to it. HiResCAM weights each position by its own
+# gradient, so positions that the score does not depend on remain dark.
 
 # %%
 found = ours.detect(photo).detections
@@ -99,8 +99,8 @@ ex.linked_maps({title: cam.view}, photo, boxes_xyxy=[box])
 # %% [markdown]
 # ## Your turn
 #
-# Choose a model, a layer, a channel and a photo. The slider takes the arrow keys; another channel of a map that is
-# already there shows at once.
+# Choose a model, a layer, a channel and a photo. Use the arrow keys to move the slider; further channels of a recorded
+# map are shown immediately.
 
 # %%
 FeatureExplorer(models, [MODEL, RIVAL], photos)
@@ -108,7 +108,7 @@ FeatureExplorer(models, [MODEL, RIVAL], photos)
 # %% [markdown]
 # ## What we have shown
 #
-# Every input of every OSA block is used: none gets less than half of what an average one gets, channel for channel.
+# Every input of every OSA block is used: none has less than half of the average weight per channel.
 
 # %%
 least = min(min(block.per_channel) for block in usages[MODEL])

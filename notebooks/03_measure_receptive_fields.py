@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 3 · Measure receptive fields
 #
-# **How much of a photo can a unit see, how much does it see, and is that enough for the objects it has to find?** A
-# *theoretical* field holds every pixel that can change a unit. The *effective* field is where its gradient is: much
-# smaller, and bright in the middle.
+# **How much of a photo can a unit see, how much does it use in practice, and is that enough for the objects it has to
+# find?** The *theoretical* receptive field contains every pixel that can change a unit. The *effective* receptive
+# field, measured by gradients, is much smaller and concentrated in the middle.
 #
 # Papers: Luo et al., effective receptive fields ([1701.04128](https://arxiv.org/abs/1701.04128));
 # [VoVNet](https://arxiv.org/abs/1904.09730), section 1, on diverse receptive fields. All backbones:
@@ -32,9 +32,9 @@ photo = ex.read_image(truth.file_names[PHOTO])
 # %% [markdown]
 # ## Is the theoretical field right?
 #
-# It is found by following every operation from the pixels to the unit. The test: replace all pixels *outside* of a
-# unit's field by noise; the unit must not change by a single bit. Replace only the outermost pixels of the field, and
-# it must. (Squeeze-excitation looks at the whole map and is left out in both.)
+# It is computed by following every operation from the pixels to the unit. To test it, we replace all pixels *outside*
+# a unit's field by noise: the unit must not change at all. If we replace only the outermost pixels of the field, it
+# must change. (Squeeze-excitation is global and is left out in both cases.)
 
 # %%
 size, layers = (512, 512), list(backbone.output_shape())[:3]
@@ -49,12 +49,12 @@ head = ("layer", "theoretical field", "change: pixels outside", "outermost pixel
 ex.Grid(head, tuple(rows))
 
 # %% [markdown]
-# Zero means zero: no pixel outside matters. The outermost pixels do, but less and less the deeper the stage, compared
-# with the whole field. That is the difference between *can see* and *does see*.
+# The difference outside the field is exactly zero. The outermost pixels do have an influence, but compared with the
+# whole field it decreases with depth. This is the difference between the theoretical and the effective field.
 #
 # ## How large are the fields of all stages and levels?
 #
-# Beside them: each level's anchors, and the objects of the data that the box head looks for there.
+# The figure also shows each level's anchors and the objects that the box head pools from it.
 
 # %%
 with counting("measuring effective fields") as count:
@@ -62,14 +62,14 @@ with counting("measuring effective fields") as count:
 report
 
 # %% [markdown]
-# Where the violin reaches above the filled square, objects are larger than the effective field: such an object is
-# judged from a part of it. Small objects have room to spare, and see their surroundings too. A level without a violin
-# gets no object of these data.
+# Where the violin reaches above the filled square, objects are larger than the effective field, so they are classified
+# from a part of the object. For small objects, the field also covers their surroundings. A level without a violin has
+# no objects in this data set.
 #
-# ## Where in its field does a unit look?
+# ## Which part of its field does a unit use?
 #
-# One unit of stage 4, measured. Each step of colour is a factor: the theoretical field is dashed, the white square is
-# as large as the pixels with 95 % of the energy.
+# The measured energy of one unit of stage 4, on a logarithmic colour scale. The theoretical field is dashed; the white
+# square has the area of the pixels with 95 % of the energy.
 
 # %%
 effective = report.fields.effective
@@ -79,8 +79,8 @@ ex.effective_heat(effective[layer], report.fields.at_measured_size[layer])
 # %% [markdown]
 # ## Your turn
 #
-# Click a point of the photo, or type it. Thin: what a unit there can see. Thick: as much as it does see. Near the
-# border fields are cut off.
+# Click a point in the photo or type its coordinates. Thin lines are theoretical fields, thick lines effective ones.
+# Fields are cut off at the border of the photo.
 
 # %%
 FieldClicker(models, [MODEL, RIVAL], photo)
@@ -88,7 +88,8 @@ FieldClicker(models, [MODEL, RIVAL], photo)
 # %% [markdown]
 # ## What we have shown
 #
-# No pixel outside of a theoretical field matters, and each stage sees far less than it could.
+# No pixel outside the theoretical field has any influence, and the effective field of each stage is much smaller than
+# the theoretical one.
 
 # %%
 assert noticed or DATA or not MODEL.startswith("demo/V")

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 4 · Train and evaluate
 #
-# **What do a few minutes of training give, and how much of it is where you start?** We make data, train a small
-# detector from nothing, kill the run and resume it, then train the same from weights that exist, and evaluate both by
-# object size.
+# **What can a few minutes of training achieve, and how much depends on the initial weights?** We generate data, train
+# a small detector from random weights, kill the run and resume it, train the same detector from existing weights, and
+# evaluate both by object size.
 #
 # Papers: VoVNet's training follows detectron2's; the recipe for a CPU is
 # [configs/aerial](../configs/aerial/Base-FasterRCNN.yaml).
@@ -25,8 +25,8 @@ OUT = "output/tutorial"  # where runs go
 # %% [markdown]
 # ## What do we train on?
 #
-# A data set is a folder in COCO format: `annotations/instances_train.json` beside the photos. Bring your own by
-# setting `DATA` above; the number of classes follows it. Without, scenes with labels are drawn here.
+# A data set is a folder in COCO format: `annotations/instances_train.json` beside the photos. To use your own, set
+# `DATA` above; the number of classes is taken from the data. Otherwise, labelled scenes are generated here.
 
 # %%
 data = DATA or f"{OUT}/aerial"
@@ -43,7 +43,7 @@ recipe = {"data": f"{data}:train", "val": f"{data}:val", "overrides": settings}
 # %% [markdown]
 # ## Does it learn?
 #
-# From random weights. The run is killed on the way, as a machine that goes down would: nothing is prepared for that.
+# We start from random weights. The run is killed without warning, as in a power failure.
 
 # %%
 with TrainingView("from nothing", stop_after=KILL_AT) as killed:
@@ -52,19 +52,19 @@ with TrainingView("from nothing", stop_after=KILL_AT) as killed:
 # %% [markdown]
 # ## What is lost when a run dies?
 #
-# What came after its last checkpoint. `resume=True` goes on from there, with the optimizer, the schedule and the order
-# of the images: a run that was killed ends with the same bits as one that was not.
+# Only the iterations after the last checkpoint. `resume=True` continues from there with the optimizer, the schedule
+# and the order of the images, so the final weights are bit-identical to those of an uninterrupted run.
 
 # %%
 with TrainingView("from nothing, resumed") as resumed:
     ex.train(CONFIG, **recipe, out=f"{OUT}/from_nothing", resume=True, on_step=resumed.step)
 
 # %% [markdown]
-# ## And if we do not start from nothing?
+# ## What if we start from trained weights?
 #
-# The same recipe from weights of the zoo. For a backbone alone these are ImageNet's: `MODEL.WEIGHTS
-# timm/ese_vovnet39b.ra_in1k` downloads them and sets the pixel mean that they want. That needs the network, so here we
-# start from the demo detector, which comes with the package.
+# The same training, starting from weights of the zoo. For a backbone, these could be ImageNet weights: `MODEL.WEIGHTS
+# timm/ese_vovnet39b.ra_in1k` downloads them and sets the pixel mean that they require. To work without a network, we
+# start from the demo detector, which is part of the package.
 
 # %%
 with TrainingView("from the zoo's weights") as started:
@@ -75,14 +75,14 @@ runs = {"killed": killed.rows, "resumed": resumed.rows, "from the zoo's weights"
 ex.training_curves(runs)
 
 # %% [markdown]
-# Where the killed and the resumed run overlap, the points lie on each other: the iterations between the last
-# checkpoint and the kill were done twice, with the same result. From nothing, the loss falls; the other run starts
-# below where that one ends.
+# Where the killed and the resumed run overlap, the points coincide: the iterations between the last checkpoint and the
+# kill were repeated with the same result. From random weights the loss decreases; the run from trained weights starts
+# below the final loss of the first one.
 #
 # ## How good are they, by object size?
 #
-# Evaluation after the last iteration wrote each run's detections. To be fair to the iterations, the zoo's weights are
-# evaluated as they were before, too: they have seen such scenes in a training of their own.
+# The evaluation after the last iteration saved each run's detections. For comparison, the zoo's weights are also
+# evaluated without further training, because they were already trained on such scenes.
 
 # %%
 with counting("evaluating the start") as count:
@@ -94,14 +94,15 @@ evaluated = [ex.load_run(f"{OUT}/{folder}/inference", f"{data}:val", name) for n
 ex.compare(*evaluated, resamples=300)
 
 # %% [markdown]
-# Forty iterations from nothing find nothing yet; a thousand give the AP of
-# [docs/results/small-objects.md](../docs/results/small-objects.md). And forty more on good weights change little,
-# within the intervals: what a start is worth, and what so short a training adds to it, are different questions.
+# After forty iterations from random weights, nothing is detected yet;
+# [docs/results/small-objects.md](../docs/results/small-objects.md) shows the AP after a thousand. Forty more
+# iterations on trained weights change little, within the intervals: the initial weights matter much more than such a
+# short training.
 #
 # ## What we have shown
 #
-# The run that was resumed repeats the killed one's iterations with the same losses, and a start from trained weights
-# is ahead of one from nothing.
+# The resumed run repeats the iterations of the killed one with the same losses, and training from trained weights is
+# ahead of training from random weights.
 
 # %%
 before = {row["iteration"]: row["total_loss"] for row in killed.rows}

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 5 · Compare backbones on small objects
 #
-# **Is one detector better on small objects than another, or were the photos kind to it; and why does it miss what it
-# misses?** Both models see the same photos. Intervals and p-values come from resampling the photos, the same for both,
-# and each missed object is followed through the detector to the stage that lost it.
+# **Is one detector better than another on small objects, or is the difference due to chance, and why are objects
+# missed?** Both models are evaluated on the same photos. Intervals and p-values come from resampling these photos, and
+# each missed object is followed through the detector to the stage that lost it.
 #
 # Papers: TIDE ([2008.08115](https://arxiv.org/abs/2008.08115)) for the types of error. The five backbones under equal
 # training: [docs/results/small-objects.md](../docs/results/small-objects.md).
@@ -27,7 +27,7 @@ truth = ex.annotated_images(DATA, IMAGES)
 SideBySide(models, [RIVAL, MODEL], truth.file_names[PHOTO])
 
 # %% [markdown]
-# One photo says little. Let both run on all photos; each object is followed on its way.
+# A single photo is not enough. Both models run on all photos, and each object is followed through the detector.
 
 # %%
 with progress("examining both models") as tell:
@@ -37,9 +37,9 @@ report = ex.ComparisonReport(comparison, analyses)
 report.figure()
 
 # %% [markdown]
-# The bars are 95 % intervals. Those of two models may overlap although the difference is sure: photos that are hard
-# for one are hard for the other, and that part of the luck cancels in the difference. So look at the difference
-# itself.
+# The bars are 95 % intervals. They may overlap even if the difference is significant: photos that are hard for one
+# model are usually hard for the other, and this common part cancels out in the difference. We therefore look at the
+# difference itself.
 #
 # ## Is the difference noise?
 
@@ -48,11 +48,11 @@ figures, differences, finders = report.tables()
 differences
 
 # %% [markdown]
-# **How to read p here.** Suppose that the two models were equally good. Then p is how often photos drawn by chance
-# would show a difference at least this large. It is no probability that the models are equal, and it says nothing of a
-# second training run: the weights are these weights. Where the interval holds 0, the last column says how many more
-# photos would settle it, if the difference is what was measured. And whoever tries twenty sizes and classes will find
-# one with p below 0.05. (500 resamples can show no p below 0.004.)
+# **How to read p.** If the two models were equally good, p is the probability that a random sample of photos shows a
+# difference at least this large. It is not the probability that the models are equal, and it does not cover the
+# variance between training runs. If the interval contains 0, the last column estimates how many more photos would
+# settle the question, assuming the measured difference. Note that of twenty comparisons (sizes and classes), one is
+# expected to have a p below 0.05 by chance. (With 500 resamples, the smallest possible p is 0.004.)
 #
 # ## Who finds which objects?
 
@@ -63,11 +63,12 @@ finders
 ex.objects_scatter(comparison)
 
 # %% [markdown]
-# A is the rival, B is our model. An object is found by a detection of its class with an IoU of at least 0.5 and at
-# least the score at which half of what the model shows is right: both numbers stand above the table. McNemar's test
-# takes each object for a coin of its own; objects of one photo are not, so trust the column before it.
+# A is the other model, B is ours. An object is found if a detection of its class has an IoU of at least 0.5 and at
+# least the score at which the model's precision is one half; both numbers are printed above the table. McNemar's test
+# assumes independent objects, which is not true for objects in the same photo, so the column before it is more
+# reliable.
 #
-# ## What kind of errors are they?
+# ## Which types of errors are there?
 #
 # What each model would gain in AP50 if one type of error were fixed, by object size.
 
@@ -75,11 +76,11 @@ ex.objects_scatter(comparison)
 ex.error_types({analysis.run.name: analysis.gains for analysis in analyses})
 
 # %% [markdown]
-# ## Where do small objects die?
+# ## Where are small objects lost?
 #
-# The autopsy follows every object: an anchor that fits, the RPN's ranking, its NMS, the box head, the final selection.
-# The first stage that lost it gets the blame. What is detected ends as found or, where its score is too low, below the
-# threshold.
+# The autopsy follows every object through matching anchors, the RPN's ranking, its NMS, the box head and the final
+# selection, and reports the first stage that lost it. Detected objects are counted as found or, if their score is too
+# low, as below the threshold.
 
 # %%
 ours = analyses[1]
@@ -88,8 +89,8 @@ ex.AutopsyReport(ours, ours.autopsy)
 # %% [markdown]
 # ## The misses themselves
 #
-# Go through them with the arrow keys: what was nearest, and which box decided. Those that the other model finds come
-# first.
+# Browse them with the arrow keys to see the nearest boxes and the one that decided the outcome. Objects that the other
+# model finds come first.
 
 # %%
 ErrorBrowser(models, examination)
@@ -97,7 +98,7 @@ ErrorBrowser(models, examination)
 # %% [markdown]
 # ## What helps without training?
 #
-# A larger input, more proposals, slices, flips: what each adds on these photos, and how many times as long it takes.
+# A larger input, more proposals, image slices and flips: the gain of each on these photos, and the factor in time.
 
 # %%
 few = truth.of_images(truth.image_ids[:HELP_IMAGES].tolist())
@@ -106,13 +107,14 @@ with counting("trying other ways of using it") as count:
 ways
 
 # %% [markdown]
-# Six photos are too few for an interval: resamples of them are all much alike, and a narrow interval would say that we
-# know what we do not. Give `HELP_IMAGES` some hundred, and an hour; what an interval sets apart from 0 is bold then.
+# Six photos are too few for an interval: their resamples are so similar that the interval would be misleadingly
+# narrow. Set `HELP_IMAGES` to some hundred and allow an hour; differences whose interval excludes 0 are then shown in
+# bold.
 #
 # ## What we have shown
 #
-# A difference is called settled exactly where its interval excludes 0; and with the demo models, more objects are
-# found by VoVNet alone than by MobileNetV2 alone, and no fewer small ones.
+# A difference is called settled if and only if its interval excludes 0. With the demo models, VoVNet finds more
+# objects that MobileNetV2 misses than the reverse, and at least as many small ones.
 
 # %%
 (pair,) = comparison.pairs

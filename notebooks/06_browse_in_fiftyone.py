@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 6 · Browse in FiftyOne
 #
-# **Which photos stand behind a figure, and what is wrong with the labels?** A table says that small objects are
-# missed; here you look at each of them. We put a data set and two runs into FiftyOne's database, open its App in the
-# notebook, correct a label, and write the annotations back in COCO's format, to train on.
+# **Which photos are behind a figure, and are the labels correct?** A table shows how many small objects are missed;
+# here you look at each of them. We import a data set and two runs into FiftyOne, open the App in the notebook, correct
+# a label, and export the annotations in COCO format for training.
 #
 # `explorer browse` does the same from the command line.
 
@@ -34,10 +34,10 @@ from explorer.report.tables import Grid
 from explorer.scoring.runs import read_truth
 
 # %% [markdown]
-# ## How does a data set get in?
+# ## How is a data set imported?
 #
-# FiftyOne keeps samples in a MongoDB of its own, which starts with it. Models are run first, as by `explorer
-# evaluate`, and their runs kept; what is in the database already is not written again.
+# FiftyOne stores samples in its own MongoDB, which it starts automatically. Models are evaluated first, as by
+# `explorer evaluate`, and their runs are cached; data that is already in the database is not imported again.
 
 # %%
 connect()
@@ -50,10 +50,10 @@ built = build(data, runs, name="vovnet-tutorial", rebuild=True)
 dataset, (ours, theirs) = built.dataset, built.fields
 
 # %% [markdown]
-# ## What is there to see?
+# ## Which views are there?
 #
-# Views are saved with the data set, and wait in the App's menu. Each is a question: what does one find and the other
-# miss, where are small objects lost, what is a model sure of that the annotations do not have?
+# Views are saved with the data set and listed in the App's menu. Each answers a question: which objects does only one
+# model find, where are small objects lost, and which confident detections have no annotation?
 
 # %%
 names = save_views(dataset)
@@ -65,13 +65,13 @@ figure.update_layout(template="simple_white", height=100 + 26 * len(counts), mar
 figure.update_yaxes(autorange="reversed").update_xaxes(title="objects in the view")
 
 # %% [markdown]
-# What one finds and the other misses is where to look first: it can be found. A run that `explorer autopsy` has
-# followed brings a view for each stage of the detector that lost objects, besides.
+# Start with the objects that one model finds and the other misses, because they can be detected. A run with an autopsy
+# (`explorer autopsy`) also has a view for each stage of the detector that lost objects.
 #
 # ## The App, in the notebook
 #
-# Click an image, choose a view in the menu at the top left, open the panel with two runs. Behind a proxy, as in Colab,
-# the App opens in a tab of its own.
+# Click an image, choose a view from the menu at the top left, or open the panel that compares two runs. Behind a
+# proxy, as in Colab, the App opens in a separate tab.
 
 # %%
 if APP:
@@ -80,9 +80,9 @@ if APP:
 # %% [markdown]
 # ## How is a label corrected?
 #
-# In the App: draw, move, rename, or tag an object `reject` and a detection `accept`. The same from a cell: the first
-# small object that our model misses, or the first of all where it misses none, is renamed here, as if its label had
-# been wrong.
+# In the App, you can draw, move or rename objects, and tag an object `reject` or a detection `accept`. The cell below
+# does the same from Python: it renames the first small object that our model misses (or the first object, if none is
+# missed), as if its label had been wrong.
 
 # %%
 missed = small_misses(dataset, ours)
@@ -94,9 +94,9 @@ sample.save()
 f"{sample.filename}: {before} is now {label.label}"
 
 # %% [markdown]
-# ## And back to COCO?
+# ## How are the annotations exported?
 #
-# Only what was changed differs from the original file; the new one can be trained on.
+# The new file differs from the original only in the corrected annotation and can be used for training.
 
 # %%
 changes = write_corrected(dataset, data, runs[0].parent / "corrected.json")
@@ -109,8 +109,8 @@ Grid(("what changed", "objects"), (("relabelled", f"{changes.relabelled}"), ("of
 # %% [markdown]
 # ## What we have shown
 #
-# The view of what only our model finds holds as many objects as the database says, and a correction comes back as one
-# changed annotation, and no other.
+# The view of objects that only our model finds contains as many objects as the database reports, and the correction is
+# exported as exactly one changed annotation.
 
 # %%
 only_ours = views[f"{ours} finds, {theirs} misses"]
