@@ -48,7 +48,7 @@ def explorer(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """VoVNet detectors: train them, measure them, look into them."""
+    """Train, evaluate and debug object detectors with VoVNet and other backbones."""
 
 
 app.command()(doctor.doctor)

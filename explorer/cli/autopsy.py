@@ -26,27 +26,29 @@ from explorer.cli.running import (
 )
 
 _NO_MODEL = (
-    "A results file says what was detected, not what happened before: this is each object's fate as far as detections "
-    "tell. Name the model with --model to follow objects through its stages."
+    "A results file contains only detections, so objects cannot be followed through the detector's stages. Give "
+    "the model with --model for the complete autopsy."
 )
 
 
 def autopsy(
-    run: Annotated[Path, typer.Argument(help="A folder of `explorer evaluate --out`, or a COCO results file.")],
+    run: Annotated[Path, typer.Argument(help="A folder written by `explorer evaluate --out`, or a results file.")],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What a results file was run on.")
+        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="The data set of a results file.")
     ] = None,
     match_by: MatchBy = None,
-    model: Annotated[str | None, typer.Option("--model", help=f"Instead of the run's own: {MODELS}.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help=f"The model to follow instead of the run's own: {MODELS}.")
+    ] = None,
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the results, instead of the run's.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder. [default: the run's folder]")] = None,
     verify: Annotated[
         bool,
         typer.Option(
-            "--verify", help="Relax for each lost object the stage that lost it, and see how far it gets then."
+            "--verify", help="Check each verdict: relax only the stage that lost the object and follow it again."
         ),
     ] = False,
     iou: Iou = 0.5,
@@ -58,11 +60,11 @@ def autopsy(
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
-    """Find out where each missed object was lost: anchors, scores, suppression, limits.
+    """Find the stage of the detector that lost each missed object: anchors, scores, suppression or limits.
 
-    Writes autopsy.json, objects.json (COCO annotations with their verdicts), report.json and report.html. Needs a
-    Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask; of other detectors' results it says what detections
-    alone can tell.
+    Writes autopsy.json, objects.json (COCO annotations with their verdicts), report.json and report.html. Supports
+    Faster, Mask and Panoptic R-CNN, RetinaNet, FCOS and CenterMask. For results files of other detectors, only the
+    detections are analysed.
     """
     from dataclasses import replace
 
@@ -127,7 +129,7 @@ def autopsy(
             Console().print(verification_grid(analysis.autopsy).on_terminal())
             say()
         elif analysis.autopsy is not None and verify:
-            say("No object is lost at a stage, so there is nothing to verify.")
+            say("No object was lost at a stage, so there is nothing to verify.")
         for sentence in autopsy_sentences(analysis.autopsy) if analysis.autopsy is not None else ():
             say(sentence)
         say(found_sentence(analysis.point))

@@ -23,30 +23,34 @@ def benchmark(
     models: Annotated[list[str], typer.Argument(metavar="MODEL…", help=f"Each {MODELS}; or backbone:V-99-eSE.")],
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Network input in pixels.")] = "800x1088",
     modes: Annotated[
-        str, typer.Option("--modes", metavar="A,B,…", help="What to time; `eager` is the model itself.")
+        str, typer.Option("--modes", metavar="A,B,…", help="Modes to time; `eager` is the plain model.")
     ] = "eager,fast-fp32,fast-bf16",
-    baseline: Annotated[str, typer.Option("--baseline", help="The mode that ratios are to.")] = "eager",
+    baseline: Annotated[str, typer.Option("--baseline", help="Baseline mode of the ratios.")] = "eager",
     stage: Annotated[str, typer.Option("--stage", help="detector, or backbone (with FPN).")] = "detector",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Images per call.")] = 1,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds that are kept.")] = 7,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Number of timed rounds.")] = 7,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads.")] = None,
     device: Device = "cpu",
     calibrate: Calibrate = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="DATA", help="Measure AP in each mode too, on PATH[:SPLIT].")
+        str | None, typer.Option("--data", metavar="DATA", help="Also measure AP in each mode on PATH[:SPLIT].")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Measure AP on the first N images.")] = None,
     weights: Weights = None,
     trust_code: TrustCode = False,
-    random: Annotated[bool, typer.Option("--random", help="Random weights: times hardly depend on them.")] = False,
-    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Peak memory, in processes apart.")] = True,
+    random: Annotated[bool, typer.Option("--random", help="Use random weights; times hardly depend on them.")] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Also measure peak memory, in separate processes.")
+    ] = True,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Draw AP against time, released or by --data: an .html or .png file."),
+        typer.Option(
+            "--plot", help="Plot AP (published, or measured on --data) against time to an .html or .png file."
+        ),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Time models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
+    """Time models in several modes, in interleaved rounds, relative to the fastest matrix product of this machine.
 
     Modes: eager; fast-fp32, fast-bf16 and fast-int8, what predict and evaluate take; torch-fp32, torch-bf16,
     compile-fp32, compile-bf16, openvino, openvino-bf16; onnx, openvino-file and int8-file run what `explorer export`
@@ -106,7 +110,7 @@ def _accuracy(
     from explorer.report.speed import accuracy_on
 
     if limit and not data:
-        raise ValueError(f"--limit {limit} is how many images of --data to measure AP on: give --data too.")
+        raise ValueError(f"--limit {limit} limits the images of --data; give --data too.")
     return accuracy_on(data, limit, advance) if data else None
 
 

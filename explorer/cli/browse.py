@@ -28,24 +28,27 @@ def browse(
         list[str] | None,
         typer.Argument(
             metavar="RUN",
-            help=f"Folders of `explorer evaluate --out`, COCO results files, or models, which are run first: {MODELS}.",
+            help=(
+                "Folders written by `explorer evaluate --out`, results files, or models, which are evaluated "
+                f"first: {MODELS}."
+            ),
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Of the data set in FiftyOne. [default: the folder and the split]")
+        str | None, typer.Option("--name", help="Name of the data set in FiftyOne. [default: folder and split]")
     ] = None,
     match_by: MatchBy = None,
-    port: Annotated[int | None, typer.Option(help="The first free one from 5151 on if not given.")] = None,
-    app: Annotated[bool, typer.Option("--app/--no-app", help="Open the App, or only build the data set.")] = True,
+    port: Annotated[int | None, typer.Option(help="Port of the App. [default: the first free one from 5151]")] = None,
+    app: Annotated[bool, typer.Option("--app/--no-app", help="Open the App, or only import the data set.")] = True,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the App in the browser, or only serve it.")
+        bool, typer.Option("--browser/--no-browser", help="Open a browser, or only start the server.")
     ] = True,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make the data set anew; tags and corrections are lost.")
+        bool, typer.Option("--rebuild", help="Import the data set again; tags and corrections are lost.")
     ] = False,
     corrected: Annotated[
         Path | None,
-        typer.Option("--export", metavar="FILE", help="Write the annotations as corrected in the App, and end."),
+        typer.Option("--export", metavar="FILE", help="Export the annotations as corrected in the App, and exit."),
     ] = None,
     iou: Iou = 0.5,
     score: Score = None,
@@ -55,9 +58,9 @@ def browse(
     overlap: Overlap = 0.2,
     json_file: JsonFile = None,
 ) -> None:
-    """Browse a data set, detections and their errors in FiftyOne; what is there already is not written again.
+    """Browse a data set, detections and their errors in FiftyOne. Only new runs are imported.
 
-    Ends with Ctrl+C. FIFTYONE_DATABASE_URI names a MongoDB of your own.
+    Press Ctrl+C to stop. Set FIFTYONE_DATABASE_URI to use your own MongoDB.
     """
     from explorer.browser.database import connect, database_explained
     from explorer.scoring.outcomes import FoundRule

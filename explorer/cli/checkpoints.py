@@ -19,7 +19,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A .pth, .pt, .ckpt, 
 
 
 def identify(file: File, json_file: JsonFile = None) -> None:
-    """Say which VoVNet a file of weights holds, in whose names, what stands beside it, and what uses it."""
+    """Identify the VoVNet in a file of weights: variant, naming scheme, further content, and commands that use it."""
     from explorer.zoo.identify import identify as run
 
     with exit_codes():
@@ -35,16 +35,19 @@ def identify(file: File, json_file: JsonFile = None) -> None:
 def convert(
     file: File,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The new .safetensors file.")],
-    to: Annotated[str, typer.Option("--to", help="Whose tensor names: release, timm or img_backbone.")] = "release",
+    to: Annotated[
+        str, typer.Option("--to", help="Naming scheme of the tensors: release, timm or img_backbone.")
+    ] = "release",
     channel_order: Annotated[
-        str | None, typer.Option("--channel-order", metavar="rgb|bgr", help="What it shall take. [default: as it does]")
+        str | None,
+        typer.Option("--channel-order", metavar="rgb|bgr", help="Channel order of the new file. [default: unchanged]"),
     ] = None,
     source_order: Annotated[
-        str | None, typer.Option("--source-order", metavar="rgb|bgr", help="What it takes now, if that is not known.")
+        str | None, typer.Option("--source-order", metavar="rgb|bgr", help="Channel order of FILE, if it is not known.")
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Write the VoVNet of a file of weights as safetensors, alone, in the names and channel order wanted."""
+    """Extract the VoVNet from a file of weights and save it as safetensors, with other names or channel order."""
     from explorer.zoo.identify.convert import convert as run
 
     with exit_codes():
@@ -55,9 +58,12 @@ def convert(
         for_timm = f", for timm.create_model({done.timm_model!r})" if done.timm_model else ""
         say(f"{done.variant}, {done.tensors} tensors, channel order {done.channel_order}{for_timm} -> {done.file}")
         if done.flipped:
-            say("The stem's channels were exchanged: pixel mean and deviation are in the new order, too.")
+            say(
+                "The input channels of the stem were reversed; pixel mean and standard deviation are given in "
+                "the new order."
+            )
         if done.overrides:
-            say(f"A config needs {' '.join(done.overrides)}")
+            say(f"Required config keys: {' '.join(done.overrides)}")
 
 
 def _facts(found: Identity) -> list[tuple[str, str]]:
@@ -75,7 +81,7 @@ def _facts(found: Identity) -> list[tuple[str, str]]:
         shape = "of no known variant" if found.naming else "none found"
         facts += [("VoVNet", shape), ("tensors", f"{found.tensors_total}")]
     if known := found.known:
-        proof = {"checksum": "", "zoo": "", "name": " (by its name alone: no checksum of it proves that)"}[known.by]
+        proof = {"checksum": "", "zoo": "", "name": " (by file name only; the checksum is not known)"}[known.by]
         facts += [("known as", known.title + proof), ("licence", known.licence or "not known")]
         facts += [("address", known.address)] if known.address else []
     facts += [("missing", f"{len(found.missing)}: {', '.join(found.missing[:3])}")] if found.missing else []
@@ -83,7 +89,7 @@ def _facts(found: Identity) -> list[tuple[str, str]]:
         facts.append(("deformable", "stages " + ", ".join(map(str, found.deformable_stages))))
     facts += [("beside", f"{group.name}: {group.tensors} tensors ({group.kind})") for group in found.beside]
     if found.stored_beside:
-        optimiser = "; an optimizer's state is among them" if found.optimiser else ""
+        optimiser = " (with optimizer state)" if found.optimiser else ""
         facts.append(("also stored", ", ".join(found.stored_beside) + optimiser))
     if found.variant:
         mean = f", mean {list(found.pixel_mean)}, deviation {list(found.pixel_std)}" if found.pixel_mean else ""

@@ -24,17 +24,19 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Two or more folders of `explorer evaluate --out`, or COCO results files. A1,A2,A3 are the runs of "
-            "one recipe, trained with several seeds."
+            help=(
+                "Two or more folders written by `explorer evaluate --out`, or results files. A1,A2,A3 are runs "
+                "of the same recipe with different seeds."
+            )
         ),
     ],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What results files were run on.")
+        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="The data set of results files.")
     ] = None,
     match_by: MatchBy = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the page, its figures and the objects.")] = Path(
-        "comparison"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="Output folder for the report, its figures and the list of objects.")
+    ] = Path("comparison"),
     masks: Annotated[bool, typer.Option("--masks", help="Compare masks instead of boxes.")] = False,
     iou: Iou = 0.5,
     score: Score = None,
@@ -42,33 +44,37 @@ def compare(
     sizes: Sizes = None,
     max_detections: MaxDetections = None,
     iou_thresholds: IouThresholds = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=2, help="Resamples of the images.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the resamples.")] = 0,
+    resamples: Annotated[int, typer.Option("--resamples", min=2, help="Number of bootstrap resamples.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Compare runs of other data or protocols too, on what they share."),
+        typer.Option(
+            "--force", help="Also compare runs on different data or protocols, on the images and classes they share."
+        ),
     ] = False,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
             "--fail-if",
             metavar="CONDITION",
-            help='Exit with 1 where the interval of B − A, in points, meets this wholly: "APs < -0.5". Can be '
-            "repeated; of several runs the first is A.",
+            help=(
+                "Exit with code 1 if the whole interval of B − A, in percentage points, meets this condition, "
+                'such as "APs < -0.5". Can be repeated. The first run is A.'
+            ),
         ),
     ] = None,
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write the conditions as JUnit's XML.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results of the conditions as JUnit XML.")
     ] = None,
     markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write conditions and tables as Markdown.")
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the conditions and tables as Markdown.")
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Compare runs on the same images: is one better on small objects, or is it noise, and who finds which objects?
+    """Compare runs on the same images, by object size, with confidence intervals and the objects that each run finds.
 
-    Writes report.html, report.json and objects.json (COCO annotations that say who finds them). Recipes of several
-    seeds are compared by their means, with intervals over images and seeds, and get report.json alone.
+    Writes report.html, report.json and objects.json (COCO annotations with the runs that find them). Models trained
+    with several seeds are compared by their means, with intervals over images and seeds; only report.json is written.
     """
     from rich.console import Console
 
@@ -83,7 +89,7 @@ def compare(
 
     with exit_codes():
         if len(runs) < 2:
-            raise ValueError("a comparison needs two runs or more; make them with `explorer evaluate --out`")
+            raise ValueError("a comparison needs at least two runs; create them with `explorer evaluate --out`")
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
         task: Task = "segm" if masks else "bbox"
         protocol = protocol_asked(sizes, max_detections, iou_thresholds)
@@ -91,7 +97,9 @@ def compare(
         check = _Check([gate_of(text) for text in fail_if or ()], junit_file, markdown_file)
         if any(len(recipe) > 1 for recipe in recipes):
             if rule != FoundRule():
-                raise ValueError("--iou, --score and --precision find objects; for these compare single runs")
+                raise ValueError(
+                    "--iou, --score and --precision cannot be used with several seeds; compare single runs"
+                )
             judged = _over_seeds(recipes, data, match_by, task, out, protocol, resamples, seed, force, json_file, check)
             _end(judged)
             return
@@ -157,7 +165,9 @@ class _Check:
 
     def __post_init__(self) -> None:
         if self.junit_file and not self.gates:
-            raise ValueError('--junit writes the outcomes of conditions: give some, as in --fail-if "APs < -0.5"')
+            raise ValueError(
+                '--junit writes the results of --fail-if; give at least one condition, such as --fail-if "APs < -0.5"'
+            )
 
     def write(self, judged: Sequence[Judgement], grids: Sequence[Grid], notes: Sequence[str]) -> None:
         from explorer.report.gates import junit, markdown
@@ -207,7 +217,7 @@ def _over_seeds(
 
     for recipe in recipes:
         if len({Path(path).resolve() for path in recipe}) < len(recipe):
-            raise ValueError(f"{','.join(recipe)} has a run twice; each run of a recipe is of another seed")
+            raise ValueError(f"{','.join(recipe)} contains a run twice; give runs with different seeds")
     loaded = [[load_run(path, data, match_by=match_by, protocol=protocol) for path in recipe] for recipe in recipes]
     check_figures(check.gates, loaded[0][0].protocol.labels)
     firsts = named_apart([first for first, *_ in loaded])

@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 
 EXAMPLES = 3
 
-app = typer.Typer(no_args_is_help=True, help="Check, convert, split, measure and make data sets.")
-make = typer.Typer(no_args_is_help=True, help="Make a data set out of nothing.")
+app = typer.Typer(no_args_is_help=True, help="Check, convert, split, measure and generate data sets.")
+make = typer.Typer(no_args_is_help=True, help="Generate a synthetic data set.")
 app.add_typer(make, name="make")
 
 
 @app.command()
 def check(
     source: Annotated[str, typer.Argument(metavar="PATH", help="A data set, PATH or PATH:SPLIT.")],
-    full: Annotated[bool, typer.Option("--full", help="Decode every image, not headers only.")] = False,
-    examples: Annotated[int, typer.Option(min=0, help="How many of each kind to show.")] = EXAMPLES,
+    full: Annotated[bool, typer.Option("--full", help="Decode every image instead of reading headers only.")] = False,
+    examples: Annotated[
+        int, typer.Option(min=0, help="Number of examples to show for each kind of problem.")
+    ] = EXAMPLES,
     json: JsonFile = None,
 ) -> None:
-    """Find and name what is wrong with a data set; exit 1 if training would stop at it."""
+    """Report problems in a data set; exit with code 1 if they would stop training."""
     from rich.console import Console
 
     from explorer.data.check import check_coco
@@ -52,12 +54,12 @@ def check(
 Source = Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="A data set.")]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")]
 To = Annotated[str, typer.Option("--to", metavar="coco|yolo|yolo-seg|voc", help="Format of the new folder.")]
-Link = Annotated[bool, typer.Option("--link", help="Make symbolic links to the images instead of copies.")]
+Link = Annotated[bool, typer.Option("--link", help="Create symbolic links to the images instead of copies.")]
 
 
 @app.command()
 def convert(source: Source, out: Out, to: To, link: Link = False, json: JsonFile = None) -> None:
-    """Write a data set in another format, with its images; say what that format cannot hold."""
+    """Convert a data set to another format, and report what that format cannot store."""
     from explorer.data.convert import convert as converted
 
     with exit_codes(), progress("writing") as advance:
@@ -77,15 +79,18 @@ def split(
         typer.Option(
             "--group",
             metavar="folder|REGEX",
-            help="Images that stay together: those of one folder, or those in whose file names this finds the same.",
+            help=(
+                "Keep images together: `folder`, or a regular expression whose match in the file name defines "
+                "the group."
+            ),
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same parts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same parts.")] = 0,
     to: To = "coco",
     link: Link = False,
     json: JsonFile = None,
 ) -> None:
-    """Divide a data set into parts that are alike in classes and sizes of objects, and keep groups together."""
+    """Split a data set into parts, stratified by class and object size; groups are kept together."""
     from rich.console import Console
     from rich.table import Table
 
@@ -113,10 +118,12 @@ def split(
 def sizes(
     source: Source,
     protocol: Sizes = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A figure, .html or .png.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write a histogram to an .html or .png file.")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Count objects by class and size, and show how long their sides are."""
+    """Count objects by class and size, and show their side lengths."""
     from rich.console import Console
 
     from explorer.api.sizes import object_sizes
@@ -173,13 +180,13 @@ def suspects(
 @make.command()
 def aerial(
     out: Annotated[Path, typer.Argument(help="Folder to write the data set into.")],
-    images: Annotated[int, typer.Option(min=1, help="How many scenes.")] = 100,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    images: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives identical files.")] = 0,
     split: Annotated[str, typer.Option(help="Name of the split.")] = "val",
     size: Annotated[tuple[int, int] | None, typer.Option(metavar="HEIGHT WIDTH", help="Pixels; 480 640.")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Draw aerial scenes with boxes, masks and panoptic labels."""
+    """Generate aerial scenes with boxes, masks and panoptic labels."""
     from explorer.data.aerial import make_aerial
 
     options: dict[str, Any] = {} if size is None else {"size": size}

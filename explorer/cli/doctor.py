@@ -19,7 +19,7 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "
 
 
 def doctor(json_file: JsonFile = None) -> None:
-    """Show versions, devices and helpers, what is wrong and how to fix it. Exits 1 if detection cannot run."""
+    """Show versions, devices and tools, and how to fix problems. Exits with code 1 if detection does not work."""
     from dataclasses import asdict
 
     from rich.console import Console

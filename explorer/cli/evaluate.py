@@ -47,24 +47,31 @@ def evaluate(
         typer.Option(
             "--results",
             metavar="FILE",
-            help="Score these detections instead of a model's: COCO results, or a file or folder of Ultralytics, "
-            "mmdetection, supervision, Hugging Face, FiftyOne, or CSV.",
+            help=(
+                "Score existing detections instead of running a model: COCO results, CSV, or a file or folder of "
+                "Ultralytics, mmdetection, supervision, Hugging Face or FiftyOne."
+            ),
         ),
     ] = None,
     match_by: MatchBy = None,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the detector of --results.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for figures, detections and their origin.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the detector of --results.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Output folder for figures, detections and metadata.")
+    ] = None,
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
     limit: Limit = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", metavar="A,B", help="Score these classes only; else all that are shared.")
+        str | None,
+        typer.Option(
+            "--classes", metavar="A,B", help="Score only these classes. [default: all that model and data set share]"
+        ),
     ] = None,
     renamed: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OLD=NEW", help="Count class OLD as NEW, in the model and in the data alike."),
+        typer.Option("--map", metavar="OLD=NEW", help="Count class OLD as NEW, in detections and annotations."),
     ] = None,
     sizes: Sizes = None,
     max_detections: MaxDetections = None,
@@ -78,9 +85,9 @@ def evaluate(
     emulate: Emulate = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure a model, or any detector's results, on a data set: AP of boxes and masks, panoptic quality.
+    """Evaluate a model, or the results of any detector, on a data set: AP of boxes and masks, panoptic quality.
 
-    With --out: figures, detections in COCO's format, and report.html with figures by size, error types and misses.
+    --out writes figures, detections in COCO format, and report.html with figures by size, error types and misses.
     """
     from explorer.data.coco import register_coco
     from explorer.engine.devices import cpu_behind
@@ -99,7 +106,9 @@ def evaluate(
             origin = {"model": run.name, "results": str(results)}
         elif model is None or name or match_by:
             raise ValueError(
-                "--name and --match-by are for --results." if model else "name a MODEL to run, or give --results FILE."
+                "--name and --match-by can only be used with --results."
+                if model
+                else ("give a MODEL to run, or --results FILE.")
             )
         else:
 
@@ -142,8 +151,8 @@ def evaluate(
 def _refuse(given: Sequence[object]) -> None:
     if any(given):
         raise ValueError(
-            "--results are scored as they are: MODEL, --limit, --classes, --map, --weights, --config-file and --tile "
-            "are for a model that runs."
+            "--results are scored unchanged; MODEL, --limit, --classes, --map, --weights, --config-file and "
+            "--tile can only be used when a model is run."
         )
 
 

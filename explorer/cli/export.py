@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 
 def export(
     model: AnyModel,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the export.")],
+    out: Annotated[Path, typer.Option("--out", help="Output folder.")],
     format: Annotated[str, typer.Option("--format", help="onnx, openvino or torchscript.")] = "onnx",  # noqa: A002
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
     photo: Annotated[
-        Path | None, typer.Option("--photo", help="What to compare the file with the model on; else an aerial scene.")
+        Path | None,
+        typer.Option(
+            "--photo", help="Image on which the export is compared with the model. [default: an aerial scene]"
+        ),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="In 8-bit integers; with --format openvino.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise to 8-bit integers; requires --format openvino.")
+    ] = False,
     calibrate: Calibrate = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Write backbone, FPN and dense heads for other engines, compared with the model on a photo before they are kept.
+    """Export backbone, FPN and dense heads to ONNX, OpenVINO or TorchScript, verified against the model on a photo.
 
-    The folder is a MODEL for predict and evaluate, unless it holds TorchScript, which is code.
+    The folder can be used as MODEL in predict and evaluate, except for TorchScript, which is code.
     """
     from explorer.data.images import read_image
     from explorer.engine.fast.calibration import calibration
@@ -40,7 +45,7 @@ def export(
 
     with exit_codes():
         if calibrate and not int8:
-            raise ValueError("--calibrate sets the ranges of integers: it goes with --int8.")
+            raise ValueError("--calibrate sets the ranges of int8; it requires --int8.")
         image = read_image(photo) if photo else scene((480, 640))
         detector = load(
             model,

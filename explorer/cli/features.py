@@ -31,18 +31,21 @@ def features(
             help="A name or glob: p2, stage4, 'backbone.bottom_up.stage4.*'. [default: p*, or a backbone's outputs]",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and features.html.")] = Path("features"),
+    out: Annotated[Path, typer.Option("--out", help="Output folder for the images and features.html.")] = Path(
+        "features"
+    ),
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Random weights.")] = False,
     explain: Annotated[
-        int, typer.Option("--explain", min=0, help="For so many detections, show which places speak for them.")
+        int,
+        typer.Option("--explain", min=0, help="Number of detections for which to show the regions that contribute."),
     ] = 1,
     json_file: JsonFile = None,
 ) -> None:
-    """Show what layers say about a photo: energy, principal components, channels, and what speaks for a detection."""
+    """Visualise layers on a photo: energy, principal components, channels, and what contributes to a detection."""
     from rich.console import Console
 
     from explorer.data.images import read_image

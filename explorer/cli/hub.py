@@ -13,20 +13,23 @@ from explorer.cli.running import ConfigFile, Model, TrustCode, Weights, exit_cod
 
 def push(
     model: Model,
-    repository: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository; made where missing.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="USER/NAME", help="The repository, as user/name; created if it does not exist.")
+    ],
     licence: Annotated[
-        str | None, typer.Option("--licence", help="Of the weights, such as Apache-2.0. [default: the zoo's]")
+        str | None, typer.Option("--licence", help="Licence of the weights, such as Apache-2.0. [default: the zoo's]")
     ] = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option(
-            "--run", metavar="FOLDER", help="An evaluation of it, for the card's figures; may be given several times."
+            "--run", metavar="FOLDER", help="A run of the model for the figures of the card. Can be repeated."
         ),
     ] = None,
-    note: Annotated[str, typer.Option("--note", help="What else the card should say.")] = "",
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    note: Annotated[str, typer.Option("--note", help="Additional text for the card.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="Create the repository as private.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files there, and send nothing.")
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Write the files to this folder instead of uploading them."),
     ] = None,
     weights: Weights = None,
     config_file: ConfigFile = None,
@@ -35,7 +38,7 @@ def push(
 ) -> None:
     """Publish a model: its config, its weights as safetensors, and a card with licence, data and figures.
 
-    Others then name it hf-hub:USER/NAME. Log in first with `hf auth login`, or set HF_TOKEN.
+    It can then be loaded as hf-hub:USER/NAME. Log in first with `hf auth login`, or set HF_TOKEN.
     """
     said: dict[str, Any] = {"licence": licence, "runs": tuple(runs or ()), "note": note}
     with exit_codes():

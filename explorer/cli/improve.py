@@ -47,9 +47,9 @@ def improve(
     iou_thresholds: IouThresholds = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure what helps without training: larger input, more proposals, slices, flips, with their cost in time.
+    """Measure the gain and the cost of a larger input, more proposals, image slices and flips, without training.
 
-    --tile adds tiles of a fixed size to what is compared.
+    --tile also measures tiles of a fixed size.
     """
     from rich.console import Console
 

@@ -13,7 +13,8 @@ from explorer.text import on_terminal
 from explorer.writing import as_json, write_json
 
 JsonFile = Annotated[
-    str | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - is standard output.")
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - writes to standard output."),
 ]
 
 

@@ -37,16 +37,16 @@ def predict(
             help="Image files (JPEG, PNG, WebP, BMP, TIFF), folders of them, or videos (MP4, MOV, MKV, AVI)."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for predictions.json and the pictures.")],
-    threshold: Annotated[float, typer.Option("--threshold", help="Leave out objects that score lower.")] = 0.5,
+    out: Annotated[Path, typer.Option("--out", help="Output folder for predictions.json and the annotated images.")],
+    threshold: Annotated[float, typer.Option("--threshold", help="Minimum score of the detections.")] = 0.5,
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
     device: Device = "auto",
-    recursive: Annotated[bool, typer.Option("--recursive", help="Take folders within folders too.")] = False,
-    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Draw the detections.")] = True,
-    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take one of so many frames.")] = 1,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Include subfolders.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Write annotated images.")] = True,
+    every: Annotated[int, typer.Option("--every", min=1, help="Process every N-th frame of a video.")] = 1,
     exact: Exact = False,
     dtype: Dtype = "float32",
     tile: Tile = None,
@@ -55,7 +55,7 @@ def predict(
     emulate: Emulate = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Detect objects in images and videos: COCO results as JSON, drawn pictures; exit 1 if one could not be read."""
+    """Detect objects in images and videos; exit with code 1 if a file could not be read."""
     from explorer.data.video import is_video
     from explorer.engine.devices import cpu_behind
     from explorer.engine.fast.hardware import engine_for

@@ -14,8 +14,10 @@ Sizes = Annotated[
     typer.Option(
         "--sizes",
         metavar="PROTOCOL|EDGES",
-        help="Score by the rules of coco, ai-tod, soda, soda-d, tinyperson or visdrone; or by COCO's with sizes "
-        "between these sides in pixels: 8,16,32,96. [default: the run's own, else coco]",
+        help=(
+            "Protocol: coco, ai-tod, soda, soda-d, tinyperson or visdrone, or COCO's rules with size bins "
+            "between these side lengths in pixels, such as 8,16,32,96. [default: the run's own, else coco]"
+        ),
     ),
 ]
 MaxDetections = Annotated[
@@ -23,7 +25,7 @@ MaxDetections = Annotated[
     typer.Option(
         "--max-detections",
         min=1,
-        help="Most detections of a class in an image that count for AP. [default: the protocol's, 100 in COCO]",
+        help="Maximum number of detections per class and image. [default: the protocol's; 100 in COCO]",
     ),
 ]
 IouThresholds = Annotated[
@@ -31,7 +33,7 @@ IouThresholds = Annotated[
     typer.Option(
         "--iou-thresholds",
         metavar="A,B",
-        help="AP is the mean over these, as in 0.25,0.5,0.75. [default: the protocol's]",
+        help="IoU thresholds over which AP is averaged, such as 0.25,0.5,0.75. [default: the protocol's]",
     ),
 ]
 

@@ -31,23 +31,30 @@ def receptive_field(
     model: AnyModel,
     overrides: Overrides = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="Objects to hold against the fields.")
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH[:SPLIT]",
+            help="Data set whose objects are compared with the fields, PATH[:SPLIT].",
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the figures.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Output folder for the figures.")] = None,
     weights: Weights = None,
     config_file: ConfigFile = None,
     allow_partial: AllowPartial = False,
     trust_code: TrustCode = False,
-    random: Annotated[bool, typer.Option("--random", help="Random weights: theoretical fields are the same.")] = False,
+    random: Annotated[
+        bool, typer.Option("--random", help="Use random weights; theoretical fields do not depend on weights.")
+    ] = False,
     inputs: Annotated[
         int,
-        typer.Option("--inputs", min=0, help="Measure effective fields on so much noise at most; 0 leaves them out."),
+        typer.Option("--inputs", min=0, help="Maximum number of noise images for effective fields; 0 skips them."),
     ] = 16,
-    size: Annotated[str, typer.Option("--size", metavar="HxW", help="Of that noise in pixels.")] = "512x512",
-    gates: Annotated[bool, typer.Option("--gates/--no-gates", help="With or without squeeze-excitation.")] = True,
+    size: Annotated[str, typer.Option("--size", metavar="HxW", help="Size of the noise images in pixels.")] = "512x512",
+    gates: Annotated[bool, typer.Option("--gates/--no-gates", help="Include or exclude squeeze-excitation.")] = True,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure receptive fields: theoretical ones exactly, effective ones by gradients, beside anchors and objects."""
+    """Compute theoretical and measure effective receptive fields, and compare them with anchors and objects."""
     from rich.console import Console
 
     from explorer.report.fields import NARROWER_THAN, field_grid, field_report, write_field_figures
@@ -85,20 +92,21 @@ def receptive_field(
         console = Console() if Console().is_terminal else Console(width=120)
         console.print(field_grid(report.levels).on_terminal())
         if without := report.objects_without_level:
-            say(f"No level answers for {without:,} of the objects: no anchor or location learns them in training.")
+            say(f"No level is responsible for {without:,} objects: training assigns no anchor or location to them.")
         notes = {level.partial for level in report.levels if level.partial}
         for line in sorted(notes):
             say(line)
         if whole := report.levels[-1].whole:
-            say((f"Left out: {whole} layers that look at the whole map (gates, group normalisation).", "dim"))
+            say((f"Global layers that were left out (gates, group normalisation): {whole}.", "dim"))
         if inputs:
             used = ", ".join(f"{level.name} {level.inputs}" for level in report.levels)
             say((f"Effective fields were measured on this many inputs: {used}.", "dim"))
-            say((f"A level got no more once its side was known to {NARROWER_THAN:.0%}; --inputs is the limit.", "dim"))
+            limit = f"A level is done once its side is known to within {NARROWER_THAN:.0%}, or after --inputs images."
+            say((limit, "dim"))
         for page in pages:
             say((f"-> {page}", "dim"))
 
 
 def _say_theoretical(fields: dict[str, ReceptiveField]) -> None:
     sides = ", ".join(f"{name} {max(field.size_px)} px" for name, field in fields.items())
-    say(f"Theoretical fields: {sides}. Effective ones take longer.", err=True)
+    say(f"Theoretical fields: {sides}. Measuring effective fields takes longer.", err=True)

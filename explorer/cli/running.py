@@ -26,38 +26,37 @@ OptionalModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=f"{
 AnyModel = Annotated[
     str, typer.Argument(metavar="MODEL", help=f"{MODELS.capitalize()}; or backbone:V-99-eSE, backbone:FILE.")
 ]
-Weights = Annotated[str | None, typer.Option("--weights", help="A checkpoint instead of the model's own.")]
+Weights = Annotated[str | None, typer.Option("--weights", help="Checkpoint to load instead of the model's own.")]
 ConfigFile = Annotated[
     str | None,
-    typer.Option("--config-file", metavar="FILE", help="Of a checkpoint file, instead of the config.yaml beside it."),
+    typer.Option(
+        "--config-file", metavar="FILE", help="Config of a checkpoint file. [default: the config.yaml beside it]"
+    ),
 ]
 AllowPartial = Annotated[
-    bool, typer.Option("--allow-partial", help="Take what fits of weights that do not fit wholly; the rest is random.")
+    bool, typer.Option("--allow-partial", help="Load weights that match the model only partly; the rest stays random.")
 ]
-TrustCode = Annotated[
-    bool, typer.Option("--trust-code", help="Run a LazyConfig (.py) that is given: it is code, and may do anything.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N images.")]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Allow a LazyConfig (.py), which is executed as code.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N images.")]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU that works, else the CPU), cpu, cuda or cuda:N.")]
-Exact = Annotated[
-    bool, typer.Option("--exact", help="Run the model as trained, to the last bit, instead of the fast way.")
-]
+Exact = Annotated[bool, typer.Option("--exact", help="Run the model in plain PyTorch instead of on the fast path.")]
 Dtype = Annotated[
     str,
-    typer.Option(
-        "--dtype", help="What the fast way computes in: float32, bfloat16, int8, or auto for what is fastest."
-    ),
+    typer.Option("--dtype", help="Number format of the fast path: float32, bfloat16, int8, or auto for the fastest."),
 ]
 Calibrate = Annotated[
     str | None,
     typer.Option(
         "--calibrate",
         metavar="FOLDER|DATA",
-        help="Photos like those that the model will see: they set the ranges of int8, which are kept for its weights.",
+        help=(
+            "Photos similar to those the model will be used on, to calibrate int8; the ranges are cached for its "
+            "weights."
+        ),
     ),
 ]
 Emulate = Annotated[
-    bool, typer.Option("--emulate", help="Take a --dtype that this processor does not compute in, which is slower.")
+    bool, typer.Option("--emulate", help="Allow a --dtype without native support on this processor, which is slower.")
 ]
 
 Tile = Annotated[
@@ -65,25 +64,30 @@ Tile = Annotated[
     typer.Option(
         "--tile",
         metavar="PX",
-        help="Look at larger photos in tiles of this size too; 0: never. [default: the config's]",
+        help="Also process larger photos in tiles of this size in pixels; 0 turns tiles off. [default: the config's]",
     ),
 ]
-Overlap = Annotated[float, typer.Option("--overlap", help="Of neighbouring tiles, as a share of their side.")]
+Overlap = Annotated[
+    float, typer.Option("--overlap", help="Overlap of neighbouring tiles, as a fraction of their side.")
+]
 
-Iou = Annotated[float, typer.Option("--iou", help="IoU from which a detection finds an object: 0.5, 0.55, … 0.95.")]
+Iou = Annotated[float, typer.Option("--iou", help="Minimum IoU for an object to count as found: 0.5, 0.55, … 0.95.")]
 Score = Annotated[
     float | None,
-    typer.Option("--score", help="Score from which it does. [default: where half of what a run shows is right]"),
+    typer.Option(
+        "--score", help="Minimum score for an object to count as found. [default: the score at precision 0.5]"
+    ),
 ]
 Precision = Annotated[
-    float | None, typer.Option("--precision", help="Instead of a score: how much of what a run shows is right.")
+    float | None,
+    typer.Option("--precision", help="Instead of --score: the precision that determines the minimum score."),
 ]
 MatchBy = Annotated[
     str | None,
     typer.Option(
         "--match-by",
         metavar="id|file_name",
-        help="How results tell images. [default: by id where ids fit, else by file name]",
+        help="How results refer to images. [default: id if the ids match, else file_name]",
     ),
 ]
 
@@ -106,7 +110,8 @@ def config_changes(words: list[str] | None) -> list[str] | None:
 
 
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Changes to the config.")
+    list[str] | None,
+    typer.Argument(metavar="KEY VALUE", callback=config_changes, help="Config overrides, as KEY VALUE."),
 ]
 
 
@@ -223,8 +228,8 @@ def check_trusted(config: str | None, trust_code: bool) -> None:
 
     if config and config.endswith(".py") and not trust_code and not is_shipped(config):
         raise ValueError(
-            f"{config} is a LazyConfig, which is Python code and may do anything that you may. Read it first; "
-            "--trust-code then runs it."
+            f"{config} is a LazyConfig, which is executed as Python code. Read it first, then allow it with "
+            "--trust-code."
         )
 
 

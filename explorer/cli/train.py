@@ -14,20 +14,24 @@ def train(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY VALUE]…", callback=config_changes, help="Changes to the config (last on the line)."
+            metavar="[KEY VALUE]…", callback=config_changes, help="Config overrides, as KEY VALUE; must come last."
         ),
     ] = None,
     config_file: Annotated[
-        str, typer.Option("--config-file", metavar="FILE", help="A config file, or a shipped config's name.")
+        str, typer.Option("--config-file", metavar="FILE", help="A config file, or the name of a bundled config.")
     ] = "",
-    num_gpus: Annotated[int, typer.Option("--num-gpus", min=0, help="Processes per machine; 0: one on the CPU.")] = 1,
-    num_machines: Annotated[int, typer.Option("--num-machines", min=1, help="How many machines take part.")] = 1,
-    machine_rank: Annotated[int, typer.Option("--machine-rank", min=0, help="Which of them this is, from 0.")] = 0,
+    num_gpus: Annotated[
+        int, typer.Option("--num-gpus", min=0, help="Number of processes (GPUs) per machine; 0 trains on the CPU.")
+    ] = 1,
+    num_machines: Annotated[int, typer.Option("--num-machines", min=1, help="Number of machines.")] = 1,
+    machine_rank: Annotated[
+        int, typer.Option("--machine-rank", min=0, help="Rank of this machine, starting at 0.")
+    ] = 0,
     dist_url: Annotated[
-        str, typer.Option("--dist-url", help="Where the processes meet, such as tcp://HOST:PORT.")
+        str, typer.Option("--dist-url", help="Address at which the processes connect, such as tcp://HOST:PORT.")
     ] = "",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUTPUT_DIR.")] = False,
-    eval_only: Annotated[bool, typer.Option("--eval-only", help="Evaluate MODEL.WEIGHTS; do not train.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in OUTPUT_DIR.")] = False,
+    eval_only: Annotated[bool, typer.Option("--eval-only", help="Only evaluate MODEL.WEIGHTS.")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Train a detector, or evaluate its weights with --eval-only."""

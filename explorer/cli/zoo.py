@@ -30,16 +30,16 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `explorer z
 
 
 _ABOUT_REFUSED = (
-    "refused: the source refuses since 2025 (Dropbox answers 403). What to use instead: `explorer zoo show MODEL`. "
-    "Weights that you have: `explorer zoo fetch MODEL --from FILE`, or EXPLORER_MIRROR, a folder, an address or a "
-    "Hugging Face repository."
+    "refused: not downloadable since 2025 (Dropbox returns HTTP 403). `explorer zoo show MODEL` suggests an "
+    "alternative. If you have the weights, use `explorer zoo fetch MODEL --from FILE`, or set EXPLORER_MIRROR to "
+    "a folder, an address or a Hugging Face repository."
 )
 _WIDTH = 100  # of the table, where no terminal says how wide it is
 
 
 @app.command("list")
 def list_(json_file: JsonFile = None) -> None:
-    """List every model with its released numbers, licence and where its weights are."""
+    """List all models with published figures, licence and availability of the weights."""
     from explorer.zoo.registry import REFUSED, entries
 
     with exit_codes():
@@ -56,9 +56,9 @@ def list_(json_file: JsonFile = None) -> None:
         console.width = max(console.width, _WIDTH)
     console.print(table)
     console.print(
-        "AP and PQ in percent on COCO val2017, s = seconds per image on a V100 (*: on a Titan Xp): as released, not "
-        "measured here. Params in millions, measured: whole detector/backbone and FPN alone. The release's own "
-        "figures, which are neither for every row, and AP by size: `explorer zoo show MODEL`.",
+        "AP and PQ are in percent on COCO val2017, s is seconds per image on a V100 (*: on a Titan Xp); all as "
+        "published, not measured here. Params are in millions, measured here: whole detector/backbone and FPN. "
+        "`explorer zoo show MODEL` gives the published parameter counts and AP by size.",
         style="dim",
         highlight=False,
     )
@@ -68,7 +68,7 @@ def list_(json_file: JsonFile = None) -> None:
 
 @app.command()
 def show(name: Name, json_file: JsonFile = None) -> None:
-    """Show everything known about one model."""
+    """Show the card of a model."""
     entry = _get(name)
     with exit_codes():
         if json_file:
@@ -81,13 +81,15 @@ def show(name: Name, json_file: JsonFile = None) -> None:
 def fetch(
     name: Name,
     from_file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Take this file instead of downloading it.")
+        Path | None, typer.Option("--from", metavar="FILE", help="Use this file instead of downloading it.")
     ] = None,
-    offline: Annotated[bool, typer.Option(help="Only check what is on this machine.")] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Try sources that are known to refuse, too.")] = False,
+    offline: Annotated[bool, typer.Option(help="Only check the files on this machine.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also try sources that are known to refuse downloads.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Download the weights of a model into the cache, or check those that are there."""
+    """Download the weights of a model to the cache, or check the cached ones."""
     from explorer.zoo.downloads import DownloadError, sha256_of
     from explorer.zoo.resolve import adopt_weights, fetch_weights
 

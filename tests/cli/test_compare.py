@@ -75,10 +75,10 @@ def test_results_of_another_detector_become_a_run(runs: list[Path], data: str, t
     assert run(app, words).exit_code == 0
     done = run(app, ["autopsy", str(out)])
     assert done.exit_code == 0, done.output
-    assert "Name the model with --model" in done.stderr
+    assert "Give the model with --model" in done.stderr
     for call, say in (
-        (["evaluate", "demo/V-19-slim-dw", "--results", str(results), "--data", data], "scored as they are"),
-        (["evaluate", "--data", data], "name a MODEL to run"),
+        (["evaluate", "demo/V-19-slim-dw", "--results", str(results), "--data", data], "scored unchanged"),
+        (["evaluate", "--data", data], "give a MODEL to run"),
         (["evaluate", "demo/V-19-slim-dw", "--data", data, "--name", "x"], "for --results"),
     ):
         refused = run(app, call)
@@ -225,7 +225,7 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     file = str(runs[1] / "coco_instances_results.json")
     done = run(app, ["autopsy", file, "--data", data, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert "Name the model with --model" in done.stderr
+    assert "Give the model with --model" in done.stderr
     assert "scored below the threshold: score <" in done.stdout
     assert "found by a detection of its class with IoU ≥ 0.5, score ≥ 0." in done.stdout
     assert not (tmp_path / "autopsy.json").exists()
@@ -241,11 +241,11 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     ("words", "reason"),
     [
         (["compare", "nowhere", "nothing"], "there is no run 'nowhere'"),
-        (["compare", "nowhere"], "needs two runs or more"),
+        (["compare", "nowhere"], "needs at least two runs"),
         (["compare", "{run},{other}", "{run}"], "one training says nothing of other seeds: demo/V-19-slim-dw"),
         (["compare", "{run},{other}", "{run},nowhere"], "there is no run 'nowhere'"),
-        (["compare", "{run},{other}", "{run},{run}"], "has a run twice"),
-        (["compare", "{run},{other}", "{other},{run}", "--score", "0.5"], "for these compare single runs"),
+        (["compare", "{run},{other}", "{run},{run}"], "contains a run twice"),
+        (["compare", "{run},{other}", "{other},{run}", "--score", "0.5"], "compare single runs"),
         (["autopsy", "nowhere"], "there is no run 'nowhere'"),
         (["compare", "{run}", "{run}", "--iou", "0.42"], "nothing was matched at IoU 0.42"),
         (["compare", "{run}", "{run}", "--masks"], "boxes without masks"),

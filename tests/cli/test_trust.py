@@ -36,7 +36,7 @@ def test_code_is_not_run_by_naming_it(words: tuple[str, ...], tmp_path: Path) ->
     done = CliRunner().invoke(app, [known.get(word, word) for word in words])
     assert done.exit_code == 2, done.output
     assert done.stderr.strip().count("\n") == 0
-    assert "config.py is a LazyConfig, which is Python code" in done.stderr
+    assert "config.py is a LazyConfig, which is executed as Python code" in done.stderr
     assert not (tmp_path / "RAN").exists()
 
 

@@ -110,7 +110,7 @@ def test_identify_says_what_a_file_holds(run, tmp_path):
     text = " ".join(result.stdout.split())
     assert "V-19-slim-dw-eSE, V2 (eSE), eSE on every block" in text
     assert "fcos2d_head: 1 tensors (head)" in text
-    assert "an optimizer's state is among them" in text
+    assert "(with optimizer state)" in text
     assert (
         json.loads(run("identify", tmp_path / "weights.pth", "--json", "-").stdout)["prefix"] == "backbone.bottom_up."
     )
@@ -141,7 +141,7 @@ def test_what_is_refused_is_said_before_a_download_is_tried(run, monkeypatch):
     monkeypatch.setattr(
         "explorer.zoo.downloads.cache.download", lambda *_, **__: pytest.fail("a connection was opened")
     )
-    assert "the source refuses since 2025" in " ".join(run("list").stdout.split())
+    assert "refused: not downloadable since 2025" in " ".join(run("list").stdout.split())
     shown = " ".join(run("show", NAME).stdout.split())
     assert "source refuses since 2025" in shown
     assert f"explorer train --config-file {NAME} MODEL.WEIGHTS timm/ese_vovnet39b.ra_in1k" in shown

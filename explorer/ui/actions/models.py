@@ -93,7 +93,7 @@ def own_choice(model: str, weights: str | None = None) -> ModelChoice:
             model,
             f"{legible(model)} · from the command line, downloads",
             False,
-            ("given on the command line; downloads"),
+            "given on the command line; downloads",
         )
     weights_name = legible(found.weights.name) if found.weights else RANDOM
     facts = f"given on the command line; weights: {weights_name}"

@@ -26,7 +26,7 @@ def only_photos(picture: gr.Image) -> gr.Image:
     def path_of(payload: ImageData | None) -> str | None:
         if payload and payload.path and Path(payload.path).stat().st_size > MAX_PHOTO_BYTES:
             raise gr.Error(
-                (f"The photo is larger than {MAX_PHOTO_BYTES / 1000000.0:.0f} MB; upload a smaller file."),
+                f"The photo is larger than {MAX_PHOTO_BYTES / 1000000.0:.0f} MB; upload a smaller file.",
                 print_exception=False,
             )
         return payload.path if payload else None
