@@ -80,7 +80,7 @@ def test_the_smallest_box_at_a_point_is_meant(compared: PhotoComparison) -> None
         x1, y1, x2, y2 = one.box_xyxy
         chosen = known[object_at(compared, shown, ((x1 + x2) / 2, (y1 + y2) / 2))]
         assert chosen.area_px <= known[number].area_px
-    with pytest.raises(ValueError, match="No object that is shown"):
+    with pytest.raises(ValueError, match="There is no object at this point"):
         object_at(compared, Filters(1.0), (10, 10))
 
 

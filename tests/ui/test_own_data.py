@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said_without_the_servers_folder(desk: Any, archive: Pa
         for name in source.namelist():
             if name.endswith(".json"):
                 target.writestr(name, source.read(name))
-    with pytest.raises(ValueError, match=r"broken\.zip has \d+ errors; the first: ") as error:
+    with pytest.raises(ValueError, match=r"broken\.zip has \d+ errors\. The first is: ") as error:
         desk.take_data(str(broken), REQUEST)
     assert desk.folder.name not in str(error.value)
     empty = tmp_path / "empty.zip"

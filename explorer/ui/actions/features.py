@@ -27,8 +27,8 @@ LAYERS = ("stem", "stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4"
 """Layers to offer: the stages of VoVNet, those of ResNet and MobileNetV2, and the levels of the pyramid."""
 MOST_MAPS = 8
 _TWO_SCORES = (
-    "The two differ because a detector scores the proposal that a box came from and moves the box afterwards; here "
-    "the finished box is scored."
+    "The two scores differ because a detector scores the proposal and then adjusts its box, whereas here the "
+    "final box is scored."
 )
 
 
@@ -172,8 +172,8 @@ def what_speaks_for(
         views[f"{comparison.letters[name]} · {name} · {cam.level}"] = cam.view
         sentences.append(
             f"- **{in_markdown(name)}** classifies this box from **{in_markdown(cam.level)}**. In Compare, its "
-            f"own box has a score of {one.scores[name]:.2f}; asked about the box drawn here, the surest model's, "
-            f"the head says {in_markdown(one.class_name)} {cam.probability:.2f}."
+            f"own box has a score of {one.scores[name]:.2f}; for the box drawn here (that of the most confident "
+            f"model), the head predicts {in_markdown(one.class_name)} {cam.probability:.2f}."
         )
     sentences.append(f"\n{_TWO_SCORES}")
     figure = linked_maps(views, comparison.image_bgr, boxes_xyxy=[one.box_xyxy], width_px=width_px)
