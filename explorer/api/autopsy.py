@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AutopsyReport(Result):
-    """What became of every object of a data set.
+    """An autopsy: the stage of the detector that lost each object of a data set.
 
     Attributes:
-        analysis: what a report says of the run: figures by size, types of error, the autopsy.
-        autopsy: the verdict on each object, and what each stage had for it.
+        analysis: figures by size, error types and the autopsy, as in the report.
+        autopsy: the verdict for each object, and its best box at each stage.
     """
 
     analysis: RunAnalysis
@@ -56,15 +56,15 @@ class AutopsyReport(Result):
         return f"{self.run.name}, {len(truth.image_ids):,} images with {int((~truth.crowds).sum()):,} objects"
 
     def tables(self) -> list[Grid]:
-        """Returns the objects of each size by what became of them and, where it was verified, what confirmed it."""
+        """Returns the outcomes of objects by size and, if verified, how many verdicts were confirmed."""
         return [fate_grid(self.analysis), *([verification_grid(self.autopsy)] if self.autopsy.verification else [])]
 
     def sentences(self) -> Sequence[str]:
-        """Returns what counts as found, and what was not scored."""
+        """Returns what counts as found, and which classes were not scored."""
         return (*autopsy_sentences(self.autopsy), found_sentence(self.analysis.point), *self.analysis.notes)
 
     def figure(self) -> go.Figure:
-        """Draws the objects as a flow from their sizes through the parts of the detector to their ends."""
+        """Draws the objects as a Sankey diagram, from sizes through the parts of the detector to outcomes."""
         from explorer.figures.autopsy import autopsy_flow
 
         return autopsy_flow(self.autopsy, self.analysis.matches.protocol.sizes)
@@ -74,13 +74,13 @@ class AutopsyReport(Result):
         return plain(run_document(self.analysis))  # type: ignore[no-any-return]
 
     def rows(self) -> list[Row]:
-        """Returns one row per annotated object: its verdict, the feature map that answers for it, its score."""
+        """Returns one row per annotated object: verdict, responsible feature map and score."""
         scores = [np.nan if finding.score is None else finding.score for finding in self.autopsy.findings]
         columns = {"score": scores, **fate_columns(self.analysis)}
         return object_rows(self.run.truth, columns, self.run.protocol)
 
     def write_page(self, path: Path | str) -> Path:
-        """Writes the report as one HTML page that holds all it needs, with the most telling misses."""
+        """Writes the report as a self-contained HTML page with the most informative misses."""
         from explorer.report.page import write_run_page
 
         return write_run_page(self.analysis, Path(path))
@@ -96,20 +96,20 @@ def autopsy(
     resamples: int = RESAMPLES,
     progress: Progress | None = None,
 ) -> AutopsyReport:
-    """Finds out, for every object, at which stage the detector lost it.
+    """Finds the stage of the detector that lost each missed object.
 
     Args:
         model: a Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask: a `Detector`, or what `load_detector`
-            takes. Without `data`, a run of such a model or its folder, which says what it was run on.
+            takes. Without `data`, a run of such a model or its folder.
         data: `PATH[:SPLIT]` of a data set, or a `Truth`.
-        limit: follow the objects of only this many images, the first ones.
-        found: what counts as found.
-        verify: relax, for each lost object, the stage that lost it, and see how far it gets then.
-        resamples: number of resamples of the images, for the intervals of `analysis`.
-        progress: called after each image with the number done and the number in all.
+        limit: use only the first `limit` images.
+        found: IoU and score from which an object counts as found.
+        verify: check each verdict by relaxing only the stage that lost the object.
+        resamples: number of bootstrap resamples for the intervals of `analysis`.
+        progress: called after each image with the number of images done and the total.
 
     Raises:
-        ValueError: the detector has other stages, or shares no class with the data; a run whose model is not at hand.
+        ValueError: the detector is not supported or shares no class with the data, or the run's model is not available.
         ImageError: an image cannot be read, or has another size than its annotations say.
         DownloadError: the model's weights cannot be downloaded.
     """

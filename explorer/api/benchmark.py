@@ -45,7 +45,7 @@ class BenchmarkReport(Result):
         return speed_tables(self.found)
 
     def sentences(self) -> list[str]:
-        """Returns what was not measured and why."""
+        """Returns what was not measured, and why."""
         return [f"{row.model}, {row.mode}: not measured, {row.note}" for row in self.found.rows if row.note]
 
     def figure(self) -> go.Figure:
@@ -83,27 +83,27 @@ def benchmark(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> BenchmarkReport:
-    """Times models in several modes, in interleaved rounds, beside the fastest matrix product of this machine.
+    """Times models in several modes, in interleaved rounds, relative to the fastest matrix product of this machine.
 
     Args:
-        models: each a `Detector` without a fast way, or what `load_detector` takes; `backbone:V-99-eSE` with
+        models: each a `Detector` without a fast path, or an argument of `load_detector`; `backbone:V-99-eSE` with
             `stage="backbone"`.
         modes: `eager`; `fast-fp32`, `fast-bf16` and `fast-int8`, what `predict` and `evaluate` take; those of
             `explorer.engine.speed.modes.MODES`.
-        baseline: the mode that ratios are to; the first one where None.
+        baseline: the baseline mode of the ratios; None for the first mode.
         size: `(height, width)` of the network's input in pixels.
         stage: `detector`, or `backbone` for backbone and FPN alone.
         batch: images per call.
-        rounds: how many rounds are kept.
+        rounds: number of timed rounds.
         calibrate: photos by which ranges of int8 are set (see `fast`); where None, those that are kept, or ranges by
             aerial scenes, which are good for times alone.
         data: `PATH[:SPLIT]` of a data set or a registered name, on which AP is measured in each mode that is timed.
         limit: measure AP only on this many images, the first ones.
-        device: of models that are given by name.
-        progress: called after each call with the number done and the number in all.
+        device: device of models that are given by name.
+        progress: called after each call with the number of calls done and the total.
 
     Raises:
-        ValueError: there is no model, no such mode or data, or the baseline cannot be measured.
+        ValueError: no model is given, a mode or data set does not exist, or the baseline cannot be measured.
         DownloadError: a model's weights cannot be downloaded.
     """
     if not models:

@@ -35,7 +35,7 @@ class ComparisonReport(Result):
 
     Attributes:
         comparison: the figures of each run and, for each pair, their differences and who finds which objects.
-        analyses: what a report says of each run alone.
+        analyses: the analysis of each single run.
     """
 
     comparison: Comparison
@@ -83,7 +83,7 @@ class ComparisonReport(Result):
         return object_rows(comparison.truth, {"found_by": finders, **scores}, comparison.matches[0].protocol)
 
     def write_page(self, path: Path | str) -> Path:
-        """Writes the comparison as one HTML page that holds all it needs, with telling misses of both runs."""
+        """Writes the comparison as a self-contained HTML page with informative misses of both runs."""
         from explorer.report.page import write_comparison_page
 
         return write_comparison_page(self.comparison, self.analyses, Path(path))
@@ -103,18 +103,18 @@ def compare(
     """Compares runs on the same images, with intervals from paired resamples of the images.
 
     Args:
-        runs: two or more of what `evaluate` returned, their folders, or files of detections.
+        runs: two or more results of `evaluate`, their folders, or results files.
         masks: compare masks instead of boxes.
-        found: what counts as found.
+        found: IoU and score from which an object counts as found.
         protocol: as `evaluate` takes it; None for the runs' own, which then has to be the same.
-        resamples: number of resamples of the images.
-        seed: of the draws.
+        resamples: number of bootstrap resamples of the images.
+        seed: random seed of the resamples.
         data: what all runs are scored on, where they were read with it; None for the data set that each names.
         force: compare runs of other images, classes, annotations or protocols too, on what they share; notes say so.
-        progress: called after every few resamples with the number done and the number in all.
+        progress: called regularly with the number of resamples done and the total.
 
     Raises:
-        ValueError: there are fewer than two runs, or they differ as `explorer.scoring.alike` has it.
+        ValueError: there are fewer than two runs, or they cannot be compared (see `explorer.scoring.alike`).
     """
     if len(runs) < 2:
         raise ValueError(f"A comparison needs two runs or more, and {len(runs)} is given: compare(a, b).")

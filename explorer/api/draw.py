@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def draw(
     image: Pixels | str | Path | None, found: Detections | Prediction, *, labels: bool = True, caption: str = ""
 ) -> Image.Image:
-    """Draws what was found on the image: boxes, masks and labels, or the segments of a panoptic model.
+    """Draws detections on an image: boxes, masks and labels, or panoptic segments.
 
     Args:
-        image: `(height, width, 3)` uint8 in BGR, or a file; None for the file that the objects were found in.
-        found: detections, or all that a detector says of the image.
+        image: `(height, width, 3)` uint8 in BGR, or a file; None for the file that the detections belong to.
+        found: detections, or the complete output of a detector.
         labels: write class and score in percent.
-        caption: words for the picture's corner.
+        caption: text in the corner of the picture.
 
     Raises:
         ValueError: there is no image to draw on, or it has another size than the detections are for.

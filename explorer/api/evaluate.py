@@ -42,7 +42,7 @@ class Evaluation(Result, Run):
 
     @cached_property
     def analysis(self) -> RunAnalysis:
-        """Figures by size with their 95 % intervals, types of error and the fate of each object; computed once.
+        """Figures by size with 95 % intervals, error types and the outcome of each object; computed once.
 
         Raises:
             ValueError: there are no annotated objects.
@@ -74,11 +74,11 @@ class Evaluation(Result, Run):
         return ap_by_size([self.analysis.resamples])
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the figures in percent, by task and name and by class, and where the run comes from."""
+        """Returns the figures in percent, by task and name and by class, and the origin of the run."""
         return plain({"name": self.name, **metrics_as_dict(self.metrics), "facts": self.facts})  # type: ignore[no-any-return]
 
     def rows(self) -> list[Row]:
-        """Returns one row per annotated object: whether it is found, with which score, and its type of error."""
+        """Returns one row per annotated object: whether it is found, its score and its error type."""
         analysis = self.analysis
         scores = object_scores(analysis.matches, analysis.point.iou).tolist()
         return object_rows(self.truth, {"score": scores, **fate_columns(analysis)}, self.protocol)
@@ -104,20 +104,20 @@ def evaluate(
     """Runs a model over a data set and scores it; by COCO's rules the figures equal pycocotools'.
 
     Args:
-        model: a `Detector`, or what `load_detector` takes: `"demo/V-19"`, a run's folder, a checkpoint file.
+        model: a `Detector`, or an argument of `load_detector`: `"demo/V-19"`, a run folder, a checkpoint file.
         data: `PATH[:SPLIT]` of a data set, a registered name, or a `Truth`, on which boxes and masks are
             scored and panoptic segments are not.
-        out: folder for the detections, the figures and where they come from; `load_run` reads it.
-        limit: evaluate only on this many images, the first ones.
+        out: output folder for detections, figures and metadata; `load_run` reads it.
+        limit: evaluate only the first `limit` images.
         classes: score only these classes.
-        renamed: new name by old name, for the model's and the data set's classes alike: `{"minibus": "car"}`.
+        renamed: new names by old names, applied to detections and annotations: `{"minibus": "car"}`.
         protocol: sizes, IoU thresholds and limits that figures go by: `"coco"`, `"ai-tod"`, `"soda"`, `"soda-d"`,
             `"tinyperson"`, `"visdrone"`, sides between sizes as in `"8,16,32,96"`, or what `protocol_of` makes.
-        progress: called after each image with the number done and the number in all.
+        progress: called after each image with the number of images done and the total.
 
     Raises:
         ImageError: an image cannot be read.
-        ValueError: there is no such model or data, they share no class, or there is nothing to score.
+        ValueError: the model or data set does not exist, they share no class, or there is nothing to score.
         DownloadError: the model's weights cannot be downloaded.
     """
     options: dict[str, Any] = {"classes": classes, "renamed": renamed, "protocol": protocol_of(protocol)}
@@ -136,13 +136,13 @@ def load_run(
     Args:
         path: a folder that `evaluate(…, out=…)` or `explorer evaluate --out` wrote, or a file of detections in COCO's
             results format.
-        data: what it was run on, `PATH[:SPLIT]`; a folder says it itself.
-        name: what to call the run; None for the model's name, or the file's.
-        match_by: `id` or `file_name` tells images by that alone; None takes ids where they fit.
+        data: the data set of the run, `PATH[:SPLIT]`; not needed for a folder, which records it.
+        name: name of the run; None for the name of the model or file.
+        match_by: `id` or `file_name`, how results refer to images; None for ids if they match, otherwise file names.
         protocol: as `evaluate` takes it; None for the run's own, else COCO's.
 
     Raises:
-        ValueError: something is missing or broken, or the detections are not on this data.
+        ValueError: a file is missing or invalid, or the detections belong to other data.
     """
     return Evaluation.of(read_run(path, data, name, match_by, None if protocol is None else protocol_of(protocol)))
 

@@ -76,18 +76,18 @@ def receptive_fields(
     size: tuple[int, int] = (512, 512),
     progress: Progress | None = None,
 ) -> ReceptiveFieldReport:
-    """Finds the theoretical and effective receptive fields of a detector's stages and levels.
+    """Computes theoretical and measures effective receptive fields of a detector's stages and levels.
 
     Args:
         model: a `Detector`, or what `load_detector` takes.
-        data: `PATH[:SPLIT]` of a data set, or a `Truth`, whose objects are held against the fields.
-        limit: take the objects of only this many images, the first ones.
-        inputs: number of noise images on which effective fields are measured; 0 leaves them out.
+        data: `PATH[:SPLIT]` of a data set, or a `Truth`, whose objects are compared with the fields.
+        limit: use only the first `limit` images.
+        inputs: maximum number of noise images for effective fields; 0 skips them.
         size: `(height, width)` of these in pixels.
         progress: called after each batch with the number of inputs done and the number in all.
 
     Raises:
-        ValueError: the model has no backbone whose maps have names.
+        ValueError: the model has no backbone with named feature maps.
         DownloadError: its weights cannot be downloaded.
     """
     detector = as_detector(model, exact=True)

@@ -31,7 +31,7 @@ class ImprovementReport(Result):
     Attributes:
         model: its name.
         ways: what each way gives; the first is the detector as it is.
-        note: what was not scored; empty where all was.
+        note: classes that were not scored; empty if all were.
     """
 
     model: str
@@ -84,19 +84,19 @@ def improve(
     protocol: str | Protocol | None = None,
     progress: Progress | None = None,
 ) -> ImprovementReport:
-    """Measures what helps without training: larger input, more proposals, slices, flips, with their cost in time.
+    """Measures the gain and the cost of a larger input, more proposals, image slices and flips, without training.
 
     Args:
         model: a `Detector`, or what `load_detector` takes.
         data: `PATH[:SPLIT]` of a data set, or a `Truth`.
         variants: ways to use the model, of `explorer.errors.variants`; the first one is what the others are compared
             with. All that fit the model where empty.
-        limit: measure on only this many images, the first ones.
-        resamples: number of resamples of the images.
-        seed: of the draws.
+        limit: use only the first `limit` images.
+        resamples: number of bootstrap resamples of the images.
+        seed: random seed of the resamples.
         protocol: sizes, IoU thresholds and limits that figures go by, as `evaluate` takes it; None for COCO's with a
             limit that cuts nothing.
-        progress: called after each image with the number done and the number in all.
+        progress: called after each image with the number of images done and the total.
 
     Raises:
         ValueError: there are no images, no such protocol, or the model and the data share no class.

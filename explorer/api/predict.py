@@ -31,7 +31,7 @@ class PredictionReport(Result):
 
     Attributes:
         report: the files that were written, and those that could not be read.
-        skipped: files that were not taken and why.
+        skipped: files that were skipped, and why.
     """
 
     report: Report
@@ -93,22 +93,22 @@ def predict(
     recursive: bool = False,
     progress: Progress | None = None,
 ) -> PredictionReport:
-    """Runs a model over image files; one that cannot be read is reported and the rest goes on.
+    """Runs a model on image files. Files that cannot be read are reported and skipped.
 
     Args:
         model: a `Detector`, or what `load_detector` takes.
         images: image files (JPEG, PNG, WebP, BMP, TIFF), folders of them, or video files (MP4, MOV, MKV, WebM, AVI).
         out: folder for `predictions.json` and the pictures.
-        threshold: leave out objects with a lower score.
-        pictures: draw the detections.
-        every: of a video, take one of so many frames.
-        recursive: take folders within folders as well.
+        threshold: minimum score of the detections.
+        pictures: write annotated images.
+        every: process every n-th frame of a video.
+        recursive: include subfolders.
         progress: called after each image with the number done and the number in all.
 
     Raises:
         ValueError: there is no image, or the threshold is not in [0, 1].
         DownloadError: the model's weights cannot be downloaded.
-        DeviceError: the GPU fails; of a model that is given by name, the CPU does all of it then.
+        DeviceError: the GPU fails; a model that is given by name continues on the CPU instead.
     """
     given = [images] if isinstance(images, (str, Path)) else images
     folder = Path(out)

@@ -24,7 +24,7 @@ class Result(ABC):
     @property
     @abstractmethod
     def title(self) -> str:
-        """One line that says what this is; names of models and files stand in it as they are."""
+        """A one-line title; names of models and files are not escaped in it."""
 
     @abstractmethod
     def tables(self) -> Sequence[Grid]:
@@ -36,14 +36,14 @@ class Result(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Returns the result as plain data that JSON can hold: dictionaries, lists, numbers and texts."""
+        """Returns the result as JSON-compatible data: dictionaries, lists, numbers and strings."""
 
     @abstractmethod
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Returns the rows of `to_pandas`, each with the same keys."""
 
     def sentences(self) -> Sequence[str]:
-        """Returns what has to be known to read the tables."""
+        """Returns notes that are needed to read the tables."""
         return ()
 
     def to_pandas(self) -> pd.DataFrame:

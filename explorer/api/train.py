@@ -73,21 +73,21 @@ def train(
     resume: bool = False,
     on_step: OnStep | None = None,
 ) -> TrainingReport:
-    """Trains a detector in this process. What is logged goes to `log.txt` in the output folder.
+    """Trains a detector in this process. The log is written to `log.txt` in the output folder.
 
     Args:
-        config: a config file, or a shipped config's name, such as `aerial/faster_rcnn_V_19_slim_dw`.
-        data: the training set, `PATH[:SPLIT]` of a data set; the number of classes follows it.
-        val: the data set to evaluate on; None leaves the run without evaluation.
+        config: a config file, or the name of a bundled config, such as `aerial/faster_rcnn_V_19_slim_dw`.
+        data: the training set, `PATH[:SPLIT]`; the number of classes is taken from it.
+        val: the validation set; None for no evaluation.
         out: folder for checkpoints, figures and logs.
-        weights: what to start from: a checkpoint or a zoo name; None for the config's own.
+        weights: initial weights, a checkpoint or a zoo name; None for those of the config.
         overrides: further `KEY VALUE` pairs, such as `["SOLVER.MAX_ITER", "400"]`; `key=value` for a LazyConfig.
-        resume: go on from the last checkpoint in `out`, to the same bits as a run that was not interrupted.
-        on_step: called after every step with what is done, what there is to do and the latest scalars.
+        resume: continue from the last checkpoint in `out`; the result is bit-identical to an uninterrupted run.
+        on_step: called after every step with the number of steps done, the total and the latest scalars.
 
     Raises:
-        ValueError: something in the config or the data is wrong; the message says what to do.
-        FloatingPointError: training diverged; the message says when, at which learning rate, and what to try.
+        ValueError: the config or the data is invalid; the message names the remedy.
+        FloatingPointError: training diverged; the message gives the iteration, the learning rate and a remedy.
     """
     tests = () if val is None else (str(val),)
     if Path(config).suffix == ".py":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Annotations(Result, Truth):
-    """What a data set has on its images. Its attributes are those of `Truth`."""
+    """The annotations of a data set. Attributes are those of `Truth`."""
 
     @property
     def title(self) -> str:
@@ -58,9 +58,9 @@ class Annotations(Result, Truth):
 
 
 def read_truth(data: str | Path) -> Annotations:
-    """Reads the annotations of a data set as they are scored against, in COCO's order.
+    """Reads the annotations of a data set that evaluation uses, in COCO's order.
 
-    Annotations that no scorer can read are left out, as in every evaluation (`explorer data check` lists them).
+    Invalid annotations are left out, as in every evaluation (`explorer data check` lists them).
 
     Args:
         data: `PATH[:SPLIT]` of a data set, or a registered name.

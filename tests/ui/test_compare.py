@@ -155,7 +155,7 @@ def test_a_row_is_where_every_picture_is_zoomed_to(both: PhotoComparison) -> Non
     layout = both.figure(Filters(0.5), (left, top, right, bottom)).layout
     assert layout.xaxis.range == (left, right)
     assert layout.yaxis2.range == (bottom, top)
-    with pytest.raises(ValueError, match="no object 3"):
+    with pytest.raises(ValueError, match="no longer exists"):
         both.view_of(Filters(0.5), 3)
 
 
