@@ -97,7 +97,7 @@ def receptive_field(
         for line in sorted(notes):
             say(line)
         if whole := report.levels[-1].whole:
-            say((f"Global layers that were left out (gates, group normalisation): {whole}.", "dim"))
+            say((f"Left out {whole} layers that use the whole map (gates, group normalisation).", "dim"))
         if inputs:
             used = ", ".join(f"{level.name} {level.inputs}" for level in report.levels)
             say((f"Effective fields were measured on this many inputs: {used}.", "dim"))

@@ -174,7 +174,7 @@ def test_a_large_tiff_is_shown_although_browsers_know_none_and_looked_at_in_tile
     page.page.wait_for_function(
         "[...document.images].some(own => own.naturalWidth == 1200 && own.naturalHeight == 900)"
     )
-    page.page.get_by_text("This photo of 1,200 × 900 px is shrunk for the models").wait_for()
+    page.page.get_by_text("This photo of 1,200 × 900 px is downscaled for the models").wait_for()
     page.page.get_by_label("Large photo: use tiles").check()
     page.page.get_by_text("overlapping tiles of 640 px").wait_for()
     page.settle()
