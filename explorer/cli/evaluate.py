@@ -108,7 +108,7 @@ def evaluate(
             raise ValueError(
                 "--name and --match-by can only be used with --results."
                 if model
-                else ("give a MODEL to run, or --results FILE.")
+                else "give a MODEL to run, or --results FILE."
             )
         else:
 

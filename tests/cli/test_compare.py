@@ -79,7 +79,7 @@ def test_results_of_another_detector_become_a_run(runs: list[Path], data: str, t
     for call, say in (
         (["evaluate", "demo/V-19-slim-dw", "--results", str(results), "--data", data], "scored unchanged"),
         (["evaluate", "--data", data], "give a MODEL to run"),
-        (["evaluate", "demo/V-19-slim-dw", "--data", data, "--name", "x"], "for --results"),
+        (["evaluate", "demo/V-19-slim-dw", "--data", data, "--name", "x"], "only be used with --results"),
     ):
         refused = run(app, call)
         assert refused.exit_code == 2
