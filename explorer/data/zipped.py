@@ -55,7 +55,7 @@ def unpack(archive: Path, folder: Path, *, max_files: int = MAX_FILES, max_bytes
     left = max_bytes
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
+            members = [member for member in opened.infolist() if not member.filename.endswith("/")]
             members = [member for member in members if _IGNORED.isdisjoint(PurePosixPath(member.filename).parts)]
             if len(members) > max_files:
                 raise ValueError(f"The archive has {len(members):,} files; at most {max_files:,} are unpacked.")

@@ -96,6 +96,7 @@ def attacks() -> Iterator[Attack]:
         "lzma": (packed({"a.txt": b"x"}, zipfile.ZIP_LZMA), "packed in a way that is not read"),
         "an unknown method": (zipped([Member("a.txt", b"x", method=99)]), "packed in a way that is not read"),
         "noise as deflate": (zipped([Member("a.txt", b"\xff" * 40, method=8)]), _NO_ZIP),
+        "an empty name": (zipped([Member("", b"x")]), "only annotations and images"),
         "another checksum": (zipped([Member("a.txt", b"x", crc=1)]), _NO_ZIP),
         "20,001 files": (packed({f"{n}.txt": b"" for n in range(20_001)}, zipfile.ZIP_STORED), "at most 20,000"),
         "a tar archive": (b"x" * 257 + b"ustar" + bytes(600), _NO_ZIP),
