@@ -232,6 +232,12 @@ def test_compare_works_from_the_keyboard(visit: Open) -> None:
     page.page.keyboard.press("Enter")
     page.wait_for_pictures()
     assert sum(page.boxes()) > 0
+    page.page.get_by_role("grid", name="Who sees what").get_by_role("gridcell").first.focus()
+    page.page.keyboard.press("ArrowDown")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot').layout.xaxis.range[1] < 1000", timeout=60_000
+    )
 
 
 def test_a_model_that_cannot_be_had_costs_its_own_column(visit: Open) -> None:

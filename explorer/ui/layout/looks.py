@@ -88,9 +88,14 @@ NAME_PICTURES = """() => {
         const words = `Remove ${token.textContent.trim()}`;
         if (button && button.title !== words) button.title = words;
     });
-    const both = () => { name(); named(); removed(); };
+    const told = () => document.querySelectorAll('.toast-header[role=button]').forEach(own => {
+        own.removeAttribute('role');
+        own.removeAttribute('tabindex');
+    });
+    const both = () => { name(); named(); removed(); told(); };
     new MutationObserver(both).observe(document.body, {childList: true, subtree: true});
     both();
 }"""
 """Script for a browser: pictures without a text in their place, which Gradio leaves, get their block's label, names
-stand only where screen readers expect them, and a button that removes a choice says which."""
+stand only where screen readers expect them, a button that removes a choice says which, and no
+button holds another."""
