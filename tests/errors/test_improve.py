@@ -98,8 +98,8 @@ def test_no_images_are_refused(truth: Truth) -> None:
 
 
 def test_a_dense_detector_has_fewer_ways(tiny: Callable[..., Detector]) -> None:
-    dense = tiny("retinanet_V_39_FPN_3x", "INPUT.MIN_SIZE_TEST", "0")
-    assert [way.name for way in default_variants(dense)] == ["as it is", "2 × 2 slices"]
+    dense = tiny("retinanet_V_39_FPN_3x")
+    assert [way.name for way in default_variants(dense)] == ["as it is", "input × 1.5", "2 × 2 slices"]
 
 
 def test_the_command_shows_every_way(data: str) -> None:

@@ -185,6 +185,13 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
+"""axe-core 4.10.3, MPL 2.0, unchanged; its licence lies beside it."""
+VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
+    .filter(({impact}) => impact === 'serious' || impact === 'critical')
+    .map(({id, nodes}) => [id, nodes.map(({html}) => html.slice(0, 200))])"""
+
+
 class Visit:
     """A person at the page: what they do, and what they see."""
 
@@ -297,6 +304,18 @@ class Visit:
         """The rows of a table that are on the screen, without its head."""
         rows = self.page.get_by_role("grid", name=label).locator(".virtual-row")
         return [row.get_by_role("gridcell").all_inner_texts() for row in rows.all()]
+
+    def violations(self, *, both_themes: bool = False) -> list[Any]:
+        """What axe-core finds serious on the page as it is, in its theme or in both."""
+        if not self.page.evaluate("() => 'axe' in window"):
+            self.page.evaluate(AXE)
+        found = list(self.page.evaluate(VIOLATIONS))
+        if both_themes:
+            for look in (True, False):
+                self.page.evaluate("() => document.body.classList.toggle('dark')")
+                self.page.wait_for_timeout(400)  # colours change gradually
+                found += self.page.evaluate(VIOLATIONS) if look else []
+        return found
 
     def set_number(self, label: str, value: str) -> None:
         """Types into the box of a slider or a number."""

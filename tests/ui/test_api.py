@@ -182,7 +182,7 @@ def test_a_file_of_50_mb_is_refused_where_others_reach_the_page(serve_page: Any,
 
 
 def test_a_photo_of_50_mb_is_refused(client: Any, tmp_path: Path) -> None:
-    with pytest.raises(gradio_client.exceptions.AppError, match="more than 30 MB"):
+    with pytest.raises(gradio_client.exceptions.AppError, match="larger than 30 MB"):
         detect(client, _written(tmp_path, "big.jpg", bytes(50_000_000)))
     assert detect(client, _written(tmp_path, "next.png", saved(PHOTO, "PNG")))["image"]["width"] == 160
 

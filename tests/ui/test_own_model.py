@@ -64,8 +64,8 @@ def test_what_cannot_be_loaded_is_not_kept(desk: Any, pair: list[str], tmp_path:
     [
         ("_BASE_: /etc/passwd\n", "builds on another file"),
         ("_BASE_: http://127.0.0.1:9/x.yaml\n", "builds on another file"),
-        ("- 1\n", "is no config"),
-        ("{", "is no config"),
+        ("- 1\n", "is not a config"),
+        ("{", "is not a config"),
     ],
 )
 def test_an_uploaded_config_stands_alone(text: str, said: str, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def test_the_page_opens_on_a_finished_comparison(visit: Open) -> None:
     page.tab("Features")
     page.page.get_by_label("Object", exact=True).click()
     assert page.page.get_by_role("option").count() > 3
+    assert page.violations(both_themes=True) == []
     page.shot("open")
 
 
@@ -238,6 +239,10 @@ def test_compare_works_from_the_keyboard(visit: Open) -> None:
     page.page.wait_for_function(
         "() => document.querySelector('.js-plotly-plot').layout.xaxis.range[1] < 1000", timeout=60_000
     )
+    page.page.get_by_label("Models").first.focus()
+    page.page.keyboard.press("ArrowDown")
+    page.page.get_by_role("option").first.wait_for()
+    assert page.violations(both_themes=True) == []
 
 
 def test_a_model_that_cannot_be_had_costs_its_own_column(visit: Open) -> None:
@@ -259,6 +264,7 @@ def test_a_model_that_cannot_be_had_costs_its_own_column(visit: Open) -> None:
     page.shot("compare-refused")
     for model in ("demo/V-19-slim-dw", "demo/MobileNetV2"):  # and if none can be had, that is said in its place, too
         page.page.get_by_title(f"Remove {model}").first.click()
+    assert page.violations(both_themes=True) == []
     page.press("Compare")
     page.page.wait_for_function("() => document.querySelectorAll('.js-plotly-plot .annotation-text').length === 2")
     page.settle()

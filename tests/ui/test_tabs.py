@@ -33,6 +33,7 @@ def test_features_of_two_models_and_what_speaks_for_an_object(visit: Open) -> No
     assert any(trace["type"] == "heatmap" for trace in speaks["traces"])
     assert speaks["titles"][0].startswith("A · demo/V-19-slim-dw · p")
     page.shot("features")
+    assert page.violations(both_themes=True) == []
     page.page.get_by_label("principal components", exact=True).check()
     page.press("Show maps")
     page.settle()
@@ -77,6 +78,7 @@ def test_receptive_fields_at_a_point(visit: Open, photograph: Path) -> None:
     beside = {trace["name"] for trace in page.plot(1)["traces"]}
     assert {"theoretical field", "effective field", "anchors"} <= beside
     page.shot("receptive-field")
+    assert page.violations(both_themes=True) == []
 
 
 def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
@@ -109,6 +111,7 @@ def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
     assert "object" in {trace["name"] for trace in story["traces"]}
     assert story["images"] == [[480, 640]]
     page.shot("errors")
+    assert page.violations(both_themes=True) == []
 
 
 def chart_and_table(page: Any) -> dict[str, int]:
@@ -143,6 +146,7 @@ def test_speed_as_released_and_on_this_machine(visit: Open) -> None:
     assert len(page.plot(2)["traces"][0]["x"]) == 7
     assert page.table("Time per photo")[0][4] == "1.00 (1.00 to 1.00)"
     page.shot("speed")
+    assert page.violations(both_themes=True) == []
 
 
 def test_a_long_action_can_be_stopped(visit: Open) -> None:

@@ -105,6 +105,7 @@ def serve(
         auth=auth,
         share=share,
         mcp_server=mcp or None,
+        _frontend=False,  # Gradio gives its page 3 s to answer itself, and ends where a cold start takes longer
     )
 
 
