@@ -180,7 +180,7 @@ class Classes(dict[Any, int]):
         self._rows = {name: row for row, name in enumerate(truth.class_names)}
         ids = truth.category_ids.tolist()
         from_one = ultralytics and not self._by_id and ids == list(range(len(ids)))
-        by_id: dict[Id, int] = {own + from_one: row for row, own in enumerate(ids)}
+        by_id: dict[Id, int] = {own + 1 if from_one else own: row for row, own in enumerate(ids)}
         if listed and not self._by_id:
             by_id = {own: self._named(own, own, name) for own, name in listed.items()}
             if max(by_id.values()) == LACKING:

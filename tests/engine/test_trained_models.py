@@ -168,7 +168,7 @@ def test_the_page_and_fiftyone_run_the_trained_model(
     form: str, ruined: Path, aerial_few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = str(ruined / form)
-    assert own_choice(model).label == f"{model} · given at start, {BEST}"
+    assert own_choice(model).label == f"{model} · from the command line, {BEST}"
     assert is_ruined(Models(extra=[model]).get(model).model)
     if form:  # one run is enough: the folder's name, like the others, is resolved and loaded by what is tested above
         return
@@ -180,7 +180,7 @@ def test_the_page_and_fiftyone_run_the_trained_model(
 def test_given_weights_on_the_page_go_before_the_models(ruined: Path) -> None:
     models = Models(extra=[START], weights=ruined / FINAL)
     assert is_ruined(models.get(START).model)
-    assert own_choice(START, str(ruined / FINAL)).label.endswith(f"given at start, {FINAL}")
+    assert own_choice(START, str(ruined / FINAL)).label.endswith(f"from the command line, {FINAL}")
 
 
 def test_class_names_are_those_of_the_training_data_whatever_the_test_set_is(

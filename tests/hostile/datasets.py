@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from tests.hostile.attacks import Attack, cut
 from tests.hostile.coco import PICTURE
 
-_STRUCTURE, _TYPE = "structure: ", "has a document type"
+_STRUCTURE, _TYPE = "structure: ", "DOCTYPE"
 _YOLO = {"images/train/a.png": PICTURE, "labels/train/a.txt": b"0 .5 .5 .2 .2\n"}
 _YAMLS = {
     "an object": (

@@ -37,7 +37,9 @@ CSS = f"""
 .ask {{ grid-area: ask }} .more {{ grid-area: more }} .answers {{ grid-area: answers }}
 .pictures {{ min-height: 260px }}
 .stop {{ display: none }}
-body:has(.progress-text, .eta-bar, .generating) .stop {{ display: flex }}
+.gradio-container:has(.progress-text) .stop {{ display: flex !important }}
+.gradio-container:has(.eta-bar) .stop {{ display: flex !important }}
+.gradio-container:has(.generating) .stop {{ display: flex !important }}
 footer .divider {{ display: none !important }}
 .faint, .faint * {{ color: var(--body-text-color-subdued); font-size: .9rem }}
 .warnings ul {{
