@@ -307,7 +307,9 @@ class Visit:
 
     def violations(self, *, both_themes: bool = False) -> list[Any]:
         """What axe-core finds serious on the page as it is, in its theme or in both."""
+        self.settle()
         if not self.page.evaluate("() => 'axe' in window"):
+            self.page.add_style_tag(content="* { transition: none !important; animation: none !important }")
             self.page.evaluate(AXE)
         found = list(self.page.evaluate(VIOLATIONS))
         if both_themes:

@@ -55,6 +55,7 @@ footer .divider {{ display: none !important }}
     position: static; max-width: none; white-space: normal; overflow: visible; text-overflow: clip; width: 100%;
     border: 0; font-size: .8rem; text-align: left; color: var(--body-text-color)
 }}
+.captioned .thumbnail-lg:hover .caption-label {{ opacity: 1 !important }}
 .captioned [data-testid=block-label] {{ position: static; width: fit-content; max-width: 100% }}
 .captioned .grid-wrap {{ max-height: none; min-height: 0; height: auto !important }}
 .examples .thumbnail-lg img {{ aspect-ratio: 4 / 3; object-fit: cover }}
