@@ -13,6 +13,8 @@ from .api.draw import draw as draw
 from .api.evaluate import Evaluation as Evaluation
 from .api.evaluate import evaluate as evaluate
 from .api.evaluate import load_run as load_run
+from .api.features import FeatureInspection as FeatureInspection
+from .api.features import inspect_features as inspect_features
 from .api.fields import ReceptiveFieldReport as ReceptiveFieldReport
 from .api.fields import receptive_fields as receptive_fields
 from .api.improve import ImprovementReport as ImprovementReport

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from explorer.api.inputs import Data, Model, RunLike, as_detector, as_run, as_truth
+from explorer.api.inputs import Data, Model, RunLike, as_run, as_truth, on_device
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
 from explorer.autopsy.examine import autopsy as follow
@@ -94,6 +95,7 @@ def autopsy(
     found: FoundRule = FOUND,
     verify: bool = False,
     resamples: int = RESAMPLES,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> AutopsyReport:
     """Finds the stage of the detector that lost each missed object.
@@ -106,6 +108,7 @@ def autopsy(
         found: IoU and score from which an object counts as found.
         verify: check each verdict by relaxing only the stage that lost the object.
         resamples: number of bootstrap resamples for the intervals of `analysis`.
+        device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called after each image with the number of images done and the total.
 
     Raises:
@@ -118,30 +121,59 @@ def autopsy(
             raise ValueError(
                 f"{model.name} is a model: give the data set to follow it on as well, autopsy(model, data)."
             )
-        run = as_run(model)
+        run = as_run(cast("RunLike", model))  # anything else is refused
         if limit is not None:
             raise ValueError(
                 f"limit is {limit}, but a run has its own images: give the model and the data set instead."
             )
-        return _of_run(run, found, verify, resamples, progress)
+        if not run.facts or "results" in run.facts:
+            raise ValueError(
+                f"{run.name} does not say which model made it: give the model and the data set, autopsy(model, data)."
+            )
+        analysis = analyse(run, found=found, resamples=resamples)
+        return of_run(analysis, found=found, verify=verify, device=device, progress=progress)
     if isinstance(model, Run):
         raise ValueError(f"{model.name} is a run, which has its own data set: give the run alone, autopsy(run).")
-    return _of_model(as_detector(model, exact=True), as_truth(data, limit), found, verify, resamples, progress)
+    truth = as_truth(data, limit)
+    follow_model = partial(_of_model, truth=truth, found=found, verify=verify, resamples=resamples, progress=progress)
+    return on_device(model, follow_model, device, exact=True)
 
 
-def _of_run(run: Run, found: FoundRule, verify: bool, resamples: int, progress: Progress | None) -> AutopsyReport:
+def of_run(
+    analysis: RunAnalysis,
+    model: Model | None = None,
+    *,
+    found: FoundRule = FOUND,
+    verify: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> AutopsyReport:
+    """Follows the objects of a run that is analysed already.
+
+    Args:
+        analysis: of the run's boxes.
+        model: as `autopsy` takes it; None for the run's own.
+        found: what counts as found, as in the analysis.
+        verify: as `autopsy` takes it.
+        device: as `autopsy` takes it.
+        progress: as `autopsy` takes it.
+
+    Raises:
+        ValueError: the run's model is not available, or as of `autopsy`.
+    """
     from explorer.zoo.trained import recorded
 
-    if not run.facts or "results" in run.facts:
-        raise ValueError(
-            f"{run.name} does not say which model made it: give the model and the data set, autopsy(model, data)."
-        )
-    recipe = recorded(run.facts, run.name)
-    detector = as_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides, exact=True)
-    detector = detector.with_renamed(run.facts.get("renamed", {}))
-    analysis = analyse(run, found=found, resamples=resamples)
-    followed = follow(detector, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
-    return AutopsyReport(replace(analysis, autopsy=followed), followed)
+    run, options = analysis.run, dict[str, Any]()
+    if model is None:
+        recipe = recorded(run.facts, run.name)
+        model, options = recipe.model, {"weights": recipe.weights, "overrides": recipe.overrides}
+
+    def followed(detector: Detector) -> Autopsy:
+        named = detector.with_renamed(run.facts.get("renamed", {}))
+        return follow(named, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
+
+    own = on_device(model, followed, device, exact=True, **options)
+    return AutopsyReport(replace(analysis, autopsy=own), own)
 
 
 def _of_model(

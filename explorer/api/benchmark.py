@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Model
+from explorer.api.inputs import Model, as_detector
 from explorer.api.result import Result
 from explorer.engine.detector import Detector
-from explorer.engine.loading import load_detector
+from explorer.engine.devices import cpu_behind
 from explorer.engine.speed.benchmark import Timings
 from explorer.engine.speed.benchmark import benchmark as measure
+from explorer.engine.speed.costs import peak_memory_mb
 from explorer.report.speed import accuracy_on, speed_document, speed_tables
 from explorer.report.tables import Grid
 from explorer.types import Progress
@@ -31,9 +32,11 @@ class BenchmarkReport(Result):
 
     Attributes:
         found: the times, and how they were measured.
+        given: what each model that was loaded here was given as, by its name in `found`.
     """
 
     found: Timings
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -80,8 +83,10 @@ def benchmark(
     calibrate: str | Path | None = None,
     data: str | None = None,
     limit: int | None = None,
+    memory: bool = False,
     device: str = "cpu",
     progress: Progress | None = None,
+    scored: Progress | None = None,
 ) -> BenchmarkReport:
     """Times models in several modes, in interleaved rounds, relative to the fastest matrix product of this machine.
 
@@ -99,8 +104,10 @@ def benchmark(
             aerial scenes, which are good for times alone.
         data: `PATH[:SPLIT]` of a data set or a registered name, on which AP is measured in each mode that is timed.
         limit: measure AP only on this many images, the first ones.
-        device: device of models that are given by name.
+        memory: also measure the peak memory of models that are loaded here, in processes of their own.
+        device: device of models that are not loaded yet; where the GPU of `auto` fails, the CPU does all of it again.
         progress: called after each call with the number of calls done and the total.
+        scored: called after each image of `data` with the number done and the total.
 
     Raises:
         ValueError: no model is given, a mode or data set does not exist, or the baseline cannot be measured.
@@ -108,24 +115,52 @@ def benchmark(
     """
     if not models:
         raise ValueError('There is no model to time: benchmark("demo/V-19", "demo/MobileNetV2").')
-    detectors = _named_apart(models, device)
-    wanted = baseline or modes[0]
-    options: dict[str, Any] = {"stage": stage, "batch": batch, "rounds": rounds, "calibrate": calibrate}
-    if data:
-        options["accuracy"] = accuracy_on(data, limit)
-    return BenchmarkReport(measure(detectors, modes, baseline=wanted, size=size, progress=progress, **options))
+    names: dict[str, str] = {}
+
+    def memory_of(name: str, mode: str) -> float | None:
+        return peak_memory_mb(names[name], mode, size, stage, batch) if name in names else None
+
+    def timed(place: str) -> Timings:
+        loaded = _named_apart(models, [_loaded(model, place) for model in models])
+        names.update({own.name: str(model) for model, own in zip(models, loaded, strict=True) if model is not own})
+        return measure(
+            loaded,
+            modes,
+            baseline=baseline or modes[0],
+            size=size,
+            stage=stage,
+            batch=batch,
+            rounds=rounds,
+            calibrate=calibrate,
+            memory=memory_of if memory else None,
+            accuracy=accuracy_on(data, limit, scored) if data else None,
+            progress=progress,
+        )
+
+    return BenchmarkReport(cpu_behind(device, timed), names)
 
 
-def _named_apart(models: Sequence[Model], device: str) -> list[Detector]:
-    """Loads what is given by name, and numbers detectors that share a name."""
-    loaded = [
-        replace(model, fast=None)
-        if isinstance(model, Detector)
-        else load_detector(Path(model) if isinstance(model, Path) else model, device=device, exact=True, bare=True)
-        for model in models
-    ]
+def _loaded(model: Model, device: str) -> Detector:
+    if isinstance(model, Detector):
+        return replace(model, fast=None)
+    return as_detector(model, device=device, exact=True, bare=True)
+
+
+def _named_apart(models: Sequence[Model], loaded: Sequence[Detector]) -> list[Detector]:
+    """Calls detectors that share a name, such as those of two runs' folders, as they were given, or numbers them."""
     number = Counter(one.name for one in loaded)
+    told = [
+        replace(one, name=_as_given(model, one, place)) if number[one.name] > 1 else one
+        for place, (model, one) in enumerate(zip(models, loaded, strict=True), start=1)
+    ]
+    number = Counter(one.name for one in told)
     return [
         replace(one, name=f"{one.name} #{place}") if number[one.name] > 1 else one
-        for place, one in enumerate(loaded, start=1)
+        for place, one in enumerate(told, start=1)
     ]
+
+
+def _as_given(model: Model, loaded: Detector, place: int) -> str:
+    if isinstance(model, Detector):
+        return f"{loaded.name} #{place}"
+    return f"{model} ({loaded.caveat})" if loaded.caveat else str(model)

@@ -9,16 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from explorer.api.inputs import Data, Model
+from explorer.api.inputs import Data, Model, on_device
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
+from explorer.data.coco import register_coco
+from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate as run_model
 from explorer.engine.evaluation.evaluate import metrics_as_dict
 from explorer.engine.evaluation.tables import TITLES, columns_of, number
 from explorer.report.analysis import RunAnalysis, analyse
 from explorer.report.document import fate_columns
 from explorer.report.tables import Grid
-from explorer.scoring.columns import Run
+from explorer.scoring.columns import Run, Truth
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.outcomes import object_scores
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
@@ -48,6 +50,13 @@ class Evaluation(Result, Run):
             ValueError: there are no annotated objects.
         """
         return analyse(self)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Says which model the run is of, and where its weights or, of a run that was read, its detections are from."""
+        facts = self.facts
+        files = {kind: facts[kind] and facts[kind]["path"] for kind in ("weights", "results") if kind in facts}
+        return {"model": self.name, **files} | ({"note": facts["note"]} if "note" in facts else {})
 
     @property
     def title(self) -> str:
@@ -99,6 +108,7 @@ def evaluate(
     classes: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
     protocol: str | Protocol = COCO,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:
     """Runs a model over a data set and scores it; by COCO's rules the figures equal pycocotools'.
@@ -113,6 +123,7 @@ def evaluate(
         renamed: new names by old names, applied to detections and annotations: `{"minibus": "car"}`.
         protocol: sizes, IoU thresholds and limits that figures go by: `"coco"`, `"ai-tod"`, `"soda"`, `"soda-d"`,
             `"tinyperson"`, `"visdrone"`, sides between sizes as in `"8,16,32,96"`, or what `protocol_of` makes.
+        device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called after each image with the number of images done and the total.
 
     Raises:
@@ -121,7 +132,13 @@ def evaluate(
         DownloadError: the model's weights cannot be downloaded.
     """
     options: dict[str, Any] = {"classes": classes, "renamed": renamed, "protocol": protocol_of(protocol)}
-    return Evaluation.of(run_model(model, data, out=out, limit=limit, progress=progress, **options))
+    if not isinstance(model, Detector) and not isinstance(data, Truth):
+        register_coco(str(data))  # says what is wrong with the data before weights are fetched
+
+    def measure(detector: Detector) -> Run:
+        return run_model(detector, data, out=out, limit=limit, progress=progress, **options)
+
+    return Evaluation.of(on_device(model, measure, device))
 
 
 def load_run(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Data, Model, as_detector, as_truth
+from explorer.api.inputs import Data, Model, as_truth, on_device
 from explorer.api.result import Result
+from explorer.engine.detector import Detector
+from explorer.engine.windows import OVERLAP
 from explorer.errors.bootstrap import RESAMPLES
-from explorer.errors.improve import Help
+from explorer.errors.improve import Help, default_variants
 from explorer.errors.improve import improve as measure
+from explorer.errors.variants import Variant, tiled
 from explorer.report.document import help_document
 from explorer.report.tables import Grid, help_grid
 from explorer.scoring.classes import shared_classes
@@ -21,22 +24,25 @@ from explorer.writing import plain
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from explorer.errors.variants import Variant
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImprovementReport(Result):
     """A detector used in several ways on the same images.
 
     Attributes:
-        model: its name.
+        origin: its name as `model`, its `weights`, and a `note` where these are random or partial.
         ways: what each way gives; the first is the detector as it is.
         note: classes that were not scored; empty if all were.
     """
 
-    model: str
+    origin: Mapping[str, Any]
     ways: tuple[Help, ...]
     note: str = ""
+
+    @property
+    def model(self) -> str:
+        """The detector's name."""
+        return str(self.origin["model"])
 
     @property
     def title(self) -> str:
@@ -58,7 +64,7 @@ class ImprovementReport(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer improve --json`."""
-        return plain({"model": self.model, **help_document(self.ways)})  # type: ignore[no-any-return]
+        return plain({**self.origin, **help_document(self.ways)})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per way and object size: AP, its difference to the first way, the time and its ratio."""
@@ -78,10 +84,13 @@ def improve(
     data: Data,
     variants: Sequence[Variant] = (),
     *,
+    tile: int | None = None,
+    overlap: float = OVERLAP,
     limit: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     protocol: str | Protocol | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> ImprovementReport:
     """Measures the gain and the cost of a larger input, more proposals, image slices and flips, without training.
@@ -91,11 +100,14 @@ def improve(
         data: `PATH[:SPLIT]` of a data set, or a `Truth`.
         variants: ways to use the model, of `explorer.errors.variants`; the first one is what the others are compared
             with. All that fit the model where empty.
+        tile: also measure tiles with sides of this many pixels.
+        overlap: of neighbouring tiles, as a share of their side.
         limit: use only the first `limit` images.
         resamples: number of bootstrap resamples of the images.
         seed: random seed of the resamples.
         protocol: sizes, IoU thresholds and limits that figures go by, as `evaluate` takes it; None for COCO's with a
             limit that cuts nothing.
+        device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called after each image with the number of images done and the total.
 
     Raises:
@@ -103,8 +115,14 @@ def improve(
         ImageError: an image cannot be read.
         DownloadError: the model's weights cannot be downloaded.
     """
-    truth, detector = as_truth(data, limit), as_detector(model, exact=True)
-    note = shared_classes(detector.class_names, truth.class_names).note
+    truth = as_truth(data, limit)
     rules = None if protocol is None else protocol_of(protocol)
-    ways = measure(detector, truth, variants, resamples=resamples, seed=seed, protocol=rules, progress=progress)
-    return ImprovementReport(detector.name, ways, note)
+
+    def measured(detector: Detector) -> ImprovementReport:
+        note = shared_classes(detector.class_names, truth.class_names).note
+        asked = [tiled(detector, tile, overlap)] if tile else []
+        all_ways = [*(variants or default_variants(detector)), *asked]
+        ways = measure(detector, truth, all_ways, resamples=resamples, seed=seed, protocol=rules, progress=progress)
+        return ImprovementReport(detector.origin, ways, note)
+
+    return on_device(model, measured, device, exact=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.runs import load_run, read_truth
@@ -11,8 +12,20 @@ from explorer.scoring.runs import load_run, read_truth
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
 
-Model: TypeAlias = "Detector | str | Path"
-"""A detector, or what `explorer.load_detector` takes: a zoo name, a config file, a run's folder, a checkpoint file."""
+Done = TypeVar("Done")
+
+
+class Loader(Protocol):
+    """Loads a detector when it is needed; whoever writes one decides how, as the command line does by its options."""
+
+    def __call__(self, **options: Any) -> Detector:
+        """Loads the detector with options of `explorer.load_detector`, `device` among them."""
+        ...
+
+
+Model: TypeAlias = "Detector | str | Path | Loader"
+"""A detector, or what `explorer.load_detector` takes: a zoo name, a config file, a run's folder, a checkpoint file; or
+a function that loads one."""
 Data = Truth | str | Path
 """Annotations, or what `explorer.read_truth` takes: `PATH[:SPLIT]` of a data set."""
 RunLike = Run | str | Path
@@ -22,6 +35,8 @@ RunLike = Run | str | Path
 def as_detector(model: Model, **options: Any) -> Detector:
     """Returns the detector that is given, or loads it with `options` of `explorer.load_detector`.
 
+    A backbone alone is refused unless `bare` is among the options.
+
     Raises:
         ValueError: there is no such model, or it is a backbone alone.
         DownloadError: its weights cannot be downloaded.
@@ -30,9 +45,34 @@ def as_detector(model: Model, **options: Any) -> Detector:
     from explorer.engine.loading import load_detector
 
     if isinstance(model, Detector):
-        model.check_finds_objects()
+        if not options.get("bare"):
+            model.check_finds_objects()
         return model
+    if callable(model):
+        return model(**options)
     return load_detector(_named(model, "model", "a Detector or the name or path of a model"), **options)
+
+
+def on_device(model: Model, work: Callable[[Detector], Done], device: str = "auto", **options: Any) -> Done:
+    """Does work with a detector; a model that is loaded here starts again on the CPU where the GPU of `auto` fails.
+
+    Args:
+        model: a `Detector` stays on its device.
+        work: what to do with the detector.
+        device: of a model that is loaded here: `auto`, `cpu`, `cuda` or `cuda:N`.
+        options: further ones of `explorer.load_detector`.
+
+    Raises:
+        ValueError: as of `as_detector`.
+        DownloadError: the model's weights cannot be downloaded.
+        DeviceError: the GPU fails, and it was asked for by name or the detector is on it.
+    """
+    from explorer.engine.detector import Detector
+    from explorer.engine.devices import cpu_behind
+
+    if isinstance(model, Detector):
+        return work(as_detector(model, **options))
+    return cpu_behind(device, lambda place: work(as_detector(model, device=place, **options)))
 
 
 def as_truth(data: Data, limit: int | None = None) -> Truth:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Model, as_detector
+from explorer.api.inputs import Model, on_device
 from explorer.api.result import Result
-from explorer.engine.devices import cpu_behind
-from explorer.engine.fast.hardware import engine_for
-from explorer.engine.image_files import find_images
+from explorer.data.video import is_video
+from explorer.engine.detector import Detector
+from explorer.engine.image_files import ImageFiles, find_images
 from explorer.engine.predict import RESULTS_FILE, Report
 from explorer.engine.predict import predict as run
 from explorer.report.tables import Grid
@@ -31,11 +31,11 @@ class PredictionReport(Result):
 
     Attributes:
         report: the files that were written, and those that could not be read.
-        skipped: files that were skipped, and why.
+        files: the files that were taken, and those that were skipped, with why.
     """
 
     report: Report
-    skipped: dict[Path, str]
+    files: ImageFiles
 
     @property
     def title(self) -> str:
@@ -52,7 +52,7 @@ class PredictionReport(Result):
         """Returns how many images the table leaves out, which are unlike the model's, not readable, or not taken."""
         more = len(self.report.objects) - _SHOWN
         left_out = [f"{more:,} more images are in {self.report.results}."] if more > 0 else []
-        skipped = [f"{path} was not taken: {why}" for path, why in self.skipped.items()]
+        skipped = [f"{path} was not taken: {why}" for path, why in self.files.skipped.items()]
         unlike = [f"{path}: {words}" for path, words in self.report.unfamiliar.items()]
         return [*left_out, *unlike, *self.report.failures.values(), *skipped]
 
@@ -91,32 +91,33 @@ def predict(
     pictures: bool = True,
     every: int = 1,
     recursive: bool = False,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> PredictionReport:
     """Runs a model on image files. Files that cannot be read are reported and skipped.
 
     Args:
-        model: a `Detector`, or what `load_detector` takes.
+        model: a `Detector`, or what `load_detector` takes, which continues on the CPU where the GPU of `auto` fails.
         images: image files (JPEG, PNG, WebP, BMP, TIFF), folders of them, or video files (MP4, MOV, MKV, WebM, AVI).
         out: folder for `predictions.json` and the pictures.
         threshold: minimum score of the detections.
         pictures: write annotated images.
         every: process every n-th frame of a video.
         recursive: include subfolders.
+        device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called after each image with the number done and the number in all.
 
     Raises:
         ValueError: there is no image, or the threshold is not in [0, 1].
         DownloadError: the model's weights cannot be downloaded.
-        DeviceError: the GPU fails; a model that is given by name continues on the CPU instead.
+        DeviceError: the GPU fails, and it was asked for by name or the detector is on it.
     """
     given = [images] if isinstance(images, (str, Path)) else images
     folder = Path(out)
     own = [folder / name for name in (RESULTS_FILE, "pictures", "panoptic")]
     files = find_images([Path(path) for path in given], recursive=recursive, results=own)
 
-    def run_on(device: str) -> Report:
-        detector = as_detector(model, engine=engine_for(len(files.taken)), device=device)
+    def detect(detector: Detector) -> Report:
         return run(
             detector,
             files.taken,
@@ -128,5 +129,5 @@ def predict(
             progress=progress,
         )
 
-    report = cpu_behind("auto", run_on) if isinstance(model, (str, Path)) else run_on("auto")
-    return PredictionReport(report, dict(files.skipped))
+    number = None if any(map(is_video, files.taken)) else len(files.taken)  # a video has many
+    return PredictionReport(on_device(model, detect, device, images=number), files)

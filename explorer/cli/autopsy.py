@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from explorer.cli.groups import grouped
+from explorer.cli.loading import MODELS, Checkpoint, Device
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
-from explorer.cli.running import (
-    MODELS,
-    AllowPartial,
-    ConfigFile,
-    Device,
-    Iou,
-    MatchBy,
-    Precision,
-    Score,
-    TrustCode,
-    Weights,
-    exit_codes,
-    load,
-    progress,
-)
+from explorer.cli.running import exit_codes, progress
+from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
 
 _NO_MODEL = (
     "A results file contains only detections, so objects cannot be followed through the detector's stages. Give "
@@ -31,6 +20,7 @@ _NO_MODEL = (
 )
 
 
+@grouped
 def autopsy(
     run: Annotated[Path, typer.Argument(help="A folder written by `explorer evaluate --out`, or a results file.")],
     data: Annotated[
@@ -40,10 +30,8 @@ def autopsy(
     model: Annotated[
         str | None, typer.Option("--model", help=f"The model to follow instead of the run's own: {MODELS}.")
     ] = None,
-    weights: Weights = None,
-    config_file: ConfigFile = None,
-    allow_partial: AllowPartial = False,
-    trust_code: TrustCode = False,
+    *,
+    checkpoint: Checkpoint,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder. [default: the run's folder]")] = None,
     verify: Annotated[
         bool,
@@ -51,12 +39,8 @@ def autopsy(
             "--verify", help="Check each verdict: relax only the stage that lost the object and follow it again."
         ),
     ] = False,
-    iou: Iou = 0.5,
-    score: Score = None,
-    precision: Precision = None,
-    sizes: Sizes = None,
-    max_detections: MaxDetections = None,
-    iou_thresholds: IouThresholds = None,
+    found: FoundOptions,
+    rules: ProtocolOptions,
     device: Device = "auto",
     json_file: JsonFile = None,
 ) -> None:
@@ -66,51 +50,33 @@ def autopsy(
     Faster, Mask and Panoptic R-CNN, RetinaNet, FCOS and CenterMask. For results files of other detectors, only the
     detections are analysed.
     """
-    from dataclasses import replace
-
     from rich.console import Console
 
-    from explorer.autopsy.examine import autopsy as examine
+    from explorer.api.autopsy import of_run
     from explorer.autopsy.files import AUTOPSY_FILE, write_autopsy
-    from explorer.autopsy.result import Autopsy
-    from explorer.engine.devices import cpu_behind
     from explorer.report.analysis import analyse
     from explorer.report.document import annotations_with, fate_columns, run_document
     from explorer.report.page import write_run_page
     from explorer.report.tables import fate_grid, verification_grid
     from explorer.report.words import autopsy_sentences, found_sentence
-    from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.runs import load_run
     from explorer.writing import alone_in, plain, replacing_together, write_json
     from explorer.zoo.trained import recorded
 
     with exit_codes():
-        rule = FoundRule(iou, score, precision)
-        given = load_run(run, data, match_by=match_by, protocol=protocol_asked(sizes, max_detections, iou_thresholds))
+        rule = found.rule  # says at once what is wrong
+        given = load_run(run, data, match_by=match_by, protocol=rules.asked())
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
         with progress("resampling") as advance:
             analysis = analyse(given, found=rule, progress=advance)
         if model is not None or (given.folder is not None and "results" not in given.facts):
-            recipe = recorded(given.facts, given.name, model, weights)
-
-            def followed(place: str) -> Autopsy:
-                detector = load(
-                    recipe.model,
-                    weights=recipe.weights,
-                    config_file=config_file,
-                    overrides=recipe.overrides,
-                    device=place,
-                    exact=True,
-                    allow_partial=allow_partial,
-                    trust_code=trust_code,
-                )
-                detector = detector.with_renamed(given.facts.get("renamed", {}))
-                with progress("following objects") as advance:
-                    return examine(
-                        detector, given.truth, found=rule, matches=analysis.matches, verify=verify, progress=advance
-                    )
-
-            analysis = replace(analysis, autopsy=cpu_behind(device, followed))
+            recipe = recorded(given.facts, given.name, model, checkpoint.weights)
+            loading = replace(checkpoint, weights=recipe.weights).of(
+                recipe.model, overrides=recipe.overrides, exact=True
+            )
+            with progress("following objects") as advance:
+                followed = of_run(analysis, loading, found=rule, verify=verify, device=device, progress=advance)
+            analysis = followed.analysis
         document = plain(run_document(analysis))
         with alone_in(folder), replacing_together(folder, "report.json") as scratch:
             if analysis.autopsy is not None:

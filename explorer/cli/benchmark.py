@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from explorer.cli.loading import MODELS, Calibrate, Checkpoint, Device, Loading, TrustCode, Weights
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import MODELS, Calibrate, Device, TrustCode, Weights, exit_codes, input_size, load, progress
+from explorer.cli.running import exit_codes, input_size, progress
 
 if TYPE_CHECKING:
-    from explorer.engine.detector import Detector
-    from explorer.engine.speed.benchmark import Accuracy, Timings
+    from explorer.api.benchmark import BenchmarkReport
     from explorer.engine.speed.modes import Stage
 
 
@@ -58,94 +56,64 @@ def benchmark(
     """
     import torch
 
-    from explorer.engine.devices import cpu_behind
-    from explorer.engine.speed.benchmark import benchmark as run
-    from explorer.engine.speed.costs import peak_memory_mb
+    from explorer.api.benchmark import benchmark as run
     from explorer.figures.export import check_figure_file
-    from explorer.report.speed import speed_document
 
     with exit_codes():
         if stage not in ("backbone", "detector"):
             raise ValueError(f"--stage is {stage!r}: give backbone or detector.")
         if plot:
             check_figure_file(plot)
-        pixels, part = input_size(size), cast("Stage", stage)
+        if limit and not data:
+            raise ValueError(f"--limit {limit} limits the images of --data; give --data too.")
+        pixels = input_size(size)
         if threads:
             torch.set_num_threads(threads)
-        named: dict[str, str] = {}
-
-        def memory_of(name: str, mode: str) -> float | None:
-            return peak_memory_mb(named[name], mode, pixels, part, batch)
-
-        def timed(place: str) -> Timings:
-            detectors = _loaded(models, device=place, random=random, weights=weights, trust_code=trust_code)
-            named.update(zip((one.name for one in detectors), dict.fromkeys(models), strict=True))
-            with progress("timing") as advance, progress("scoring") as scored:
-                return run(
-                    detectors,
-                    [mode.strip() for mode in modes.split(",")],
-                    baseline=baseline,
-                    size=pixels,
-                    stage=part,
-                    batch=batch,
-                    rounds=rounds,
-                    calibrate=calibrate,
-                    memory=memory_of if memory else None,
-                    accuracy=_accuracy(data, limit, scored),
-                    progress=advance,
-                )
-
-        found = cpu_behind(device, timed)
+        with progress("timing") as advance, progress("scoring") as scored:
+            report = run(
+                *_asked(models, weights, trust_code, random),
+                modes=[mode.strip() for mode in modes.split(",")],
+                baseline=baseline,
+                size=pixels,
+                stage=cast("Stage", stage),
+                batch=batch,
+                rounds=rounds,
+                calibrate=calibrate,
+                data=data,
+                limit=limit,
+                memory=memory,
+                device=device,
+                progress=advance,
+                scored=scored,
+            )
         if plot:
-            _draw(found, named, plot)
+            _draw(report, plot)
         if json_file:
-            write_output(speed_document(found), json_file)
+            write_output(report.to_dict(), json_file)
     if json_file != "-":
-        _print(found)
+        _print(report)
 
 
-def _accuracy(
-    data: str | None, limit: int | None, advance: Callable[[int, int], None]
-) -> Callable[[Detector], Accuracy] | None:
-    from explorer.report.speed import accuracy_on
-
-    if limit and not data:
-        raise ValueError(f"--limit {limit} limits the images of --data; give --data too.")
-    return accuracy_on(data, limit, advance) if data else None
-
-
-def _draw(found: Timings, named: Mapping[str, str], plot: Path) -> None:
-    from explorer.figures.export import write_figure
-    from explorer.figures.speed import measured_accuracy
-    from explorer.report.speed import pareto
-
-    scored = any(row.accuracy for row in found.rows)
-    write_figure(measured_accuracy(found) if scored else pareto(found, named), plot)
-
-
-def _print(found: Timings) -> None:
-    from rich.console import Console
-
-    from explorer.report.speed import speed_tables
-
-    console = Console() if Console().is_terminal else Console(width=120)
-    for table in speed_tables(found):
-        console.print(table.on_terminal())
-    for row in found.rows:
-        if row.note:
-            say((f"{row.model}, {row.mode}: not measured, {row.note}", "dim"))
-
-
-def _loaded(models: Sequence[str], weights: str | None, **options: Any) -> list[Detector]:
+def _asked(models: Sequence[str], weights: str | None, trust_code: bool, random: bool) -> list[Loading]:
     if weights and len(models) > 1:
         raise ValueError(f"--weights goes with one MODEL, and here are {len(models)}: give checkpoints as MODELs.")
-    return _named_apart({model: load(model, weights=weights, **options) for model in models})
+    checkpoint = Checkpoint(weights, trust_code=trust_code)
+    return [checkpoint.of(model, random=random) for model in dict.fromkeys(models)]
 
 
-def _named_apart(loaded: Mapping[str, Detector]) -> list[Detector]:
-    """Calls detectors that share a name, such as those of two runs' folders, as the user did."""
-    shared = {name for name, number in Counter(one.name for one in loaded.values()).items() if number > 1}
-    return [
-        replace(one, name=f"{model} ({one.caveat})" if one.caveat else model) if one.name in shared else one
-        for model, one in loaded.items()
-    ]
+def _draw(report: BenchmarkReport, plot: Path) -> None:
+    from explorer.figures.export import write_figure
+    from explorer.report.speed import pareto
+
+    scored = any(row.accuracy for row in report.found.rows)
+    write_figure(report.figure() if scored else pareto(report.found, report.given), plot)
+
+
+def _print(report: BenchmarkReport) -> None:
+    from rich.console import Console
+
+    console = Console() if Console().is_terminal else Console(width=120)
+    for table in report.tables():
+        console.print(table.on_terminal())
+    for sentence in report.sentences():
+        say((sentence, "dim"))

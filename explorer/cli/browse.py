@@ -7,21 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from explorer.cli.groups import grouped
+from explorer.cli.loading import MODELS, Device, Tiling
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import (
-    MODELS,
-    Device,
-    Iou,
-    MatchBy,
-    Overlap,
-    Precision,
-    Score,
-    Tile,
-    exit_codes,
-    progress,
-)
+from explorer.cli.running import exit_codes, progress
+from explorer.cli.scoring import FoundOptions, MatchBy
 
 
+@grouped
 def browse(
     data: Annotated[str, typer.Argument(metavar="PATH[:SPLIT]", help="A data set.")],
     runs: Annotated[
@@ -50,12 +43,10 @@ def browse(
         Path | None,
         typer.Option("--export", metavar="FILE", help="Export the annotations as corrected in the App, and exit."),
     ] = None,
-    iou: Iou = 0.5,
-    score: Score = None,
-    precision: Precision = None,
+    *,
+    found: FoundOptions,
     device: Device = "auto",
-    tile: Tile = None,
-    overlap: Overlap = 0.2,
+    tiling: Tiling,
     json_file: JsonFile = None,
 ) -> None:
     """Browse a data set, detections and their errors in FiftyOne. Only new runs are imported.
@@ -63,10 +54,9 @@ def browse(
     Press Ctrl+C to stop. Set FIFTYONE_DATABASE_URI to use your own MongoDB.
     """
     from explorer.browser.database import connect, database_explained
-    from explorer.scoring.outcomes import FoundRule
 
     with exit_codes(), database_explained():
-        rule = FoundRule(iou, score, precision)
+        rule = found.rule  # says at once what is wrong
         fiftyone = connect()
 
         from explorer.browser.build import build
@@ -78,7 +68,8 @@ def browse(
         if app and not corrected:
             free_port(port)  # before the work, not after it
         with progress("running models") as advance:
-            folders = as_runs(runs or (), data, device=device, tile=tile, overlap=overlap, progress=advance)
+            tiles = {"tile": tiling.tile, "overlap": tiling.overlap}
+            folders = as_runs(runs or (), data, device=device, progress=advance, **tiles)
         with progress("writing") as advance:
             built = build(
                 data,

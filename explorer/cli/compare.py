@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.cli.groups import grouped
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
-from explorer.cli.running import Iou, MatchBy, Precision, Score, exit_codes, progress
+from explorer.cli.running import exit_codes, progress
+from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
 
 if TYPE_CHECKING:
     from explorer.errors.gates import Gate, Judgement
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from explorer.scoring.protocols import Protocol
 
 
+@grouped
 def compare(
     runs: Annotated[
         list[str],
@@ -38,12 +40,9 @@ def compare(
         Path, typer.Option("--out", help="Output folder for the report, its figures and the list of objects.")
     ] = Path("comparison"),
     masks: Annotated[bool, typer.Option("--masks", help="Compare masks instead of boxes.")] = False,
-    iou: Iou = 0.5,
-    score: Score = None,
-    precision: Precision = None,
-    sizes: Sizes = None,
-    max_detections: MaxDetections = None,
-    iou_thresholds: IouThresholds = None,
+    *,
+    found: FoundOptions,
+    rules: ProtocolOptions,
     resamples: Annotated[int, typer.Option("--resamples", min=2, help="Number of bootstrap resamples.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     force: Annotated[
@@ -92,8 +91,7 @@ def compare(
             raise ValueError("a comparison needs at least two runs; create them with `explorer evaluate --out`")
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
         task: Task = "segm" if masks else "bbox"
-        protocol = protocol_asked(sizes, max_detections, iou_thresholds)
-        rule = FoundRule(iou, score, precision)
+        protocol, rule = rules.asked(), found.rule
         check = _Check([gate_of(text) for text in fail_if or ()], junit_file, markdown_file)
         if any(len(recipe) > 1 for recipe in recipes):
             if rule != FoundRule():

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.protocol import Sizes
-from explorer.cli.running import MatchBy, exit_codes, progress
+from explorer.cli.running import exit_codes, progress
+from explorer.cli.scoring import MatchBy, Sizes
 from explorer.text import legible, on_terminal
 
 if TYPE_CHECKING:

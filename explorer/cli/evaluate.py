@@ -4,40 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explorer.cli.classes import names_in, renamings
+from explorer.cli.groups import grouped
+from explorer.cli.loading import Checkpoint, Device, Inference, Limit, OptionalModel, Tiling
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.protocol import IouThresholds, MaxDetections, Sizes, protocol_asked
-from explorer.cli.running import (
-    AllowPartial,
-    Calibrate,
-    ConfigFile,
-    Device,
-    Dtype,
-    Emulate,
-    Exact,
-    Limit,
-    MatchBy,
-    OptionalModel,
-    Overlap,
-    Overrides,
-    Tile,
-    TrustCode,
-    Weights,
-    exit_codes,
-    fast_dtype,
-    in_tiles,
-    load,
-    progress,
-)
+from explorer.cli.running import Overrides, exit_codes, progress
+from explorer.cli.scoring import MatchBy, ProtocolOptions
 
 if TYPE_CHECKING:
     from explorer.scoring.columns import Run
 
 
+@grouped
 def evaluate(
     data: Annotated[str, typer.Option("--data", metavar="PATH[:SPLIT]", help="A data set.")],
     model: OptionalModel = None,
@@ -58,10 +40,8 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Output folder for figures, detections and metadata.")
     ] = None,
-    weights: Weights = None,
-    config_file: ConfigFile = None,
-    allow_partial: AllowPartial = False,
-    trust_code: TrustCode = False,
+    *,
+    checkpoint: Checkpoint,
     limit: Limit = None,
     classes: Annotated[
         str | None,
@@ -73,37 +53,30 @@ def evaluate(
         list[str] | None,
         typer.Option("--map", metavar="OLD=NEW", help="Count class OLD as NEW, in detections and annotations."),
     ] = None,
-    sizes: Sizes = None,
-    max_detections: MaxDetections = None,
-    iou_thresholds: IouThresholds = None,
+    rules: ProtocolOptions,
     device: Device = "auto",
-    exact: Exact = False,
-    dtype: Dtype = "float32",
-    tile: Tile = None,
-    overlap: Overlap = 0.2,
-    calibrate: Calibrate = None,
-    emulate: Emulate = False,
+    inference: Inference,
+    tiling: Tiling,
     json_file: JsonFile = None,
 ) -> None:
     """Evaluate a model, or the results of any detector, on a data set: AP of boxes and masks, panoptic quality.
 
     --out writes figures, detections in COCO format, and report.html with figures by size, error types and misses.
     """
+    from explorer.api.evaluate import Evaluation
+    from explorer.api.evaluate import evaluate as evaluate_on
     from explorer.data.coco import register_coco
-    from explorer.engine.devices import cpu_behind
-    from explorer.engine.evaluation.evaluate import evaluate as evaluate_on
     from explorer.engine.evaluation.evaluate import metrics_as_dict
     from explorer.engine.evaluation.results import score_results
     from explorer.scoring.protocols import COCO
 
     with exit_codes():
         new_names = renamings(renamed)
-        protocol = protocol_asked(sizes, max_detections, iou_thresholds) or COCO
-        register_coco(data)  # says what is wrong with the data before weights are fetched
+        protocol = rules.asked() or COCO
         if results is not None:
-            _refuse([model, limit, classes, renamed, weights, config_file, tile])
-            run = score_results(results, data, out=out, name=name, match_by=match_by, protocol=protocol)
-            origin = {"model": run.name, "results": str(results)}
+            register_coco(data)  # says what is wrong with the data before anything is read
+            _refuse([model, limit, classes, renamed, checkpoint.weights, checkpoint.config_file, tiling.tile])
+            run = Evaluation.of(score_results(results, data, out=out, name=name, match_by=match_by, protocol=protocol))
         elif model is None or name or match_by:
             raise ValueError(
                 "--name and --match-by can only be used with --results."
@@ -111,39 +84,23 @@ def evaluate(
                 else "give a MODEL to run, or --results FILE."
             )
         else:
-
-            def measured(place: str) -> tuple[Run, dict[str, Any]]:
-                detector = load(
-                    model,
-                    weights=weights,
-                    config_file=config_file,
-                    overrides=overrides or (),
-                    device=place,
-                    exact=exact,
-                    dtype=fast_dtype(dtype),
-                    calibrate=calibrate,
-                    emulate=emulate,
-                    allow_partial=allow_partial,
-                    trust_code=trust_code,
+            loading = checkpoint.of(model, tiling, overrides=overrides or (), **vars(inference))
+            with progress("evaluating") as advance:
+                run = evaluate_on(
+                    loading,
+                    data,
+                    out=out,
+                    limit=limit,
+                    classes=names_in(classes),
+                    renamed=new_names,
+                    protocol=protocol,
+                    device=device,
+                    progress=advance,
                 )
-                with progress("evaluating") as advance:
-                    run = evaluate_on(
-                        in_tiles(detector, tile, overlap),
-                        data,
-                        out=out,
-                        limit=limit,
-                        classes=names_in(classes),
-                        renamed=new_names,
-                        protocol=protocol,
-                        progress=advance,
-                    )
-                return run, detector.origin
-
-            run, origin = cpu_behind(device, measured)
         if out and len(run.truth):
             _write_report(run, out)
         if json_file:
-            write_output(origin | {"data": data} | metrics_as_dict(run.metrics), json_file)
+            write_output(run.origin | {"data": data} | metrics_as_dict(run.metrics), json_file)
     if json_file != "-":
         _show(run, data, out)
 

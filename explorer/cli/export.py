@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from explorer.cli.groups import grouped
+from explorer.cli.loading import AnyModel, Calibrate, Checkpoint
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import AllowPartial, AnyModel, Calibrate, ConfigFile, TrustCode, Weights, exit_codes, load
+from explorer.cli.running import exit_codes
 
 if TYPE_CHECKING:
     from explorer.engine.fast.export import Format
 
 
+@grouped
 def export(
     model: AnyModel,
     out: Annotated[Path, typer.Option("--out", help="Output folder.")],
     format: Annotated[str, typer.Option("--format", help="onnx, openvino or torchscript.")] = "onnx",  # noqa: A002
-    weights: Weights = None,
-    config_file: ConfigFile = None,
-    allow_partial: AllowPartial = False,
-    trust_code: TrustCode = False,
+    *,
+    checkpoint: Checkpoint,
     photo: Annotated[
         Path | None,
         typer.Option(
@@ -47,16 +48,7 @@ def export(
         if calibrate and not int8:
             raise ValueError("--calibrate sets the ranges of int8; it requires --int8.")
         image = read_image(photo) if photo else scene((480, 640))
-        detector = load(
-            model,
-            weights=weights,
-            config_file=config_file,
-            device="cpu",
-            exact=True,
-            allow_partial=allow_partial,
-            trust_code=trust_code,
-            bare=True,
-        )
+        detector = checkpoint.of(model, device="cpu", exact=True, bare=True)()
         photos = calibration(detector, calibrate) if int8 else None
         record = run(detector, image, out, cast("Format", format), int8=int8, photos=photos)
         if json_file:

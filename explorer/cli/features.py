@@ -7,19 +7,13 @@ from typing import Annotated
 
 import typer
 
+from explorer.cli.groups import grouped
+from explorer.cli.loading import AnyModel, Checkpoint
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import (
-    AllowPartial,
-    AnyModel,
-    ConfigFile,
-    Overrides,
-    TrustCode,
-    Weights,
-    exit_codes,
-    load,
-)
+from explorer.cli.running import Overrides, exit_codes
 
 
+@grouped
 def features(
     model: AnyModel,
     image: Annotated[Path, typer.Argument(help="An image file: JPEG, PNG, WebP, BMP, TIFF.")],
@@ -34,10 +28,8 @@ def features(
     out: Annotated[Path, typer.Option("--out", help="Output folder for the images and features.html.")] = Path(
         "features"
     ),
-    weights: Weights = None,
-    config_file: ConfigFile = None,
-    allow_partial: AllowPartial = False,
-    trust_code: TrustCode = False,
+    *,
+    checkpoint: Checkpoint,
     random: Annotated[bool, typer.Option("--random", help="Random weights.")] = False,
     explain: Annotated[
         int,
@@ -48,28 +40,17 @@ def features(
     """Visualise layers on a photo: energy, principal components, channels, and what contributes to a detection."""
     from rich.console import Console
 
-    from explorer.data.images import read_image
-    from explorer.engine.windows import seen_whole
-    from explorer.report.features import default_layers, feature_report
+    from explorer.api.features import inspect_features
 
     with exit_codes():
-        photo = read_image(image)
-        detector = load(
-            model,
-            random=random,
-            weights=weights,
-            config_file=config_file,
-            overrides=overrides or (),
-            allow_partial=allow_partial,
-            trust_code=trust_code,
-        )
-        if words := seen_whole(detector.cut, [photo.shape[:2]], "This command"):
-            say((words, "dim"), err=True)
-        report = feature_report(detector, photo, layers or default_layers(detector), out, explained=explain)
+        loading = checkpoint.of(model, random=random, overrides=overrides or ())
+        found = inspect_features(loading, image, layers or (), out=out, explained=explain)
+        if found.note:
+            say((found.note, "dim"), err=True)
         if json_file:
-            document = detector.origin | {"random_weights": detector.weights is None} | report.document()
-            write_output(document, json_file)
+            write_output(found.to_dict(), json_file)
     if json_file != "-":
+        report = found.report
         Console().print(report.grid().on_terminal())
         for name, cam in report.cams:
             say(f"{name} is classified from {cam.level}")

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from explorer.cli.loading import Checkpoint, ConfigFile, Model, TrustCode, Weights
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import ConfigFile, Model, TrustCode, Weights, exit_codes, load
+from explorer.cli.running import exit_codes
 
 
 def push(
@@ -42,8 +43,8 @@ def push(
     """
     said: dict[str, Any] = {"licence": licence, "runs": tuple(runs or ()), "note": note}
     with exit_codes():
-        options: dict[str, Any] = {"exact": True, "weights": weights, "config_file": config_file}
-        detector = load(model, trust_code=trust_code, device="cpu", **options)
+        checkpoint = Checkpoint(weights, config_file, trust_code=trust_code)
+        detector = checkpoint.of(model, device="cpu", exact=True)()
         if out is not None:
             from explorer.api.hub import save_pretrained
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli.running import MODELS, TrustCode, check_trusted, exit_codes
+from explorer.cli.loading import MODELS, TrustCode, check_trusted
+from explorer.cli.running import exit_codes
 
 
 def _name_and_password(text: str | None) -> str | None:

@@ -7,28 +7,13 @@ from typing import Annotated
 
 import typer
 
+from explorer.cli.groups import grouped
+from explorer.cli.loading import Checkpoint, Device, Inference, Model, Tiling
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import (
-    AllowPartial,
-    Calibrate,
-    ConfigFile,
-    Device,
-    Dtype,
-    Emulate,
-    Exact,
-    Model,
-    Overlap,
-    Tile,
-    TrustCode,
-    Weights,
-    exit_codes,
-    fast_dtype,
-    in_tiles,
-    load,
-    progress,
-)
+from explorer.cli.running import exit_codes, progress
 
 
+@grouped
 def predict(
     model: Model,
     images: Annotated[
@@ -39,61 +24,33 @@ def predict(
     ],
     out: Annotated[Path, typer.Option("--out", help="Output folder for predictions.json and the annotated images.")],
     threshold: Annotated[float, typer.Option("--threshold", help="Minimum score of the detections.")] = 0.5,
-    weights: Weights = None,
-    config_file: ConfigFile = None,
-    allow_partial: AllowPartial = False,
-    trust_code: TrustCode = False,
+    *,
+    checkpoint: Checkpoint,
     device: Device = "auto",
     recursive: Annotated[bool, typer.Option("--recursive", help="Include subfolders.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Write annotated images.")] = True,
     every: Annotated[int, typer.Option("--every", min=1, help="Process every N-th frame of a video.")] = 1,
-    exact: Exact = False,
-    dtype: Dtype = "float32",
-    tile: Tile = None,
-    overlap: Overlap = 0.2,
-    calibrate: Calibrate = None,
-    emulate: Emulate = False,
+    inference: Inference,
+    tiling: Tiling,
     json_file: JsonFile = None,
 ) -> None:
     """Detect objects in images and videos; exit with code 1 if a file could not be read."""
-    from explorer.data.video import is_video
-    from explorer.engine.devices import cpu_behind
-    from explorer.engine.fast.hardware import engine_for
-    from explorer.engine.image_files import find_images
-    from explorer.engine.predict import RESULTS_FILE, Report
-    from explorer.engine.predict import predict as run
+    from explorer.api.predict import predict as run
 
-    with exit_codes():
-        own = [out / name for name in (RESULTS_FILE, "pictures", "panoptic")]
-        files = find_images(images, recursive=recursive, results=own)
-
-        def predicted(place: str) -> Report:
-            detector = load(
-                model,
-                weights=weights,
-                config_file=config_file,
-                device=place,
-                exact=exact,
-                dtype=fast_dtype(dtype),
-                engine="auto" if any(map(is_video, files.taken)) else engine_for(len(files.taken), fast_dtype(dtype)),
-                calibrate=calibrate,
-                emulate=emulate,
-                allow_partial=allow_partial,
-                trust_code=trust_code,
-            )
-            with progress("detecting") as advance:
-                return run(
-                    in_tiles(detector, tile, overlap),
-                    files.taken,
-                    out,
-                    threshold=threshold,
-                    pictures=pictures,
-                    every=every,
-                    skipped=files.skipped,
-                    progress=advance,
-                )
-
-        report = cpu_behind(device, predicted)
+    with exit_codes(), progress("detecting") as advance:
+        loading = checkpoint.of(model, tiling, **vars(inference))
+        found = run(
+            loading,
+            images,
+            out,
+            threshold=threshold,
+            pictures=pictures,
+            every=every,
+            recursive=recursive,
+            device=device,
+            progress=advance,
+        )
+        report, files = found.report, found.files
         if json_file:
             write_output(report.document, json_file)
     for error in report.failures.values():

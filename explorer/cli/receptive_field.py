@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.cli.groups import grouped
+from explorer.cli.loading import AnyModel, Checkpoint
 from explorer.cli.output import JsonFile, say, write_output
-from explorer.cli.running import (
-    AllowPartial,
-    AnyModel,
-    ConfigFile,
-    Overrides,
-    TrustCode,
-    Weights,
-    exit_codes,
-    input_size,
-    load,
-    progress,
-)
+from explorer.cli.running import Overrides, exit_codes, input_size, progress
 
 if TYPE_CHECKING:
     from explorer.receptive_field.theoretical import ReceptiveField
@@ -27,6 +18,7 @@ if TYPE_CHECKING:
 _LEAST_PX = 64
 
 
+@grouped
 def receptive_field(
     model: AnyModel,
     overrides: Overrides = None,
@@ -39,10 +31,8 @@ def receptive_field(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder for the figures.")] = None,
-    weights: Weights = None,
-    config_file: ConfigFile = None,
-    allow_partial: AllowPartial = False,
-    trust_code: TrustCode = False,
+    *,
+    checkpoint: Checkpoint,
     random: Annotated[
         bool, typer.Option("--random", help="Use random weights; theoretical fields do not depend on weights.")
     ] = False,
@@ -65,15 +55,7 @@ def receptive_field(
         if min(noise) < _LEAST_PX:
             raise ValueError(f"--size is {size!r}: fields are measured on noise of {_LEAST_PX} pixels or more a side.")
         truth = read_truth(data) if data else None
-        detector = load(
-            model,
-            random=random,
-            weights=weights,
-            config_file=config_file,
-            overrides=overrides or (),
-            allow_partial=allow_partial,
-            trust_code=trust_code,
-        )
+        detector = checkpoint.of(model, random=random, overrides=overrides or ())()
         with progress("Inputs measured", lines=True) as advance:
             report = field_report(
                 detector,

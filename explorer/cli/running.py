@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -16,80 +16,7 @@ from typer.core import TyperGroup
 from explorer.text import legible, legible_lines
 
 if TYPE_CHECKING:
-    from explorer.engine.detector import Detector
-    from explorer.engine.fast.hardware import DtypeName
     from explorer.types import Progress
-
-MODELS = "a zoo name, hf-hub:user/name, a config file, the folder of a training run, or a checkpoint file"
-Model = Annotated[str, typer.Argument(help=f"{MODELS.capitalize()}.")]
-OptionalModel = Annotated[str | None, typer.Argument(metavar="[MODEL]", help=f"{MODELS.capitalize()}.")]
-AnyModel = Annotated[
-    str, typer.Argument(metavar="MODEL", help=f"{MODELS.capitalize()}; or backbone:V-99-eSE, backbone:FILE.")
-]
-Weights = Annotated[str | None, typer.Option("--weights", help="Checkpoint to load instead of the model's own.")]
-ConfigFile = Annotated[
-    str | None,
-    typer.Option(
-        "--config-file", metavar="FILE", help="Config of a checkpoint file. [default: the config.yaml beside it]"
-    ),
-]
-AllowPartial = Annotated[
-    bool, typer.Option("--allow-partial", help="Load weights that match the model only partly; the rest stays random.")
-]
-TrustCode = Annotated[bool, typer.Option("--trust-code", help="Allow a LazyConfig (.py), which is executed as code.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Use only the first N images.")]
-Device = Annotated[str, typer.Option("--device", help="auto (a GPU that works, else the CPU), cpu, cuda or cuda:N.")]
-Exact = Annotated[bool, typer.Option("--exact", help="Run the model in plain PyTorch instead of on the fast path.")]
-Dtype = Annotated[
-    str,
-    typer.Option("--dtype", help="Number format of the fast path: float32, bfloat16, int8, or auto for the fastest."),
-]
-Calibrate = Annotated[
-    str | None,
-    typer.Option(
-        "--calibrate",
-        metavar="FOLDER|DATA",
-        help=(
-            "Photos similar to those the model will be used on, to calibrate int8; the ranges are cached for its "
-            "weights."
-        ),
-    ),
-]
-Emulate = Annotated[
-    bool, typer.Option("--emulate", help="Allow a --dtype without native support on this processor, which is slower.")
-]
-
-Tile = Annotated[
-    int | None,
-    typer.Option(
-        "--tile",
-        metavar="PX",
-        help="Also process larger photos in tiles of this size in pixels; 0 turns tiles off. [default: the config's]",
-    ),
-]
-Overlap = Annotated[
-    float, typer.Option("--overlap", help="Overlap of neighbouring tiles, as a fraction of their side.")
-]
-
-Iou = Annotated[float, typer.Option("--iou", help="Minimum IoU for an object to count as found: 0.5, 0.55, … 0.95.")]
-Score = Annotated[
-    float | None,
-    typer.Option(
-        "--score", help="Minimum score for an object to count as found. [default: the score at precision 0.5]"
-    ),
-]
-Precision = Annotated[
-    float | None,
-    typer.Option("--precision", help="Instead of --score: the precision that determines the minimum score."),
-]
-MatchBy = Annotated[
-    str | None,
-    typer.Option(
-        "--match-by",
-        metavar="id|file_name",
-        help="How results refer to images. [default: id if the ids match, else file_name]",
-    ),
-]
 
 NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""
@@ -204,69 +131,22 @@ def progress(verb: str, unit: Literal["items", "bytes"] = "items", *, lines: boo
     console = Console(stderr=True)
     counts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counts, TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(legible(verb), total=None)
-        said_s = time.monotonic()
+    bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(legible(verb), total=None)
+    said_s = time.monotonic()
 
-        def advance(done: int, total: int) -> None:
-            nonlocal said_s
-            bar.update(task, completed=done, total=total)
-            if lines and not console.is_terminal and time.monotonic() - said_s >= LINE_EVERY_S:
-                said_s = time.monotonic()
-                typer.echo(legible_lines(f"{verb}: {done} of {total}"), err=True)
+    def advance(done: int, total: int) -> None:
+        nonlocal said_s
+        bar.update(task, completed=done, total=total)
+        bar.start()  # not before: the bar of a download that comes first would write over it
+        if lines and not console.is_terminal and time.monotonic() - said_s >= LINE_EVERY_S:
+            said_s = time.monotonic()
+            typer.echo(legible_lines(f"{verb}: {done} of {total}"), err=True)
 
+    try:
         yield advance
-
-
-def check_trusted(config: str | None, trust_code: bool) -> None:
-    """Keeps code that came from outside from being run by naming it, as data is.
-
-    Raises:
-        ValueError: it is a LazyConfig that did not come with this package, and is not trusted.
-    """
-    from explorer.zoo.trained import is_shipped
-
-    if config and config.endswith(".py") and not trust_code and not is_shipped(config):
-        raise ValueError(
-            f"{config} is a LazyConfig, which is executed as Python code. Read it first, then allow it with "
-            "--trust-code."
-        )
-
-
-def load(model: str, *, trust_code: bool, **options: Any) -> Detector:
-    """Loads MODEL, with a bar while its weights come, and says on standard error what is to be known of them.
-
-    Args:
-        model: see `explorer.engine.loading.load_detector`.
-        trust_code: a LazyConfig may run.
-        options: further ones of `load_detector`; with `random`, of `load_or_random`.
-    """
-    from explorer.engine.loading import load_detector, load_or_random
-
-    for config in (model, options.get("config_file")):
-        check_trusted(config, trust_code)
-    with progress(f"fetching {model}", "bytes") as advance:
-        loading = load_or_random if "random" in options else load_detector
-        detector = loading(model, progress=advance, **options)
-    for remark in detector.remarks:
-        typer.echo(legible_lines(remark), err=True)
-    if options.get("dtype") == "auto" and detector.fast:
-        typer.echo(legible_lines(f"Computing in {detector.fast.chosen.reason}."), err=True)
-    return detector
-
-
-def in_tiles(detector: Detector, tile: int | None, overlap: float) -> Detector:
-    """Returns the detector as `--tile` and `--overlap` want it.
-
-    Raises:
-        ValueError: there are no such tiles.
-    """
-    return detector if tile is None else detector.with_tiles(tile, overlap)
-
-
-def fast_dtype(name: str) -> DtypeName:
-    """Returns what `--dtype` names; the engine refuses what is none."""
-    return cast("DtypeName", name)
+    finally:
+        bar.stop()
 
 
 def input_size(text: str) -> tuple[int, int]:

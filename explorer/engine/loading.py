@@ -14,7 +14,7 @@ from torch import nn
 from explorer.engine.detector import Detector, make_detector
 from explorer.engine.fast.calibration import calibration
 from explorer.engine.fast.export import is_export, load_export
-from explorer.engine.fast.hardware import DtypeName, EngineName
+from explorer.engine.fast.hardware import DtypeName, EngineName, engine_for
 from explorer.engine.fast.model import FastModel
 from explorer.types import Progress
 from explorer.zoo.downloads import DownloadError
@@ -40,6 +40,7 @@ def load_detector(
     exact: bool = False,
     dtype: DtypeName = "float32",
     engine: EngineName | Literal["auto"] = "auto",
+    images: int | None = None,
     calibrate: str | Path | None = None,
     emulate: bool = False,
     allow_partial: bool = False,
@@ -63,6 +64,7 @@ def load_detector(
             differ in the sixth digit (see `explorer.engine.fast`).
         dtype: what the fast way computes in; see `fast`.
         engine: what the fast way runs on; `torch` is ready at once, `auto` the fastest over many images.
+        images: how many images it will run on, where that is known; `auto` then is what is done with them soonest.
         calibrate: see `fast`.
         emulate: see `fast`.
         allow_partial: take what fits of weights that do not fit wholly, such as a backbone's alone; the rest is random,
@@ -97,6 +99,8 @@ def load_detector(
         logger.info("%s", remark)
     if lowest_score is not None:
         report_from(detector.model, lowest_score)
+    if engine == "auto" and images is not None:
+        engine = engine_for(images, dtype)
     return detector if exact else fast(detector, dtype, engine, calibrate=calibrate, emulate=emulate)
 
 
@@ -140,7 +144,7 @@ def load_or_random(
         random: do not look for weights.
         overrides: as in `load_detector`.
         device: as in `load_detector`.
-        options: further ones of `load_detector`: `weights`, `config_file`, `allow_partial`, `progress`.
+        options: further ones of `load_detector`; `exact` and `bare` are set.
 
     Returns:
         The detector, without a fast way; its `remarks` say why its weights are random, if they are.
@@ -151,7 +155,8 @@ def load_or_random(
     """
     if not random:
         try:
-            return load_detector(model, overrides=overrides, device=device, exact=True, bare=True, **options)
+            options |= {"exact": True, "bare": True}
+            return load_detector(model, overrides=overrides, device=device, **options)
         except DownloadError:
             if options.get("weights") is not None:
                 raise

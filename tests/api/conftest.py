@@ -37,7 +37,11 @@ def evaluation(detector: ex.Detector, aerial: Path) -> ex.Evaluation:
 
 @pytest.fixture(scope="session")
 def results(
-    detector: ex.Detector, aerial: Path, evaluation: ex.Evaluation, tmp_path_factory: pytest.TempPathFactory
+    detector: ex.Detector,
+    aerial: Path,
+    photo: Path,
+    evaluation: ex.Evaluation,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Result]:
     """One result of each function, by the function's name; training is tried where training is tested."""
     rival = ex.evaluate(ex.load_detector("demo/MobileNetV2", engine="torch"), aerial)
@@ -52,6 +56,7 @@ def results(
         "compare": ex.compare(evaluation, rival, resamples=20),
         "autopsy": ex.autopsy(detector, aerial, resamples=20),
         "receptive_fields": ex.receptive_fields(detector, aerial, inputs=1, size=(96, 96)),
+        "inspect_features": ex.inspect_features(detector, photo, ["p3"], out=tmp_path_factory.mktemp("layers")),
         "improve": ex.improve(detector, aerial, limit=1, resamples=20),
         "predict": ex.predict(detector, aerial / "val", tmp_path_factory.mktemp("found")),
         "benchmark": timed,

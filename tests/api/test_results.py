@@ -24,6 +24,7 @@ NAMES = (
     "compare",
     "autopsy",
     "receptive_fields",
+    "inspect_features",
     "improve",
     "predict",
     "benchmark",

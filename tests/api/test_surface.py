@@ -90,6 +90,20 @@ def test_what_is_no_model_data_or_run_is_refused(call, error, words, evaluation,
         call(evaluation, detector)
 
 
+def test_a_model_may_be_what_loads_it(detector: ex.Detector, aerial: Path, evaluation: ex.Evaluation) -> None:
+    """As the command line gives it; what the function needs of the model is said to it."""
+    asked: list[dict[str, Any]] = []
+
+    def load(**options: Any) -> ex.Detector:
+        asked.append(options)
+        return detector
+
+    assert ex.evaluate(load, aerial, device="cpu").to_dict()["values"] == evaluation.to_dict()["values"]
+    assert ex.improve(load, aerial, limit=1, resamples=3).origin == detector.origin
+    assert asked == [{"device": "cpu"}, {"device": "auto", "exact": True}]
+    assert evaluation.origin == detector.origin
+
+
 def test_detect_takes_a_file_and_remembers_it(detector: ex.Detector, photo: Path) -> None:
     by_file, by_array = detector.detect(str(photo)), detector.detect(ex.read_image(photo))
     assert isinstance(by_file.detections, Detections)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
-from explorer.cli.running import check_trusted
+from explorer.cli.loading import check_trusted
 from explorer.config import CONFIGS, config_names
 
 COMMANDS = [

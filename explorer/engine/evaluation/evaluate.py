@@ -19,14 +19,14 @@ from explorer.data.images import ImageError
 from explorer.engine.artifacts import provenance
 from explorer.engine.config_facts import config_facts, config_sha256
 from explorer.engine.detector import Detector
-from explorer.engine.devices import cpu_behind, gpu_explained
+from explorer.engine.devices import gpu_explained
 from explorer.engine.evaluation.classes import Scored, scored_classes
 from explorer.engine.evaluation.instances import CollectDetections
 from explorer.engine.evaluation.panoptic import PanopticEvaluator
 from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
 from explorer.engine.loaders import loaders_explained
-from explorer.engine.loading import detecting_up_to, detection_limit, load_detector
+from explorer.engine.loading import detecting_up_to, detection_limit
 from explorer.engine.scales import scales
 from explorer.scoring.alike import annotations_sha256
 from explorer.scoring.columns import Run, Truth
@@ -46,7 +46,7 @@ DERIVED_FILES = ("report.json", "report.html", "autopsy.json", "objects.json")
 
 
 def evaluate(
-    detector: Detector | str | Path,
+    detector: Detector,
     data: Truth | str | Path,
     *,
     out: Path | str | None = None,
@@ -63,7 +63,7 @@ def evaluate(
     by these, boxes by theirs.
 
     Args:
-        detector: a detector, or what `load_detector` takes.
+        detector: what to run.
         data: `PATH[:SPLIT]` of a data set, or a registered name; see `explorer.data.coco.register_coco`. Of a
             `Truth`, boxes and masks are scored, and no segments.
         out: folder for the run: detections, image ids, figures, and where they come from.
@@ -81,15 +81,8 @@ def evaluate(
         ImageError: an image or a label image cannot be read.
         OSError: `out` cannot be written to, or another process writes there.
         ValueError: there is no such model or data, they share no class, or there is nothing to score.
-        DeviceError: the GPU fails; of a model that is given by name, the CPU does all of it then.
+        DeviceError: the GPU fails.
     """
-    if not isinstance(detector, Detector):
-
-        def run_on(device: str) -> Run:
-            how: dict[str, Any] = {"limit": limit, "classes": classes, "renamed": renamed, "protocol": protocol}
-            return evaluate(load_detector(detector, device=device), data, out=out, progress=progress, **how)
-
-        return cpu_behind("auto", run_on)
     detector.check_finds_objects()
     if out and find_trained(out):
         raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
