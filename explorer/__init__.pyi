@@ -96,6 +96,8 @@ from .report.tables import Grid as Grid
 from .report.tables import cost_grid as cost_grid
 
 # For notebook widgets
+from .ui.actions.dataset import DataSet as DataSet
+from .ui.actions.dataset import data_set as data_set
 from .ui.actions.errors import annotated_images as annotated_images
 from .ui.actions.errors import examine as examine
 from .ui.actions.models import Models as Models

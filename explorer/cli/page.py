@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from explorer.cli.groups import grouped
 from explorer.cli.loading import MODELS, TrustCode, check_trusted
 from explorer.cli.running import exit_codes
+from explorer.cli.scoring import ProtocolOptions
 
 
 def _name_and_password(text: str | None) -> str | None:
@@ -16,6 +19,7 @@ def _name_and_password(text: str | None) -> str | None:
     return text
 
 
+@grouped
 def page(
     host: Annotated[
         str,
@@ -35,9 +39,25 @@ def page(
         str | None,
         typer.Option(
             metavar="PATH[:SPLIT]",
-            help="Data set for the Errors tab, PATH[:SPLIT]. [default: generated aerial scenes]",
+            help=(
+                "Data set, PATH[:SPLIT], for the Errors tab and for the annotations of its photos. [default: generated "
+                "aerial scenes]"
+            ),
         ),
     ] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--results",
+            metavar="FILE",
+            help=(
+                "Results of any detector on --data, listed beside the models: a file or folder as `explorer evaluate "
+                "--results` reads it, or a run. Can be repeated."
+            ),
+        ),
+    ] = None,
+    *,
+    rules: ProtocolOptions,
     max_model_memory: Annotated[
         float, typer.Option(metavar="MB", help="Memory limit for the weights of loaded models, in MB.")
     ] = 2000,
@@ -60,6 +80,7 @@ def page(
     ] = False,
 ) -> None:
     """Start the page that compares models. Press Ctrl+C to stop it."""
+    from explorer.scoring.protocols import COCO
     from explorer.ui.layout import serve
 
     name, _, password = (auth or "").partition(":")
@@ -74,6 +95,8 @@ def page(
             model or (),
             weights=weights,
             data=data,
+            results=results or (),
+            protocol=rules.asked() or COCO,
             memory_mb=max_model_memory,
             auth=(name, password) if auth else None,
             share=share,

@@ -36,6 +36,8 @@ IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """COCO's ten."""
 MAX_DETECTIONS = (1, 10, 100)
 """COCO's limits on the detections of one class in one image."""
+OTHER = "other"
+"""The size of what is of none of a protocol's."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,18 @@ class Protocol:
         )
 
     @property
+    def size_labels(self) -> tuple[str, ...]:
+        """Every name that `size_names` gives: its sizes, and `other` where they leave areas out; none without sizes."""
+        own = self.sizes
+        covered = own and own[0].min_area_px == 0 and own[-1].max_area_px >= COCO_INFINITY_PX
+        return (*(size.name for size in own), *(() if covered or not own else (OTHER,)))
+
+    @property
+    def smallest(self) -> SizeBin | None:
+        """Its size of the smallest objects; None where it has no sizes."""
+        return self.sizes[0] if self.sizes else None
+
+    @property
     def labels(self) -> dict[str, tuple[str, str]]:
         """Its names of figures, each with the figure and the size that it is of: `APs` is `AP` of `small`.
 
@@ -98,9 +112,14 @@ class Protocol:
             labels |= {f"{kind}{size.short}": (name, size.name) for size in self.bins if size.name != "all"}
         return labels
 
+    @property
+    def ap_by_size(self) -> tuple[str, ...]:
+        """The names of its figures of average precision by size: `APs`, `APm`, `APl`."""
+        return tuple(name for name, (figure, size) in self.labels.items() if figure == "AP" and size != "all")
+
     def size_names(self, areas_px: npt.ArrayLike) -> list[str]:
         """Names the size of each area `(N,)`, in square pixels; `other` for what is of none."""
-        areas, names = np.asarray(areas_px, np.float64), np.full(np.shape(areas_px), "other", dtype=object)
+        areas, names = np.asarray(areas_px, np.float64), np.full(np.shape(areas_px), OTHER, dtype=object)
         for size in self.sizes:
             names[size.names(areas)] = size.name
         own: list[str] = names.tolist()

@@ -2,13 +2,18 @@
 
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from explorer.scoring.protocols import AI_TOD, COCO
 
-DEFAULTS = {"weights": None, "data": None, "memory_mb": 2000, "auth": None, "share": False, "mcp": False}
+DEFAULTS = {"weights": None, "data": None, "results": (), "protocol": COCO, "memory_mb": 2000}
+DEFAULTS |= {"auth": None, "share": False, "mcp": False}
+RESULTS = ["--data", "d:val", "--results", "a.json", "--results", "b.csv", "--sizes", "ai-tod", "--max-detections", "9"]
+GIVEN = {"data": "d:val", "results": [Path("a.json"), Path("b.csv")], "protocol": AI_TOD.with_limit(9)}
 ARGUMENTS = ["--host", "0.0.0.0", "--port", "7999", "--model", "a.yaml", "--model", "b.yaml", "--auth", "me:a:b"]
 
 
@@ -34,6 +39,7 @@ def run_app_py(monkeypatch, *arguments):
     ("arguments", "expected"),
     [
         ([], ("127.0.0.1", None, (), DEFAULTS)),
+        (RESULTS, ("127.0.0.1", None, (), {**DEFAULTS, **GIVEN})),
         (ARGUMENTS, ("0.0.0.0", 7999, ["a.yaml", "b.yaml"], {**DEFAULTS, "auth": ("me", "a:b")})),
     ],
 )

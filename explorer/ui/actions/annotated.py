@@ -7,16 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.types import Detections
 
 
-def objects_found(truth: Detections, found: Detections, lowest_score: float) -> tuple[int, int] | None:
+def objects_found(
+    truth: Detections, found: Detections, lowest_score: float, protocol: Protocol = COCO
+) -> tuple[int, int] | None:
     """Counts by the rule of every other tab: a detection of the object's class, by IoU and score.
 
     Args:
         truth: the annotated objects.
         found: what the model found in the same photo.
         lowest_score: from which score objects are shown.
+        protocol: whose limit on detections counts.
 
     Returns:
         Objects found, and objects of the classes that the model has; None where it has none of the classes.
@@ -46,6 +50,7 @@ def objects_found(truth: Detections, found: Detections, lowest_score: float) -> 
     except ValueError:  # no class in common
         return None
     known = objects.of_classes(shared.names)
-    run = run_from_detections(known, [replace(found, masks=None, mask_scores=None)], "model", classes=shared)
+    facts = {"protocol": protocol.as_facts()}
+    run = run_from_detections(known, [replace(found, masks=None, mask_scores=None)], "model", facts, shared)
     point = FoundRule(FOUND.iou, score=lowest_score).of(match(run))
     return (round(point.recall_percent * len(known) / 100) if len(known) else 0), len(known)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
 
 import numpy as np
 
 from explorer.data.images import swap_channels
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import legible
-from explorer.types import PARTIAL, RANDOM, SIZES, SMALL_AREA_PX, Detections, Pixels, Timing, size_names
+from explorer.types import PARTIAL, RANDOM, SMALL_AREA_PX, Detections, Pixels, Timing
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import ProgressBar, Stopped, part_of
@@ -44,7 +47,7 @@ MOST_MAGNIFIED = 8
 Box = tuple[float, float, float, float]
 
 
-class Seen(Protocol):
+class Seen(Interface):
     """What a model found in a photo, and how long it took: a `Prediction`, or what was recorded of one."""
 
     @property
@@ -60,18 +63,19 @@ class Filters:
 
     Attributes:
         lowest_score: from this score up.
-        sizes: of these COCO sizes.
+        sizes: of these sizes of the protocol; of all where None.
         classes: of these classes, as `PhotoComparison.class_names` calls them; all where there are none.
     """
 
     lowest_score: float = 0.5
-    sizes: Sequence[str] = SIZES
+    sizes: Sequence[str] | None = None
     classes: Sequence[str] = ()
 
-    def keep(self, found: Detections) -> Detections:
-        """Returns what is shown of one model's objects."""
-        wanted = np.array([size in self.sizes for size in size_names(found.areas_px)], np.bool_)
-        wanted &= found.scores >= self.lowest_score
+    def keep(self, found: Detections, protocol: Protocol = COCO) -> Detections:
+        """Returns what is shown of one model's objects, by the sizes of a protocol."""
+        wanted = found.scores >= self.lowest_score
+        if self.sizes is not None and protocol.size_labels:
+            wanted &= np.array([size in self.sizes for size in protocol.size_names(found.areas_px)], np.bool_)
         if self.classes:
             chosen = set(map(legible, self.classes))
             indices = [index for index, name in enumerate(found.class_names) if legible(name) in chosen]
@@ -93,6 +97,8 @@ class PhotoComparison:
         truth: what is annotated in the photo; None where nobody knows.
         unfamiliar: that a model has not seen such photos, in a sentence, by detector's name.
         advice: how a large photo is looked at, or had better be, in a sentence; empty for others.
+        protocol: whose sizes objects have, and by which annotated ones count as found.
+        from_files: the names in `predictions` that are files of another detector's results.
     """
 
     photo: Path
@@ -102,6 +108,8 @@ class PhotoComparison:
     truth: Detections | None = None
     unfamiliar: Mapping[str, str] = field(default_factory=dict)
     advice: str = ""
+    protocol: Protocol = COCO
+    from_files: frozenset[str] = frozenset()
 
     @property
     def image_bgr(self) -> Pixels:
@@ -138,7 +146,7 @@ class PhotoComparison:
 
     def shown(self, filters: Filters) -> dict[str, Detections]:
         """Returns what is shown of each model's objects."""
-        return {name: filters.keep(prediction.detections) for name, prediction in self.predictions.items()}
+        return {name: filters.keep(own.detections, self.protocol) for name, own in self.predictions.items()}
 
     def figure(
         self, filters: Filters, view_xyxy: Box | None = None, *, stacked: bool = False, width_px: int = WIDTH_PX
@@ -177,27 +185,33 @@ class PhotoComparison:
         return swap_channels(drawn)
 
     def counts(self, filters: Filters) -> list[dict[str, str | int]]:
-        """One row per model: objects shown by COCO size, annotated ones found, time; dashes if it could not be run."""
+        """One row per model: objects shown by size, annotated ones found, time; dashes if it could not be run."""
         rows: list[dict[str, str | int]] = []
         for name, found in self.shown(filters).items():
-            counted: dict[str, str | int] = {"objects": len(found), **found.count_by_size()}
+            counted: dict[str, str | int] = {"objects": len(found), **self._by_size(found)}
             if self.truth is not None:
                 counted["annotated objects found"] = self._found(found, filters)
             counted["time, ms"] = self._time(name)
             rows.append({"": self.letters[name], "model": legible(name), **counted})
-        columns = rows[0] if rows else ("", "model", "objects", *SIZES, "time, ms")
+        columns = rows[0] if rows else ("", "model", "objects", *self.protocol.size_labels, "time, ms")
         without: dict[str, str | int] = dict.fromkeys(columns, "–")
         return [*rows, *(without | {"model": f"{legible(name)} ({_LEFT_OUT})"} for name in self.unavailable)]
+
+    def _by_size(self, found: Detections) -> dict[str, int]:
+        counted = Counter(self.protocol.size_names(found.areas_px))
+        return {size: counted[size] for size in self.protocol.size_labels}
 
     def _found(self, found: Detections, filters: Filters) -> str:
         from explorer.ui.actions.annotated import objects_found
 
         assert self.truth is not None
-        counted = objects_found(filters.keep(self.truth), found, filters.lowest_score)
+        counted = objects_found(filters.keep(self.truth, self.protocol), found, filters.lowest_score, self.protocol)
         return f"{counted[0]} of {counted[1]}" if counted else "–"
 
     def _time(self, name: str) -> str:
         """Median, least and greatest."""
+        if name in self.from_files:
+            return "–"
         own = [1000 * seconds for seconds in self.times_s.get(name, ())]
         if not own:
             return _NOT_TIMED
@@ -302,7 +316,7 @@ def compare(
     tiles: bool = False,
     even_none: bool = False,
 ) -> PhotoComparison:
-    """Runs each model on one photo.
+    """Runs each model on one photo; files of results have what they found there before.
 
     Fast ones run up to three times, so that the spread of their times is known.
 
@@ -325,8 +339,8 @@ def compare(
     from explorer.engine.scales import scale_of
     from explorer.zoo.downloads import DownloadError
 
-    wanted, image_bgr = chosen(names), read_photo(photo)
-    height, width = image_bgr.shape[:2]
+    wanted, image_bgr, data = chosen(names), read_photo(photo), models.data
+    path, (height, width) = Path(str(photo)), image_bgr.shape[:2]
     predictions: dict[str, Seen] = {}
     times_s: dict[str, Sequence[float]] = {}
     strange: dict[str, str] = {}
@@ -335,6 +349,9 @@ def compare(
     for place, name in enumerate(wanted):
 
         def run(device: str, name: str = name, place: int = place) -> None:
+            if data and models.is_file(name):
+                predictions[name] = data.found(name, path, image_bgr)
+                return
             detector = models.get(name, part_of(progress, place, len(wanted), name), device)
             detector = in_tiles(detector) if tiles else detector
             first = detector.detect(image_bgr)
@@ -354,7 +371,13 @@ def compare(
         raise next(iter(failures.values()))
     reasons = {name: _one_line(error) for name, error in failures.items()}
     said = advice(scales, (height, width), tiles=tiles)
-    return PhotoComparison(Path(str(photo)), predictions, reasons, times_s, annotated_in(image_bgr), strange, said)
+    truth = annotated_in(image_bgr)
+    if truth is None and data:
+        truth = data.annotated(path, image_bgr)
+    files = frozenset(filter(models.is_file, predictions))
+    return PhotoComparison(
+        path, predictions, reasons, times_s, truth, strange, said, protocol=models.protocol, from_files=files
+    )
 
 
 def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:

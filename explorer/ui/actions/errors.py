@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
-from explorer.scoring.protocols import COCO, PRESETS, Protocol
+from explorer.scoring.protocols import PRESETS, Protocol
 from explorer.text import legible
 from explorer.types import Progress
 from explorer.ui.actions.models import Models, chosen
@@ -178,9 +178,11 @@ def examine(
     *,
     found: FoundRule = FOUND,
     verify: bool = False,
-    protocol: Protocol = COCO,
+    protocol: Protocol | None = None,
 ) -> Examination:
     """Runs models on annotated images and finds out what they miss and where it is lost.
+
+    Files of results count as they are, on those of the images that they are on; nobody can say where they lost objects.
 
     Args:
         models: where detectors are kept.
@@ -189,10 +191,10 @@ def examine(
         progress: called with the share that is done and what is being done.
         found: what counts as found.
         verify: relax for each lost object the stage that lost it, to see that it did.
-        protocol: whose sizes, IoU thresholds and limits are gone by.
+        protocol: whose sizes, IoU thresholds and limits are gone by; None for the one of `models`.
 
     Raises:
-        ValueError: a model has other classes than the data, or cannot be used.
+        ValueError: a model has other classes than the data, or cannot be used; results are on other images.
         DownloadError: a model's weights cannot be downloaded.
     """
     from explorer.scoring.classes import shared_classes
@@ -200,18 +202,45 @@ def examine(
 
     runs: list[Run] = []
     autopsies: list[Autopsy | None] = []
+    protocol = protocol or models.protocol
     wanted, truth = chosen(names), truth_under(protocol, truth)
-    notes = [shared_classes(models.get(name).class_names, truth.class_names).note for name in wanted]
+    files = {name: models.data.runs[name] for name in wanted if models.data and models.is_file(name)}
+    for name, run in files.items():
+        truth = _images_of(run, name, truth)
+    known = {name: run.truth.class_names for name, run in files.items()}
+    known |= {name: models.get(name).class_names for name in wanted if name not in files}
+    notes = [shared_classes(known[name], truth.class_names).note for name in wanted]
     for name in wanted:  # objects of a class that a model does not have are not held against any
-        truth = truth.of_classes(shared_classes(models.get(name).class_names, truth.class_names).names)
+        truth = truth.of_classes(shared_classes(known[name], truth.class_names).names)
     for place, name in enumerate(wanted):
         count = part_of(progress, place, len(wanted), name)
-        run, followed = _run(models.get(name, count), truth, found, verify, count)
+        if name in files:
+            run, followed = _from_file(files[name], name, truth), None
+        else:
+            run, followed = _run(models.get(name, count), truth, found, verify, count)
         runs.append(replace(run_under(protocol, run), notes=tuple(filter(None, notes[place : place + 1]))))
         autopsies.append(followed)
     if progress:
         progress(1.0, "resampling")
     return _examination(runs, autopsies, found)
+
+
+def _images_of(run: Run, name: str, truth: Truth) -> Truth:
+    """Keeps the images that a file of results is on."""
+    own = dict(zip(run.truth.image_ids.tolist(), run.truth.file_names, strict=True))
+    ids = zip(truth.image_ids.tolist(), truth.file_names, strict=True)
+    rows = [row for row, (image, file) in enumerate(ids) if own.get(image) == file]
+    if not rows:
+        raise ValueError(f"{name} has results on other images than these; choose the data set that it was made on.")
+    return truth.of_rows(np.array(rows, np.int64))
+
+
+def _from_file(run: Run, name: str, truth: Truth) -> Run:
+    """A file's results on some of its images and classes."""
+    from explorer.scoring.alike import restricted
+
+    part = restricted(run, truth.image_ids.tolist(), truth.class_names)
+    return replace(part, name=name, truth=truth, folder=None)
 
 
 def _examination(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: FoundRule) -> Examination:

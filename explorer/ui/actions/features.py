@@ -12,7 +12,7 @@ from explorer.text import in_markdown
 from explorer.types import Pixels
 from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison
 from explorer.ui.actions.fields import layers_of
-from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import ProgressBar, part_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def show_layers(
 
     if not layers:
         raise ValueError("Choose at least one layer.")
-    wanted = chosen(names)
+    wanted = models.networks(names)
     maps: dict[str, FeatureMap] = {}
     for place, name in enumerate(wanted):
         detector = models.get(name, part_of(progress, place, len(wanted), name))
@@ -149,7 +149,7 @@ def what_speaks_for(
         progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: there is no such object.
+        ValueError: there is no such object, or only files of results have it.
 
     Returns:
         The figure, and a sentence per model in Markdown.
@@ -164,8 +164,9 @@ def what_speaks_for(
         )
     one = known[number]
     views, sentences = {}, []
-    for place, name in enumerate(one.scores):
-        part_of(progress, place, len(one.scores), name)
+    seen_by = models.networks(list(one.scores))
+    for place, name in enumerate(seen_by):
+        part_of(progress, place, len(seen_by), name)
         detector = models.get(name)
         index = detector.class_names.index(one.class_name)
         cam = detection_cam(detector.model, detector.model_input(comparison.image_bgr), one.box_xyxy, index)

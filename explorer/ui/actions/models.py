@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, Progress
 from explorer.zoo.registry import REFUSED, ZooEntry, entries
 
 if TYPE_CHECKING:  # torch and detectron2 load with the first photo, so that the page opens at once
     from explorer.engine.detector import Detector
+    from explorer.ui.actions.dataset import DataSet
 
 LOWEST_SCORE = 0.05
 """Detectors report objects down to this score; the threshold on the page filters what they reported."""
@@ -100,6 +102,14 @@ def own_choice(model: str, weights: str | None = None) -> ModelChoice:
     return ModelChoice(model, f"{legible(model)} · from the command line, {weights_name}", True, facts)
 
 
+def results_choices(data: DataSet | None) -> list[ModelChoice]:
+    """Lists files of other detectors' results on a data set."""
+    if data is None:
+        return []
+    facts = f"another detector's results, shown on photos of {legible(data.source)}; no network"
+    return [ModelChoice(name, f"{legible(name)} · results from a file", True, facts) for name in data.runs]
+
+
 def uploaded_pair(files: Sequence[str | Path] | None) -> tuple[Path, Path]:
     """Returns checkpoint and config of a model that a browser handed over.
 
@@ -166,6 +176,8 @@ class Models:
         *,
         lowest_score: float | None = LOWEST_SCORE,
         warm: bool = True,
+        data: DataSet | None = None,
+        protocol: Protocol = COCO,
     ) -> None:
         """Takes what may be loaded.
 
@@ -176,7 +188,11 @@ class Models:
             lowest_score: from which score detectors report objects; None for each one's own threshold.
             warm: run each once when it is loaded: a first run takes several times as long as those that follow, and
                 would be taken for the model's time.
+            data: annotated photos, with other detectors' results on them, which can be chosen beside models.
+            protocol: whose sizes, IoU thresholds and limits are gone by; with data, it is that of the data.
         """
+        self.data = data
+        self.protocol = data.protocol if data else protocol
         self._warm = warm
         self._lowest_score = lowest_score
         self._memory_mb = memory_mb
@@ -213,6 +229,10 @@ class Models:
             ValueError: the model is unknown or its weights cannot be used.
             DownloadError: its weights cannot be downloaded.
         """
+        if self.is_file(name):
+            raise ValueError(
+                f"{name} is a file of results, without the network that they come from; choose a model to look into."
+            )
         if name not in self._known:
             name = name.removesuffix(f" ({RANDOM})").removesuffix(f" ({PARTIAL})")
         if name not in self._known:
@@ -244,6 +264,20 @@ class Models:
             while len(self._loaded) > 1 and sum(map(memory_mb, self._loaded.values())) > self._memory_mb:
                 self._loaded.popitem(last=False)
         return detector
+
+    def is_file(self, name: str) -> bool:
+        """Tells whether a name is that of a file of results."""
+        return self.data is not None and name in self.data.runs
+
+    def networks(self, names: Sequence[str]) -> list[str]:
+        """Returns those chosen that can be looked into, each once: files of results are left out.
+
+        Raises:
+            ValueError: nothing is chosen, or too much, or files alone.
+        """
+        wanted = chosen(names)
+        own = [name for name in wanted if not self.is_file(name)]
+        return own or [self.get(name).name for name in wanted]  # which says why it cannot be
 
     @property
     def loaded(self) -> tuple[str, ...]:

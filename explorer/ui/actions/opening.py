@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from explorer.types import Detections, Timing
+from explorer.types import Detections
 from explorer.ui.actions.compare import PhotoComparison, compare
+from explorer.ui.actions.dataset import Recorded
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.examples import annotated_in, looked_at, opening
@@ -19,14 +19,6 @@ from explorer.writing import write_json
 
 RECORDED = Path(__file__).resolve().parents[1] / "photos" / "opening.json"
 _DIGITS = 3
-
-
-@dataclass(frozen=True)
-class _Recorded:
-    """What a model found, as a prediction has it; those come with torch."""
-
-    detections: Detections
-    timing: Timing
 
 
 def opening_photo(folder: Path) -> Path:
@@ -47,7 +39,7 @@ def recorded_comparison(photo: Path) -> PhotoComparison:
     known: dict[str, Any] = json.loads(RECORDED.read_text())
     image_bgr = read_photo(photo)
     size = image_bgr.shape[:2]
-    predictions = {name: _Recorded(_detections(own, size), Timing({})) for name, own in known["found"].items()}
+    predictions = {name: Recorded(_detections(own, size)) for name, own in known["found"].items()}
     said = {"unfamiliar": known["unfamiliar"], "advice": known["advice"]}
     return PhotoComparison(photo, predictions, truth=annotated_in(image_bgr), **said)
 

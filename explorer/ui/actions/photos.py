@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from explorer.data.images import ImageError, read_image
+import numpy as np
+
+from explorer.data.images import ImageError, read_image, swap_channels
 from explorer.types import Pixels
 
+_THUMBNAIL_PX = 320
 _MOST_KEPT = 4
 """Decoded photos in memory, of all sessions together; each has up to `explorer.data.images.MAX_PIXELS`."""
 
@@ -26,6 +29,16 @@ def read_photo(photo: str | Path | None) -> Pixels:
         return _read(path, (facts.st_mtime_ns, facts.st_size, facts.st_ino) if facts else ())
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), path.name)) from error
+
+
+def thumbnail(photo: Path) -> Pixels:
+    """Returns a small picture of a photo, RGB."""
+    import cv2
+
+    image_bgr = read_photo(photo)
+    shrink = min(1.0, _THUMBNAIL_PX / max(image_bgr.shape[:2]))
+    small = cv2.resize(image_bgr, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return swap_channels(np.asarray(small, np.uint8))
 
 
 @lru_cache(_MOST_KEPT)

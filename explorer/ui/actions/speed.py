@@ -11,7 +11,7 @@ import numpy.typing as npt
 from explorer.text import in_markdown, legible
 from explorer.types import Pixels
 from explorer.ui.actions.compare import WIDTH_PX
-from explorer.ui.actions.models import Models, chosen, trained_on
+from explorer.ui.actions.models import Models, trained_on
 from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -116,7 +116,7 @@ def measure(
     """
     from explorer.engine.speed.interleaved import interleaved
 
-    wanted = chosen(names)
+    wanted = models.networks(names)
     detectors = [models.get(name, part_of(progress, 0, 1, name)) for name in wanted]
     calls = {detector.name: (lambda detector=detector: detector.detect(image_bgr)) for detector in detectors}
     return interleaved(calls, rounds=rounds, progress=part_of(progress, 0, 1, "measuring"))

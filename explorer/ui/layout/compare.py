@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import in_html
-from explorer.types import SIZES
 from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison, compare
 from explorer.ui.actions.tiles import LABEL
 from explorer.ui.layout.plots import NARROW_PX, zoomable
@@ -22,20 +22,22 @@ MEASURE = f"() => Math.round(document.querySelector('.pictures')?.clientWidth ||
 """Script for a browser: how wide pictures can be on its page."""
 LEAST_SCORE = 0.5
 _NOTHING_YET = "Click an example or drop a photo; the models start immediately."
-_COUNTS_HEAD = ["", "model", "objects", *SIZES]
 _TABLE_HEAD = ["#", "seen by", "class", "size, px"]
 _MOVE = "Drag to pan and scroll to zoom; all pictures move together. Hover over a box to see its score and size."
 _SLIDE = "Drag the line: model A's detections are on the left, model B's on the right."
 _TILES = "The photo is processed in overlapping tiles. This finds small objects but takes longer."
 _HELP = """- **Pictures**: each class has the same colour for every model. Dotted white outlines mark annotated
-  objects, which are available for the generated scenes and the blood cells.
+  objects, which are known for the generated scenes, the blood cells, and photos of the data set that the page was
+  started with (`--data`), recognised by their file name and size.
+- **Results from a file** (`--results`) are drawn beside models, for photos of the data set that they are on.
 - **Found** has the same meaning in every tab: a detection of the object's class with IoU ≥ 0.5 and at least the score
   of the slider.
 - **Time** is that of the whole detector on this machine after a warm-up run: median, minimum and maximum of three
   runs. Slow models run once.
 - **Seen by** groups detections of the same class that overlap with IoU ≥ 0.5. Unless the photo is annotated, this does
   not tell which model is right.
-- **Sizes** are COCO's: areas below 32² px (small), below 96² px (medium), and above (large)."""
+- **Sizes** are those of the protocol that the page was started with (`--sizes`). COCO's are areas below 32² px
+  (small), below 96² px (medium), and above (large). Objects below 32² px are magnified."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,8 @@ class CompareTab:
 def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoComparison | None) -> CompareTab:
     """Lays out the tab, which shows `first` until the models are asked."""
     comparison = gr.State(first, time_to_live=3600)
-    at_first = _seen(first, Filters(LEAST_SCORE), PICTURES, WIDTH_PX) if first else _NOTHING_SEEN
+    protocol = desk.models.protocol
+    at_first = _seen(first, Filters(LEAST_SCORE), PICTURES, WIDTH_PX) if first else _nothing_seen(protocol)
     warnings = gr.HTML(at_first.warnings, visible=bool(at_first.warnings), elem_classes="warnings")
     figure = gr.Plot(
         at_first.figure,
@@ -85,7 +88,10 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
     with gr.Row(equal_height=True, elem_classes="controls"):
         least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Minimum score", min_width=210)
-        sizes = gr.CheckboxGroup(list(SIZES), value=list(SIZES), label="Sizes (COCO)", min_width=330)
+        named = list(protocol.size_labels)
+        sizes = gr.CheckboxGroup(
+            named, value=named, label=f"Sizes ({_called(protocol)})", min_width=330, visible=bool(named)
+        )
         classes = gr.Dropdown(
             first.class_names if first else [],
             value=[],
@@ -98,7 +104,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     counts = gr.Dataframe(
         at_first.counts[1],
         headers=at_first.counts[0],
-        label="Objects by COCO size, and time",
+        label=f"Objects by size ({_called(protocol)}), and time",
         interactive=False,
     )
     magnified = gr.Gallery(
@@ -234,7 +240,13 @@ class _Seen:
     warnings: str = ""
 
 
-_NOTHING_SEEN = _Seen(waiting(_NOTHING_YET), None, [], (_COUNTS_HEAD, []), (_TABLE_HEAD, []))
+def _nothing_seen(protocol: Protocol) -> _Seen:
+    head = ["", "model", "objects", *protocol.size_labels]
+    return _Seen(waiting(_NOTHING_YET), None, [], (head, []), (_TABLE_HEAD, []))
+
+
+def _called(protocol: Protocol) -> str:
+    return "COCO" if protocol.name == COCO.name else protocol.name
 
 
 def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> _Seen:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.scoring.outcomes import FOUND, FoundRule
-from explorer.scoring.protocols import COCO, IOU_THRESHOLDS, protocol_of
+from explorer.scoring.protocols import IOU_THRESHOLDS, protocol_of
 from explorer.text import in_markdown, legible
 from explorer.ui.actions.errors import IMAGES, SIZE_BINS, Examination, annotated_images, examine, explain_miss
 from explorer.ui.layout.intake import only_uploads
@@ -40,13 +40,17 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
     gr.Markdown(_SAYS)
     known = gr.State({}, time_to_live=3600)
     at_start = legible(desk.data) if desk.data else _AERIAL
+    given = desk.models.protocol
+    benchmarks = list(SIZE_BINS)
+    if given.name not in (name for _, name in benchmarks):
+        benchmarks.insert(0, (f"sides between {given.name.replace(',', ', ')} px", given.name))
     with gr.Row(equal_height=True):
         data = gr.Dropdown([at_start], value=at_start, label="Data set", interactive=True, min_width=300)
         bins = gr.Dropdown(
-            list(SIZE_BINS),
-            value=COCO.name,
+            benchmarks,
+            value=given.name,
             label="Size bins",
-            info="A benchmark, whose IoU thresholds and limits count too, or sides in pixels: 8,16,32",
+            info="A benchmark, whose IoU thresholds and limits count, too, or sides in pixels: 8,16,32",
             allow_custom_value=True,
             interactive=True,
             min_width=300,
@@ -114,7 +118,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         from explorer.figures.errors import ap_by_size, error_types
 
         tell = desk.telling(bar, request)
-        wanted, protocol = _rule(least_iou, least_score), protocol_of(sized)
+        wanted, protocol = _rule(least_iou, least_score), given if sized == given.name else protocol_of(sized)
         truth = annotated_images(sources.get(chosen, desk.data), int(most), tell)
         found = examine(desk.models_for_long, names, truth, tell, found=wanted, verify=check, protocol=protocol)
         (title, by_size), *pairs = [(legible(title), grid.legible()) for title, grid in found.tables()]

@@ -10,7 +10,7 @@ from explorer.data.images import ImageError
 from explorer.figures.words import waiting
 from explorer.ui.actions.compare import Filters, PhotoComparison
 from explorer.ui.actions.fields import fields_and_objects, fields_at
-from explorer.ui.actions.models import MOST_MODELS, chosen
+from explorer.ui.actions.models import MOST_MODELS
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import part_of
 from explorer.ui.layout.compare import CompareTab
@@ -86,7 +86,7 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
             unused = [gr.Plot(value=None, visible=False)] * (2 * MOST_MODELS - 1)
             return [gr.Plot(value=waiting(_NO_PHOTO), visible=True), *unused]
         image_bgr, tell = read_photo(image), desk.telling(bar, request)
-        known = chosen(names)
+        known = desk.models.networks(names)
         objects = found.shown(Filters(score, of_size, of_class)) if found else {}
         pictures, sides = [], []
         for place, name in enumerate(known):

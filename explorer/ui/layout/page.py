@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -15,12 +16,22 @@ from typing import Any
 import gradio as gr
 
 from explorer.data.images import ImageError, reading_note, swap_channels
-from explorer.text import NAME_LENGTH, in_html
+from explorer.scoring.protocols import COCO, Protocol
+from explorer.text import NAME_LENGTH, in_html, legible
 from explorer.types import Pixels
 from explorer.ui.actions.compare import Filters, compare
-from explorer.ui.actions.models import MEMORY_MB, MOST_MODELS, ModelChoice, Models, model_choices, own_choice
+from explorer.ui.actions.dataset import data_set
+from explorer.ui.actions.models import (
+    MEMORY_MB,
+    MOST_MODELS,
+    ModelChoice,
+    Models,
+    model_choices,
+    own_choice,
+    results_choices,
+)
 from explorer.ui.actions.opening import first_comparison, opening_photo
-from explorer.ui.actions.photos import read_photo
+from explorer.ui.actions.photos import read_photo, thumbnail
 from explorer.ui.examples import examples, looked_at, opening
 from explorer.ui.layout.about import about_tab, train_tab
 from explorer.ui.layout.compare import MEASURE, compare_tab
@@ -64,6 +75,8 @@ def serve(
     *,
     weights: str | None = None,
     data: str | None = None,
+    results: Sequence[str | Path] = (),
+    protocol: Protocol = COCO,
     memory_mb: float = MEMORY_MB,
     auth: tuple[str, str] | None = None,
     share: bool = False,
@@ -76,20 +89,33 @@ def serve(
         port: None takes `GRADIO_SERVER_PORT`, else the first free one from 7860 on.
         extra_models: models to offer before the zoo's, as `load_detector` takes them.
         weights: a checkpoint for those, instead of their own.
-        data: annotated images for the tab of errors, `PATH[:SPLIT]`; None takes procedural aerial scenes.
+        data: annotated images, `PATH[:SPLIT]`, for the tab of errors, and what is annotated in a photo of theirs; None
+            takes procedural aerial scenes.
+        results: other detectors' results on the data, to be chosen beside models.
+        protocol: whose sizes, IoU thresholds and limits are gone by.
         memory_mb: what the weights of loaded models may take.
         auth: name and password that visitors must give.
         share: publish the page through Gradio's relay, for anyone who knows the address.
         mcp: offer the page's functions to language models, too.
 
     Raises:
-        ValueError: a model cannot be found, or `mcp` is asked for and its package is not installed.
+        ValueError: a model cannot be found, data or results cannot be read, or `mcp` is asked for and its package is
+            not installed.
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs a package that is not installed; run pip install "gradio[mcp]"')
     _share_arenas()
     alone = is_alone(host, auth=auth is not None, share=share)
-    page = build(extra_models, weights=weights, data=data, memory_mb=memory_mb, uploads=alone, warm=True)
+    page = build(
+        extra_models,
+        weights=weights,
+        data=data,
+        results=results,
+        protocol=protocol,
+        memory_mb=memory_mb,
+        uploads=alone,
+        warm=True,
+    )
     page.queue(default_concurrency_limit=2, max_size=MOST_WAITING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, and uploads are deleted
     page.launch(
@@ -129,6 +155,8 @@ def build(
     *,
     weights: str | None = None,
     data: str | None = None,
+    results: Sequence[str | Path] = (),
+    protocol: Protocol = COCO,
     memory_mb: float = MEMORY_MB,
     uploads: bool = False,
     warm: bool = False,
@@ -138,22 +166,27 @@ def build(
     Args:
         extra_models: models to offer before the zoo's, as `load_detector` takes them.
         weights: a checkpoint for those, instead of their own.
-        data: annotated images for the tab of errors; None takes procedural aerial scenes.
+        data: annotated images; None takes procedural aerial scenes for the tab of errors.
+        results: other detectors' results on the data.
+        protocol: whose sizes, IoU thresholds and limits are gone by.
         memory_mb: what the weights of loaded models may take.
         uploads: whether a browser may hand over models.
         warm: load the models chosen at first in the background, so that the first visitor need not wait for them.
 
     Raises:
-        ValueError: a model cannot be found.
+        ValueError: a model cannot be found, or data or results cannot be read.
     """
     own = [own_choice(model, weights) for model in extra_models]
-    short = Models(memory_mb / 2, extra_models, weights)
-    long = Models(memory_mb / 2, extra_models, weights, lowest_score=None, warm=False)
-    desk = Desk(short, long, data=data)
+    given = data_set(data, results, protocol)
+    short = Models(memory_mb / 2, extra_models, weights, data=given, protocol=protocol)
+    long = Models(memory_mb / 2, extra_models, weights, lowest_score=None, warm=False, data=given, protocol=protocol)
+    desk = Desk(short, long, data=given.source if given else None)
+    own += results_choices(given)
     choices = model_choices(own)
-    opened_on = opening()
-    photo_file = opening_photo(Path(desk.folder.name))
-    preset = [choice.name for choice in own][:MOST_MODELS] or list(opened_on.models)
+    preset = [choice.name for choice in own][:MOST_MODELS] or list(opening().models)
+    tried = given.photos() if given else []
+    folder = Path(desk.folder.name)
+    photo_file = Path(shutil.copy(tried[0], folder)) if tried and own else opening_photo(folder)
     first = first_comparison(short, preset, photo_file)
     if warm:
         threading.Thread(target=_load, args=(short, preset), daemon=True).start()
@@ -229,10 +262,10 @@ def build(
             _narrow(compared.redraw), list(compared.drawn_by), list(compared.shown), **_QUIETLY
         )
         page.load(None, None, None, js=NAME_PICTURES, api_visibility="private")
-        page.load(_thumbnails, outputs=gallery, show_progress="hidden", api_visibility="private")
-        gallery.select(_pick, models, [photo, models], show_progress="hidden", api_visibility="private").then(
-            compared.ask, inputs, outputs, **ask
-        )
+        page.load(lambda: _thumbnails(tried), outputs=gallery, show_progress="hidden", api_visibility="private")
+        gallery.select(
+            _picking(desk, tried), models, [photo, models], show_progress="hidden", api_visibility="private"
+        ).then(compared.ask, inputs, outputs, **ask)
         share_link(page, link, models, compared, tabs, [choice.name for choice in choices])
         page.unload(desk.forget)
         _endpoints(desk, photo, models, choices)
@@ -286,16 +319,23 @@ def _as_browsers_show(image: str | None) -> Any:
         return gr.skip()
 
 
-def _thumbnails() -> list[tuple[Pixels, str]]:
-    return [(looked_at(example.caption), example.caption) for example in examples()]
+def _thumbnails(photos: Sequence[Path]) -> list[tuple[Pixels, str]]:
+    """Photos of the data set first, then the examples."""
+    own = [(thumbnail(photo), legible(photo.name, NAME_LENGTH)) for photo in photos]
+    return [*own, *((looked_at(example.caption), example.caption) for example in examples())]
 
 
-def _pick(chosen: list[str], event: gr.SelectData) -> tuple[Pixels, list[str]]:
-    """An example's photo, and its models in place of another example's; a choice of one's own stays."""
-    known = examples()
-    example = known[int(event.index)]
-    by_an_example = tuple(chosen) in {one.models for one in known}
-    return looked_at(example.caption), list(example.models) if by_an_example else chosen
+def _picking(desk: Desk, photos: Sequence[Path]) -> Callable[..., Any]:
+    def pick(chosen: list[str], request: gr.Request, event: gr.SelectData) -> tuple[Pixels | str, list[str]]:
+        """An example's photo, and its models in place of another example's; a choice of one's own stays."""
+        place, known = int(event.index), examples()
+        if place < len(photos):  # its name tells what is annotated in it
+            return str(shutil.copy(photos[place], desk.folder_of(request))), chosen
+        example = known[place - len(photos)]
+        by_an_example = tuple(chosen) in {one.models for one in known}
+        return looked_at(example.caption), list(example.models) if by_an_example else chosen
+
+    return pick
 
 
 def _facts(names: Sequence[str], choices: Sequence[ModelChoice]) -> str:

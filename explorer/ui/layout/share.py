@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.types import SIZES
 from explorer.ui.actions.models import MOST_MODELS
 from explorer.ui.layout.compare import CompareTab
 from explorer.ui.layout.session import SHORT
@@ -46,12 +45,13 @@ def share_link(
         known: models that a link may name; others are left out.
     """
     least, sizes, _ = compared.filters
+    known_sizes = [value for _, value in sizes.choices]
 
     def follow(request: gr.Request) -> Any:
         """What the address asks for; whatever it may not ask for is left as it is."""
         asked = request.query_params
         names = [name for name in dict.fromkeys(asked.getlist("model")) if name in known][:MOST_MODELS]
-        of_size = [size for size in SIZES if size in asked.getlist("size")]
+        of_size = [size for size in known_sizes if size in asked.getlist("size")]
         return (
             names or gr.skip(),
             _score(asked.get("score")) or gr.skip(),

@@ -51,6 +51,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
         return measured_times(seconds), gr.Dataframe(value=as_rows(seconds), visible=True)
 
     def draw(of: Task, on: str, names: list[str], wide: float) -> Any:
+        names = [name for name in names if not desk.models.is_file(name)]
         figure, words = pareto(of, on, names, width_px=int(wide))
         beside = on_own_images(names)
         return figure, words, gr.Plot(value=beside, visible=beside is not None)

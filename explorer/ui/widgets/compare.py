@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from explorer.types import SIZES
 from explorer.ui.actions.compare import Filters, PhotoComparison, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
@@ -30,7 +29,7 @@ class SideBySide(Panel):
 
     Attributes:
         score: its `value` is the lowest score shown.
-        sizes: its `value` are the COCO sizes shown.
+        sizes: its `value` are the sizes shown, of the protocol of `models`.
         objects: its `value` is the number of the object that is zoomed to, -1 for none.
         comparison: what was found, at every score; None where it could not be.
     """
@@ -48,7 +47,8 @@ class SideBySide(Panel):
         self.score = widgets.FloatSlider(
             lowest_score, min=0.05, max=0.95, step=0.05, description="Score from", layout=widgets.Layout(width="380px")
         )
-        self.sizes = widgets.SelectMultiple(options=SIZES, value=SIZES, rows=len(SIZES), description="Sizes")
+        named = models.protocol.size_labels
+        self.sizes = widgets.SelectMultiple(options=named, value=named, rows=max(1, len(named)), description="Sizes")
         self.objects = widgets.Select(
             options=[(_WHOLE, -1)], rows=_ROWS, description="Zoom to", layout=widgets.Layout(width="560px")
         )

@@ -1,0 +1,150 @@
+"""A data set that the page was started with: what is annotated in its photos, and what other detectors found in them.
+
+A photo that a visitor drops is told by its file's name and size, which a browser hands over, and by its pixels where
+several photos are called so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from explorer.scoring.columns import Run, Truth
+from explorer.scoring.protocols import COCO, Protocol
+from explorer.text import legible
+from explorer.types import Detections, Pixels, Timing
+
+MOST_PHOTOS = 6
+"""Of a data set, offered beside the examples."""
+_KEPT = "._-, "
+"""What of a file's name is compared beside letters and digits: of other signs, some are lost in an upload."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a detector found in a photo, as it was written down: without the detector, and without torch."""
+
+    detections: Detections
+    timing: Timing = field(default_factory=lambda: Timing({}))
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Annotated photos, with the detections of other detectors.
+
+    Attributes:
+        source: `PATH[:SPLIT]`.
+        truth: its annotations, as the protocol scores them.
+        runs: detections from files, by what they are called in the list of models.
+        protocol: by which they are scored.
+    """
+
+    source: str
+    truth: Truth
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    protocol: Protocol = COCO
+
+    def annotated(self, photo: Path, image_bgr: Pixels) -> Detections | None:
+        """Returns what is annotated in a photo, crowds aside; None where it is not one of the data set's."""
+        row = self._row(photo, image_bgr)
+        if row is None:
+            return None
+        truth = self.truth
+        rows = np.flatnonzero((truth.images == row) & ~truth.crowds)
+        corner, size = np.split(truth.boxes_xywh[rows], 2, axis=1)
+        return Detections(
+            np.concatenate([corner, corner + size], axis=1).astype(np.float32),
+            np.ones(len(rows), np.float32),
+            truth.classes[rows],
+            truth.class_names,
+            (image_bgr.shape[0], image_bgr.shape[1]),
+        )
+
+    def found(self, name: str, photo: Path, image_bgr: Pixels) -> Recorded:
+        """Returns what a file has on a photo.
+
+        Args:
+            name: one of `runs`.
+            photo: the photo's file.
+            image_bgr: its pixels.
+
+        Raises:
+            ValueError: the photo is not one of the data set's, or not of those that the file is on.
+        """
+        from explorer.scoring.convert import detections_of
+
+        row, run = self._row(photo, image_bgr), self.runs[name]
+        own = None if row is None else run.truth.row_of_image.get(self.truth.image_ids.tolist()[row])
+        if own is None:
+            raise ValueError(
+                f"This file has detections on the {len(run.truth.image_ids):,} photos of {legible(self.source)}, and "
+                f"{legible(photo.name)} is none of them"
+            )
+        return Recorded(detections_of(run.truth, run.found, own))
+
+    def photos(self) -> list[Path]:
+        """The files of a few photos to try, annotated ones, those that every run is on."""
+        rows = np.unique(self.truth.images).tolist()
+        ids = self.truth.image_ids.tolist()
+        known = [row for row in rows if all(ids[row] in run.truth.row_of_image for run in self.runs.values())]
+        files = (Path(self.truth.file_names[row]) for row in known)
+        there = (file for file in files if file.is_file())
+        return [file for file, _ in zip(there, range(MOST_PHOTOS), strict=False)]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int, int], list[int]]:
+        """Image rows by what a browser tells of them: name, height and width."""
+        rows: dict[tuple[str, int, int], list[int]] = {}
+        for row, (name, size) in enumerate(zip(self.truth.file_names, self.truth.image_sizes.tolist(), strict=True)):
+            rows.setdefault((_as_uploaded(Path(name).name), *size), []).append(row)
+        return rows
+
+    def _row(self, photo: Path, image_bgr: Pixels) -> int | None:
+        from explorer.data.images import read_image
+
+        height, width = image_bgr.shape[:2]
+        rows = self._rows.get((_as_uploaded(photo.name), height, width), [])
+        if len(rows) < 2:
+            return rows[0] if rows else None
+        names = self.truth.file_names
+        same = (row for row in rows if np.array_equal(read_image(names[row]), image_bgr))
+        return next(same, None)
+
+
+def data_set(data: str | None, results: Sequence[str | Path] = (), protocol: Protocol = COCO) -> DataSet | None:
+    """Reads a data set and files of detections on it.
+
+    Args:
+        data: `PATH[:SPLIT]`; None for the one that the first run's record names.
+        results: files and folders of any detector's results, and run folders, as `load_run` takes them.
+        protocol: by which all is scored.
+
+    Returns:
+        None where neither is given.
+
+    Raises:
+        ValueError: the data set or a file cannot be read, or the file does not say what it is on and no data is given.
+    """
+    from explorer.scoring.ignored import truth_under
+    from explorer.scoring.runs import load_run, read_truth
+
+    runs: dict[str, Run] = {}
+    for path in results:
+        run = load_run(path, data, protocol=protocol)
+        data = data or str(run.facts["data"])
+        name = Path(path).name if run.folder is None else run.name
+        while name in runs:
+            name = f"{name} ({path})"
+        runs[name] = run
+    if data is None:
+        return None
+    return DataSet(data, truth_under(protocol, read_truth(data)), runs, protocol)
+
+
+def _as_uploaded(name: str) -> str:
+    """What is compared of a file's name, which is the same before and after an upload."""
+    return "".join(sign for sign in name if sign.isalnum() or sign in _KEPT)
