@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from explorer.browser.names import GROUND_TRUTH, RunFields
-from explorer.browser.state import KEY
-from explorer.types import SIZES
+from explorer.browser.state import KEY, protocol_of_dataset
 
 
 def arrange(dataset: Any) -> None:
@@ -29,7 +28,8 @@ def arrange(dataset: Any) -> None:
         color_by="field", fields=[{"path": path, "fieldColor": color, **by_class} for path, color in colors.items()]
     )
     groups = fo.DatasetAppConfig.default_sidebar_groups(dataset)
-    own = {name: _numbers(RunFields(name)) for name in runs}
+    protocol = protocol_of_dataset(dataset)
+    own = {name: _numbers(RunFields(name, protocol)) for name in runs}
     moved = {path for paths in own.values() for path in paths}
     for group in groups:
         group.paths = [path for path in group.paths if path not in moved]
@@ -42,4 +42,5 @@ def arrange(dataset: Any) -> None:
 
 def _numbers(fields: RunFields) -> list[str]:
     counts = (fields.true_positives, fields.false_positives, fields.false_negatives)
-    return [fields.ap, fields.ap_small, *(fields.misses(size) for size in SIZES), *counts]
+    ap = [name for name in (fields.ap, fields.ap_smallest, fields.label_error) if name]
+    return [*ap, *(fields.misses(size) for size in fields.protocol.size_labels), *counts]

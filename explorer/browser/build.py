@@ -34,6 +34,7 @@ from explorer.browser.state import (
 )
 from explorer.scoring.columns import Truth
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import COCO, Protocol, protocol_from
 from explorer.types import Progress
 
 SAMPLES_AT_A_TIME = 500
@@ -63,6 +64,7 @@ def build(
     rebuild: bool = False,
     found: FoundRule = FOUND,
     match_by: str | None = None,
+    protocol: Protocol | None = None,
     progress: Progress | None = None,
 ) -> Built:
     """Builds a data set in the database, or brings it up to date.
@@ -76,11 +78,13 @@ def build(
         rebuild: whether to throw away what is there.
         found: what counts as found by these runs.
         match_by: how results tell images; see `explorer.load_run`.
+        protocol: by which all runs are scored and objects have sizes. None for that of a data set that is there; for a
+            new one, that of all runs where it is one, else COCO's.
         progress: called after every few images with the number written and the number to write, of the images first
             and then of each run.
 
     Raises:
-        ValueError: the data or a run cannot be read, or there is another data set of this name.
+        ValueError: the data or a run cannot be read, or there is another data set of this name, or by another protocol.
     """
     import fiftyone as fo
 
@@ -90,11 +94,11 @@ def build(
     name = name or dataset_name(source)
     if rebuild and fo.dataset_exists(name):
         fo.delete_dataset(name)
-    dataset, state = _open(name, source, fingerprint_of(files))
+    dataset, state = _open(name, source, fingerprint_of(files), protocol, runs)
     fields = assign_fields(runs, state.runs)
     written: list[str] = []
     if not (runs or state.runs or state.complete):
-        _write_images(dataset, _truth(data), source, progress)
+        _write_images(dataset, _truth(data), state, progress)
         state = replace(state, complete=True)
         write_state(dataset, state)
         written.append("images")
@@ -115,7 +119,9 @@ def _truth(data: str) -> Truth:
     return read_truth(data)
 
 
-def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
+def _open(
+    name: str, source: str, fingerprint: str, protocol: Protocol | None, runs: Sequence[Path]
+) -> tuple[Any, State]:
     """Opens or creates the data set; whatever was left undone when it was created is done here."""
     import fiftyone as fo
 
@@ -127,7 +133,7 @@ def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
     if state is None and len(dataset):
         raise ValueError(f"FiftyOne has a data set {name!r} that was not made here: give another name (--name)")
     if state is None:
-        state = State(source, fingerprint)
+        state = State(source, fingerprint, protocol=(protocol or _shared_protocol(runs)).as_facts())
         write_state(dataset, state)
     if (state.source, state.fingerprint, state.version) != (source, fingerprint, VERSION):
         why = "was made before its annotations changed"
@@ -139,11 +145,24 @@ def _open(name: str, source: str, fingerprint: str) -> tuple[Any, State]:
             f"FiftyOne's data set {name!r} {why}: give this one another name (--name), or make it anew (--rebuild), "
             "which loses what was tagged and corrected in the App"
         )
+    if protocol is not None and protocol != state.rules:
+        raise ValueError(
+            f"FiftyOne's data set {name!r} goes by another protocol ({state.rules}): give this one another name "
+            "(--name), or make it anew (--rebuild), which loses what was tagged and corrected in the App"
+        )
     if not dataset.persistent:
         dataset.media_type = "image"
         declare_truth(dataset)
         dataset.persistent = True  # last: until now, FiftyOne would have cleared it away
     return dataset, state
+
+
+def _shared_protocol(runs: Sequence[Path]) -> Protocol:
+    """The protocol of all runs where it is one, else COCO's."""
+    from explorer.scoring.runs import read_facts
+
+    own = [protocol_from(read_facts(path) if path.is_dir() else {}) for path in runs]
+    return own[0] if own and all(one == own[0] for one in own) else COCO
 
 
 def _update_run(
@@ -152,11 +171,11 @@ def _update_run(
     """Writes what is missing of a run, and of its images, and returns how many images were."""
     from explorer.scoring.parts import RunInParts
 
-    with RunInParts(Path(given.path), data, field, given.match_by) as run:
+    with RunInParts(Path(given.path), data, field, given.match_by, state.rules) as run:
         whole = survey(run, found)
         # images that are missing from a complete data set were deleted in the App
-        images = 0 if state.complete else _write_images(dataset, run.whole.truth, state.source, progress)
-        fields = RunFields(field)
+        images = 0 if state.complete else _write_images(dataset, _all_on(data, run.whole.truth), state, progress)
+        fields = RunFields(field, state.rules)
         known = state.runs.get(field)
         declare_run(dataset, fields)
         method = declare_evaluation(dataset, fields, found.iou)
@@ -170,6 +189,11 @@ def _update_run(
             save_results(dataset, method, log, whole, fields, figures)
     state = _remember(dataset, state, field, replace(given, score=whole.point.score, figures=figures))
     return state, images
+
+
+def _all_on(data: str, truth: Truth) -> Truth:
+    """All that is annotated on a run's images, what its protocol does not score too: corrections are made to all."""
+    return _truth(data).of_images(truth.image_ids.tolist())
 
 
 def _is_other(known: RunState, given: RunState) -> bool:
@@ -189,7 +213,7 @@ def _collection(dataset: Any) -> Any:
     return get_db_conn()[dataset._sample_collection_name]
 
 
-def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | None) -> int:
+def _write_images(dataset: Any, truth: Truth, state: State, progress: Progress | None) -> int:
     """Writes the images that are not in the database, and returns how many."""
     declare_ids(dataset, truth)
     dataset.default_classes = list(truth.class_names)
@@ -197,11 +221,12 @@ def _write_images(dataset: Any, truth: Truth, source: str, progress: Progress | 
     present = {document["_id"] for document in collection.find({}, {"_id": 1})}
     missing = np.array([own not in present for own in sample_ids(dataset.name, truth)], dtype=bool)
     rows, done = np.flatnonzero(missing), 0
+    source, protocol = state.source, state.rules
     tag = Path(source.rpartition(":")[2]).name if ":" in source else None
     now = datetime.now(UTC)
     for first in range(0, len(rows), SAMPLES_AT_A_TIME):
         part = truth.of_rows(rows[first : first + SAMPLES_AT_A_TIME])
-        collection.insert_many(samples(dataset.name, dataset._doc.id, part, tag, now))
+        collection.insert_many(samples(dataset.name, dataset._doc.id, part, tag, now, protocol))
         done += len(part.image_ids)
         if progress:
             progress(done, len(rows))
@@ -271,7 +296,8 @@ def _clear(dataset: Any, fields: RunFields) -> None:
         {labels: {"$type": "array"}},
         {"$unset": gone, "$pull": {f"{labels}.$[].found_by": fields.predictions}},
     )
-    collection.update_many({}, {"$unset": {fields.true_positives: "", fields.ap: "", fields.ap_small: ""}})
+    numbers = [fields.true_positives, fields.ap, fields.label_error, *filter(None, [fields.ap_smallest])]
+    collection.update_many({}, {"$unset": dict.fromkeys(numbers, "")})
 
 
 def _changed(dataset: Any) -> None:

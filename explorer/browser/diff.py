@@ -18,9 +18,8 @@ from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.outcomes import OperatingPoint, found_by
 from explorer.scoring.overlaps import Rows
-from explorer.scoring.protocols import COCO
+from explorer.scoring.protocols import Protocol
 from explorer.text import in_markdown
-from explorer.types import SIZES, size_names
 
 RESAMPLES = 200
 CLASSES_SHOWN = 15
@@ -52,9 +51,10 @@ def diff_of(dataset: Any, a: str, b: str) -> Diff:
     state = read_state(dataset)
     assert state is not None
     given = [(name, state.runs[name]) for name in (a, b)]
-    runs = [load_run(Path(own.path), state.source, name, own.match_by) for name, own in given]
-    runs = alike(runs, data=state.source, protocol=COCO)
-    matches = [match(run, bins=COCO.bins) for run in runs]
+    protocol = state.rules
+    runs = [load_run(Path(own.path), state.source, name, own.match_by, protocol) for name, own in given]
+    runs = alike(runs, data=state.source, protocol=protocol)
+    matches = [match(run, bins=protocol.bins) for run in runs]
     return compared(matches, [state.runs[name].rule.of(own) for name, own in zip((a, b), matches, strict=True)])
 
 
@@ -62,13 +62,13 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
     """Draws two runs.
 
     Args:
-        matches: of each run, for COCO's sizes.
+        matches: of each run, for the sizes of their protocol.
         points: what counts as found by each run; what it shows counts as right or wrong.
     """
     from explorer.figures.browser import counts, on_panel
     from explorer.figures.errors import ap_by_size
 
-    truth, names = matches[0].run.truth, [own.run.name for own in matches]
+    truth, names, protocol = matches[0].run.truth, [own.run.name for own in matches], matches[0].protocol
     taking = [found_by(own, point) for own, point in zip(matches, points, strict=True)]
     who = outcomes(taking[0], taking[1], truth.crowds)
     only = {f"only {name}": np.flatnonzero(who == place) for place, name in enumerate(names, start=1)}
@@ -79,7 +79,9 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
     by_size.update_yaxes(title=None)
     figures = {
         "ap_by_size": by_size,
-        "found_by_size": counts({k: _by_size(truth, rows) for k, rows in only.items()}, "Objects that only one finds"),
+        "found_by_size": counts(
+            {name: _by_size(protocol, truth, rows) for name, rows in only.items()}, "Objects that only one finds"
+        ),
         "found_by_class": counts(_by_class(truth, only), "The same, by class"),
         "errors": counts(
             {own.run.name: _errors(own, point) for own, point in zip(matches, points, strict=True)},
@@ -88,15 +90,17 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
     }
     objects = resamples[0].figures.objects.sum(axis=1)
     return {
-        "words": _words(points, resamples, who),
-        "sizes": [size.name for size, number in zip(COCO.bins, objects, strict=True) if size.name != "all" and number],
+        "words": _words(protocol, points, resamples, who),
+        "sizes": [
+            size.name for size, number in zip(protocol.bins, objects, strict=True) if size.name != "all" and number
+        ],
         "figures": {name: plain_arrays(figure.to_plotly_json()) for name, figure in figures.items()},
     }
 
 
-def _by_size(truth: Truth, rows: Rows) -> dict[str, int]:
-    counted = Counter(size_names(truth.areas_px[rows]))
-    return {size: counted[size] for size in SIZES}
+def _by_size(protocol: Protocol, truth: Truth, rows: Rows) -> dict[str, int]:
+    counted = Counter(protocol.size_names(truth.areas_px[rows]))
+    return {size: counted[size] for size in protocol.size_labels}
 
 
 def _by_class(truth: Truth, only: dict[str, Rows]) -> dict[str, dict[str, int]]:
@@ -114,10 +118,10 @@ def _errors(matches: Matches, point: OperatingPoint) -> dict[str, int]:
     return numbers
 
 
-def _words(points: list[OperatingPoint], resamples: list[Resamples], who: Any) -> str:
+def _words(protocol: Protocol, points: list[OperatingPoint], resamples: list[Resamples], who: Any) -> str:
     difference = differences(resamples[0], resamples[1], CONFIDENCE)
     given, parts = difference.points, []
-    for place, size in enumerate(COCO.bins):
+    for place, size in enumerate(protocol.bins):
         value, low, high = (float(ends[0, place]) for ends in (given.value, given.low, given.high))
         if not np.isnan(value):
             mark = "**" if difference.settled[0, place] else ""

@@ -25,7 +25,7 @@ from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.data.masks import Rle
 from explorer.errors.taxonomy import ErrorType
 from explorer.scoring.columns import Truth
-from explorer.types import SIZES, size_names
+from explorer.scoring.protocols import COCO, Protocol
 
 Document = dict[str, Any]
 _ERRORS = tuple(kind.label for kind in ErrorType)
@@ -43,7 +43,9 @@ def label_ids(dataset: str, truth: Truth) -> list[ObjectId]:
     return object_ids(f"{dataset}/{GROUND_TRUTH}", truth.ids)
 
 
-def samples(dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, now: datetime) -> Iterator[Document]:
+def samples(
+    dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, now: datetime, protocol: Protocol = COCO
+) -> Iterator[Document]:
     """Makes the documents of images with what is annotated in them.
 
     Args:
@@ -52,10 +54,11 @@ def samples(dataset: str, dataset_id: ObjectId, truth: Truth, tag: str | None, n
         truth: the annotations, of these images only.
         tag: of every sample, the split's name for one.
         now: when they are made, UTC.
+        protocol: whose sizes objects have.
     """
     ids, own = sample_ids(dataset, truth), label_ids(dataset, truth)
     coco_image_ids, coco_ids = kept_ids(truth.image_ids), kept_ids(truth.ids)
-    sizes, relative = size_names(truth.areas_px), _relative(truth, truth.images, truth.boxes_xywh)
+    sizes, relative = protocol.size_names(truth.areas_px), _relative(truth, truth.images, truth.boxes_xywh)
     edges = np.searchsorted(truth.images, np.arange(len(truth.image_ids) + 1)).tolist()
     for image in range(len(truth.image_ids)):
         labels = []
@@ -104,7 +107,7 @@ class RunDocuments:
         self._found_edges = np.searchsorted(run.found.images, np.arange(len(run.truth.image_ids) + 1)).tolist()
         self._truth_edges = np.searchsorted(run.truth.images, np.arange(len(run.truth.image_ids) + 1)).tolist()
         self._space = f"{dataset}/{fields.predictions}"
-        self._sizes = size_names(run.truth.areas_px)
+        self._sizes = fields.protocol.size_names(run.truth.areas_px)
 
     def of_image(self, image: int) -> Document:
         """Returns an image's values by sample field: the detections and what is counted of them."""
@@ -121,11 +124,14 @@ class RunDocuments:
             fields.false_negatives: int((missed == 1).sum()),
             **{
                 fields.misses(size): sum(own == size for own, miss in zip(sizes, unfound.tolist(), strict=True) if miss)
-                for size in SIZES
+                for size in fields.protocol.size_labels
             },
         }
-        for name, column in ((fields.ap, judged.ap), (fields.ap_small, judged.ap_small)):
-            if np.isfinite(column[image]):
+        doubts = filter(None, map(judged.label_errors.get, range(found.start, found.stop)))
+        if likeliest := max((own.likelihood for own in doubts), default=0.0):
+            values[fields.label_error] = likeliest
+        for name, column in ((fields.ap, judged.ap), (fields.ap_smallest, judged.ap_smallest)):
+            if name and np.isfinite(column[image]):
                 values[name] = float(column[image])
         return values
 
@@ -164,7 +170,7 @@ class RunDocuments:
             judged.right[rows].tolist(),
             judged.objects[rows].tolist(),
             judged.ious[rows].tolist(),
-            size_names(own_areas),
+            fields.protocol.size_names(own_areas),
             judged.taxonomy.detection_types[rows].tolist(),
             judged.suspects[rows].tolist(),
             strict=True,
@@ -180,6 +186,8 @@ class RunDocuments:
             label["size_bin"] = size
             label["error"] = _ERRORS[error]
             label["suspect"] = suspect
+            if doubt := judged.label_errors.get(rows.start + place):
+                label["label_error"], label["likelihood"] = doubt.kind, doubt.likelihood
             if found.masks is not None:
                 _add_mask(label, found.masks[rows.start + place], boxes[place])
             yield label

@@ -11,6 +11,7 @@ from explorer.browser.ids import object_ids
 from explorer.browser.judging import Survey
 from explorer.browser.match_log import MatchLog
 from explorer.browser.names import GROUND_TRUTH, RunFields
+from explorer.scoring.protocols import COCO, Protocol
 
 SIZE_METRIC = "@vovnet/explorer/evaluate_by_size"
 """The plugin's metric by FiftyOne's name for it."""
@@ -47,7 +48,7 @@ def save_results(
         list(whole.figures.class_names),
         recall_sweep=whole.curves.recall,
         thresholds=whole.curves.scores,
-        custom_metrics=metrics_by_size(figures),
+        custom_metrics=metrics_by_size(figures, fields.protocol),
         backend=method,
     )
     columns = log.columns(dataset.name, fields, results.missing)
@@ -86,15 +87,17 @@ def _store(document: Any, name: str, text: Iterable[str]) -> None:
     document.results.close()
 
 
-def metrics_by_size(figures: Mapping[str, float | None]) -> dict[str, dict[str, Any]]:
-    """Makes FiftyOne's entries for COCO's AP by size, as its Model Evaluation panel shows them."""
+def metrics_by_size(figures: Mapping[str, float | None], protocol: Protocol = COCO) -> dict[str, dict[str, Any]]:
+    """Makes FiftyOne's entries for AP by size, as its Model Evaluation panel shows them."""
+    first, *_ = *protocol.ap_by_size, ""
+    called = "COCO" if protocol.name == COCO.name else protocol.name
     return {
-        SIZE_METRIC if name == "APs" else f"{SIZE_METRIC}/{name}": {
+        SIZE_METRIC if name == first else f"{SIZE_METRIC}/{name}": {
             "key": name,
             "value": figures[name],
-            "label": f"{name} (COCO), %",
+            "label": f"{name} ({called}), %",
             "lower_is_better": False,
         }
-        for name in ("APs", "APm", "APl")
+        for name in protocol.ap_by_size
         if figures.get(name) is not None
     }

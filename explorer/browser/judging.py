@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from explorer.autopsy.verdicts import Verdict
 from explorer.autopsy.verdicts import judged as judged_verdicts
+from explorer.errors.suspects import Suspect, suspects
 from explorer.errors.taxonomy import ErrorType, Taxonomy, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.curves import Curves, average_precision_by_image
@@ -42,8 +43,9 @@ class Judged:
         found: `(G,)` bool.
         missed: `(G,)` int8, 0 for an object that has a detection at any score, 1 for one that has none, -1 for a crowd.
         suspects: `(D,)` bool: wrong by the annotations, but the model is sure of it. Many a label error is among them.
+        label_errors: what is likely wrong with the annotations, by the row of the detection that denies them.
         ap: `(I,)` each image's AP as a data set of its own, in percent.
-        ap_small: `(I,)` the same of its small objects.
+        ap_smallest: `(I,)` the same of the protocol's smallest objects; NaN where it has no sizes.
         verdicts: `(G,)` labels of what the autopsy says, with the same objects found; None where there is none.
         levels: `(G,)` names of the FPN level that pools each object; None where they are not known.
     """
@@ -58,8 +60,9 @@ class Judged:
     found: npt.NDArray[np.bool_]
     missed: npt.NDArray[np.int8]
     suspects: npt.NDArray[np.bool_]
+    label_errors: Mapping[int, Suspect]
     ap: Floats
-    ap_small: Floats
+    ap_smallest: Floats
     verdicts: tuple[str, ...] | None
     levels: tuple[str, ...] | None
 
@@ -160,18 +163,20 @@ def _judge(
         scores >= point.score,
         np.where(run.truth.crowds, -1, detections == NOBODY).astype(np.int8),
         wrong & (run.found.scores >= sure_score),
+        {own.detection: own for own in suspects(run)},
         average_precision_by_image(matches),
-        _of_small(matches),
+        _of_smallest(matches),
         None if verdicts is None else _labels(judged_verdicts(verdicts, scores, point.score)),
         levels,
     )
 
 
-def _of_small(matches: Matches) -> Floats:
-    """AP of small objects by image; NaN where the protocol has no such size, as VisDrone's."""
-    if "small" not in [size.name for size in matches.bins]:
+def _of_smallest(matches: Matches) -> Floats:
+    """AP of the smallest objects by image; NaN where the protocol has no sizes, as VisDrone's."""
+    smallest = matches.protocol.smallest
+    if smallest is None:
         return np.full(len(matches.run.truth.image_ids), np.nan)
-    return average_precision_by_image(matches, "small")
+    return average_precision_by_image(matches, smallest.name)
 
 
 def _known(run: Run, iou: float) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...] | None]:

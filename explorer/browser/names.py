@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from explorer.scoring.protocols import COCO, Protocol
+
 GROUND_TRUTH = "ground_truth"
 RESERVED = frozenset({"id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "coco_id", GROUND_TRUTH})
 
@@ -16,9 +18,11 @@ class RunFields:
 
     Attributes:
         predictions: sample field of its detections.
+        protocol: whose sizes have fields.
     """
 
     predictions: str
+    protocol: Protocol = COCO
 
     @property
     def eval_key(self) -> str:
@@ -50,8 +54,10 @@ class RunFields:
         return f"{self.predictions}_AP"
 
     @property
-    def ap_small(self) -> str:
-        return f"{self.predictions}_APs"
+    def ap_smallest(self) -> str | None:
+        """Sample field of the AP of the protocol's smallest objects, `A_APs` in COCO; None where it has no sizes."""
+        smallest = self.protocol.smallest
+        return None if smallest is None else f"{self.predictions}_AP{_plain(smallest.short)}"
 
     @property
     def object_found(self) -> str:
@@ -69,9 +75,14 @@ class RunFields:
     def object_level(self) -> str:
         return f"{self.predictions}_level"
 
+    @property
+    def label_error(self) -> str:
+        """Sample field of how likely the image's likeliest label error is, by this run."""
+        return f"{self.predictions}_label_error"
+
     def misses(self, size: str) -> str:
         """Sample field that counts the objects of a size that the model does not find."""
-        return f"{self.predictions}_{size}_misses"
+        return f"{self.predictions}_{_plain(size).strip('_')}_misses"
 
     @property
     def on_objects(self) -> tuple[str, ...]:
@@ -85,6 +96,11 @@ class RunFields:
             self.object_verdict,
             self.object_level,
         )
+
+
+def _plain(text: str) -> str:
+    """Letters and digits as they are, all else as underscores: `8²–16²` as `8_16_`."""
+    return re.sub(r"\W+", "_", text, flags=re.ASCII)
 
 
 def field_name(run_name: str) -> str:

@@ -11,7 +11,7 @@ from fiftyone.operators import types
 from explorer.browser import actions
 from explorer.browser.evaluation import metrics_by_size
 from explorer.browser.names import GROUND_TRUTH
-from explorer.types import SIZES
+from explorer.browser.state import protocol_of_dataset
 
 ANY = "any"
 
@@ -34,7 +34,8 @@ class CompareModels(foo.Operator):
             return types.Property(inputs)
         inputs.enum("a", runs, label="Found by", required=True, default=runs[0])
         inputs.enum("b", runs, label="Missed by", required=True, default=runs[1])
-        inputs.enum("size", [ANY, *SIZES], label="Object size", default=ANY)
+        sizes = protocol_of_dataset(ctx.dataset).size_labels
+        inputs.enum("size", [ANY, *sizes], label="Object size", default=ANY)
         return types.Property(inputs, view=types.View(label="Compare two runs"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class CompareModels(foo.Operator):
 
 
 class ShowSmallMisses(foo.Operator):
-    """Shows the small objects that a run does not find."""
+    """Shows the smallest objects, in COCO the small ones, that a run does not find."""
 
     @property
     def config(self) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.scoring.results_file import RESULTS_FILE
 from explorer.types import Progress
 
@@ -32,6 +33,7 @@ def run_model(
     device: str = "auto",
     tile: int | None = None,
     overlap: float = 0.2,
+    protocol: Protocol = COCO,
     progress: Progress | None = None,
 ) -> Path:
     """Runs a model over a data set as `explorer evaluate --out` does, and returns the folder, in the cache.
@@ -44,6 +46,7 @@ def run_model(
         device: as `load_detector` takes it.
         tile: see `Detector.with_tiles`; None as the config has it.
         overlap: of the tiles.
+        protocol: by which it is scored; its limit decides how many objects the model returns.
         progress: called after each image.
 
     Raises:
@@ -62,14 +65,16 @@ def run_model(
     found = resolve(model)  # another checkpoint of the same name is another run
     decides = [*files, found.config, *([found.weights] if found.weights else [])]
     tiles = "" if tile is None else f"-tile{tile}-{overlap:g}"
-    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}{tiles}"
+    sizes = re.sub(r"[^\w.]+", "-", protocol.name)
+    rules = "" if protocol == COCO else f"-{sizes}-{protocol.max_detections[-1]}"
+    folder = cache_dir() / "runs" / f"{name}-{fingerprint_of(decides)[:12]}{tiles}{rules}"
     if (folder / RESULTS_FILE).is_file() and (folder / "run.json").is_file():  # written last
         return folder
 
     def run(place: str) -> None:
         detector = load_detector(model, device=place)
         detector = detector if tile is None else detector.with_tiles(tile, overlap)
-        evaluate(detector, data, out=folder, progress=progress)
+        evaluate(detector, data, out=folder, protocol=protocol, progress=progress)
 
     cpu_behind(device, run)
     return folder

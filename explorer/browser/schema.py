@@ -7,7 +7,6 @@ from typing import Any
 
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.scoring.columns import Truth
-from explorer.types import SIZES
 
 Declaration = Mapping[str, Any]
 
@@ -52,12 +51,14 @@ def declare_run(dataset: Any, fields: RunFields) -> None:
 
 
 def _run_fields(fields: RunFields) -> Iterator[tuple[str, str]]:
-    yield from ((name, "FloatField") for name in (fields.ap, fields.ap_small))
-    yield from ((fields.misses(size), "IntField") for size in SIZES)
+    yield from ((name, "FloatField") for name in (fields.ap, fields.ap_smallest, fields.label_error) if name)
+    yield from ((fields.misses(size), "IntField") for size in fields.protocol.size_labels)
     found, truth = f"{fields.predictions}.detections", f"{GROUND_TRUTH}.detections"
     yield f"{found}.size_bin", "StringField"
     yield f"{found}.error", "StringField"
     yield f"{found}.suspect", "BooleanField"
+    yield f"{found}.label_error", "StringField"
+    yield f"{found}.likelihood", "FloatField"
     yield f"{truth}.{fields.object_found}", "BooleanField"
     for name in (fields.object_error, fields.object_verdict, fields.object_level):
         yield f"{truth}.{name}", "StringField"

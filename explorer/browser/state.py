@@ -11,6 +11,7 @@ from typing import Any, Literal
 from explorer.browser.names import field_name
 from explorer.reading import read_json
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import COCO, Protocol, protocol_from
 
 KEY = "vovnet_explorer"
 VERSION = 2
@@ -58,6 +59,7 @@ class State:
         runs: by the sample field of their detections.
         complete: whether all images of the data were written; runs alone bring only those that they were made on.
         version: of what is written.
+        protocol: by which all runs are scored and objects have sizes, as `run.json` has it.
     """
 
     source: str
@@ -65,6 +67,18 @@ class State:
     runs: Mapping[str, RunState] = field(default_factory=dict)
     complete: bool = False
     version: int = VERSION
+    protocol: Mapping[str, Any] = field(default_factory=COCO.as_facts)
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol."""
+        return protocol_from({"protocol": self.protocol})
+
+
+def protocol_of_dataset(dataset: Any) -> Protocol:
+    """By which a data set's runs are scored; COCO's where it was not made here."""
+    state = read_state(dataset)
+    return COCO if state is None else state.rules
 
 
 def read_state(dataset: Any) -> State | None:
@@ -76,7 +90,7 @@ def read_state(dataset: Any) -> State | None:
         return State(kept["source"], kept["fingerprint"], version=kept["version"])
     # from the database come FiftyOne's own kinds of dictionaries, which cannot be copied
     runs = {name: RunState(**{**run, "figures": dict(run["figures"])}) for name, run in kept["runs"].items()}
-    return State(kept["source"], kept["fingerprint"], runs, kept["complete"])
+    return State(kept["source"], kept["fingerprint"], runs, kept["complete"], protocol=protocol_from(kept).as_facts())
 
 
 def write_state(dataset: Any, state: State) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from explorer.autopsy.verdicts import Verdict
 from explorer.browser.appearance import arrange
 from explorer.browser.names import GROUND_TRUTH, RunFields
-from explorer.browser.state import KEY
+from explorer.browser.state import KEY, protocol_of_dataset
 from explorer.errors.taxonomy import ERRORS, ErrorType
 from explorer.scoring.outcomes import found_words
 
 WORST = 50
+LEAST_LIKELIHOOD = 0.25
+"""Of a label error to be shown: that of a detection with a score of one half where nothing is annotated."""
 PANEL = "backbone_diff"
 WORKSPACE = "errors"
 AS_USED = "detections as used"
@@ -48,7 +50,7 @@ def views_of(dataset: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
     if names:
         yield AS_USED, (as_used(dataset), f"Each run's detections from its own score up: {rules(dataset, *names)}.")
     for name in names:
-        yield from _of_run(dataset, RunFields(name))
+        yield from _of_run(dataset, RunFields(name, protocol_of_dataset(dataset)))
     for a, b in itertools.permutations(names, 2):
         view = only_found_by(dataset, a, b)
         says = f"Objects that {a} finds and {b} does not; found: {rules(dataset, a, b)}."
@@ -65,8 +67,9 @@ def as_used(view: Any) -> Any:
 
 
 def small_misses(dataset: Any, name: str) -> Any:
-    """The small objects that a run does not find."""
-    return missed(dataset, name, "small")
+    """The objects of the protocol's smallest size, COCO's small ones, that a run does not find; all without sizes."""
+    smallest = protocol_of_dataset(dataset).smallest
+    return missed(dataset, name, smallest.name if smallest else None)
 
 
 def missed(dataset: Any, name: str, size: str | None = None) -> Any:
@@ -75,8 +78,19 @@ def missed(dataset: Any, name: str, size: str | None = None) -> Any:
 
     wanted = F(RunFields(name).object_found) == False  # noqa: E712 - it makes a condition for the database
     if size:
-        wanted &= F("size_bin") == size
+        wanted &= _of_size(dataset, size)
     return as_used(dataset.filter_labels(GROUND_TRUTH, wanted))
+
+
+def _of_size(dataset: Any, size: str) -> Any:
+    """A condition on objects: of a size of the protocol, also of one that others lie in, as SODA's small."""
+    from fiftyone import ViewField as F
+
+    protocol = protocol_of_dataset(dataset)
+    wide = [own for own in protocol.bins if own.name == size and size not in protocol.size_labels]
+    if not wide:
+        return F("size_bin") == size
+    return (F("area_px") >= wide[0].min_area_px) & (F("area_px") < wide[0].max_area_px)
 
 
 def only_found_by(dataset: Any, a: str, b: str, size: str | None = None, class_name: str | None = None) -> Any:
@@ -85,7 +99,7 @@ def only_found_by(dataset: Any, a: str, b: str, size: str | None = None, class_n
 
     wanted = (F(RunFields(a).object_found) == True) & (F(RunFields(b).object_found) == False)  # noqa: E712
     if size:
-        wanted &= F("size_bin") == size
+        wanted &= _of_size(dataset, size)
     if class_name:
         wanted &= F("label") == class_name
     return as_used(dataset.filter_labels(GROUND_TRUTH, wanted))
@@ -100,20 +114,33 @@ def errors_of(dataset: Any, name: str, kind: ErrorType) -> Any:
     return as_used(dataset).filter_labels(name, F("error") == kind.label)
 
 
+def likely_label_errors(dataset: Any, fields: RunFields) -> Any:
+    """The detections of a run that deny annotations, images with the likeliest errors first."""
+    from fiftyone import ViewField as F
+
+    doubted = dataset.filter_labels(fields.predictions, F("likelihood") >= LEAST_LIKELIHOOD)
+    return doubted.sort_by(fields.label_error, reverse=True)
+
+
 def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, str]]]:
     from fiftyone import ViewField as F
 
     name = fields.predictions
     rule = rules(dataset, name)
-    says = f"Small objects that {name} does not find; found: {rule}."
-    yield f"{name}: small misses", (small_misses(dataset, name), says)
+    smallest = fields.protocol.smallest
+    if smallest:
+        says = f"Objects of size {smallest.name} that {name} does not find; found: {rule}."
+        yield f"{name}: {smallest.name} misses", (small_misses(dataset, name), says)
     for kind in ERRORS:
         words = _ERROR_WORDS[kind]
         yield f"{name}: {words}", (errors_of(dataset, name, kind), f"Errors of {name}: {words}.")
-    suspects = dataset.filter_labels(name, F("suspect") == True)  # noqa: E712
-    yield f"{name}: likely label errors", (suspects, f"{name} is sure of them, the annotations do not have them.")
-    worst = as_used(dataset).match(F(fields.ap_small) != None).sort_by(fields.ap_small).limit(WORST)  # noqa: E711
-    yield f"{name}: worst on small objects", (worst, f"Images where {name}'s AP of small objects is lowest.")
+    doubted = likely_label_errors(dataset, fields)
+    says = f"Annotations that {name} denies, the likeliest errors first; `label_error` says what seems to be wrong."
+    yield f"{name}: likely label errors", (doubted, says)
+    if smallest and fields.ap_smallest:
+        lowest = as_used(dataset).match(F(fields.ap_smallest) != None)  # noqa: E711
+        says = f"Images where {name}'s AP of {smallest.name} objects is lowest."
+        yield f"{name}: worst on {smallest.name} objects", (lowest.sort_by(fields.ap_smallest).limit(WORST), says)
     verdicts = dataset.distinct(f"{GROUND_TRUTH}.detections.{fields.object_verdict}")
     for verdict in verdicts:
         if verdict not in {Verdict.FOUND.label, Verdict.CROWD.label}:

@@ -11,7 +11,7 @@ from explorer.cli.groups import grouped
 from explorer.cli.loading import MODELS, Device, Tiling
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, progress
-from explorer.cli.scoring import FoundOptions, MatchBy
+from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
 
 
 @grouped
@@ -45,6 +45,7 @@ def browse(
     ] = None,
     *,
     found: FoundOptions,
+    rules: ProtocolOptions,
     device: Device = "auto",
     tiling: Tiling,
     json_file: JsonFile = None,
@@ -54,9 +55,10 @@ def browse(
     Press Ctrl+C to stop. Set FIFTYONE_DATABASE_URI to use your own MongoDB.
     """
     from explorer.browser.database import connect, database_explained
+    from explorer.scoring.protocols import COCO
 
     with exit_codes(), database_explained():
-        rule = found.rule  # says at once what is wrong
+        rule, protocol = found.rule, rules.asked()  # says at once what is wrong
         fiftyone = connect()
 
         from explorer.browser.build import build
@@ -68,8 +70,8 @@ def browse(
         if app and not corrected:
             free_port(port)  # before the work, not after it
         with progress("running models") as advance:
-            tiles = {"tile": tiling.tile, "overlap": tiling.overlap}
-            folders = as_runs(runs or (), data, device=device, progress=advance, **tiles)
+            how: dict[str, Any] = {"tile": tiling.tile, "overlap": tiling.overlap, "protocol": protocol or COCO}
+            folders = as_runs(runs or (), data, device=device, progress=advance, **how)
         with progress("writing") as advance:
             built = build(
                 data,
@@ -78,6 +80,7 @@ def browse(
                 rebuild=rebuild,
                 found=rule,
                 match_by=match_by,
+                protocol=protocol,
                 progress=advance,
             )
         if built.written or not built.dataset.list_saved_views():
@@ -96,10 +99,11 @@ def browse(
 
 
 def _content(built: Any) -> dict[str, Any]:
-    from explorer.browser.state import KEY
+    from explorer.browser.state import KEY, protocol_of_dataset
 
     runs = built.dataset.info[KEY]["runs"]
     return {
+        "protocol": protocol_of_dataset(built.dataset).as_facts(),
         "dataset": built.dataset.name,
         "images": len(built.dataset),
         "written": list(built.written),
@@ -113,13 +117,17 @@ def _show(content: dict[str, Any]) -> None:
     from rich.table import Table
 
     from explorer.scoring.outcomes import found_words
+    from explorer.scoring.protocols import protocol_from
 
     done = f"written: {', '.join(content['written'])}" if content["written"] else "nothing new to write"
     say((content["dataset"], "bold"), f", {content['images']} images; {done}")
     if content["runs"]:
-        table = Table("field", "found", "AP", "AP50", "APs", "APm", "APl")
+        protocol = protocol_from(content)
+        say(f"{protocol}", err=True)
+        names = ("AP", "AP50", *protocol.ap_by_size)
+        table = Table("field", "found", *names)
         for field, run in content["runs"].items():
-            figures = (run["figures"].get(figure) for figure in ("AP", "AP50", "APs", "APm", "APl"))
+            figures = (run["figures"].get(figure) for figure in names)
             shown = ("-" if value is None else f"{value:.1f}" for value in figures)
             table.add_row(field, found_words(run["iou"], run["score"]), *shown)
         Console().print(table)

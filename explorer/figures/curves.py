@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import plotly.graph_objects as go
 
 from explorer.errors.confusion import NOTHING, Confusion
-from explorer.figures.style import FAINT, INK, LAYOUT, rgb
+from explorer.figures.style import FAINT, INK, LAYOUT, rgb, run_rgb
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.curves import SizeCurves
 from explorer.text import NAME_LENGTH, in_plotly
@@ -25,6 +25,24 @@ def precision_recall(curves: SizeCurves) -> go.Figure:
     names = (f"{curves.sizes[place].name} ({curves.objects[place].sum():,})" for place in shown)
     figure = _lines(curves, names, (curves.mean_precision[place] for place in shown), "precision, mean over classes")
     return figure.update_traces(line_color=INK, selector=0)  # all sizes together, as in other figures
+
+
+def precision_recall_of_runs(curves: Mapping[str, SizeCurves]) -> go.Figure:
+    """Draws the mean curve over classes of objects of all sizes, one line per run.
+
+    Args:
+        curves: by the run's name, all at one IoU.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if not curves:
+        raise ValueError("There are no curves to draw; give at least one run's.")
+    lines = (own.mean_precision[0] for own in curves.values())
+    figure = _lines(next(iter(curves.values())), curves, lines, "precision, mean over classes")
+    for place, trace in enumerate(figure.data):
+        trace.line.color = run_rgb(place)
+    return figure
 
 
 def precision_recall_by_class(curves: SizeCurves, size: str = "all") -> go.Figure:

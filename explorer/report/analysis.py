@@ -15,6 +15,7 @@ from explorer.errors.compare import Comparison
 from explorer.errors.confusion import Confusion, confusion
 from explorer.errors.lrp import BestScores, best_scores
 from explorer.errors.oracles import SizeGains, fix_by_size
+from explorer.errors.suspects import Suspect, suspects
 from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import SizeCurves, size_curves
@@ -71,6 +72,11 @@ class RunAnalysis:
     def confusion(self) -> Confusion:
         """What objects are taken for, by size."""
         return confusion(self.matches, self.point)
+
+    @cached_property
+    def label_errors(self) -> tuple[Suspect, ...]:
+        """What is likely wrong with the annotations, by this run, the likeliest first."""
+        return suspects(self.run, self.matches.task)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from explorer.report.analysis import RunAnalysis
 from explorer.report.curves import confusion_document
 from explorer.report.fates import fates_of
 from explorer.report.scores import scores_document
+from explorer.report.suspects import SHOWN, suspect_rows
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
@@ -60,6 +61,7 @@ def run_document(analysis: RunAnalysis) -> Json:
         "gains_points": {gains.size.name: _gains(gains.alone) for gains in analysis.gains},
         "scores": scores_document(analysis.calibration, analysis.best_scores),
         "confusion": confusion_document(analysis.confusion)["counts"],
+        "label_errors": suspect_rows(analysis.run, analysis.label_errors[:SHOWN]),
         "notes": list(analysis.notes),
         "confidence": given.confidence,
         "resamples": analysis.resamples.by_class.shape[-1],

@@ -11,13 +11,19 @@ from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
 from explorer.figures.autopsy import autopsy_flow
 from explorer.figures.calibration import reliability
-from explorer.figures.curves import confusion_matrix, precision_recall, precision_recall_by_class
+from explorer.figures.curves import (
+    confusion_matrix,
+    precision_recall,
+    precision_recall_by_class,
+    precision_recall_of_runs,
+)
 from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.report.analysis import RunAnalysis
 from explorer.report.crops import miss_figure
 from explorer.report.curves import confusion_grid
 from explorer.report.misses import Miss, telling_misses
 from explorer.report.scores import best_score_grid, calibration_grid
+from explorer.report.suspects import suspect_grid, suspect_sentence
 from explorer.report.tables import (
     Grid,
     class_grid,
@@ -121,9 +127,11 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     body.section("By class and size", "Average precision in percent, and the objects that it rests on.")
     body.grid(class_grid(analysis))
     _errors(body, [analysis])
-    _curves(body, analysis)
+    _curves(body, [analysis])
+    _confusions(body, [analysis])
     _scores(body, analysis)
     _autopsies(body, [analysis])
+    _label_errors(body, [analysis])
     body.section(
         "Telling misses",
         f"Objects that {in_html(name)} does not find, of each reason in turn, near misses first. {_found(analysis)}",
@@ -158,7 +166,10 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
             "found.",
         )
     _errors(body, analyses)
+    _curves(body, analyses)
+    _confusions(body, analyses)
     _autopsies(body, analyses)
+    _label_errors(body, analyses)
     for place, analysis in enumerate(analyses[:2]):
         rival = analyses[1 - place]
         body.section(
@@ -197,23 +208,49 @@ def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.figure(error_types(gains), "Gain in AP50 by type of error and object size.")
 
 
-def _curves(body: _Body, analysis: RunAnalysis) -> None:
-    curves, confused = analysis.curves, analysis.confusion
+def _curves(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.section(
         "Precision and recall",
         "Of the detections from some score up, how many are right, and how many objects they find. The area under a "
         "curve is average precision at this IoU.",
     )
-    body.figure(precision_recall(curves), "Precision by recall, one line per size; the mean over classes.")
-    if (curves.objects[0] > 0).sum() > 1:
-        body.figure(precision_recall_by_class(curves), "Precision by recall, one line per class.")
-    body.section(
-        "What objects are taken for",
-        "Each object beside the detection that finds it, else beside one of another class that lies on it; none has "
-        f"two. {_found(analysis)}",
-    )
-    body.figure(confusion_matrix(confused), "Objects by annotated and detected class; see the table below.", wide=True)
-    body.grid(confusion_grid(confused))
+    curves = {own.run.name: own.curves for own in analyses}
+    if len(curves) > 1:
+        body.figure(precision_recall_of_runs(curves), "Precision by recall, one line per run; the mean over classes.")
+        return
+    (alone,) = curves.values()
+    body.figure(precision_recall(alone), "Precision by recall, one line per size; the mean over classes.")
+    if (alone.objects[0] > 0).sum() > 1:
+        body.figure(precision_recall_by_class(alone), "Precision by recall, one line per class.")
+
+
+def _confusions(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
+    for own in analyses:
+        body.section(
+            f"What objects are taken for{_of(own, analyses)}",
+            "Each object beside the detection that finds it, else beside one of another class that lies on it; none "
+            f"has two. {_found(own)}",
+        )
+        words = "Objects by annotated and detected class; see the table below."
+        body.figure(confusion_matrix(own.confusion), words, wide=True)
+        body.grid(confusion_grid(own.confusion))
+
+
+def _label_errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
+    for own in analyses:
+        if own.label_errors:
+            body.section(
+                f"Likely label errors{_of(own, analyses, 'by')}",
+                "What the detector is sure of and the annotations deny: missing boxes, wrong classes, badly placed "
+                "boxes, the likeliest first (<code>explorer data suspects</code> lists all).",
+            )
+            body.text(suspect_sentence(own.label_errors))
+            body.grid(suspect_grid(own.run, own.label_errors))
+
+
+def _of(analysis: RunAnalysis, analyses: Sequence[RunAnalysis], word: str = "of") -> str:
+    """Says of which run a section is, where there are several."""
+    return f", {word} {analysis.run.name}" if len(analyses) > 1 else ""
 
 
 def _scores(body: _Body, analysis: RunAnalysis) -> None:

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from explorer.data.masks import Rle
 from explorer.scoring.columns import Found, Run, Truth, in_order
-from explorer.scoring.protocols import COCO
+from explorer.scoring.ignored import found_under
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.scoring.results_file import Columns, columns_of
 from explorer.scoring.runs import find_run
 
@@ -61,11 +62,16 @@ class RunInParts(ExitStack):
     """
 
     def __init__(
-        self, path: str | Path, data: str | None = None, name: str | None = None, match_by: str | None = None
+        self,
+        path: str | Path,
+        data: str | None = None,
+        name: str | None = None,
+        match_by: str | None = None,
+        protocol: Protocol = COCO,
     ) -> None:
-        """Reads a run, with the arguments and errors of `load_run`; it is scored by COCO's rules, whatever it says."""
+        """Reads a run, with the arguments and errors of `load_run`; it is scored by the protocol, whatever it says."""
         super().__init__()
-        source = find_run(path, data, name, match_by, COCO)
+        source = find_run(path, data, name, match_by, protocol)
         nothing = in_order(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
         self.whole = Run(source.name, source.truth, nothing, source.facts, source.folder)
         number = len(range(0, len(source.truth.image_ids), IMAGES_AT_A_TIME))
@@ -82,7 +88,7 @@ class RunInParts(ExitStack):
             raise
 
     def __len__(self) -> int:
-        """Number of detections."""
+        """Number of detections, those in ignored regions too."""
         return sum(self._lengths)
 
     def __iter__(self) -> Iterator[Part]:
@@ -119,7 +125,8 @@ class RunInParts(ExitStack):
         images = rows["image"].astype(np.int64)
         masks = list(self._masks_of(place, rows, truth.image_sizes[images])) if self._masks_there else None
         mask_scores = rows["mask_score"] if self._mask_scores_there else None
-        return in_order(images, rows["class"].astype(np.int64), rows["box"], rows["score"], masks, mask_scores)
+        found = in_order(images, rows["class"].astype(np.int64), rows["box"], rows["score"], masks, mask_scores)
+        return found_under(self.whole.protocol, truth, found)
 
     def _piece(self, start: int, number: int) -> npt.NDArray[Any]:
         self._rows.seek(start)

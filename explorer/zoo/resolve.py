@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from explorer.types import Progress
 from explorer.zoo import registry
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+_IMAGE_KEYS = ("INPUT.FORMAT", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD")
 _DETECTRON2_DOWNLOADS = "https://dl.fbaipublicfiles.com/detectron2/"
 
 
@@ -221,8 +222,8 @@ def find_weights(
     """Finds a checkpoint, downloading it where the zoo knows it and this machine does not have it.
 
     Args:
-        source: a file, a name of the zoo, an address that the zoo lists (`detectron2://…` is one of detectron2's
-            downloads), or empty.
+        source: a file, a name of the zoo, `hf-hub:user/name`, an address that the zoo lists (`detectron2://…` is one
+            of detectron2's downloads), or empty.
         offline: never open a connection.
         progress: called with bytes done and bytes in total while the file comes.
 
@@ -235,6 +236,9 @@ def find_weights(
     """
     if not str(source):
         return None, ()
+    if repository := repository_of(source):
+        folder = fetch_repository(repository, (CONFIG, SAVED), offline=offline, progress=progress)
+        return folder / SAVED, _images_taken(folder / CONFIG)
     path = Path(source).expanduser()
     if path.is_file():
         return path.absolute(), ()
@@ -247,6 +251,19 @@ def find_weights(
     if "://" in address:
         hint = f"An address is fetched only if the zoo lists it: download {address} and give the file."
     raise ValueError(f"The weights {str(source)!r} are neither a file nor in the zoo. {hint} See `explorer zoo list`.")
+
+
+def _images_taken(config: Path) -> tuple[str, ...]:
+    """The `KEY VALUE` pairs of a saved config on the images that its weights take: channel order, mean, deviation."""
+    from explorer.zoo.lazy_runs import read_dump
+
+    tree: Any = read_dump(config)
+    words: list[str] = []
+    for key in _IMAGE_KEYS:
+        section, _, name = key.partition(".")
+        value = tree.get(section, {}).get(name) if isinstance(tree, dict) else None
+        words += [key, str(value)] if value is not None else []
+    return tuple(words)
 
 
 def fetch_weights(

@@ -57,5 +57,5 @@ def test_another_rule_judges_at_its_iou_and_score(as_scene_run: Callable[[str], 
 def test_a_run_by_a_protocol_without_sizes_is_judged(as_scene_run: Callable[[str], Any]) -> None:
     run = run_under(protocol_of("visdrone"), as_scene_run("better"))
     judged = judge(run)
-    assert np.isnan(judged.ap_small).all()
+    assert np.isnan(judged.ap_smallest).all()
     assert np.isfinite(judged.ap).any()

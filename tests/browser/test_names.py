@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from explorer.browser.levels import levels_of
 from explorer.browser.names import RunFields, dataset_name, field_name
 from explorer.browser.state import RunState, assign_fields, fingerprint_of
 from explorer.scoring.columns import Run, Truth, in_order
+from explorer.scoring.protocols import PRESETS, protocol_of
 
 
 @pytest.mark.parametrize(
@@ -36,9 +38,12 @@ def test_data_sets_are_named_after_folder_and_split(source: str, name: str) -> N
 
 
 def test_no_two_fields_of_a_run_share_a_name() -> None:
-    fields = RunFields("a")
-    names = [*fields.on_objects, fields.ap, fields.ap_small, fields.misses("small"), fields.true_positives]
-    assert len(set(names)) == len(names)
+    for protocol in (*PRESETS.values(), protocol_of("8,16,32")):
+        fields = RunFields("a", protocol)
+        names = [*fields.on_objects, fields.ap, fields.ap_smallest, fields.label_error, fields.true_positives]
+        names += [fields.misses(size) for size in protocol.size_labels]
+        assert len(set(names)) == len(names)
+        assert all(name is None or re.fullmatch(r"\w+", name, re.ASCII) for name in names)
 
 
 def test_runs_keep_their_fields_and_new_ones_get_free_ones(tmp_path: Path) -> None:

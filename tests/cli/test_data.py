@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 from explorer.cli.data import app
 
 run = CliRunner().invoke
+BLOCKED = ("torch", "torchvision", "detectron2", "timm", "gradio", "fiftyone")
 
 
 @pytest.fixture
@@ -146,3 +149,29 @@ def test_sizes_under_any_protocol(scenes: Path, tmp_path: Path) -> None:
     assert counts["box"] == {"under 8²": 0, "8²–16²": 0, "16²–32²": 0, "32² and over": 4}
     assert counts["[red]cup[/]"]["8²–16²"] == 8
     assert run(app, ["sizes", str(scenes), "--sizes", "visdrone"]).exit_code == 2
+
+
+def test_what_measures_and_converts_needs_no_network_library(tmp_path: Path, shared: Path) -> None:
+    """In a process where torch, detectron2 and the tools above them cannot be imported."""
+    words = [
+        ["sizes", f"{shared}/data/coco-tiny:val2017", "--sizes", "ai-tod", "--out", str(tmp_path / "sizes.html")],
+        ["convert", f"{shared}/data/bccd:test", str(tmp_path / "yolo"), "--to", "yolo", "--link"],
+        ["check", str(tmp_path / "yolo")],
+        ["split", f"{shared}/data/bccd:test", str(tmp_path / "parts"), "--link"],
+    ]
+    script = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {BLOCKED!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocked())
+from typer.testing import CliRunner
+from explorer.cli.data import app
+for words in {words!r}:
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sizes.html").stat().st_size > 1000

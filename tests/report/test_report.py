@@ -21,6 +21,7 @@ from explorer.autopsy.result import Autopsy
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.compare import Comparison, compare
+from explorer.figures.curves import precision_recall_of_runs
 from explorer.report.analysis import RunAnalysis, analyse, analyses_of, autopsy_beside, named_apart
 from explorer.report.document import annotations_with, comparison_document, fate_columns, found_by_columns, run_document
 from explorer.report.misses import telling_misses
@@ -162,7 +163,7 @@ def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
 ) -> None:
     write_run_page(replace(analysis, autopsy=autopsied), tmp_path / "run.html")
     write_comparison_page(comparison, analyses_of(comparison, [autopsied, None]), tmp_path / "both.html")
-    for name, figures, misses in (("run.html", 6, 6), ("both.html", 4, 18)):
+    for name, figures, misses in (("run.html", 6, 6), ("both.html", 7, 18)):
         page = (tmp_path / name).read_text()
         assert HOSTILE not in page
         assert page.count("plotly.js v") == 1
@@ -174,6 +175,21 @@ def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
         assert not re.findall(
             r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
         )
+
+
+def test_both_runs_have_curves_confusions_and_doubts(comparison: Comparison, tmp_path: Path) -> None:
+    analyses = analyses_of(comparison)
+    page = write_comparison_page(comparison, analyses, tmp_path / "both.html").read_text()
+    for own in analyses:
+        assert f"What objects are taken for, of {own.run.name}" in page
+        assert (f"Likely label errors, by {own.run.name}" in page) == bool(own.label_errors)
+        document = run_document(own)["label_errors"]
+        assert [row["likelihood"] for row in document] == [one.likelihood for one in own.label_errors[:20]]
+    drawn = precision_recall_of_runs({own.run.name: own.curves for own in analyses})
+    for trace, own in zip(drawn.data, analyses, strict=True):
+        assert np.nanmean(trace.y) * 100 == pytest.approx(own.resamples.figures.value("AP50"), abs=1e-9)
+    with pytest.raises(ValueError, match="no curves"):
+        precision_recall_of_runs({})
 
 
 def test_misses_are_of_every_reason_and_what_the_rival_finds_comes_first(comparison: Comparison) -> None:

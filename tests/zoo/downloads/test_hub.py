@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 
 import explorer as ex
 from explorer.cli.zoo import app
+from explorer.config import CONFIGS
 from explorer.data.sources import instances_split
+from explorer.engine.training.command import parse_arguments, read_config
 from explorer.scoring.results_file import RESULTS_FILE
 from explorer.zoo import registry
 from explorer.zoo.downloads import DownloadError
 from explorer.zoo.downloads.hub import repository_of
-from explorer.zoo.resolve import configured, resolve
+from explorer.zoo.resolve import configured, find_weights, resolve
 from tests.fixtures.hub import TOKEN, Hub, opened_hub
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -103,6 +105,29 @@ def test_a_saved_folder_is_a_model(files: dict[str, bytes], tmp_path: Path, monk
     (folder / "model.safetensors").unlink()
     with pytest.raises(DownloadError, match=r"me/cells has no model\.safetensors: it is not a model"):
         resolve("hf-hub:me/cells", offline=True)
+
+
+def test_training_starts_from_a_repository(
+    hub: Hub, files: dict[str, bytes], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MODEL.WEIGHTS hf-hub:user/name: its tensors, by the reader of every checkpoint, and the images that they take."""
+    hub.repositories["me/cells"] = files
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"_BASE_: {CONFIGS / 'bccd/faster_rcnn_V_19_slim_dw.yaml'}\nINPUT:\n  FORMAT: RGB\n")
+    words = ["MODEL.WEIGHTS", "hf-hub:me/cells", "OUTPUT_DIR", str(tmp_path / "out")]
+    for split in ("TRAIN", "TEST"):
+        words += [f"DATASETS.{split}", f"('{shared}/data/bccd:{split.lower()}',)"]
+    asked = ["--config-file", str(config), "--num-gpus", "0", *words]
+    cfg = read_config(parse_arguments(asked))
+    weights = Path(cfg.MODEL.WEIGHTS)
+    assert (weights.name, weights.read_bytes()) == ("model.safetensors", files["model.safetensors"])
+    assert cfg.INPUT.FORMAT == "BGR"
+    assert read_config(parse_arguments([*asked, "INPUT.FORMAT", "RGB"])).INPUT.FORMAT == "RGB"  # who says so, decides
+    assert resolve(config, weights="hf-hub:me/cells").weights == weights
+    with pytest.raises(DownloadError, match="There is no model me/none"):
+        find_weights("hf-hub:me/none")
+    monkeypatch.setenv("EXPLORER_OFFLINE", "1")
+    assert find_weights("hf-hub:me/cells")[0] == weights
 
 
 def test_what_a_hub_refuses_is_one_line(hub: Hub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
