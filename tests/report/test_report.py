@@ -33,6 +33,7 @@ from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import truth_from_coco
+from explorer.text import in_html
 
 HOSTILE = "<script>alert(1)</script>"
 PLACES = ([10.0, 10.0, 20.0, 20.0], [60.0, 40.0, 40.0, 50.0], [130.0, 60.0, 60.0, 60.0])
@@ -181,8 +182,8 @@ def test_both_runs_have_curves_confusions_and_doubts(comparison: Comparison, tmp
     analyses = analyses_of(comparison)
     page = write_comparison_page(comparison, analyses, tmp_path / "both.html").read_text()
     for own in analyses:
-        assert f"What objects are taken for, of {own.run.name}" in page
-        assert (f"Likely label errors, by {own.run.name}" in page) == bool(own.label_errors)
+        assert f"What objects are taken for, of {in_html(own.run.name)}" in page
+        assert (f"Likely label errors, by {in_html(own.run.name)}" in page) == bool(own.label_errors)
         document = run_document(own)["label_errors"]
         assert [row["likelihood"] for row in document] == [one.likelihood for one in own.label_errors[:20]]
     drawn = precision_recall_of_runs({own.run.name: own.curves for own in analyses})
