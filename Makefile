@@ -44,8 +44,12 @@ sbom: setup ## write sbom.json: packages, weights, photographs and data sets wit
 
 audit: ## look up known vulnerabilities of the pinned packages; needs a network
 	@$(PYTHON) -m venv build/audit
-	@build/audit/bin/pip install --quiet pip-audit
-	build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --vulnerability-service osv
+	@rm -f build/audit/found.json
+	@build/audit/bin/pip install --quiet pip-audit && build/audit/bin/pip-audit --requirement constraints.txt --no-deps \
+		--disable-pip --vulnerability-service osv --format json --output build/audit/found.json 2> build/audit/log; \
+	code=$$?; cat build/audit/found.json 2> /dev/null || { tail -n 1 build/audit/log; \
+		echo "NOT CHECKED: osv.dev did not answer, so nothing is known about vulnerabilities of the pinned packages."; \
+		exit 2; }; exit $$code
 
 reliability: setup ## attack, break and load everything, and write docs/results/reliability.md (hours)
 	$(BIN)/python tools/reliability.py

@@ -7,6 +7,7 @@ takes results that pytest wrote with `--junitxml`. A row is there only where its
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,21 +22,19 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/results/reliability.md"
 KEPT = ROOT / "build/reliability"
 PARTS = (
-    "tests/hostile/test_refusals.py",
-    "tests/hostile/test_annotations.py",
-    "tests/engine/test_devices.py",
-    "tests/cli/test_broken_gpu.py",
-    "tests/ui/test_api.py",
-    "tests/ui/test_routes.py",
-    "tests/ui/test_strangers.py",
+    "tests/hostile/test_refusals.py tests/hostile/test_annotations.py",
+    "tests/engine/test_devices.py tests/cli/test_broken_gpu.py",
+    "tests/ui/test_api.py tests/ui/test_routes.py tests/ui/test_strangers.py",
+    "tests/ui/test_load.py",
     "tests/hostile/test_fuzz.py",
     "tests/hostile/test_fuzz_data.py",
     "tests/engine/training/test_resume.py",
     "tests/browser/test_killed.py",
     "tests/browser/test_database_ends.py",
-    "tests/ui/test_load.py",
-    "tests/faults -k not every_step",
-    "tests/faults/test_steps.py -k every_step",
+    "tests/faults/test_clock.py tests/faults/test_disk.py tests/faults/test_processes.py tests/faults/test_training.py",
+    "tests/faults/test_steps.py -k twenty",
+    "tests/faults/test_steps.py -k 'every_step and (kill or interrupt or full)'",
+    "tests/faults/test_steps.py -k 'every_step and (readonly or second)'",
 )
 
 
@@ -78,6 +77,9 @@ class Row:
         return sum(case.counted.get(key, 0) for case in own for key in self.counted) if self.counted else len(own)
 
 
+KINDS = {"inputs": "inputs tried", "faults": "faults injected", "load": "load held, in actions"}
+EVERY = "test_every_step"
+UNCOUNTED = "tests that failed before they counted anything"
 ROWS = (
     Row("inputs", "hostile files of every kind that is read", "tests.hostile.test_refusals", "test_a_hostile_file"),
     Row("inputs", "places where they could have written", "tests.hostile.test_refusals", "test_nothing_was_written"),
@@ -97,8 +99,10 @@ ROWS = (
     Row("faults", "SIGINT before a step of writing", "tests.faults.test_steps", counted=("interrupt",)),
     Row("faults", "no room from a step of writing on", "tests.faults.test_steps", counted=("full",)),
     Row("faults", "read-only from a step of writing on", "tests.faults.test_steps", counted=("readonly",)),
-    Row("faults", "SIGKILL at a random time", "tests.faults.test_processes", counted=("killed",)),
-    Row("faults", "SIGINT at a random time", "tests.faults.test_processes", counted=("interrupted",)),
+    Row("faults", "a second process at a step of writing", "tests.faults.test_steps", counted=("second",)),
+    Row("faults", "SIGKILL at a random time", "tests.faults.test_steps", counted=("kill at",)),
+    Row("faults", "SIGINT at a random time", "tests.faults.test_steps", counted=("interrupt at",)),
+    Row("faults", "SIGINT while Python starts", "tests.faults.test_processes", counted=("interrupted",)),
     Row("faults", "a real disk that is full, then larger", "tests.faults.test_disk", counted=("full disk",)),
     Row("faults", "a real disk that is read-only", "tests.faults.test_disk", counted=("read-only disk",)),
     Row("faults", "two processes on one folder", "tests.faults.test_processes", "test_two"),
@@ -111,6 +115,7 @@ ROWS = (
         "tests.faults.test_processes",
         "test_a_",
     ),
+    Row("faults", "SIGINT of `explorer browse`", "tests.browser.test_database_ends", counted=("interrupted",)),
     Row("faults", "SIGKILL of FiftyOne's database", "tests.browser.test_database_ends", counted=("ended",)),
     Row("faults", "a clock that jumps", "tests.faults.test_clock"),
     Row("faults", "errors of a GPU, told apart from others", "tests.engine.test_devices"),
@@ -124,10 +129,8 @@ def run(commit: str) -> Iterator[Path]:
     for number, part in enumerate(PARTS):
         results = KEPT / commit / f"{number}.xml"
         if not results.is_file():
-            folder, _, chosen = part.partition(" -k ")
-            words = [f"--junitxml={results}", folder, *(["-k", chosen] if chosen else [])]
-            command = [sys.executable, "-m", "pytest", "-q", "-m", "not network and not gpu", *words]
-            subprocess.run(command, cwd=ROOT, check=False)  # failures are what the table is for
+            command = [sys.executable, "-m", "pytest", "-q", "-m", "not network and not gpu", f"--junitxml={results}"]
+            subprocess.run([*command, *shlex.split(part)], cwd=ROOT, check=False)  # failures are what the table is for
         yield results
 
 
@@ -145,19 +148,20 @@ def read(results: Iterable[Path]) -> list[Case]:
 
 
 def page(cases: Sequence[Case]) -> str:
-    """The table, and the three totals below it."""
-    lines = ["| kind | what | tried | failed tests |", "| --- | --- | ---: | ---: |"]
-    failed: dict[str, int] = {}
-    for row in ROWS:
-        if own := row.of(cases):
-            wrong = sum(not case.passed for case in own)
-            failed[row.title] = wrong
-            lines.append(f"| {row.kind} | {row.title} | {row.number(cases)} | {wrong} |")
-    modules = {row.module for row in ROWS if row.kind == "faults"}
-    lost = sum(not case.passed for case in cases if case.module in modules)
-    executed, escaped = (failed.get(row.title, 0) for row in ROWS[:2])
-    missing = [row.title for row in ROWS if not row.of(cases)]
-    whole = [case.name.partition("[")[2][:-1] for case in cases if case.name.startswith("test_every_step")]
+    """The table, and the totals below it."""
+    tried = {row: row.number(cases) for row in ROWS if row.of(cases)}
+    wrong = {row: sum(not case.passed for case in row.of(cases)) for row in tried}
+    lines = [f"| {row.kind} | {row.title} | {number:,} | {wrong[row]} |" for row, number in tried.items()]
+    uncounted = [case for case in cases if not case.passed and not any(case in row.of(cases) for row in tried)]
+    if uncounted:
+        lines.append(f"| **failed** | **{UNCOUNTED}** | {len(uncounted)} | {len(uncounted)} |")
+    sums = {kind: sum(number for row, number in tried.items() if row.kind == kind) for kind in KINDS}
+    modules = {row.module for row in ROWS if row.kind != "faults"}
+    lost = sum(not case.passed for case in cases if case.module not in modules)
+    executed, escaped = (wrong.get(row, 0) for row in ROWS[:2])
+    failed = sum(not case.passed for case in cases)
+    missing = [row.title for row in ROWS if row not in tried]
+    whole = {case.name.partition("[")[2][:-1].rpartition("-")[0] for case in cases if case.name.startswith(EVERY)}
     made = provenance()
     commit = (made["code"] or {}).get("commit", "not known")
     return f"""# Reliability
@@ -165,25 +169,33 @@ def page(cases: Sequence[Case]) -> str:
 Written by `tools/reliability.py` from what the tests counted (`make reliability` runs all of them), on
 {made["date"][:10]} at {commit[:9]}.
 [SECURITY.md](../../SECURITY.md) lists the guarantees. The table has a row for each group of tests that ran; not run:
-{", ".join(missing) or "none"}. A fault was injected at every write step for
-{", ".join(sorted(whole)) or "no command"},
+{", ".join(missing) or "none"}. A fault was injected at every write step for {", ".join(sorted(whole)) or "no command"},
 and at one random step for the other combinations of command and fault.
 
+**{"; ".join(f"{name}: {sums[kind]:,}" for kind, name in KINDS.items())}**
+
+| kind | what | tried | failed tests |
+| --- | --- | ---: | ---: |
 {chr(10).join(lines)}
 
-**lost: {lost}, executed: {executed}, escaped: {escaped}**
+**lost: {lost}, executed: {executed}, escaped: {escaped}; failed tests in all: {failed}**
 
-*Lost*: failed fault tests. After each fault the command is repeated and must give the result of an undisturbed run,
-without partial files under a final name and without processes left running. *Executed*: hostile files that were not
-refused or that triggered Python's audit hook. *Escaped*: hostile files that caused a write outside their folder.
+*Lost*: failed tests of faults, and tests that could not even begin. After each fault the command is repeated and must
+give the result of an undisturbed run, without partial files under a final name and without processes left running.
+*Executed*: hostile files that were not refused or that triggered Python's audit hook. *Escaped*: hostile files that
+caused a write outside their folder.
 """
 
 
 def main() -> None:
-    """Runs the tests where no results are named, and writes the page."""
+    """Runs the tests where no results are named, writes the page, and exits with 1 where a test failed."""
     cases = read([Path(name) for name in sys.argv[1:]] or run((provenance()["code"] or {}).get("commit", "unknown")))
     with replacing(PAGE) as scratch:
         scratch.write_text(page(cases), encoding="utf-8")
+    for case in cases:
+        if not case.passed:
+            sys.stderr.write(f"failed: {case.module} {case.name}\n")
+    sys.exit(any(not case.passed for case in cases))
 
 
 if __name__ == "__main__":

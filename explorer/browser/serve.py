@@ -67,8 +67,8 @@ def serve(dataset: Any, *, port: int | None, browser: bool, on_start: Callable[[
     port = free_port(port)
     spaces = dataset.load_workspace(WORKSPACE) if dataset.has_workspace(WORKSPACE) else None
     session = _launch(dataset, port, spaces=spaces, remote=not browser)
-    on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
     try:
+        on_start(f"http://{ADDRESS}:{port}/datasets/{dataset.slug}")
         while True:  # as its `wait` does, which does not see that the database is gone
             time.sleep(CHECKED_EVERY_S)
             check_answers()

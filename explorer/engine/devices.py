@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -20,6 +21,7 @@ Result = TypeVar("Result")
 _SAID = re.compile(r"^(?:[\w.]+Error: )?(.*(?:CUDA|cuDNN|CUDNN|CUBLAS|NVIDIA|NCCL|compiled with GPU).*)$", re.MULTILINE)
 """The line by which PyTorch, torchvision and detectron2 say that a GPU failed; what follows it is for programmers."""
 _LONGEST = 200
+_said: ContextVar[list[str] | None] = ContextVar("_said", default=None)
 _REMEDIES = {
     "out of memory": "Free the GPU's memory (nvidia-smi shows who uses it), take smaller images or fewer at once",
     "no kernel image": "Install a PyTorch that was built for this GPU (https://pytorch.org/get-started)",
@@ -45,7 +47,7 @@ def pick_device(device: str) -> str:
         if not torch.cuda.is_available():
             return "cpu"
         if reason := failure_of("cuda"):
-            logger.warning("The GPU cannot be used, so that the CPU computes: %s.", reason)
+            _fall_back(f"The GPU cannot be used, so that the CPU computes: {reason}.")
             return "cpu"
         return "cuda"
     try:
@@ -122,8 +124,25 @@ def cpu_behind(device: str, work: Callable[[str], Result]) -> Result:
             reason = gpu_failure(error)
             if device != "auto" or not reason:
                 raise
-        logger.warning("The GPU failed, so that the CPU does all of it again: %s.", reason)
+        _fall_back(f"The GPU failed, so that the CPU does all of it again: {reason}.")
         return work("cpu")  # out of the handler, whose traceback holds on to the GPU's memory
+
+
+@contextmanager
+def fallbacks() -> Iterator[list[str]]:
+    """Yields a list of what is said within the block, and in this thread, of GPUs that the CPU stands in for."""
+    said = list[str]()
+    before = _said.set(said)
+    try:
+        yield said
+    finally:
+        _said.reset(before)
+
+
+def _fall_back(sentence: str) -> None:
+    logger.warning("%s", sentence)
+    if (said := _said.get()) is not None and sentence not in said:
+        said.append(sentence)
 
 
 def _with_remedy(reason: str) -> str:

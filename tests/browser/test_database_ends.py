@@ -1,8 +1,9 @@
-"""The database is killed while a data set is built, and while it is browsed: one line, no orphan, a rerun completes."""
+"""The database is killed, or Ctrl-C pressed, while a data set is built and browsed: one line, no orphan, none lost."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,6 +87,7 @@ def test_while_a_data_set_is_built(
     tmp_path: Path,
     record_property: Callable[[str, int], None],
 ) -> None:
+    record_property("ended", 2)
     commands, whole, code = builder(0)
     assert code == "0"
     for share in (3, 2):
@@ -97,31 +99,70 @@ def test_while_a_data_set_is_built(
     said = (tmp_path / "log").read_text()
     assert said.count(TOLD) == 2
     assert "Traceback" not in said
-    record_property("ended", 2)
+
+
+def browse(own: Database, scene: Any, *options: str) -> subprocess.Popen[str]:
+    """Starts `explorer browse` as a terminal does, in a group of its own."""
+    command = [sys.executable, "-m", "explorer", "browse", scene.data, *map(str, scene.runs), "--name", "ends"]
+    return subprocess.Popen(
+        [*command, *options], env=own.environment, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def until_shown(shown: subprocess.Popen[str]) -> None:
+    assert shown.stderr is not None
+    assert next((line for line in shown.stderr if line.startswith("-> http://")), "")
+
+
+def said_at_the_end(process: subprocess.Popen[str]) -> str:
+    """What a process says on standard error until it ends; it leaves no other."""
+    _, said = process.communicate(timeout=90)
+    deadline = time.monotonic() + 30
+    while left_in_session(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "Traceback" not in said
+    return said.strip()
 
 
 def test_while_it_is_browsed(
     own_database: Database, scene: Any, free_port: Callable[[], int], record_property: Callable[[str, int], None]
 ) -> None:
-    browse = [sys.executable, "-m", "explorer", "browse", scene.data, *map(str, scene.runs), "--name", "ends"]
-    shown = subprocess.Popen(
-        [*browse, "--no-browser", "--port", str(free_port())], env=own_database.environment, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert shown.stderr is not None
-    until_shown = next((line for line in shown.stderr if line.startswith("-> http://")), "")
-    assert until_shown
-    own_database.kill()
-    _, said = shown.communicate(timeout=90)
-    assert shown.returncode == 1
-    assert said.strip().splitlines()[-1].startswith(f"DatabaseError: {TOLD}"), said
-    assert "Traceback" not in said
-    deadline = time.monotonic() + 30
-    while left_in_session(shown.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    own_database.start()
-    again = subprocess.run([*browse, "--no-app"], env=own_database.environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "nothing new to write" in again.stdout
     record_property("ended", 1)
+    shown = browse(own_database, scene, "--no-browser", "--port", str(free_port()))
+    until_shown(shown)
+    own_database.kill()
+    said = said_at_the_end(shown)
+    assert shown.returncode == 1
+    assert said.splitlines()[-1].startswith(f"DatabaseError: {TOLD}"), said
+    own_database.start()
+    again = browse(own_database, scene, "--no-app")
+    assert "nothing new to write" in again.communicate()[0]
+    assert again.returncode == 0
+
+
+def test_ctrl_c(
+    own_database: Database,
+    builder: Callable[..., list[str]],
+    scene: Any,
+    free_port: Callable[[], int],
+    record_property: Callable[[str, int], None],
+) -> None:
+    record_property("interrupted", 6)
+    whole = builder(0)[1]
+    shown = browse(own_database, scene, "--no-browser", "--port", str(free_port()))
+    until_shown(shown)
+    os.killpg(shown.pid, signal.SIGINT)
+    assert (said_at_the_end(shown), shown.returncode) == ("", 0)  # that is how the App is stopped
+    assert builder(-1) == ["0"]
+    start_s = time.monotonic()
+    assert (said_at_the_end(once := browse(own_database, scene, "--no-app")), once.returncode) == ("", 0)
+    takes_s = time.monotonic() - start_s
+    for share in (0.3, 0.6, 0.7, 0.8, 0.9):
+        assert builder(-1) == ["0"]
+        stopped = browse(own_database, scene, "--no-app")
+        time.sleep(share * takes_s)
+        os.killpg(stopped.pid, signal.SIGINT)
+        assert (said_at_the_end(stopped), stopped.returncode) in [("Interrupted.", 130), ("", 0)]
+        assert builder(0)[1:] == [whole, "0"]

@@ -9,8 +9,10 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ import pytest
 import torch
 
 from explorer.data.aerial import make_aerial
+from explorer.engine.training.checkpointing import EARLIER
+from explorer.writing import UNFINISHED
 from explorer.zoo.registry import get
 from tests.conftest import ROOT
 from tests.fixtures.wild import network
@@ -37,20 +41,39 @@ with alone_in(Path(sys.argv[1])):
 """
 VOLATILE = {
     "date", "out", "ceiling_tflops", "ceiling_fraction", "median_s", "spread_s", "time_ratio", "ratio_low",
-    "ratio_high", "ratio_to_baseline",
+    "ratio_high", "ratio_to_baseline", "p95_s",
 }  # fmt: skip
 """Keys of JSON files whose values say when, where, and how fast."""
 NAMES = (
     "data make", "data convert", "data split", "data check", "evaluate", "predict", "export", "zoo convert",
-    "zoo identify", "zoo fetch", "compare", "autopsy", "features", "receptive-field", "improve", "benchmark",
+    "zoo identify", "zoo fetch", "compare", "autopsy", "features", "receptive-field", "improve", "benchmark", "train",
 )  # fmt: skip
-"""The commands that write, but for trainings and FiftyOne, which have tests of their own."""
-LONG = {"evaluate", "predict", "export", "compare", "autopsy", "features", "receptive-field", "improve", "benchmark"}
+"""The commands that write, but for `browse`, which writes to FiftyOne's database and has tests of its own."""
+LONG = {
+    "evaluate",
+    "predict",
+    "export",
+    "compare",
+    "autopsy",
+    "features",
+    "receptive-field",
+    "improve",
+    "benchmark",
+    "train",
+}
 """Each start of these takes seconds."""
-SLOW = {"autopsy", "receptive-field", "improve", "benchmark"}
+SLOW = {"autopsy", "receptive-field", "improve", "benchmark", "train"}
 """None of these is tried in the ordinary suite."""
-NOT_FINAL = (".part", ".part.json", ".lock")
-"""How the names of a download end that may go on."""
+NOT_FINAL = (".part", ".part.json", ".lock", "log.txt", "metrics.json", "last_checkpoint", ".0", *EARLIER.values())
+"""How the names of a download and of a training end that may go on, and of what a training tells meanwhile."""
+
+
+SHORT_TRAINING = (
+    "SOLVER.MAX_ITER", "2", "SOLVER.CHECKPOINT_PERIOD", "1", "SOLVER.IMS_PER_BATCH", "1", "DATALOADER.NUM_WORKERS", "0",
+    "INPUT.MIN_SIZE_TRAIN", "(64,)", "MODEL.ROI_BOX_HEAD.FC_DIM", "16", "MODEL.WEIGHTS", "", "SEED", "1",
+    "TEST.EVAL_PERIOD", "0",
+)  # fmt: skip
+"""Keys of a training of two steps, with a checkpoint after each."""
 
 
 def named(*names: str) -> list[Any]:
@@ -65,10 +88,17 @@ class Case:
     Attributes:
         words: of the command line; `OUT` stands for the folder that it writes to.
         environment: variables, likewise.
+        again: the words by which it goes on after a fault, where these are others.
     """
 
     words: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
+    again: tuple[str, ...] = ()
+
+    @property
+    def resumed(self) -> Case:
+        """The command as it is given after a fault."""
+        return replace(self, words=self.again or self.words)
 
     def at(self, folder: Path) -> tuple[list[str], dict[str, str]]:
         """The command and its environment for a folder."""
@@ -82,12 +112,21 @@ def _at(folder: Path, word: str) -> str:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: exit code (negative: the signal), steps done, processes left behind, and what it said."""
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; negative: the signal.
+        steps: how many it did.
+        orphans: processes left behind.
+        said: all that it said.
+        second: how the one ended that was run while this one had paused.
+    """
 
     code: int
     steps: int
     orphans: int
     said: str
+    second: Ended | None = None
 
 
 class Commands:
@@ -101,7 +140,7 @@ class Commands:
             env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
         )  # fmt: skip
 
-    def run(self, case: Case, folder: Path, fault: str = "none", step: int = 0) -> Ended:
+    def run(self, case: Case, folder: Path, fault: str = "none", step: float = 0) -> Ended:
         """Runs a command; see `faulty.py` for the faults."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -110,7 +149,11 @@ class Commands:
         self.process.stdin.write(json.dumps(order | {"fault": fault, "step": step}) + "\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline() or pytest.fail(self.log.with_name("errors").read_text())
-        return Ended(**json.loads(answer), said=self.log.read_text().strip())
+        first, *second = [
+            Ended(**one, said=self.log.with_suffix(f".{place}").read_text().strip())
+            for place, one in enumerate(json.loads(answer))
+        ]
+        return replace(first, second=second[0] if second else None)
 
     def close(self) -> None:
         self.process.stdin.close()  # type: ignore[union-attr]
@@ -194,6 +237,8 @@ def cases(data: Path, checkpoint: Path, mirror: str, results: list[str]) -> dict
     fetching = {"EXPLORER_CACHE": "OUT", "EXPLORER_MIRROR": mirror, "no_proxy": "127.0.0.1"}
     exact = ("--exact", "--device", "cpu", *said)
     backbone, times = ("backbone:V-19-slim-dw-eSE", "--random"), ("--modes", "eager", "--rounds", "1", "--no-memory")
+    training = ("train", "--config-file", "faster_rcnn_V_19_slim_dw_FPNLite_3x", "--num-gpus", "0", *said)
+    keys = (*SHORT_TRAINING, "OUTPUT_DIR", "OUT", "DATASETS.TRAIN", f"('{data}:val',)", "DATASETS.TEST", "()")
     return {
         "data make": Case(("data", "make", "aerial", "OUT", "--images", "2", "--size", "96", "128", *said)),
         "data convert": Case(("data", "convert", f"{data}:val", "OUT/voc", "--to", "voc")),
@@ -210,6 +255,7 @@ def cases(data: Path, checkpoint: Path, mirror: str, results: list[str]) -> dict
         "features": Case(("features", MODEL, photo, "--layers", "p5", "--out", "OUT", *said)),
         "receptive-field": Case(("receptive-field", *backbone, "--inputs", "1", "--size", "64", "--out", "OUT", *said)),
         "improve": Case(("improve", MODEL, f"{data}:val", "--limit", "1", "--device", "cpu", *said)),
+        "train": Case((*training, *keys), again=(*training, "--resume", *keys)),
         "benchmark": Case(("benchmark", *backbone, "--stage", "backbone", "--size", "64", *times, *said)),
     }
 
@@ -225,10 +271,22 @@ def final_files(folder: Path) -> dict[str, str]:
     }
 
 
+def all_files(folder: Path) -> str:
+    """A digest of all that lies in a folder, half-written files too, whose names are drawn by chance."""
+    found = sorted(folder.rglob("*"))
+    names = [re.sub(f"{UNFINISHED}[0-9a-f]{{8}}", UNFINISHED, str(path.relative_to(folder))) for path in found]
+    inside = [_content(path, folder) if path.is_file() else "" for path in found]
+    return hashlib.sha256(repr(sorted(zip(names, inside, strict=True))).encode()).hexdigest()
+
+
 def _content(path: Path, folder: Path) -> str:
     content = path.read_bytes().replace(str(folder).encode(), b"OUT")
+    if path.suffix == ".pth" and zipfile.is_zipfile(path):  # which is named as the scratch file was
+        state = torch.load(path, weights_only=True).get("model", {})
+        return repr({key: hashlib.sha256(value.numpy().tobytes()).hexdigest() for key, value in state.items()})
     if path.suffix == ".json":
-        return json.dumps(_lasting(json.loads(content)))
+        with suppress(ValueError):  # half of one
+            return json.dumps(_lasting(json.loads(content)))
     return hashlib.sha256(content).hexdigest()
 
 

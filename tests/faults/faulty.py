@@ -2,18 +2,24 @@
 
 `python tests/faults/faulty.py`: each line read is a command as JSON (`words`, `folder`, `log`, `fault`, `step`), each
 line written says how it ended (`code`, `steps`, `orphans`). A step is what Python tells of a change below `folder`: a
-file opened for writing, a name given or taken. Before step number `step` the process is killed (`kill`) or interrupted
-(`interrupt`); with `full` and `readonly` nothing more can be written from then on.
+file opened for writing, a name given or taken. Before step number `step` the process is killed (`kill`), interrupted
+(`interrupt`), or waits until the same command has run a second time, of which the answer says how it ended, too
+(`second`); with `full` and `readonly` nothing more can be written from then on. With `kill at` and `interrupt at`,
+`step` is a number of seconds after the start.
 """
 
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +27,9 @@ CHANGES = {"os.mkdir": 1, "os.rename": 2, "os.remove": 1, "os.rmdir": 1}
 """Python's audit events, and how many of their arguments are paths."""
 FREES = {"os.rename", "os.remove", "os.rmdir"}
 """What a full disk still allows."""
+PATIENCE_S = 20
+"""PyTorch's processes look every five seconds whether the one that they read for is there."""
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "second": signal.SIGSTOP}
 
 
 class Trouble:
@@ -34,10 +43,8 @@ class Trouble:
         if not self._changes(event, arguments):
             return
         self.steps += 1
-        if self.fault == "kill" and self.steps == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif self.fault == "interrupt" and self.steps == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
+        if self.fault in SIGNALS and self.steps == self.step:
+            os.kill(os.getpid(), SIGNALS[self.fault])
         elif self.steps >= self.step and (self.fault == "readonly" or (self.fault == "full" and event not in FREES)):
             number = {"readonly": errno.EROFS, "full": errno.ENOSPC}[self.fault]
             raise OSError(number, os.strerror(number), str(arguments[0]))
@@ -53,24 +60,29 @@ class Trouble:
         return isinstance(path, (str, os.PathLike)) and str(path).startswith(self.folder)
 
 
-def run(order: Mapping[str, Any]) -> None:
+def run(order: Mapping[str, Any], log: Path, answer: Path) -> None:
     """In the process that was forked: runs a command to its end."""
     from explorer.cli import main
 
-    os.setsid()
     os.environ.update(order["environment"])
-    log = os.open(order["log"], os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    said = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(log, stream)
+        os.dup2(said, stream)
+    before = set(sys.modules)
     trouble = Trouble(order["folder"], order["fault"], order["step"])
     sys.addaudithook(trouble)
+    os.setsid()
     code: Any = 0
     try:
         main(order["words"])
     except SystemExit as ended:
         code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 99
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has ended
     trouble.fault = "none"
-    os.write(order["answer"], str(trouble.steps).encode())
+    answer.write_text(json.dumps([trouble.steps, sorted(set(sys.modules) - before)]))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)
@@ -88,31 +100,56 @@ def left_in_session(leader: int) -> int:
     return left
 
 
+def waited(child: int, order: Mapping[str, Any]) -> int:
+    """Waits until a process ends or pauses, and sends it the signal that is due at a time; returns how it ended."""
+    name, _, at = order["fault"].partition(" ")
+    if at:
+        while os.getsid(child) != child:
+            time.sleep(0.001)
+        due_s = time.monotonic() + order["step"]
+        while not (done := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > due_s:
+                (os.killpg if name == "interrupt" else os.kill)(child, SIGNALS[name])  # Ctrl-C reaches all of them
+                break
+            time.sleep(0.002)
+        else:
+            return done[1]
+    return os.waitpid(child, os.WUNTRACED)[1]
+
+
+def follow(order: Mapping[str, Any], place: int = 0) -> list[dict[str, int]]:
+    """Runs a command in a process of its own; returns how it ended, and how a second one did if there was one."""
+    log, answer = (Path(order["log"]).with_suffix(f".{place}{kind}") for kind in ("", ".answer"))
+    answer.unlink(missing_ok=True)
+    child = os.fork()
+    if not child:
+        run(order, log, answer)
+    status, second = waited(child, order), list[dict[str, int]]()
+    if os.WIFSTOPPED(status):
+        second = follow({**order, "fault": "none"}, place + 1)
+        os.kill(child, signal.SIGCONT)
+        status = os.waitpid(child, 0)[1]
+    steps, imported = json.loads(answer.read_text()) if answer.exists() else (0, [])
+    for name in imported:  # the next one need not
+        with suppress(ImportError):
+            importlib.import_module(name)
+    code, deadline_s = os.waitstatus_to_exitcode(status), time.monotonic() + PATIENCE_S
+    while (orphans := left_in_session(child)) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    return [{"code": code, "steps": steps, "orphans": orphans}, *second]
+
+
 def main() -> None:
     import detectron2.modeling
     import torch
 
-    import explorer.autopsy.examine
-    import explorer.engine.evaluation.evaluate
-    import explorer.engine.fast.export
-    import explorer.report.page
     from explorer.engine.speed import machine
 
     assert detectron2.modeling
-    assert explorer.engine
     torch.set_num_threads(1)
     machine.SIDE = 64  # a benchmark's ceiling is not what is tried here
     for line in sys.stdin:
-        order = json.loads(line)
-        answer, order["answer"] = os.pipe()
-        child = os.fork()
-        if not child:
-            run(order)
-        os.close(order["answer"])
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        steps = int(os.read(answer, 20) or 0)
-        os.close(answer)
-        sys.stdout.write(json.dumps({"code": code, "steps": steps, "orphans": left_in_session(child)}) + "\n")
+        sys.stdout.write(json.dumps(follow(json.loads(line))) + "\n")
         sys.stdout.flush()
 
 

@@ -1,70 +1,111 @@
-"""Killed, interrupted or without a disk at any step of writing: nothing is lost, and the next run completes."""
+"""Killed, interrupted, without a disk, or not alone at any step of writing: nothing is lost, the next run completes."""
 
 from __future__ import annotations
 
 import shutil
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.faults.conftest import LONG, NAMES, SLOW, Case, Commands, final_files
+from tests.faults.conftest import LONG, NAMES, SLOW, Case, Commands, Ended, all_files, final_files
 
-FAULTS = ["kill", "interrupt", "full", "readonly"]
+FAULTS = ["kill", "interrupt", "full", "readonly", "second"]
 SAYS = {"full": "No space left on device", "readonly": "Read-only file system"}
+TIMES = 20
 Undisturbed = Callable[[str], tuple[dict[str, str], int]]
+Fail = Callable[[str, str, Iterable[float]], None]
+Record = Callable[[str, object], None]
+completed: defaultdict[str, set[str]] = defaultdict(set)
+"""By command: what a fault left in the folder, and the next run completed. It need not do so again and again."""
 
 
-def fail_at(steps: Iterable[int], fault: str, case: Case, commands: Commands, whole: dict[str, str], out: Path) -> None:
-    for step in steps:
-        ended = commands.run(case, out, fault, int(step))
-        where = f"{fault} at step {step}: {ended}"
-        if fault in SAYS and ended.code == 0:  # all that came after it takes no room, or clears away what is gone
-            assert final_files(out) == whole, where
-            shutil.rmtree(out)
-            continue
-        assert ended.code == {"kill": -9, "interrupt": 130}.get(fault, 1), where
-        assert not ended.orphans, where
-        lines = [line for line in ended.said.splitlines() if line.strip()]
-        if fault == "interrupt":
-            assert lines[-1:] == ["Interrupted."], where
-        if fault in SAYS:
-            assert SAYS[fault] in lines[-1], where
-        assert "Traceback" not in ended.said, where
-        left = final_files(out)
-        assert left.items() <= whole.items(), where  # nothing half-written under a final name
-        again = commands.run(case, out)
-        assert again.code == 0, f"{where}, then {again}"
-        assert final_files(out) == whole, where
-        shutil.rmtree(out)
+@pytest.fixture
+def fail(commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, tmp_path: Path) -> Fail:
+    """Lets a command fail at steps or times, each of which the next run must complete."""
+    out = tmp_path / "out"
+
+    def fail_at(name: str, fault: str, steps: Iterable[float]) -> None:
+        whole = undisturbed(name)[0]
+        for step in steps:
+            ended = commands.run(cases[name], out, fault, step)
+            where = f"{fault} at {step}: {ended}"
+            judge(ended, fault, where)
+            left = final_files(out)
+            assert left.items() <= whole.items(), where  # nothing half-written under a final name
+            if ended.code == 0 or ended.second:
+                assert left == whole, where
+            elif (digest := all_files(out)) not in completed[name]:
+                again = commands.run(cases[name].resumed, out)
+                assert again.code == 0, f"{where}, then {again}"
+                assert final_files(out) == whole, where
+                completed[name].add(digest)
+            shutil.rmtree(out, ignore_errors=True)
+
+    return fail_at
+
+
+def judge(ended: Ended, fault: str, where: str) -> None:
+    """Makes sure that a command ended as it has to, said so in one line, and left no process."""
+    kind = fault.removesuffix(" at")
+    assert not ended.orphans, where
+    assert "Traceback" not in ended.said, where
+    if ended.second:
+        codes = {ended.code, ended.second.code}
+        assert 0 in codes, where
+        assert codes <= {0, 1, 2}, where
+        judge(replace(ended.second, second=None), "none", where)
+        return
+    if ended.code == 0:  # what comes after takes no room, clears away what is gone, or was ending
+        assert kind in SAYS or kind != fault or fault == "none", where
+        return
+    assert ended.code == {"kill": -9, "interrupt": 130}.get(kind, 1), where
+    last = [line for line in ended.said.splitlines() if line.strip()][-1:]
+    if kind == "interrupt":
+        assert last == ["Interrupted."], where
+    if kind in SAYS:
+        assert SAYS[kind] in last[0], where
+
+
+FAILS = [(name, fault) for name in NAMES for fault in FAULTS if (name, fault) != ("zoo fetch", "second")]
+"""A download that waits for another would wait for one that pauses; two of them are tried in `test_processes.py`."""
 
 
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
         pytest.param(name, fault, marks=[pytest.mark.slow] if name in (SLOW if fault == "kill" else LONG) else [])
-        for name in NAMES
-        for fault in FAULTS
+        for name, fault in FAILS
     ],
 )
-def test_a_step_that_fails(
-    name: str, fault: str, commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:  # fmt: skip
+def test_one_step_fails(name: str, fault: str, fail: Fail, undisturbed: Undisturbed, record_property: Record) -> None:
     record_property(fault, 1)
-    whole, steps = undisturbed(name)
     rng = np.random.default_rng(NAMES.index(name) * 10 + FAULTS.index(fault))
-    fail_at([rng.integers(1, steps + 1)], fault, cases[name], commands, whole, tmp_path / "out")
+    fail(name, fault, [int(rng.integers(1, undisturbed(name)[1] + 1))])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", NAMES)
-def test_every_step_fails(
-    name: str, fault: str, commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:  # fmt: skip
-    whole, steps = undisturbed(name)
+@pytest.mark.parametrize(("name", "fault"), FAILS)
+def test_every_step_fails(name: str, fault: str, fail: Fail, undisturbed: Undisturbed, record_property: Record) -> None:
+    steps = undisturbed(name)[1]
     record_property(fault, steps)
-    fail_at(range(1, steps + 1), fault, cases[name], commands, whole, tmp_path / "out")
+    fail(name, fault, range(1, steps + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill at", "interrupt at"])
+@pytest.mark.parametrize("name", NAMES)
+def test_ended_at_twenty_random_times(
+    name: str, fault: str, fail: Fail, undisturbed: Undisturbed, commands: Commands, cases: dict[str, Case],
+    tmp_path: Path, record_property: Record,
+) -> None:  # fmt: skip
+    record_property(fault, TIMES)
+    undisturbed(name)
+    start_s = time.monotonic()
+    assert commands.run(cases[name], tmp_path / "timed").code == 0
+    takes_s = time.monotonic() - start_s
+    fail(name, fault, np.random.default_rng(0).uniform(0.02, takes_s, TIMES).tolist())

@@ -54,9 +54,23 @@ def test_counts_failures_and_skips(tool: ModuleType, tmp_path: Path) -> None:
     assert "| faults | SIGKILL before a step of writing | 23 | 1 |" in page
     assert "| inputs | hostile files of every kind that is read | 2 | 1 |" in page
     assert "| no room" not in page
-    assert "**lost: 1, executed: 1, escaped: 0**" in page
+    assert "**lost: 1, executed: 1, escaped: 0; failed tests in all: 2**" in page
+    assert "**inputs tried: 2; faults injected: 23; load held, in actions: 0**" in page
     later = results(tmp_path / "b.xml", (steps, "test_every[b]", {"kill": 3}, ""))
-    assert "**lost: 0, executed: 1, escaped: 0**" in tool.page(tool.read([first, later]))
+    assert "**lost: 0, executed: 1, escaped: 0; failed tests in all: 1**" in tool.page(tool.read([first, later]))
+
+
+@pytest.mark.parametrize("module", ["tests.faults.test_steps", "", "tests.ui.test_load"])
+def test_a_test_that_fails_before_it_counts_is_in_the_table(tool: ModuleType, tmp_path: Path, module: str) -> None:
+    page = tool.page(tool.read([results(tmp_path / "a.xml", (module, "test_every[a]", {}, "<error/>"))]))
+    assert "| **failed** | **tests that failed before they counted anything** | 1 | 1 |" in page
+    assert f"lost: {int(module != 'tests.ui.test_load')}, executed: 0, escaped: 0; failed tests in all: 1**" in page
+
+
+def test_each_test_of_the_parts_is_in_one_of_them(tool: ModuleType) -> None:
+    assert len(tool.PARTS) == 13
+    named = {word for part in tool.PARTS for word in part.split() if word.endswith(".py")}
+    assert named == {row.module.replace(".", "/") + ".py" for row in tool.ROWS}
 
 
 def test_the_tests_that_are_counted_are_there(tool: ModuleType) -> None:

@@ -25,6 +25,7 @@ from explorer.ui.actions.compare import Filters, PhotoComparison, compare
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.examples import Example, examples
+from explorer.ui.layout.compare import _warnings as warnings_of
 from explorer.ui.layout.session import explained
 from explorer.zoo import registry
 from explorer.zoo.downloads import DownloadError
@@ -328,6 +329,8 @@ def test_a_model_whose_gpu_fails_is_run_by_the_cpu(
     result = compare(models, ["A", "B"], photo)
     assert (list(result.predictions), dict(result.unavailable)) == (["A", "B"], {})
     assert [message.partition(": ")[2][:10] for message in caplog.messages] == ["CUDA error"]
+    assert list(result.fallbacks) == caplog.messages
+    assert f"<li>{caplog.messages[0]}</li>" in warnings_of(result)  # on the page, too
     assert models.get("A").device.type == "cpu"  # and stays there
 
 

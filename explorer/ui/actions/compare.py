@@ -99,6 +99,7 @@ class PhotoComparison:
         advice: how a large photo is looked at, or had better be, in a sentence; empty for others.
         protocol: whose sizes objects have, and by which annotated ones count as found.
         from_files: the names in `predictions` that are files of another detector's results.
+        fallbacks: that the CPU stood in for a GPU, and why, in sentences.
     """
 
     photo: Path
@@ -110,6 +111,7 @@ class PhotoComparison:
     advice: str = ""
     protocol: Protocol = COCO
     from_files: frozenset[str] = frozenset()
+    fallbacks: Sequence[str] = ()
 
     @property
     def image_bgr(self) -> Pixels:
@@ -334,7 +336,7 @@ def compare(
         DownloadError: no model's weights can be downloaded.
         DeviceError: no model can be run, since a GPU fails.
     """
-    from explorer.engine.devices import DeviceError, cpu_behind
+    from explorer.engine.devices import DeviceError, cpu_behind, fallbacks
     from explorer.engine.familiar import unfamiliar
     from explorer.engine.scales import scale_of
     from explorer.zoo.downloads import DownloadError
@@ -346,6 +348,7 @@ def compare(
     strange: dict[str, str] = {}
     scales: dict[str, float] = {}
     failures: dict[str, ValueError | DownloadError | DeviceError] = {}
+    fallen_back: list[str] = []
     for place, name in enumerate(wanted):
 
         def run(device: str, name: str = name, place: int = place) -> None:
@@ -362,7 +365,9 @@ def compare(
                 strange[detector.name] = words
 
         try:
-            cpu_behind("auto", run)
+            with fallbacks() as told:
+                cpu_behind("auto", run)
+            fallen_back += told
         except Stopped:
             raise
         except (ValueError, DownloadError, DeviceError) as error:
@@ -376,7 +381,16 @@ def compare(
         truth = data.annotated(path, image_bgr)
     files = frozenset(filter(models.is_file, predictions))
     return PhotoComparison(
-        path, predictions, reasons, times_s, truth, strange, said, protocol=models.protocol, from_files=files
+        path,
+        predictions,
+        reasons,
+        times_s,
+        truth,
+        strange,
+        said,
+        protocol=models.protocol,
+        from_files=files,
+        fallbacks=tuple(dict.fromkeys(fallen_back)),
     )
 
 

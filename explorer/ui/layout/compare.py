@@ -264,7 +264,7 @@ def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
 
 def _warnings(found: PhotoComparison) -> str:
     """What is to be known before the boxes are believed, as HTML."""
-    sentences = [*found.unfamiliar.values(), *([found.advice] if found.advice else [])]
+    sentences = [*found.fallbacks, *found.unfamiliar.values(), *([found.advice] if found.advice else [])]
     return f"<ul>{''.join(f'<li>{in_html(one)}</li>' for one in sentences)}</ul>" if sentences else ""
 
 

@@ -167,7 +167,7 @@ def kill_and_resume(
         (FASTER, 2, 0),
         pytest.param("retinanet_V_39_FPN_3x", 2, 0, marks=pytest.mark.slow),
         pytest.param(FASTER, 2, 1, marks=pytest.mark.slow),
-        pytest.param(FASTER, 12, 0, marks=pytest.mark.slow),
+        pytest.param(FASTER, 14, 0, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
