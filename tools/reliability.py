@@ -2,7 +2,8 @@
 
 `make reliability` runs the tests part by part (hours) and keeps the results of each in `build/reliability`: stopped and
 called again at the same commit, it goes on with the part that it was at. `python tools/reliability.py RESULTS.xml…`
-takes results that pytest wrote with `--junitxml`. A row is there only where its tests ran.
+takes results that pytest wrote with `--junitxml`, into a folder that is called like the commit; of a test that ran
+several times the last counts. A row is there only where its tests ran.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Case:
-    """One test: its module, its name, what it counted, and whether it passed."""
+    """One test: its module, its name, what it counted, whether it passed, and the commit that it ran at."""
 
     module: str
     name: str
     counted: dict[str, int]
     passed: bool
+    commit: str
 
 
 @dataclass(frozen=True)
@@ -142,19 +144,27 @@ def read(results: Iterable[Path]) -> list[Case]:
             if element.find("skipped") is None:
                 counted = {one.get("name", ""): int(one.get("value", "")) for one in element.iter("property")}
                 failed = element.find("failure") is not None or element.find("error") is not None
-                case = Case(element.get("classname", ""), element.get("name", ""), counted, not failed)
-                cases[case.module, case.name] = case
+                names = element.get("classname", ""), element.get("name", "")
+                cases[names] = Case(*names, counted, not failed, path.parent.name[:9])
     return list(cases.values())
+
+
+def commits(cases: Iterable[Case]) -> str:
+    """What they ran at."""
+    return ", ".join(sorted({case.commit for case in cases}))
 
 
 def page(cases: Sequence[Case]) -> str:
     """The table, and the totals below it."""
     tried = {row: row.number(cases) for row in ROWS if row.of(cases)}
     wrong = {row: sum(not case.passed for case in row.of(cases)) for row in tried}
-    lines = [f"| {row.kind} | {row.title} | {number:,} | {wrong[row]} |" for row, number in tried.items()]
+    lines = [
+        f"| {row.kind} | {row.title} | {number:,} | {wrong[row]} | {commits(row.of(cases))} |"
+        for row, number in tried.items()
+    ]
     uncounted = [case for case in cases if not case.passed and not any(case in row.of(cases) for row in tried)]
     if uncounted:
-        lines.append(f"| **failed** | **{UNCOUNTED}** | {len(uncounted)} | {len(uncounted)} |")
+        lines.append(f"| **failed** | **{UNCOUNTED}** | {len(uncounted)} | {len(uncounted)} | {commits(uncounted)} |")
     sums = {kind: sum(number for row, number in tried.items() if row.kind == kind) for kind in KINDS}
     modules = {row.module for row in ROWS if row.kind != "faults"}
     lost = sum(not case.passed for case in cases if case.module not in modules)
@@ -162,20 +172,18 @@ def page(cases: Sequence[Case]) -> str:
     failed = sum(not case.passed for case in cases)
     missing = [row.title for row in ROWS if row not in tried]
     whole = {case.name.partition("[")[2][:-1].rpartition("-")[0] for case in cases if case.name.startswith(EVERY)}
-    made = provenance()
-    commit = (made["code"] or {}).get("commit", "not known")
     return f"""# Reliability
 
 Written by `tools/reliability.py` from what the tests counted (`make reliability` runs all of them), on
-{made["date"][:10]} at {commit[:9]}.
+{provenance()["date"][:10]}.
 [SECURITY.md](../../SECURITY.md) lists the guarantees. The table has a row for each group of tests that ran; not run:
 {", ".join(missing) or "none"}. A fault was injected at every write step for {", ".join(sorted(whole)) or "no command"},
 and at one random step for the other combinations of command and fault.
 
 **{"; ".join(f"{name}: {sums[kind]:,}" for kind, name in KINDS.items())}**
 
-| kind | what | tried | failed tests |
-| --- | --- | ---: | ---: |
+| kind | what | tried | failed tests | commit |
+| --- | --- | ---: | ---: | --- |
 {chr(10).join(lines)}
 
 **lost: {lost}, executed: {executed}, escaped: {escaped}; failed tests in all: {failed}**

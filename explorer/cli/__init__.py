@@ -70,9 +70,12 @@ app.command("app")(page.page)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; `arguments` are the process's own where None."""
-    silence()
     try:
+        silence()
         app(arguments)
+    except KeyboardInterrupt:  # while Typer reads the signatures of all commands
+        typer.echo("Interrupted.", err=True)
+        raise SystemExit(130) from None
     except SystemExit as ended:  # Typer's silent one: interrupted before the command began or after it ended
         if ended.code == 130 and not isinstance(ended.__context__, SaidInterrupted):
             typer.echo("Interrupted.", err=True)

@@ -36,6 +36,8 @@ def results(path: Path, *cases: tuple[str, str, dict[str, int], str]) -> Path:
         )
         for module, name, counted, end in cases
     ]
+    path = path.parent / "0123abcdef" / path.name
+    path.parent.mkdir(exist_ok=True)
     path.write_text(f"<testsuites><testsuite>{''.join(rows)}</testsuite></testsuites>")
     return path
 
@@ -51,8 +53,8 @@ def test_counts_failures_and_skips(tool: ModuleType, tmp_path: Path) -> None:
         (refusals, "test_a_hostile_file[b]", {}, "<failure/>"),
     )
     page = tool.page(tool.read([first]))
-    assert "| faults | SIGKILL before a step of writing | 23 | 1 |" in page
-    assert "| inputs | hostile files of every kind that is read | 2 | 1 |" in page
+    assert "| faults | SIGKILL before a step of writing | 23 | 1 | 0123abcde |" in page
+    assert "| inputs | hostile files of every kind that is read | 2 | 1 | 0123abcde |" in page
     assert "| no room" not in page
     assert "**lost: 1, executed: 1, escaped: 0; failed tests in all: 2**" in page
     assert "**inputs tried: 2; faults injected: 23; load held, in actions: 0**" in page
@@ -63,7 +65,7 @@ def test_counts_failures_and_skips(tool: ModuleType, tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", ["tests.faults.test_steps", "", "tests.ui.test_load"])
 def test_a_test_that_fails_before_it_counts_is_in_the_table(tool: ModuleType, tmp_path: Path, module: str) -> None:
     page = tool.page(tool.read([results(tmp_path / "a.xml", (module, "test_every[a]", {}, "<error/>"))]))
-    assert "| **failed** | **tests that failed before they counted anything** | 1 | 1 |" in page
+    assert "| **failed** | **tests that failed before they counted anything** | 1 | 1 | 0123abcde |" in page
     assert f"lost: {int(module != 'tests.ui.test_load')}, executed: 0, escaped: 0; failed tests in all: 1**" in page
 
 
