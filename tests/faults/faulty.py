@@ -71,7 +71,8 @@ def run(order: Mapping[str, Any], log: Path, answer: Path) -> None:
     before = set(sys.modules)
     trouble = Trouble(order["folder"], order["fault"], order["step"])
     sys.addaudithook(trouble)
-    os.setsid()
+    with suppress(KeyboardInterrupt):  # which may be there before the command is
+        os.setsid()
     code: Any = 0
     try:
         main(order["words"])
