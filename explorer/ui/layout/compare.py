@@ -104,7 +104,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     counts = gr.Dataframe(
         at_first.counts[1],
         headers=at_first.counts[0],
-        label=f"Objects by size ({_called(protocol)}), and time",
+        label=f"Objects by {_called(protocol)} size, and time",
         interactive=False,
     )
     magnified = gr.Gallery(
