@@ -129,12 +129,11 @@ def cpu_behind(device: str, work: Callable[[str], Result]) -> Result:
 
 
 @contextmanager
-def fallbacks() -> Iterator[list[str]]:
-    """Yields a list of what is said within the block, and in this thread, of GPUs that the CPU stands in for."""
-    said = list[str]()
+def fallbacks(said: list[str]) -> Iterator[None]:
+    """Adds to a list what is said within the block, and in this thread, of GPUs that the CPU stands in for."""
     before = _said.set(said)
     try:
-        yield said
+        yield
     finally:
         _said.reset(before)
 

@@ -348,7 +348,7 @@ def compare(
     strange: dict[str, str] = {}
     scales: dict[str, float] = {}
     failures: dict[str, ValueError | DownloadError | DeviceError] = {}
-    fallen_back: list[str] = []
+    told: list[str] = []
     for place, name in enumerate(wanted):
 
         def run(device: str, name: str = name, place: int = place) -> None:
@@ -365,9 +365,8 @@ def compare(
                 strange[detector.name] = words
 
         try:
-            with fallbacks() as told:
+            with fallbacks(told):
                 cpu_behind("auto", run)
-            fallen_back += told
         except Stopped:
             raise
         except (ValueError, DownloadError, DeviceError) as error:
@@ -380,18 +379,7 @@ def compare(
     if truth is None and data:
         truth = data.annotated(path, image_bgr)
     files = frozenset(filter(models.is_file, predictions))
-    return PhotoComparison(
-        path,
-        predictions,
-        reasons,
-        times_s,
-        truth,
-        strange,
-        said,
-        protocol=models.protocol,
-        from_files=files,
-        fallbacks=tuple(dict.fromkeys(fallen_back)),
-    )
+    return PhotoComparison(path, predictions, reasons, times_s, truth, strange, said, models.protocol, files, told)
 
 
 def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:
