@@ -13,7 +13,7 @@ from explorer.api.result import Result
 from explorer.data.video import is_video
 from explorer.engine.detector import Detector
 from explorer.engine.image_files import ImageFiles, find_images
-from explorer.engine.predict import RESULTS_FILE, Report
+from explorer.engine.predict import RESULTS_FILE, PredictedFiles
 from explorer.engine.predict import predict as run
 from explorer.report.tables import Grid
 from explorer.types import SIZES, Progress, size_names
@@ -34,7 +34,7 @@ class PredictionReport(Result):
         files: the files that were taken, and those that were skipped, with why.
     """
 
-    report: Report
+    report: PredictedFiles
     files: ImageFiles
 
     @property
@@ -117,7 +117,7 @@ def predict(
     own = [folder / name for name in (RESULTS_FILE, "pictures", "panoptic")]
     files = find_images([Path(path) for path in given], recursive=recursive, results=own)
 
-    def detect(detector: Detector) -> Report:
+    def detect(detector: Detector) -> PredictedFiles:
         return run(
             detector,
             files.taken,

@@ -139,7 +139,7 @@ def _check_sizes(name: str, model: nn.Module, channels: int) -> None:
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, channels, *_PROBE_SIZE))
-    except Exception as error:
+    except (AssertionError, RuntimeError, ValueError) as error:  # by which timm and torch refuse a size
         raise ValueError(
             f"timm's {name} takes images of a fixed size alone, and detectors have many: an image of "
             f"{_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} pixels gives “{error}”. Choose a network that takes any size."

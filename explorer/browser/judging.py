@@ -18,7 +18,7 @@ from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.metrics import Figures
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking, object_scores, ranking
 from explorer.scoring.overlaps import Rows, ious_of
-from explorer.scoring.parts import Part, RunInParts
+from explorer.scoring.parts import RunInParts, RunPart
 from explorer.scoring.tally import Tally
 from explorer.types import Floats
 
@@ -103,7 +103,7 @@ class JudgedPart:
         judged: what is said.
     """
 
-    part: Part
+    part: RunPart
     judged: Judged
 
 

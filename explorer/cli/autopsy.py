@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import MODELS, Checkpoint, Device
+from explorer.cli.loading import MODELS, CheckpointOptions, Device
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, progress
 from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
@@ -31,7 +31,7 @@ def autopsy(
         str | None, typer.Option("--model", help=f"The model to follow instead of the run's own: {MODELS}.")
     ] = None,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder. [default: the run's folder]")] = None,
     verify: Annotated[
         bool,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from explorer.cli.loading import MODELS, Calibrate, Checkpoint, Device, Loading, TrustCode, Weights
+from explorer.cli.loading import MODELS, Calibrate, CheckpointOptions, Device, Loading, TrustCode, Weights
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, input_size, progress
 
@@ -97,7 +97,7 @@ def benchmark(
 def _asked(models: Sequence[str], weights: str | None, trust_code: bool, random: bool) -> list[Loading]:
     if weights and len(models) > 1:
         raise ValueError(f"--weights goes with one MODEL, and here are {len(models)}: give checkpoints as MODELs.")
-    checkpoint = Checkpoint(weights, trust_code=trust_code)
+    checkpoint = CheckpointOptions(weights, trust_code=trust_code)
     return [checkpoint.of(model, random=random) for model in dict.fromkeys(models)]
 
 

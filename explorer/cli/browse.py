@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import MODELS, Device, Tiling
+from explorer.cli.loading import MODELS, Device, TilingOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, progress
 from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
@@ -47,7 +47,7 @@ def browse(
     found: FoundOptions,
     rules: ProtocolOptions,
     device: Device = "auto",
-    tiling: Tiling,
+    tiling: TilingOptions,
     json_file: JsonFile = None,
 ) -> None:
     """Browse a data set, detections and their errors in FiftyOne. Only new runs are imported.

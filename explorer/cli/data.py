@@ -94,7 +94,7 @@ def split(
     from rich.console import Console
     from rich.table import Table
 
-    from explorer.data.convert import Part, read_part, write
+    from explorer.data.convert import SplitContent, read_part, write
     from explorer.data.layout import find_split
     from explorer.data.splitting import divide
 
@@ -104,7 +104,7 @@ def split(
         content, left_out = read_part(found)
         divided = divide(content, shares, group=group, seed=seed)
         lost = [f"left out {count:,} {kind}." for kind, count in left_out.items()]
-        pieces = [Part(name, own, found.images) for name, own in divided.parts.items()]
+        pieces = [SplitContent(name, own, found.images) for name, own in divided.parts.items()]
         written = write(pieces, out, to, link=link, lost=lost, progress=advance)
     if json != "-":
         table = Table("share of", *divided.parts)

@@ -10,7 +10,7 @@ import typer
 
 from explorer.cli.classes import names_in, renamings
 from explorer.cli.groups import grouped
-from explorer.cli.loading import Checkpoint, Device, Inference, Limit, OptionalModel, Tiling
+from explorer.cli.loading import CheckpointOptions, Device, InferenceOptions, Limit, OptionalModel, TilingOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import Overrides, exit_codes, progress
 from explorer.cli.scoring import MatchBy, ProtocolOptions
@@ -41,7 +41,7 @@ def evaluate(
         Path | None, typer.Option("--out", help="Output folder for figures, detections and metadata.")
     ] = None,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     limit: Limit = None,
     classes: Annotated[
         str | None,
@@ -55,8 +55,8 @@ def evaluate(
     ] = None,
     rules: ProtocolOptions,
     device: Device = "auto",
-    inference: Inference,
-    tiling: Tiling,
+    inference: InferenceOptions,
+    tiling: TilingOptions,
     json_file: JsonFile = None,
 ) -> None:
     """Evaluate a model, or the results of any detector, on a data set: AP of boxes and masks, panoptic quality.

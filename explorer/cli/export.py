@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import AnyModel, Calibrate, Checkpoint
+from explorer.cli.loading import AnyModel, Calibrate, CheckpointOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes
 
@@ -22,7 +22,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Output folder.")],
     format: Annotated[str, typer.Option("--format", help="onnx, openvino or torchscript.")] = "onnx",  # noqa: A002
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     photo: Annotated[
         Path | None,
         typer.Option(
@@ -40,7 +40,7 @@ def export(
     The folder can be used as MODEL in predict and evaluate, except for TorchScript, which is code.
     """
     from explorer.data.images import read_image
-    from explorer.engine.fast.calibration import calibration
+    from explorer.engine.fast.calibration import calibration_photos
     from explorer.engine.fast.export import export as run
     from explorer.engine.speed.modes import scene
 
@@ -49,7 +49,7 @@ def export(
             raise ValueError("--calibrate sets the ranges of int8; it requires --int8.")
         image = read_image(photo) if photo else scene((480, 640))
         detector = checkpoint.of(model, device="cpu", exact=True, bare=True)()
-        photos = calibration(detector, calibrate) if int8 else None
+        photos = calibration_photos(detector, calibrate) if int8 else None
         record = run(detector, image, out, cast("Format", format), int8=int8, photos=photos)
         if json_file:
             write_output(record, json_file)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import AnyModel, Checkpoint
+from explorer.cli.loading import AnyModel, CheckpointOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import Overrides, exit_codes
 
@@ -29,7 +29,7 @@ def features(
         "features"
     ),
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     random: Annotated[bool, typer.Option("--random", help="Random weights.")] = False,
     explain: Annotated[
         int,

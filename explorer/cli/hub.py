@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from explorer.cli.loading import Checkpoint, ConfigFile, Model, TrustCode, Weights
+from explorer.cli.loading import CheckpointOptions, ConfigFile, Model, TrustCode, Weights
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes
 
@@ -43,7 +43,7 @@ def push(
     """
     said: dict[str, Any] = {"licence": licence, "runs": tuple(runs or ()), "note": note}
     with exit_codes():
-        checkpoint = Checkpoint(weights, config_file, trust_code=trust_code)
+        checkpoint = CheckpointOptions(weights, config_file, trust_code=trust_code)
         detector = checkpoint.of(model, device="cpu", exact=True)()
         if out is not None:
             from explorer.api.hub import save_pretrained

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import Checkpoint, Device, Limit, Model, Tiling
+from explorer.cli.loading import CheckpointOptions, Device, Limit, Model, TilingOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import Overrides, exit_codes, progress
 from explorer.cli.scoring import ProtocolOptions
@@ -19,10 +19,10 @@ def improve(
     data: Annotated[str, typer.Argument(metavar="DATA", help="PATH[:SPLIT] of a data set.")],
     overrides: Overrides = None,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     limit: Limit = None,
     device: Device = "auto",
-    tiling: Tiling,
+    tiling: TilingOptions,
     rules: ProtocolOptions,
     json_file: JsonFile = None,
 ) -> None:

@@ -66,7 +66,7 @@ Overlap = Annotated[
 
 
 @dataclass(frozen=True)
-class Inference:
+class InferenceOptions:
     """Options on how a model is run."""
 
     exact: Exact = False
@@ -76,7 +76,7 @@ class Inference:
 
 
 @dataclass(frozen=True)
-class Tiling:
+class TilingOptions:
     """Options on how large photos are looked at."""
 
     tile: Tile = None
@@ -92,7 +92,7 @@ class Tiling:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointOptions:
     """Options on where a model's weights and config come from."""
 
     weights: Weights = None
@@ -100,7 +100,7 @@ class Checkpoint:
     allow_partial: AllowPartial = False
     trust_code: TrustCode = False
 
-    def of(self, model: str, tiling: Tiling = Tiling(), **options: Any) -> Loading:
+    def of(self, model: str, tiling: TilingOptions = TilingOptions(), **options: Any) -> Loading:
         """Returns what loads MODEL with these options and further ones of `load_detector`."""
         own = {"config_file": self.config_file, "allow_partial": self.allow_partial}
         return Loading(model, {"weights": self.weights, **own, **options}, self.trust_code, tiling)
@@ -122,7 +122,7 @@ class Loading:
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
     trust_code: bool = False
-    tiling: Tiling = Tiling()
+    tiling: TilingOptions = TilingOptions()
 
     def __str__(self) -> str:
         return self.model

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import Checkpoint, Device, Inference, Model, Tiling
+from explorer.cli.loading import CheckpointOptions, Device, InferenceOptions, Model, TilingOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, progress
 
@@ -25,13 +25,13 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="Output folder for predictions.json and the annotated images.")],
     threshold: Annotated[float, typer.Option("--threshold", help="Minimum score of the detections.")] = 0.5,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     device: Device = "auto",
     recursive: Annotated[bool, typer.Option("--recursive", help="Include subfolders.")] = False,
     pictures: Annotated[bool, typer.Option("--pictures/--no-pictures", help="Write annotated images.")] = True,
     every: Annotated[int, typer.Option("--every", min=1, help="Process every N-th frame of a video.")] = 1,
-    inference: Inference,
-    tiling: Tiling,
+    inference: InferenceOptions,
+    tiling: TilingOptions,
     json_file: JsonFile = None,
 ) -> None:
     """Detect objects in images and videos; exit with code 1 if a file could not be read."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import AnyModel, Checkpoint
+from explorer.cli.loading import AnyModel, CheckpointOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import Overrides, exit_codes, input_size, progress
 
@@ -32,7 +32,7 @@ def receptive_field(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Output folder for the figures.")] = None,
     *,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointOptions,
     random: Annotated[
         bool, typer.Option("--random", help="Use random weights; theoretical fields do not depend on weights.")
     ] = False,

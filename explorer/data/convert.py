@@ -34,7 +34,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitContent:
     """A split to be written: sound annotations in COCO's form, and where their images are."""
 
     name: str
@@ -65,7 +65,7 @@ def convert(
     parts, lost = [], list[str]()
     for split in find_splits(str(source)):
         content, left_out = read_part(split)
-        parts.append(Part(split_name(split), content, split.images))
+        parts.append(SplitContent(split_name(split), content, split.images))
         lost += [f"{split_name(split)}: left out {count:,} {kind}." for kind, count in left_out.items()]
     return write(parts, out, to, link=link, lost=lost, progress=progress)
 
@@ -103,7 +103,7 @@ def _number(content: dict[str, Any]) -> None:
 
 
 def write(
-    parts: Sequence[Part],
+    parts: Sequence[SplitContent],
     out: str | Path,
     to: str,
     *,
@@ -145,7 +145,7 @@ def write(
     return Written(out, to, counts, tuple(said))
 
 
-def _judge_names(parts: Sequence[Part]) -> None:
+def _judge_names(parts: Sequence[SplitContent]) -> None:
     """Makes sure, before anything is written, that all will lie in the folder, and each file in a place of its own."""
     names = [part.name for part in parts]
     if twice := next((name for name in names if names.count(name) > 1), None):

@@ -50,7 +50,7 @@ class Split:
     panoptic: Path | None = None
     panoptic_labels: Path | None = None
     stuff_labels: Path | None = None
-    other: formats.Found | None = None
+    other: formats.ForeignSplit | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

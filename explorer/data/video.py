@@ -52,7 +52,7 @@ class VideoFacts:
     fps: float
 
 
-class Frame(NamedTuple):
+class VideoFrame(NamedTuple):
     """A frame of a video.
 
     Attributes:
@@ -81,7 +81,7 @@ def read_facts(path: Path) -> VideoFacts:
         return facts
 
 
-def read_frames(path: Path, every: int = 1) -> Iterator[Frame]:
+def read_frames(path: Path, every: int = 1) -> Iterator[VideoFrame]:
     """Yields every n-th frame of a video, the first one first, upright.
 
     A video that is cut off ends with its last frame that can be decoded.
@@ -106,7 +106,7 @@ def read_frames(path: Path, every: int = 1) -> Iterator[Frame]:
                     break
                 if image.shape != (*facts.size, 3):
                     raise VideoError(f"{path}: frame {index} has another size than the video. Convert it to MP4.")
-                yield Frame(index, index / facts.fps, np.asarray(image, dtype=np.uint8))
+                yield VideoFrame(index, index / facts.fps, np.asarray(image, dtype=np.uint8))
             index += 1
         if index == 0:
             raise VideoError(f"{path}: no frame can be decoded; it is damaged or cut off. Copy or export it again.")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import nn
 
 from explorer.engine.detector import Detector, make_detector
-from explorer.engine.fast.calibration import calibration
+from explorer.engine.fast.calibration import calibration_photos
 from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName, engine_for
 from explorer.engine.fast.model import FastModel
@@ -232,5 +232,5 @@ def fast(
     """
     if calibrate is not None and dtype not in ("auto", "int8"):
         raise ValueError(f"Photos to calibrate on are for int8, and {dtype} was asked for: take int8 or auto.")
-    photos = calibration(detector, calibrate) if dtype in ("auto", "int8") else None
+    photos = calibration_photos(detector, calibrate) if dtype in ("auto", "int8") else None
     return replace(detector, fast=FastModel(detector.model, dtype, engine, photos=photos, emulate=emulate))

@@ -29,7 +29,7 @@ _LONGEST_STEM = 240  # bytes; with a number and a suffix a name has 255 at most
 
 
 @dataclass(frozen=True)
-class Report:
+class PredictedFiles:
     """What `predict` did.
 
     Attributes:
@@ -61,7 +61,7 @@ def predict(
     every: int = 1,
     skipped: Mapping[Path, str] | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> PredictedFiles:
     """Runs a detector over image files; one that cannot be read is reported and the rest goes on.
 
     `predictions.json` is a COCO file by itself: `images` (with running ids, file names as given, the `picture` drawn, a
@@ -103,8 +103,8 @@ def _predict(
     every: int,
     skipped: Mapping[Path, str],
     progress: Progress | None,
-) -> Report:
-    report = Report(out / RESULTS_FILE)
+) -> PredictedFiles:
+    report = PredictedFiles(out / RESULTS_FILE)
     collection = _Collection(detector.class_names, out, _Names(images), detector.caveat)
     for index, path in enumerate(images, start=1):
         try:
@@ -135,7 +135,7 @@ def _found(detector: Detector, image: npt.NDArray[np.uint8], threshold: float) -
 
 
 def _photo(
-    detector: Detector, path: Path, collection: _Collection, report: Report, threshold: float, pictures: bool
+    detector: Detector, path: Path, collection: _Collection, report: PredictedFiles, threshold: float, pictures: bool
 ) -> None:
     image = read_image(path)
     detections, panoptic = _found(detector, image, threshold)
@@ -154,7 +154,7 @@ def _film(
     detector: Detector,
     path: Path,
     collection: _Collection,
-    report: Report,
+    report: PredictedFiles,
     threshold: float,
     pictures: bool,
     every: int,

@@ -21,7 +21,7 @@ from torch import nn
 
 from explorer.features.layers import eager
 from explorer.heads import fcos
-from explorer.heads.fcos_targets import Assignment
+from explorer.heads.fcos_targets import LocationAssignment
 from explorer.types import Frame, Ints
 
 NOWHERE = -1
@@ -80,7 +80,9 @@ def anchor_owners(model: Any, anchors: Sequence[Boxes], boxes_xyxy: npt.NDArray[
     return np.where(own < 0, NOWHERE, own)
 
 
-def location_owners(rule: Assignment, sizes: Sequence[tuple[int, int]], boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+def location_owners(
+    rule: LocationAssignment, sizes: Sequence[tuple[int, int]], boxes_xyxy: npt.NDArray[np.float64]
+) -> Ints:
     """Returns the object that each location of maps of `(h, w)` learns, as `anchor_owners` does."""
     rule = copy(rule)
     rule.classes = len(boxes_xyxy)  # what it calls background, with an object's row for its class

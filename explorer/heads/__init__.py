@@ -5,7 +5,7 @@ Importing this package registers them in detectron2 under the release's names: `
 """
 
 from explorer.heads.fcos import FCOS
-from explorer.heads.fcos_detections import Limits
+from explorer.heads.fcos_detections import DetectionLimits
 from explorer.heads.fcos_head import DenseOutput, FCOSHead
 from explorer.heads.mask_head import SpatialAttentionMaskHead
 from explorer.heads.maskiou_head import ROI_MASKIOU_HEAD_REGISTRY, MaskIoUHead
@@ -17,8 +17,8 @@ __all__ = [
     "ROI_MASKIOU_HEAD_REGISTRY",
     "CenterROIHeads",
     "DenseOutput",
+    "DetectionLimits",
     "FCOSHead",
-    "Limits",
     "MaskIoUHead",
     "ScaleAdaptivePooler",
     "SpatialAttentionMaskHead",

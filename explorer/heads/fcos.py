@@ -16,10 +16,10 @@ from detectron2.modeling import PROPOSAL_GENERATOR_REGISTRY
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 
-from explorer.heads.fcos_detections import Limits, detections
+from explorer.heads.fcos_detections import DetectionLimits, detections
 from explorer.heads.fcos_head import FCOSHead
 from explorer.heads.fcos_losses import fcos_losses
-from explorer.heads.fcos_targets import Assignment
+from explorer.heads.fcos_targets import LocationAssignment
 
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
@@ -39,9 +39,9 @@ class FCOS(nn.Module):
         *,
         head: FCOSHead,
         in_features: Sequence[str],
-        assignment: Assignment,
-        training_limits: Limits,
-        test_limits: Limits,
+        assignment: LocationAssignment,
+        training_limits: DetectionLimits,
+        test_limits: DetectionLimits,
         focal_alpha: float = 0.25,
         focal_gamma: float = 2.0,
     ) -> None:
@@ -85,11 +85,13 @@ class FCOS(nn.Module):
         return {
             "head": head,
             "in_features": node.IN_FEATURES,
-            "assignment": Assignment(strides, node.SIZES_OF_INTEREST, node.NUM_CLASSES, radius),
-            "training_limits": Limits(
+            "assignment": LocationAssignment(strides, node.SIZES_OF_INTEREST, node.NUM_CLASSES, radius),
+            "training_limits": DetectionLimits(
                 node.INFERENCE_TH_TRAIN, node.PRE_NMS_TOPK_TRAIN, node.NMS_TH, node.POST_NMS_TOPK_TRAIN
             ),
-            "test_limits": Limits(node.INFERENCE_TH_TEST, node.PRE_NMS_TOPK_TEST, node.NMS_TH, node.POST_NMS_TOPK_TEST),
+            "test_limits": DetectionLimits(
+                node.INFERENCE_TH_TEST, node.PRE_NMS_TOPK_TEST, node.NMS_TH, node.POST_NMS_TOPK_TEST
+            ),
             "focal_alpha": node.LOSS_ALPHA,
             "focal_gamma": node.LOSS_GAMMA,
         }

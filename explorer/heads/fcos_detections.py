@@ -19,7 +19,7 @@ from explorer.heads.fcos_targets import locations
 
 
 @dataclass(frozen=True)
-class Limits:
+class DetectionLimits:
     """What a box must pass.
 
     Attributes:
@@ -39,7 +39,7 @@ class Limits:
 
 @torch.no_grad()
 def detections(
-    output: DenseOutput, strides: Sequence[int], image_sizes: Sequence[tuple[int, int]], limits: Limits
+    output: DenseOutput, strides: Sequence[int], image_sizes: Sequence[tuple[int, int]], limits: DetectionLimits
 ) -> list[Instances]:
     """Chooses the boxes of a batch.
 
@@ -80,7 +80,9 @@ def decoded(logits: Tensor, distances: Tensor, centerness: Tensor, stride: int) 
     return probability.sigmoid(), central.sigmoid(), boxes
 
 
-def _best(limits: Limits, probability: Tensor, central: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _best(
+    limits: DetectionLimits, probability: Tensor, central: Tensor, boxes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The best boxes of one level of one image, with their scores and classes."""
     scores = (probability * central).sqrt()
     if limits.score_threshold is None:

@@ -26,7 +26,7 @@ def fcos_losses(
 
     Args:
         output: of the head.
-        targets: by level; see `explorer.heads.fcos_targets.Assignment`.
+        targets: by level; see `explorer.heads.fcos_targets.LocationAssignment`.
         alpha: weight of positives in the focal loss.
         gamma: exponent of the focal loss.
 

@@ -29,7 +29,7 @@ class Targets(NamedTuple):
     distances: Tensor
 
 
-class Assignment:
+class LocationAssignment:
     """The rule that gives locations their objects.
 
     An object goes to the level whose range holds the largest of its four distances, there to the locations inside its

@@ -38,7 +38,7 @@ _ROW = np.dtype(
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class RunPart:
     """Some successive images of a run.
 
     Attributes:
@@ -91,14 +91,14 @@ class RunInParts(ExitStack):
         """Number of detections, those in ignored regions too."""
         return sum(self._lengths)
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator[RunPart]:
         whole, truth = self.whole, self.whole.truth
         firsts = itertools.accumulate(self._lengths, initial=0)
         for place, first_detection in zip(range(len(self._pieces)), firsts, strict=False):
             first = place * IMAGES_AT_A_TIME
             part = truth.of_rows(np.arange(first, min(first + IMAGES_AT_A_TIME, len(truth.image_ids))))
             run = Run(whole.name, part, self._found(place, part), whole.facts, whole.folder)
-            yield Part(run, first, int(np.searchsorted(truth.images, first)), first_detection)
+            yield RunPart(run, first, int(np.searchsorted(truth.images, first)), first_detection)
 
     def _keep(self, columns: Columns) -> None:
         """Writes detections in pieces, one for each part that they are of."""

@@ -5,19 +5,19 @@ import torch
 from detectron2.structures import Boxes, ImageList, Instances
 
 from explorer.heads.fcos import FCOS
-from explorer.heads.fcos_detections import Limits, detections
+from explorer.heads.fcos_detections import DetectionLimits, detections
 from explorer.heads.fcos_head import DenseOutput, FCOSHead
 from explorer.heads.fcos_losses import fcos_losses, giou_loss
-from explorer.heads.fcos_targets import Assignment, locations
+from explorer.heads.fcos_targets import LocationAssignment, locations
 
 LIMITS = (64, 128, 256, 512)
 STRIDES = (8, 16, 32, 64, 128)
-AT_TEST, IN_TRAINING = Limits(0.05, 1000, 0.6, 50), Limits(0.05, 1000, 0.6, 100)
+AT_TEST, IN_TRAINING = DetectionLimits(0.05, 1000, 0.6, 50), DetectionLimits(0.05, 1000, 0.6, 100)
 
 
 @pytest.fixture
 def assignment():
-    return Assignment(STRIDES, LIMITS, 80)
+    return LocationAssignment(STRIDES, LIMITS, 80)
 
 
 def _sizes(dense):
@@ -48,7 +48,7 @@ def test_detections_equal_the_release(limits, recorded, dense, arithmetic):
 
 
 def test_a_score_threshold_stands_in_for_that_of_class_probabilities(dense):
-    unlimited = [Limits(0.05, 10_000, 1.0, 10_000, threshold) for threshold in (None, 0.5, 0.1)]
+    unlimited = [DetectionLimits(0.05, 10_000, 1.0, 10_000, threshold) for threshold in (None, 0.5, 0.1)]
     coarse = DenseOutput(*(maps[3:] for maps in dense))
     usual, strict, lax = (detections(coarse, STRIDES[3:], [(256, 320)] * 2, limits)[0].scores for limits in unlimited)
     assert strict.tolist() == usual[usual > 0.5].tolist()
@@ -57,7 +57,7 @@ def test_a_score_threshold_stands_in_for_that_of_class_probabilities(dense):
 
 
 def test_without_centre_sampling_the_whole_box_is_positive(gt_instances):
-    targets = Assignment((8,), (), 80, center_radius=None)([(32, 40)], gt_instances[:1])
+    targets = LocationAssignment((8,), (), 80, center_radius=None)([(32, 40)], gt_instances[:1])
     inside = locations((32, 40), 8)
     small = gt_instances[0].gt_boxes.tensor[1]
     held = ((inside > small[:2]) & (inside < small[2:])).all(1)
@@ -85,7 +85,7 @@ def test_giou_is_that_of_torchvision_but_for_the_smoothing():
 
 def test_wrong_numbers_of_size_limits_are_refused():
     with pytest.raises(ValueError, match="has 3 limits for 5 levels: give one between each two, 4"):
-        Assignment(STRIDES, (64, 128, 256), 80)
+        LocationAssignment(STRIDES, (64, 128, 256), 80)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -121,8 +121,8 @@ def test_training_gives_proposals_and_losses_and_test_gives_detections(assignmen
         head=FCOSHead(32, 5, classes=80, class_convs=1, box_convs=1),
         in_features=["p3", "p4", "p5", "p6", "p7"],
         assignment=assignment,
-        training_limits=Limits(0.0, 100, 0.6, 7),
-        test_limits=Limits(0.0, 100, 0.6, 5),
+        training_limits=DetectionLimits(0.0, 100, 0.6, 7),
+        test_limits=DetectionLimits(0.0, 100, 0.6, 5),
     )
     features = {f"p{3 + i}": torch.randn(2, 32, 256 // s, -(-320 // s)) for i, s in enumerate(STRIDES)}
     images = ImageList(torch.zeros(2, 3, 256, 320), [(256, 320), (216, 296)])

@@ -19,13 +19,12 @@ from torch import nn
 
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.dense.chain import FCOS, RETINANET
-from explorer.autopsy.dense.stages import Assignment, Limits, Places
+from explorer.autopsy.dense.stages import Assignment, DenseLimits, Places
 from explorer.features.assignment import anchor_owners, location_owners
 from explorer.heads import CenterROIHeads
 from explorer.heads import fcos as centermask
 from explorer.heads.fcos_detections import decoded
-from explorer.heads.fcos_targets import Assignment as LocationAssignment
-from explorer.heads.fcos_targets import locations
+from explorer.heads.fcos_targets import LocationAssignment, locations
 from explorer.scoring.nearby import ious_with
 from explorer.types import Floats32, Ints
 
@@ -41,7 +40,7 @@ class Reader(Protocol):
 
     chain: Chain
     level_names: tuple[str, ...]
-    limits: Limits
+    limits: DenseLimits
 
     def read(self, features: Mapping[str, torch.Tensor]) -> tuple[Places, Assignment]:
         """Runs the head on the pyramid of one image."""
@@ -66,7 +65,7 @@ class _Dense:
     def __init__(self, model: Any, chain: Chain) -> None:
         self._model, self.chain = model, chain
         self.level_names = tuple(model.head_in_features)
-        self.limits = Limits(
+        self.limits = DenseLimits(
             model.test_score_thresh,
             False,
             model.test_topk_candidates,
@@ -119,7 +118,7 @@ class _CenterMask:
         self.chain = FCOS
         self.level_names = self._fcos.in_features
         limits, asked = self._fcos.limits[False], self._fcos.test_score_thresh
-        self.limits = Limits(
+        self.limits = DenseLimits(
             limits.class_threshold if asked is None else asked,
             asked is None,
             limits.pre_nms_topk,

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.autopsy.dense.chain import FCOS
-from explorer.autopsy.dense.stages import DenseTrace, Exceptions
+from explorer.autopsy.dense.stages import DenseExceptions, DenseTrace
 from explorer.autopsy.family import Death, Relaxation
 from explorer.autopsy.selection import Pair
 from explorer.autopsy.verdicts import Verdict
@@ -70,4 +70,4 @@ def _with_more(trace: DenseTrace, verdict: Verdict, pair: Pair) -> Relaxation:
 
 
 def _but(words: str, **exceptions: Any) -> Relaxation:
-    return Relaxation(words, {"exceptions": Exceptions(**exceptions)})
+    return Relaxation(words, {"exceptions": DenseExceptions(**exceptions)})

@@ -24,7 +24,7 @@ from explorer.types import Bools, Floats32, Ints
 
 
 @dataclass(frozen=True)
-class Limits:
+class DenseLimits:
     """What a candidate must pass, in the order in which the detectors ask at test time.
 
     Attributes:
@@ -43,7 +43,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Exceptions:
+class DenseExceptions:
     """What is let through against the rules, to see what becomes of it; nothing by default.
 
     Attributes:
@@ -128,7 +128,7 @@ class DenseTrace(Trace):
         over: `(P, 2)` place and class of all above the threshold; those in the selection are their level's best.
     """
 
-    limits: Limits
+    limits: DenseLimits
     view: DenseView
     chain: Chain
     level_names: tuple[str, ...]

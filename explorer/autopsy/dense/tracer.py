@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from explorer.autopsy.dense.readers import reader_of
-from explorer.autopsy.dense.stages import DenseTrace, DenseView, Exceptions, Limits, Places
+from explorer.autopsy.dense.stages import DenseExceptions, DenseLimits, DenseTrace, DenseView, Places
 from explorer.autopsy.dense.trails import DenseTrails
 from explorer.autopsy.family import Tracer
 from explorer.autopsy.frame import Resizing
@@ -31,7 +31,7 @@ class DenseTracer(Tracer):
     """Follows images through a RetinaNet, FCOS or CenterMask."""
 
     says = "RetinaNet, FCOS and (Panoptic-)CenterMask"
-    limits: Limits
+    limits: DenseLimits
 
     def __init__(self, detector: Detector) -> None:
         """Takes apart a detector that fits."""
@@ -61,14 +61,14 @@ class DenseTracer(Tracer):
     def follow(
         self,
         view: DenseView,
-        limits: Limits | None = None,
-        exceptions: Exceptions | None = None,
+        limits: DenseLimits | None = None,
+        exceptions: DenseExceptions | None = None,
         *,
         known: DenseTrace | None = None,
     ) -> DenseTrace:
         """Follows a view to the detections; the head has said all at once, so nothing is known from earlier."""
         del known
-        limits, exceptions = limits or self.limits, exceptions or Exceptions()
+        limits, exceptions = limits or self.limits, exceptions or DenseExceptions()
         device, places = self._detector.device, _amended(view.places, exceptions)
         over, entered = _best_of_levels(places, limits, device)
         selection, detections = select(
@@ -85,7 +85,7 @@ class DenseTracer(Tracer):
         return DenseTrace(limits, selection, detections, view, self.chain, self.level_names, places, over)
 
 
-def _best_of_levels(places: Places, limits: Limits, device: torch.device) -> tuple[Ints, Ints]:
+def _best_of_levels(places: Places, limits: DenseLimits, device: torch.device) -> tuple[Ints, Ints]:
     """Place and class of all above the threshold, `(P, 2)`, and of the best of each level among them, `(N, 2)`."""
     over, entered = [], []
     for first, last in places.by_level():
@@ -100,7 +100,7 @@ def _best_of_levels(places: Places, limits: Limits, device: torch.device) -> tup
     return np.concatenate(over), np.concatenate(entered)
 
 
-def _amended(places: Places, exceptions: Exceptions) -> Places:
+def _amended(places: Places, exceptions: DenseExceptions) -> Places:
     """Makes the head say what the exceptions have it say."""
     if exceptions.extra:
         places = _extended(places, exceptions)
@@ -124,7 +124,7 @@ def _amended(places: Places, exceptions: Exceptions) -> Places:
     return replace(places, class_scores=class_scores, centerness=centerness, scores=scores)
 
 
-def _extended(places: Places, exceptions: Exceptions) -> Places:
+def _extended(places: Places, exceptions: DenseExceptions) -> Places:
     """Adds a level of places that are sure of a box each."""
     boxes = np.array([box for box, _ in exceptions.extra], dtype=np.float32)
     sure = np.zeros((len(boxes), places.scores.shape[1]), dtype=np.float32)

@@ -9,15 +9,15 @@ from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from torch import nn
 
-from explorer.autopsy.two_stage.stages import Limits, Pyramid
+from explorer.autopsy.two_stage.stages import Pyramid, TwoStageLimits
 from explorer.engine.detector import Detector
 
 
-def limits_of(model: nn.Module) -> Limits:
+def limits_of(model: nn.Module) -> TwoStageLimits:
     """Returns what candidates must pass in a two-stage model at test time."""
     rpn: Any = model.proposal_generator
     head: Any = model.roi_heads.box_predictor  # type: ignore[union-attr]
-    return Limits(
+    return TwoStageLimits(
         rpn.pre_nms_topk[False],
         rpn.min_box_size,
         rpn.nms_thresh,

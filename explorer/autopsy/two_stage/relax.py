@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from explorer.autopsy.family import Death, Relaxation
 from explorer.autopsy.selection import Pair
-from explorer.autopsy.two_stage.stages import Exceptions, TwoStageTrace
+from explorer.autopsy.two_stage.stages import TwoStageExceptions, TwoStageTrace
 from explorer.autopsy.verdicts import Verdict
 
 
@@ -82,4 +82,4 @@ def _with_limits(trace: TwoStageTrace, words: str, **limits: Any) -> Relaxation:
 
 
 def _but(words: str, **exceptions: Any) -> Relaxation:
-    return Relaxation(words, {"exceptions": Exceptions(**exceptions)})
+    return Relaxation(words, {"exceptions": TwoStageExceptions(**exceptions)})

@@ -23,7 +23,7 @@ from explorer.types import Bools, Floats32, Ints
 
 
 @dataclass(frozen=True)
-class Limits:
+class TwoStageLimits:
     """What a candidate must pass, in the order in which detectron2 asks at test time.
 
     Attributes:
@@ -46,7 +46,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Exceptions:
+class TwoStageExceptions:
     """What is let through against the rules, to see what becomes of it; nothing by default.
 
     Attributes:
@@ -198,7 +198,7 @@ class TwoStageTrace(Trace):
 
     view: TwoStageView
     pyramid: Pyramid
-    limits: Limits
+    limits: TwoStageLimits
     proposal_stages: ProposalStages
     head: HeadOutput
 

@@ -28,11 +28,11 @@ from explorer.autopsy.selection import select, with_spared
 from explorer.autopsy.two_stage.anatomy import has_two_stages, limits_of, pyramid_of
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.two_stage.stages import (
-    Exceptions,
     HeadOutput,
-    Limits,
     ProposalStages,
     RpnOutput,
+    TwoStageExceptions,
+    TwoStageLimits,
     TwoStageTrace,
     TwoStageView,
 )
@@ -50,7 +50,7 @@ class TwoStageTracer(Tracer):
 
     says = "Faster R-CNN, Mask R-CNN and Panoptic FPN"
     chain = TWO_STAGE
-    limits: Limits
+    limits: TwoStageLimits
 
     def __init__(self, detector: Detector) -> None:
         """Takes apart a detector that fits."""
@@ -81,8 +81,8 @@ class TwoStageTracer(Tracer):
     def follow(
         self,
         view: TwoStageView,
-        limits: Limits | None = None,
-        exceptions: Exceptions | None = None,
+        limits: TwoStageLimits | None = None,
+        exceptions: TwoStageExceptions | None = None,
         *,
         known: TwoStageTrace | None = None,
     ) -> TwoStageTrace:
@@ -90,7 +90,7 @@ class TwoStageTracer(Tracer):
 
         In the exceptions, proposals go by their row in the trace without exceptions under the same RPN limits.
         """
-        limits, exceptions = limits or self.limits, exceptions or Exceptions()
+        limits, exceptions = limits or self.limits, exceptions or TwoStageExceptions()
         stages = _choose_proposals(view.rpn, limits, exceptions, self._detector.device)
         head = _amended(self._ask_head(view, stages.passed, exceptions, known.head if known else None), exceptions)
         over = (head.scores[:, :-1] > np.float32(limits.score_threshold)) & head.finite[:, None]
@@ -130,7 +130,7 @@ class TwoStageTracer(Tracer):
 
     @torch.no_grad()
     def _ask_head(
-        self, view: TwoStageView, passed: Ints, exceptions: Exceptions, known: HeadOutput | None
+        self, view: TwoStageView, passed: Ints, exceptions: TwoStageExceptions, known: HeadOutput | None
     ) -> HeadOutput:
         extra = np.array(exceptions.extra_proposals, dtype=np.float32).reshape(-1, 4)
         anchors = np.concatenate([passed, np.full(len(extra), -1)])
@@ -165,7 +165,9 @@ class TwoStageTracer(Tracer):
         )
 
 
-def _choose_proposals(rpn: RpnOutput, limits: Limits, exceptions: Exceptions, device: torch.device) -> ProposalStages:
+def _choose_proposals(
+    rpn: RpnOutput, limits: TwoStageLimits, exceptions: TwoStageExceptions, device: torch.device
+) -> ProposalStages:
     """Ranks, sifts, suppresses and limits as `find_top_rpn_proposals` does."""
     starts = [0, *(np.flatnonzero(np.diff(rpn.levels)) + 1), len(rpn.levels)]
     best = []
@@ -182,7 +184,7 @@ def _choose_proposals(rpn: RpnOutput, limits: Limits, exceptions: Exceptions, de
     return ProposalStages(entered, usable, kept, kept[: limits.post_nms_topk])
 
 
-def _amended(head: HeadOutput, exceptions: Exceptions) -> HeadOutput:
+def _amended(head: HeadOutput, exceptions: TwoStageExceptions) -> HeadOutput:
     """Makes the head say what the exceptions have it say."""
     if not exceptions.declared and not exceptions.unmoved:
         return head

@@ -11,15 +11,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from explorer.data.formats import cvat, dota, fiftyone, fiftyone_dataset, label_studio, open_images, table, voc, yolo
-from explorer.data.formats.document import Document, Found
+from explorer.data.formats.document import Document, ForeignSplit
 
-__all__ = ["FORMATS", "Document", "Found", "find"]
+__all__ = ["FORMATS", "Document", "ForeignSplit", "find"]
 
 FORMATS = (yolo, fiftyone, fiftyone_dataset, cvat, dota, voc, label_studio, open_images, table)
 """In the order in which they are tried."""
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits of a data set in a format other than COCO's; empty where it is in none that is known.
 
     Args:

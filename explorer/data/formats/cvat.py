@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from pycocotools import mask as mask_api
 
-from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, polygon_box
+from explorer.data.formats.document import Collector, Document, ForeignSplit, corner_box, exists, number, polygon_box
 from explorer.data.formats.markup import read_xml, text_of
 from explorer.data.formats.table import as_written, file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
@@ -31,7 +31,7 @@ _FOLDERS = ("images", "data")
 _MOST_RUNS = 1 << 26
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits (subsets) of an `annotations.xml`, or of the folder that holds one."""
     file = path if path.is_file() else next((path / own for own in _FILES if exists(path / own)), path / _FILES[0])
     if file.suffix != ".xml" or not exists(file):
@@ -45,7 +45,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
         raise ValueError(f"{file} is CVAT's format for video: export it as 'CVAT for images 1.1'")
     subsets = sorted({own.get("subset") or ONLY_SPLIT for own in tree.findall("image")}) or [ONLY_SPLIT]
     folder = images or next((file.parent / own for own in _FOLDERS if (file.parent / own).is_dir()), file.parent)
-    return {name: Found("CVAT", folder, lambda: (file,), partial(_read, file, folder, name)) for name in subsets}
+    return {name: ForeignSplit("CVAT", folder, lambda: (file,), partial(_read, file, folder, name)) for name in subsets}
 
 
 def _read(file: Path, images: Path, subset: str) -> Document:

@@ -34,7 +34,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Found:
+class ForeignSplit:
     """One split of a data set in a format other than COCO's.
 
     Attributes:

@@ -16,7 +16,7 @@ from explorer.data.formats.document import (
     DIFFICULT,
     Collector,
     Document,
-    Found,
+    ForeignSplit,
     images_below,
     number,
     polygon_box,
@@ -31,7 +31,7 @@ SAYS = (
 _COORDINATES = 8
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits of a folder in DOTA's layout."""
     if path.is_file():
         return {}
@@ -42,7 +42,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     for name, folder in labels.items():
         pictures = folder.parent / "images" if (folder.parent / "images").is_dir() else folder.parent
         listed = partial(_label_files, folder)
-        found[name] = Found("DOTA", pictures, listed, partial(_read, path, pictures, folder, every))
+        found[name] = ForeignSplit("DOTA", pictures, listed, partial(_read, path, pictures, folder, every))
     return found
 
 

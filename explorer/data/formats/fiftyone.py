@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from explorer.data.formats.document import Collector, Document, Found, begins, number
+from explorer.data.formats.document import Collector, Document, ForeignSplit, begins, number
 from explorer.data.formats.table import file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.reading import read_json
@@ -23,7 +23,7 @@ _FILE = "labels.json"
 _BEGINNING = re.compile(r'\s*\{\s*"(classes|labels)"\s*:')
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the one split of a `labels.json`, or of the folder that holds it, or one per folder that does."""
     if path.is_file():
         return {ONLY_SPLIT: _found(path, images)} if path.suffix == ".json" and is_labels(path) else {}
@@ -37,10 +37,10 @@ def is_labels(path: Path) -> bool:
     return bool(_BEGINNING.match(begins(path, 200).decode(errors="replace")))
 
 
-def _found(file: Path, images: Path | None) -> Found:
+def _found(file: Path, images: Path | None) -> ForeignSplit:
     beside = file.parent / "data"
     folder = images or (beside if beside.is_dir() else file.parent)
-    return Found("FiftyOne", folder, lambda: (file,), partial(_read, file, folder))
+    return ForeignSplit("FiftyOne", folder, lambda: (file,), partial(_read, file, folder))
 
 
 def _read(file: Path, images: Path) -> Document:

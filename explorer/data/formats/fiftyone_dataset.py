@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from explorer.data.formats.document import Collector, Document, Found, clean_name, exists, number, scaled
+from explorer.data.formats.document import Collector, Document, ForeignSplit, clean_name, exists, number, scaled
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.data.masks import encode_masks
 from explorer.reading import read_json
@@ -34,7 +34,7 @@ _MOST_PIXELS = 1 << 26  # of an image
 _HEAD_BYTES = 4096  # of a NumPy file, more than its head takes
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the fields of detections of a folder with `samples.json`, or of that file."""
     file = path / _FILE if path.is_dir() else path
     if file.name != _FILE or not exists(file):
@@ -44,7 +44,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
     files = tuple(own for own in (file, file.with_name(_ABOUT)) if exists(own))
     fields = {name: partial(_read, file, folder, name) for name in _fields(file)}
     named = fields if len(fields) > 1 else dict.fromkeys([ONLY_SPLIT], *fields.values())
-    return {name: Found("FiftyOne", folder, lambda: files, read) for name, read in named.items()}
+    return {name: ForeignSplit("FiftyOne", folder, lambda: files, read) for name, read in named.items()}
 
 
 def _fields(file: Path) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from explorer.data.formats.document import Collector, Document, Found, begins, exists, number, polygon_box
+from explorer.data.formats.document import Collector, Document, ForeignSplit, begins, exists, number, polygon_box
 from explorer.data.formats.table import file_named
 from explorer.reading import read_json
 
@@ -28,7 +28,7 @@ _KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the one split of each JSON file of tasks."""
     files = [path] if path.is_file() else sorted(path.glob("*.json"))
     found = {}
@@ -37,7 +37,8 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
             folder = images or next(
                 (file.parent / own for own in ("images",) if (file.parent / own).is_dir()), file.parent
             )
-            found[file.stem] = Found("Label Studio", folder, lambda file=file: (file,), partial(_read, file, folder))  # type: ignore[misc]
+            listed = partial(tuple[Path, ...], (file,))
+            found[file.stem] = ForeignSplit("Label Studio", folder, listed, partial(_read, file, folder))
     return found
 
 

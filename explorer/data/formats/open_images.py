@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from explorer.data.formats.document import Collector, Document, Found, corner_box, exists, number, read_text, scaled
+from explorer.data.formats.document import (
+    Collector,
+    Document,
+    ForeignSplit,
+    corner_box,
+    exists,
+    number,
+    read_text,
+    scaled,
+)
 from explorer.data.formats.table import file_named, rows_of, words_of
 
 SAYS = (
@@ -24,7 +33,7 @@ _NAMES = ("class-descriptions-boxable.csv", "class-descriptions.csv", "classes.c
 _PLACES = ("", "annotations", "metadata", "csv")
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits of a folder in the layout of Open Images, or of one of its files."""
     if path.is_file():
         root = path.parent
@@ -40,7 +49,7 @@ def find(path: Path, images: Path | None = None) -> dict[str, Found]:
         places = (root / name, root / "images" / name, root / "images", root / "data")
         folder = images or next((own for own in places if own.is_dir()), root)
         names = next((root / place / own for place in _PLACES for own in _NAMES if exists(root / place / own)), None)
-        found[name] = Found(
+        found[name] = ForeignSplit(
             "Open Images",
             folder,
             lambda file=file, names=names: (file, *([names] if names else [])),  # type: ignore[misc]

@@ -21,7 +21,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from explorer.data.formats.document import Collector, Document, Found, begins, corner_box, exists, number, read_text
+from explorer.data.formats.document import (
+    Collector,
+    Document,
+    ForeignSplit,
+    begins,
+    corner_box,
+    exists,
+    number,
+    read_text,
+)
 from explorer.data.ids import Id
 from explorer.data.images import SUFFIXES
 
@@ -43,7 +52,7 @@ _FOLDERS = ("images", "data")
 _LONGEST_HEAD = 1 << 16
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits of a folder with CSV files, one per split, or of one file."""
     if path.is_file():
         if path.suffix.lower() != ".csv":
@@ -68,8 +77,8 @@ def _images(root: Path, name: str, file: Path) -> Path:
     return next((own for own in places if own.is_dir()), root)
 
 
-def _found(file: Path, images: Path, every: Sequence[Path]) -> Found:
-    return Found("CSV", images, lambda: (file,), partial(_read, file, images, every))
+def _found(file: Path, images: Path, every: Sequence[Path]) -> ForeignSplit:
+    return ForeignSplit("CSV", images, lambda: (file,), partial(_read, file, images, every))
 
 
 def _is_boxes(path: Path) -> bool:

@@ -18,7 +18,7 @@ from explorer.data.formats.document import (
     DIFFICULT,
     Collector,
     Document,
-    Found,
+    ForeignSplit,
     corner_box,
     exists,
     number,
@@ -37,7 +37,7 @@ _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _ANNOTATION_FOLDERS = ("Annotations", "annotations")
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits of a folder with XML files of Pascal VOC."""
     if path.is_file():
         return {}
@@ -73,8 +73,10 @@ def _image_sets(root: Path, annotations: Path) -> Iterator[tuple[str, list[Path]
             yield file.stem, [annotations / f"{line[0]}.xml" for line in lines if "/" not in line[0]]
 
 
-def _found(root: Path, images: Path, files: list[Path], every: list[Path]) -> Found:
-    return Found("Pascal VOC", images, lambda: tuple(filter(exists, files)), partial(_read, root, images, files, every))
+def _found(root: Path, images: Path, files: list[Path], every: list[Path]) -> ForeignSplit:
+    return ForeignSplit(
+        "Pascal VOC", images, lambda: tuple(filter(exists, files)), partial(_read, root, images, files, every)
+    )
 
 
 def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Document:

@@ -19,7 +19,7 @@ from typing import Any
 from explorer.data.formats.document import (
     Collector,
     Document,
-    Found,
+    ForeignSplit,
     exists,
     files_below,
     images_below,
@@ -40,7 +40,7 @@ _YAML = (".yaml", ".yml")
 _BOX, _LEAST_POLYGON = 5, 7
 
 
-def find(path: Path, images: Path | None = None) -> dict[str, Found]:
+def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     """Finds the splits of a `data.yaml`, or of a folder that has one or lies as one of the layouts."""
     if path.is_file():
         return _of_yaml(path) if path.suffix in _YAML else {}
@@ -64,7 +64,7 @@ def _describes(path: Path) -> bool:
     return named and (path.stem == "data" or bool({*SPLITS} & values.keys()))
 
 
-def _of_yaml(path: Path) -> dict[str, Found]:
+def _of_yaml(path: Path) -> dict[str, ForeignSplit]:
     values = load_yaml(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no keys with values: a YOLO data set's has train, val and names")
@@ -84,7 +84,7 @@ def _of_yaml(path: Path) -> dict[str, Found]:
     return found
 
 
-def _of_names(root: Path, file: Path) -> dict[str, Found]:
+def _of_names(root: Path, file: Path) -> dict[str, ForeignSplit]:
     names: dict[Id, str] = dict(enumerate(line.strip() for line in read_text(file).splitlines() if line.strip()))
     images = root / "images" if (root / "images").is_dir() else root
     if not any(images_below(images)):
@@ -92,8 +92,8 @@ def _of_names(root: Path, file: Path) -> dict[str, Found]:
     return {ONLY_SPLIT: _found(root, images, partial(_images, [images], root), names, False, file)}
 
 
-def _found(root: Path, images: Path, own: Any, names: Mapping[Id, str], poses: bool, file: Path) -> Found:
-    return Found(
+def _found(root: Path, images: Path, own: Any, names: Mapping[Id, str], poses: bool, file: Path) -> ForeignSplit:
+    return ForeignSplit(
         "YOLO",
         images,
         lambda: (file, *filter(exists, (_labels(path, root) for path in own()))),

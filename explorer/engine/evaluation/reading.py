@@ -57,9 +57,11 @@ def stop_together(error: ImageError | None) -> None:
     """
     # a loader process puts its traceback before the message
     words = str(error).rpartition("ImageError: ")[2].strip() if error else None
+    # torch's frame that raised it holds on to it, so that its traceback would keep the loader's processes alive
+    cause = error and error.with_traceback(None)
     for met in comm.all_gather(words):
         if met is not None:
-            raise StoppedError(f"the evaluation stops at an image that cannot be used: {met}") from error
+            raise StoppedError(f"the evaluation stops at an image that cannot be used: {met}") from cause
 
 
 def image_loader(truth: Truth, reads: ModelInput, workers: int) -> DataLoader[Any]:

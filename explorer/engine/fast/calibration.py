@@ -27,7 +27,7 @@ _SEED = 99
 """Of the scenes that stand for photos: they are neither those of training nor those that AP is measured on."""
 
 
-def calibration(detector: Detector, given: str | Path | None = None) -> CalibrationPhotos | None:
+def calibration_photos(detector: Detector, given: str | Path | None = None) -> CalibrationPhotos | None:
     """Returns how a detector's ranges are to be set.
 
     Args:

@@ -204,9 +204,7 @@ def _write_onnx(trunk: Trunk, file: Path) -> None:
                 trunk, (sample,), str(scratch), dynamo=False, opset_version=_OPSET,
                 input_names=names[:1], output_names=names[1:], dynamic_axes=free,
             )  # fmt: skip
-    except OSError:
-        raise
-    except Exception as error:
+    except torch.onnx.OnnxExporterError as error:
         raise ExportError(f"ONNX cannot hold this model ({type(error).__name__}: {error})") from error
 
 
@@ -264,10 +262,11 @@ def check_onnx(file: Path) -> bytes:
         ValueError: it does, or is no ONNX.
     """
     import onnx
+    from google.protobuf.message import DecodeError
 
     try:
         model = onnx.load(str(file), load_external_data=False)
-    except Exception as error:
+    except DecodeError as error:
         raise ValueError(f"{file} is no ONNX file ({type(error).__name__}).") from error
     foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx"})
     if foreign or model.functions:

@@ -26,7 +26,7 @@ from torch import nn
 
 from explorer.engine.artifacts import provenance
 from explorer.engine.fast.folding import fold_norms
-from explorer.engine.fast.networks import NotFastError, openvino_model
+from explorer.engine.fast.networks import OPENVINO_SAYS, NotFastError, openvino_model
 from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 from explorer.reading import read_json
@@ -107,9 +107,15 @@ def _calibrated(trunk: Trunk, model: Any, given: CalibrationPhotos) -> tuple[Any
                 preset=nncf.QuantizationPreset.MIXED,
                 ignored_scope=nncf.IgnoredScope(names=in_float),
             )
-        except (OSError, ValueError):
-            raise
-        except Exception as error:
+        except (
+            RuntimeError,
+            nncf.InternalError,
+            nncf.UnsupportedModelError,
+            nncf.UnsupportedVersionError,
+            nncf.ValidationError,
+        ) as error:
+            if isinstance(error, RuntimeError) and not str(error).startswith(OPENVINO_SAYS):
+                raise
             raise NotFastError(f"NNCF cannot quantise it ({type(error).__name__}: {error})") from error
     record = {
         "recipe": _RECIPE,
@@ -195,13 +201,18 @@ def _kept(folder: Path, given: CalibrationPhotos | None) -> tuple[Any, dict[str,
 
     try:
         record = read_json(folder / RECORD)
-        if record["recipe"] != _RECIPE or (given and record["photos"]["key"] != given.key):
-            return None
-        for name, digest in record["sha256"].items():
-            if sha256_of(folder / name) != digest:
-                return None
-        return openvino.Core().read_model(folder / TRUNK), record
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        match record:
+            case {"recipe": recipe, "photos": {"key": key}, "sha256": {**digests}} if recipe == _RECIPE:
+                same = given is None or key == given.key
+                whole = same and all(sha256_of(folder / str(name)) == digest for name, digest in digests.items())
+            case _:
+                whole = False
+        return (openvino.Core().read_model(folder / TRUNK), record) if whole else None
+    except (OSError, ValueError):  # there is none, or it is damaged
+        return None
+    except RuntimeError as error:
+        if not str(error).startswith(OPENVINO_SAYS):
+            raise
         return None
 
 

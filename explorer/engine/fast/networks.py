@@ -32,9 +32,9 @@ The latest stay even when nobody uses them any more. Letting one go once crashed
 that was not found, and that 30 detectors made and let go of in one process do not bring back (OpenVINO 2026.4).
 """
 _kept: deque[Any] = deque()
-_OPENVINO_SAYS = "Exception from "
+OPENVINO_SAYS = "Exception from "
 """How OpenVINO's own errors begin, which are of no class of their own."""
-_CANNOT = (_OPENVINO_SAYS, "Tracer", "Couldn't export")
+_CANNOT = (OPENVINO_SAYS, "Tracer", "Couldn't export")
 """How the errors begin of what cannot be traced or converted; all other RuntimeErrors are no engine's."""
 
 
@@ -175,7 +175,7 @@ class OpenVinoNetwork:
         try:
             self._run(x)
         except RuntimeError as error:
-            if not str(error).startswith(_OPENVINO_SAYS):  # one that a signal's handler raised, say of a dead loader
+            if not str(error).startswith(OPENVINO_SAYS):  # one that a signal's handler raised, say of a dead loader
                 raise
             self._recover()
             raise NotFastError(str(error)) from error

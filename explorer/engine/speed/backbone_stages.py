@@ -145,7 +145,7 @@ def stage_seconds(
         calls: dict[str, Callable[[], object]] = {}
         for name, backbone in backbones.items():
             stack.enter_context(evaluating(backbone))
-            watch = _Stopwatch(backbone, stages_of(backbone), clock)
+            watch = _StageTimer(backbone, stages_of(backbone), clock)
             calls[name] = lambda own=found[name], run=watch: own.append(run(image))  # type: ignore[misc]
         interleaved(calls, rounds=rounds, progress=progress)
     return {
@@ -154,7 +154,7 @@ def stage_seconds(
     }
 
 
-class _Stopwatch:
+class _StageTimer:
     """Runs a backbone and says how long each of its stages took."""
 
     def __init__(self, backbone: nn.Module, stages: Stages, clock: Callable[[], float]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
-from explorer.engine.fast.calibration import calibration, scenes
+from explorer.engine.fast.calibration import calibration_photos, scenes
 from explorer.engine.fast.hardware import DtypeName, EngineName, UnavailableError
 from explorer.engine.fast.int8 import int8_trunk, missing
 from explorer.engine.fast.model import FastModel, relative_error
@@ -127,7 +127,7 @@ def make_runner(
 
 def _photos(detector: Detector, calibrate: str | Path | None) -> CalibrationPhotos | None:
     """Photos for ranges: the user's, none where there are ranges, else scenes, whose ranges are not kept."""
-    given = calibration(detector, calibrate)
+    given = calibration_photos(detector, calibrate)
     return given if given or not missing(detector.model, None) else scenes(detector, keep=False)
 
 

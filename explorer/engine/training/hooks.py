@@ -110,7 +110,8 @@ class Validation(HookBase):
         try:
             self._run(iteration)
         except ImageError as error:
-            logger.error("No validation after %d iterations, training goes on: %s", iteration + 1, error)
+            words = str(error)  # a log record that had the error itself would keep its traceback alive
+            logger.error("No validation after %d iterations, training goes on: %s", iteration + 1, words)
 
     def _run(self, iteration: int) -> None:
         self.results = self._evaluate()

@@ -182,22 +182,12 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         wide: float,
         event: gr.SelectData,
     ) -> Any:
-        return _zoomed(found, Filters(score, of_size, of_class), how, wide, int(event.row_value[0]))
-
-    @explained
-    def zoom_to_small(
-        found: PhotoComparison | None,
-        score: float,
-        of_size: list[str],
-        of_class: list[str],
-        how: str,
-        wide: float,
-        event: gr.SelectData,
-    ) -> Any:
         chosen = Filters(score, of_size, of_class)
-        known = found.magnified_numbers(chosen) if found else []
-        place = int(event.index)
-        return _zoomed(found, chosen, how, wide, known[place]) if place < len(known) else gr.skip()
+        number = _number_of(event, found, chosen) if found else None
+        if found is None or number is None or how == SLIDER:
+            return gr.skip()
+        around = found.view_of(chosen, number)
+        return zoomable(found.figure(chosen, around, stacked=wide < NARROW_PX, width_px=int(wide)))
 
     outputs = (comparison, classes, *shown)
     drawn_by = (comparison, *filters, view, width)
@@ -213,7 +203,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         )
     quietly: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     table.select(zoom, list(drawn_by), figure, **quietly)
-    magnified.select(zoom_to_small, list(drawn_by), figure, **quietly)
+    magnified.select(zoom, list(drawn_by), figure, **quietly)
     counts.change(write, [comparison, *filters], list(files), **quietly)
     opened_on = str(first.photo) if first else None
     return CompareTab(
@@ -221,11 +211,12 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     )
 
 
-def _zoomed(found: PhotoComparison | None, filters: Filters, how: str, wide: float, number: int) -> Any:
-    if found is None or how == SLIDER:
-        return gr.skip()
-    around = found.view_of(filters, number)
-    return zoomable(found.figure(filters, around, stacked=wide < NARROW_PX, width_px=int(wide)))
+def _number_of(event: gr.SelectData, found: PhotoComparison, chosen: Filters) -> int | None:
+    """The number of the object that is chosen: a row of the table has it, a picture in the gallery has a place."""
+    if event.row_value:
+        return int(event.row_value[0])
+    known, place = found.magnified_numbers(chosen), int(event.index)
+    return known[place] if place < len(known) else None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ MOST_NETWORKS = 16
 
 
 @dataclass(frozen=True)
-class Sighting:
+class VoVNetSighting:
     """A VoVNet seen in a file.
 
     Attributes:
@@ -41,10 +41,10 @@ class Sighting:
         return {name: stored[theirs] for name, theirs in self.names.items()}
 
 
-def sightings(stored: Tensors) -> list[Sighting]:
+def sightings(stored: Tensors) -> list[VoVNetSighting]:
     """Finds every VoVNet among a file's tensors, the one with most tensors first."""
     found = [
-        Sighting(title, prefix, names)
+        VoVNetSighting(title, prefix, names)
         for title, naming in _NAMINGS.items()
         for prefix in _prefixes(stored, naming.everywhere)
         if (names := _names(stored, prefix, naming.rename))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from explorer.zoo.checkpoints import save_safetensors
 from explorer.zoo.checkpoints.vovnet_names import in_timms_names
-from explorer.zoo.identify.identity import SAID, Found, find
+from explorer.zoo.identify.identity import SAID, IdentifiedFile, find
 from explorer.zoo.identify.known import ORDERS, UNKNOWN, Pixels
 
 Target = Literal["release", "timm", "img_backbone"]
@@ -108,7 +108,7 @@ def _spelled(tensors: dict[str, Tensor], to: Target) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
-def _taken(path: str | Path, found: Found, said: str | None) -> Pixels:
+def _taken(path: str | Path, found: IdentifiedFile, said: str | None) -> Pixels:
     """What images the network takes, as is known or as the user says."""
     known, said = found.pixels, _order(said, "--source-order")
     if said and known.order != UNKNOWN and said != known.order:
@@ -122,7 +122,7 @@ def _order(order: str | None, option: str) -> str:
     return (order or "").upper()
 
 
-def _timm_model(path: str | Path, found: Found) -> str:
+def _timm_model(path: str | Path, found: IdentifiedFile) -> str:
     """What timm calls the network.
 
     Raises:

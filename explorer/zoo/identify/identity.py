@@ -13,7 +13,7 @@ from torch import Tensor
 
 from explorer.reading import parse_json
 from explorer.zoo.checkpoints.reading import Checkpoint, read_parts
-from explorer.zoo.checkpoints.vovnet_names import NamingTitle, Sighting, sightings
+from explorer.zoo.checkpoints.vovnet_names import NamingTitle, VoVNetSighting, sightings
 from explorer.zoo.identify.known import ORDERS, Known, Pixels, recognise
 from explorer.zoo.identify.shapes import Fit, fit
 from explorer.zoo.registry import BACKBONE_PREFIX
@@ -99,7 +99,7 @@ class Identity:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class IdentifiedFile:
     """A checkpoint and the VoVNet in it.
 
     Attributes:
@@ -112,8 +112,8 @@ class Found:
     """
 
     checkpoint: Checkpoint
-    seen: tuple[Sighting, ...]
-    sighting: Sighting | None
+    seen: tuple[VoVNetSighting, ...]
+    sighting: VoVNetSighting | None
     fit: Fit | None
     overrides: tuple[str, ...]
     known: Known | None
@@ -130,7 +130,7 @@ class Found:
         return self.sighting.tensors(self.checkpoint.tensors) if self.sighting else {}
 
 
-def find(path: str | Path) -> Found:
+def find(path: str | Path) -> IdentifiedFile:
     """Reads a checkpoint and finds the VoVNet of most tensors in it.
 
     Raises:
@@ -139,13 +139,13 @@ def find(path: str | Path) -> Found:
     checkpoint = read_parts(path)
     said = _said_overrides(checkpoint)
     seen, known = tuple(sightings(checkpoint.tensors)), recognise(Path(path))
-    best = Found(checkpoint, seen, None, None, said, known)
+    best = IdentifiedFile(checkpoint, seen, None, None, said, known)
     for sighting in seen:
         shapes = {name: tuple(tensor.shape) for name, tensor in sighting.tensors(checkpoint.tensors).items()}
         own = fit(shapes, sighting.naming)
         if best.sighting is None or (own and len(own.matched) > (len(best.fit.matched) if best.fit else 0)):
             overrides = tuple(_merged(own.overrides if own else (), said))
-            best = Found(checkpoint, seen, sighting, own, overrides, known)
+            best = IdentifiedFile(checkpoint, seen, sighting, own, overrides, known)
     called_so = known is not None and known.by == "name" and known.variant not in ("", best.fit and best.fit.variant)
     return replace(best, known=None) if called_so else best  # its name is that of another file
 
@@ -208,7 +208,7 @@ def _merged(first: tuple[str, ...], later: tuple[str, ...]) -> list[str]:
     return [word for pair in pairs.items() for word in pair]
 
 
-def _beside(found: Found) -> list[Beside]:
+def _beside(found: IdentifiedFile) -> list[Beside]:
     """Groups what does not belong to the network by what its names begin with, below the prefix that all share."""
     prefix = found.sighting.prefix if found.sighting else ""
     inside = set(found.sighting.names.values()) if found.sighting else set()

@@ -96,7 +96,7 @@ def fit(shapes: Shapes, naming: NamingTitle = "release") -> Fit | None:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _SeenVoVNet:
     """What shapes say of a network, stage by stage as far as it goes."""
 
     geometry: tuple[Any, ...]
@@ -117,7 +117,7 @@ def _geometry(spec: VoVNetSpec, stages: int) -> tuple[Any, ...]:
     )
 
 
-def _seen(shapes: Shapes) -> _Seen:
+def _seen(shapes: Shapes) -> _SeenVoVNet:
     depthwise = "stem.stem_2/dw_conv3x3.weight" in shapes
     part = "pw_conv1x1" if depthwise else "conv"
     stem = tuple(shapes[f"stem.stem_{i}/{part if i > 1 else 'conv'}.weight"][0] for i in (1, 2, 3))
@@ -130,7 +130,7 @@ def _seen(shapes: Shapes) -> _Seen:
     layers = len({name.split(".")[3] for name in shapes if name.startswith(f"{firsts[0]}.layers.")})
     norm = "BN" if "stem.stem_1/norm.running_var" in shapes else "GN"
     geometry = (stem, inner, layers, counts, depthwise)
-    return _Seen(geometry, counts, out, _ese(shapes, counts), norm, _deformation(shapes))
+    return _SeenVoVNet(geometry, counts, out, _ese(shapes, counts), norm, _deformation(shapes))
 
 
 def _ese(shapes: Shapes, counts: tuple[int, ...]) -> str:
@@ -165,7 +165,7 @@ def _deformable_words(deformation: Deformation) -> list[str]:
     ]
 
 
-def _differences(spec: VoVNetSpec, seen: _Seen) -> dict[str, Any]:
+def _differences(spec: VoVNetSpec, seen: _SeenVoVNet) -> dict[str, Any]:
     own: dict[str, Any] = {"ese": seen.ese}
     if seen.out_channels != spec.stage_out_channels[: len(seen.out_channels)]:
         own["stage_out_channels"] = (*seen.out_channels, *spec.stage_out_channels[len(seen.out_channels) :])

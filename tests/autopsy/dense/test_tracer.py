@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.ops import batched_nms, box_iou
 
-from explorer.autopsy.dense.stages import Exceptions
+from explorer.autopsy.dense.stages import DenseExceptions
 from explorer.autopsy.dense.tracer import DenseTracer
 from explorer.data.aerial import render_scene
 from explorer.engine.loading import report_from
@@ -157,12 +157,12 @@ def test_places_learn_what_the_papers_say(detector, view):
 
 def test_exceptions_let_through_what_they_name(tracer, view):
     trace = tracer.follow(view)
-    extra = tracer.follow(view, exceptions=Exceptions(extra=(((10.0, 20.0, 60.0, 50.0), 2),)))
+    extra = tracer.follow(view, exceptions=DenseExceptions(extra=(((10.0, 20.0, 60.0, 50.0), 2),)))
     assert extra.detections.scores[0] == 1
     assert extra.detections.classes[0] == 2
     assert extra.selection.scores.max() == 1
 
-    changed = tracer.follow(view, exceptions=Exceptions(declared=((7, 2),), moved=((7, (1.0, 2.0, 3.0, 4.0)),)))
+    changed = tracer.follow(view, exceptions=DenseExceptions(declared=((7, 2),), moved=((7, (1.0, 2.0, 3.0, 4.0)),)))
     assert changed.places.class_scores[7, 2] == 1
     assert changed.places.boxes_xyxy[7].tolist() == [1, 2, 3, 4]
     same = np.arange(len(trace.places.levels)) != 7
@@ -171,12 +171,12 @@ def test_exceptions_let_through_what_they_name(tracer, view):
         assert changed.places.scores[7, 2] == 1
     else:
         assert changed.places.scores[7, 2] == pytest.approx(np.sqrt(trace.places.centerness[7]))
-        central = tracer.follow(view, exceptions=Exceptions(central=(7,)))
+        central = tracer.follow(view, exceptions=DenseExceptions(central=(7,)))
         np.testing.assert_allclose(central.places.scores[7], np.sqrt(trace.places.class_scores[7]), rtol=1e-6)
 
     row = int(np.setdiff1d(np.arange(len(trace.selection.candidates)), trace.selection.kept)[0])
     pair = tuple(trace.selection.candidates[row].tolist())
-    spared = tracer.follow(view, exceptions=Exceptions(spared=(pair,)))
+    spared = tracer.follow(view, exceptions=DenseExceptions(spared=(pair,)))
     assert set(spared.selection.kept) == {row, *trace.selection.kept}
 
 

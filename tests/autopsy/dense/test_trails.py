@@ -13,7 +13,7 @@ import torch
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.counterfactual import try_again
 from explorer.autopsy.dense.chain import FCOS, RETINANET
-from explorer.autopsy.dense.stages import DenseView, Limits, Places
+from explorer.autopsy.dense.stages import DenseLimits, DenseView, Places
 from explorer.autopsy.dense.tracer import DenseTracer
 from explorer.autopsy.dissection import Dissection
 from explorer.autopsy.findings import Said, Suppressor
@@ -26,7 +26,7 @@ OBJECT: Box = (100, 100, 200, 200)
 PART: Box = (100, 100, 200, 160)  # IoU with the object 0.6
 SLIVER: Box = (100, 100, 200, 140)  # 0.4, and 0.67 with the part
 AWAY: Box = (0, 0, 200, 200)  # 0.25
-LAX = Limits(threshold=0.2, of_class_score=False, pre_nms_topk=100, nms_iou=0.5, detections=100)
+LAX = DenseLimits(threshold=0.2, of_class_score=False, pre_nms_topk=100, nms_iou=0.5, detections=100)
 
 
 class HandMade(DenseTracer):

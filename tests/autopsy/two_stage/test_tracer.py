@@ -11,7 +11,7 @@ import torch
 from detectron2.modeling.poolers import assign_boxes_to_levels
 from detectron2.structures import Boxes
 
-from explorer.autopsy.two_stage.stages import Exceptions, TwoStageTrace
+from explorer.autopsy.two_stage.stages import TwoStageExceptions, TwoStageTrace
 from explorer.autopsy.two_stage.tracer import TwoStageTracer
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
@@ -215,22 +215,25 @@ def test_exceptions_let_through_what_they_name(demo, scene, trace):
     view = tracer.look(scene)
     stages, chosen = trace.proposal_stages, trace.selection
     suppressed = int(np.setdiff1d(stages.usable, stages.kept)[0])
-    assert suppressed in tracer.follow(view, exceptions=Exceptions(spared_anchors=(suppressed,))).proposal_stages.kept
+    assert (
+        suppressed
+        in tracer.follow(view, exceptions=TwoStageExceptions(spared_anchors=(suppressed,))).proposal_stages.kept
+    )
 
     box = (10.0, 20.0, 60.0, 50.0)
-    extended = tracer.follow(view, exceptions=Exceptions(extra_proposals=(box,)), known=trace)
+    extended = tracer.follow(view, exceptions=TwoStageExceptions(extra_proposals=(box,)), known=trace)
     np.testing.assert_array_equal(extended.head.proposals_xyxy[-1], box)
     np.testing.assert_array_equal(extended.head.scores[:-1], trace.head.scores)
     assert extended.head.anchors[-1] == -1
-    alone = tracer.follow(view, exceptions=Exceptions(extra_proposals=(box,)))
+    alone = tracer.follow(view, exceptions=TwoStageExceptions(extra_proposals=(box,)))
     np.testing.assert_allclose(extended.head.scores[-1], alone.head.scores[-1], rtol=1e-4)
 
-    changed = tracer.follow(view, exceptions=Exceptions(declared=((7, 2),), unmoved=((7, 2),)), known=trace)
+    changed = tracer.follow(view, exceptions=TwoStageExceptions(declared=((7, 2),), unmoved=((7, 2),)), known=trace)
     assert changed.head.scores[7].tolist() == [0, 0, 1, 0, 0, 0, 0]
     np.testing.assert_array_equal(changed.head.boxes_of(2)[7], trace.head.proposals_xyxy[7])
 
     row = int(np.setdiff1d(np.arange(len(chosen.candidates)), chosen.kept)[0])
     pair = tuple(chosen.candidates[row].tolist())
-    spared = tracer.follow(view, exceptions=Exceptions(spared_candidates=(pair,)), known=trace)
+    spared = tracer.follow(view, exceptions=TwoStageExceptions(spared_candidates=(pair,)), known=trace)
     assert set(spared.selection.kept) == {row, *chosen.kept}
     assert (np.diff(spared.detections.scores) <= 0).all()

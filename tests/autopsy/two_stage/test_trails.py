@@ -17,7 +17,7 @@ from explorer.autopsy.findings import Said, Suppressor
 from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.two_stage.chain import TWO_STAGE
-from explorer.autopsy.two_stage.stages import HeadOutput, Limits, Pyramid, RpnOutput, TwoStageView
+from explorer.autopsy.two_stage.stages import HeadOutput, Pyramid, RpnOutput, TwoStageLimits, TwoStageView
 from explorer.autopsy.two_stage.tracer import TwoStageTracer
 from explorer.autopsy.verdicts import Verdict
 
@@ -26,7 +26,7 @@ OBJECT: Box = (100, 100, 200, 200)
 PART: Box = (100, 100, 200, 160)  # IoU with the object 0.6
 SLIVER: Box = (100, 100, 200, 140)  # 0.4, and 0.67 with the part
 AWAY: Box = (0, 0, 200, 200)  # 0.25
-LAX = Limits(
+LAX = TwoStageLimits(
     pre_nms_topk=100,
     min_size_px=0,
     rpn_nms_iou=0.7,

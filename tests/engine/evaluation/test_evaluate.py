@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -15,9 +16,10 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, DatasetMapper
 from PIL import Image
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from explorer.data.coco import register_coco
-from explorer.data.images import reading_note
+from explorer.data.images import ImageError, reading_note
 from explorer.engine.config_facts import ModelInput, config_facts
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate, run_over
@@ -71,6 +73,27 @@ def test_boxes_and_masks_of_one_run_are_ranked_by_their_own_scores(
     both = [metrics_of(replace(run, found=found_among(own, run.truth))) for own in (results, by_masks)]
     assert run.metrics.values["bbox"] == pytest.approx(both[0].values["bbox"], nan_ok=True)
     assert run.metrics.values["segm"] == pytest.approx(both[1].values["segm"], nan_ok=True)
+
+
+def test_a_damaged_image_leaves_no_loader_behind(
+    tiny: Callable[..., Detector], coco_tiny: Path, tmp_path: Path
+) -> None:
+    """Else its processes live until the collector of cycles comes along, which may be much later."""
+    detector = tiny("faster_rcnn_V_39_FPN_3x")
+    cfg = detector.cfg.clone()
+    cfg.defrost()
+    cfg.DATALOADER.NUM_WORKERS = 1
+    truth = read_truth(f"{coco_tiny}:val2017")
+    (tmp_path / "damaged.jpg").write_bytes(b"not a JPEG")
+    truth = replace(truth, file_names=(str(tmp_path / "damaged.jpg"), *truth.file_names[1:]))
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ImageError, match=r"cannot be used: .*damaged\.jpg"):
+            evaluate(replace(detector, cfg=cfg), truth, limit=1)
+        assert not any(type(one) is _MultiProcessingDataLoaderIter for one in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 def test_the_models_mode_is_left_as_it_was(tiny: Callable[..., Detector], val: str) -> None:

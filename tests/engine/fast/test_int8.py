@@ -19,7 +19,7 @@ from explorer.data.images import read_image
 from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast import int8
-from explorer.engine.fast.calibration import PHOTOS, calibration
+from explorer.engine.fast.calibration import PHOTOS, calibration_photos
 from explorer.engine.fast.export import export
 from explorer.engine.fast.hardware import Hardware, Plan, UnavailableError, choose
 from explorer.engine.fast.networks import openvino_model
@@ -111,23 +111,23 @@ def nothing_in_integers_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_photos_are_those_of_a_folder_or_of_a_data_set(demo: Detector, photos: Path, aerial_few: Path) -> None:
-    found = calibration(demo, photos)
+    found = calibration_photos(demo, photos)
     assert found is not None
     assert len(found.photos) == 2
     assert found.photos[0]()["image"].shape == (3, 96, 128)
-    split = calibration(demo, f"{aerial_few}:train")
+    split = calibration_photos(demo, f"{aerial_few}:train")
     assert split is not None
     assert split.key != found.key
-    scenes = calibration(demo)
+    scenes = calibration_photos(demo)
     assert scenes is not None
     assert (len(scenes.photos), scenes.keep) == (PHOTOS, True)
     with pytest.raises(ValueError, match=r"folder of photos or a data set: .*nowhere"):
-        calibration(demo, "nowhere")
+        calibration_photos(demo, "nowhere")
 
 
 def test_a_model_of_other_things_is_not_calibrated_on_scenes(cache: Path, nothing_in_integers_is_slow: None) -> None:
     cells = load_detector("demo/V-19-slim-dw-bccd", device="cpu", exact=True)
-    assert calibration(cells) is None
+    assert calibration_photos(cells) is None
     with pytest.raises(ValueError, match=r"int8 cannot be taken: its ranges are not known.*--calibrate"):
         fast(cells, "int8")
     chosen = fast(cells, "auto").fast
@@ -160,7 +160,7 @@ def test_the_first_convolution_gates_and_heads_stay_in_floating_point(demo: Dete
 def test_ranges_are_kept_for_the_weights_and_the_photos(
     demo: Detector, photos: Path, cache: Path, nothing_in_integers_is_slow: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = calibration(demo, photos)
+    given = calibration_photos(demo, photos)
     int8.int8_trunk(demo.model, given)
     (folder,) = (path for path in cache.iterdir() if path.is_dir())
     record = json.loads((folder / int8.RECORD).read_text())
@@ -184,7 +184,7 @@ def test_the_same_photos_give_the_same_ranges(demo: Detector, photos: Path, cach
     for place in ("a", "b"):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("EXPLORER_CACHE", str(tmp_path / place))
-            int8.int8_trunk(demo.model, calibration(demo, photos))
+            int8.int8_trunk(demo.model, calibration_photos(demo, photos))
             (weights,) = (tmp_path / place).rglob("trunk.bin")
             digests.append(sha256_of(weights))
     assert digests[0] == digests[1]
@@ -197,8 +197,8 @@ def test_an_export_in_integers_is_a_model(
 ) -> None:
     picture = read_image(photos / "0.png")
     with pytest.raises(ValueError, match="as OpenVINO"):
-        export(demo, picture, tmp_path / "onnx", "onnx", int8=True, photos=calibration(demo, photos))
-    record = export(demo, picture, tmp_path / "out", "openvino", int8=True, photos=calibration(demo, photos))
+        export(demo, picture, tmp_path / "onnx", "onnx", int8=True, photos=calibration_photos(demo, photos))
+    record = export(demo, picture, tmp_path / "out", "openvino", int8=True, photos=calibration_photos(demo, photos))
     assert record["dtype"] == "int8"
     assert 0 < record["max_rel_error"] < 0.5
     read = load_detector(tmp_path / "out", device="cpu")
