@@ -1,18 +1,16 @@
-"""The words and tables of docs/results/accuracy.md, from what `tools/zoo.py` measured."""
+"""The tables of docs/results/accuracy.md, from what `tools/zoo.py` measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, variance
-from textwrap import fill
 from typing import Any
 
-from speed_page import as_table
+from pages import RESULTS, as_table, rendered
 
 from explorer.report.words import interval_words
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "accuracy.md"
+PAGE = RESULTS / "accuracy.md"
 LABELS = {"AP": "AP", "AP50": "AP50", "APs": "AP small", "APm": "AP medium", "APl": "AP large"}
 Document = Mapping[str, Any]
 
@@ -44,12 +42,7 @@ def page(known: Document) -> str:
         "threads": known["times"]["threads"],
         "rounds": known["times"]["rounds"],
     }
-    blocks = TEXT.rstrip().format(**words).split("\n\n")
-    return "\n\n".join(block if block.startswith(("|", "-", "#", "!")) else _filled(block) for block in blocks) + "\n"
-
-
-def _filled(block: str) -> str:
-    return fill(block, 120, break_on_hyphens=False)
+    return rendered("accuracy", **words)
 
 
 def figures(group: Document) -> str:
@@ -164,103 +157,3 @@ _SHOWN = (
     ("panoptic_seg", "PQ"),
     ("sem_seg", "mIoU"),
 )
-TEXT = """# Backbones by accuracy
-
-Which backbone is best on small objects if everything else is equal? All detectors here are Faster R-CNNs with a
-64-channel FPN and anchors from 16 px, trained on generated aerial scenes. Every backbone starts from random weights
-and is trained for the same {iterations} iterations of 4 crops of 256×320 px, in the same order and with the same
-optimiser. Neck and heads are initialised from one trained detector, the teacher V-19-slim-dw, whose feature maps the
-backbone learns to imitate in addition to the detection loss ([configs](../../configs/aerial)). `make zoo` repeats the
-experiment, with one difference: the teacher's weights used here had not yet been quantised to 8 bits (0.4 points of
-AP better than the shipped ones). All figures are in [accuracy.json](accuracy.json).
-
-Scenes: `explorer data make aerial`, {scenes}. Schedules and learning rates were chosen on other scenes (those of the
-[model cards](../models.md)); nothing was tuned on these. Figures are COCO's, in percent. Each backbone was trained
-with {seeds_each} [seeds](#seeds): figures are their mean, and 95 % intervals are over images (paired bootstrap, 1,000
-resamples) and seeds (Student's t, with the degrees of freedom of Welch and Satterthwaite). Ablations and necks were
-trained with one seed; their intervals are over images only.
-
-## Test scenes
-
-{test_images} images, {test_objects} objects.
-
-{test}
-
-{claims}
-
-## Against MobileNetV2
-
-{to_mobilenet}
-
-## Against R-50
-
-{to_r50}
-
-## Seeds
-
-The seed determines the initial weights, the order of the data and the crops. Training is deterministic: two trainings
-of V-19-slim-dw with the same seed on one core had identical losses, weights and figures after 500 iterations.
-
-{seeds}
-
-{luck}
-
-## From VoVNet-V1 to V2
-
-V-39 trained in the same way with the first seed: VoVNet-V1, VoVNet-V1 with identity mapping, and with identity
-mapping and eSE, which is VoVNet-V2. (V-19 has one block per stage, so identity mapping does not apply to it.)
-
-{ablations}
-
-{to_v2}
-
-{claims_v2}
-
-## FPNLite or FPN
-
-The release's FPNLite has 128 channels and its FPN has 256. Both start from the trained V-19-slim-dw backbone with
-newly initialised necks and proposal heads, and are trained without a teacher, because the teacher's pyramid has 64
-channels.
-
-{necks}
-
-{to_lite}
-
-{claims_necks}
-
-## Cost
-
-{costs}
-
-Times are for one photo of 480×640 px through the whole detector on {threads} cores of {device}, in {rounds}
-interleaved rounds, with 95 % intervals of the median ratio.
-
-![AP of small objects against time](accuracy-pareto.png)
-
-## Training loss
-
-
-![Loss by iteration](accuracy-curves.png)
-
-The loss includes the distance to the teacher's feature maps.
-
-## Other detectors
-
-{others}
-
-The teacher was trained much longer and on boxes only. Mask R-CNN, CenterMask and Panoptic FPN were fine-tuned from
-its weights with new heads: Mask R-CNN and Panoptic FPN for 400 iterations, CenterMask for 1,450. CenterMask's
-training was resumed three times with a longer schedule, so `make zoo` gives different weights for it. Its masks are
-ranked by mask scores.
-
-## Limitations
-
-- A teacher may favour architectures like its own, so MobileNetV2's distance may partly be due to the teacher being a
-VoVNet. Trained from scratch for 1,000 iterations without a teacher, the VoVNets rank differently, at a fifth of the
-accuracy: [small objects under equal training](small-objects.md). MobileNetV2 learns more slowly: with 800 more
-iterations, as in the shipped model, it reaches the level of V-19-slim. Its final accuracy after a long training was
-not measured.
-- V-57 and V-99 were not trained, because two cores are too slow for them. Ablations and necks were trained with one
-seed only.
-- The images are generated scenes, not photographs.
-"""

@@ -3,7 +3,7 @@
     python tools/receptive_fields.py          # all of them: some ten minutes on two cores
     python tools/receptive_fields.py NAME     # one again, in the others' company
 
-The prose of the page stands in this file, beside the numbers that it speaks of.
+The prose of the page stands in `templates/receptive-fields.md.j2`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
-from textwrap import fill
 from typing import Any
+
+from pages import RESULTS, as_table, rendered
 
 from explorer.backbones.specs import VARIANTS
 from explorer.config import load_config
@@ -27,8 +27,6 @@ Level = dict[str, Any]
 Models = dict[str, dict[str, list[Level]]]
 """By name and by whether squeeze-excitation works: stages and levels, as `explorer receptive-field --json` has them."""
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "docs" / "results"
 INPUTS, SIZE = 2, (512, 512)
 BASE = "faster_rcnn_V_39_FPN_3x"
 OTHERS = {"ResNet-50": "faster_rcnn_R_50_FPN_3x", "ResNet-101": "faster_rcnn_R_101_FPN_3x"}
@@ -86,24 +84,20 @@ def page(models: Models) -> str:
         "effective": table(models, plain_ones, "effective_px", ("gates", "gates off")),
         "demos": table(models, [name for name in models if "," in name], "effective_px", ("gates", "gates off")),
     }
-    blocks = TEXT.format(**words, **{key: side(models, *where) for key, where in NUMBERS.items()}).split("\n\n")
-    return (
-        "\n\n".join(block if block.startswith("|") else fill(block, 120, break_on_hyphens=False) for block in blocks)
-        + "\n"
-    )
+    return rendered("receptive-fields", **words, **{key: side(models, *where) for key, where in NUMBERS.items()})
 
 
 def table(models: Models, names: list[str], figure: str, kinds: tuple[str, ...]) -> str:
     """Lays out one figure per stage and level; ResNet's and MobileNetV2's res2 to res5 are stages 2 to 5."""
     columns = ["stage 2", "stage 3", "stage 4", "stage 5", "p2", "p3", "p4", "p5", "p6"]
-    lines = ["| backbone | " + " | ".join(columns) + " |", "| --- |" + " ---: |" * len(columns)]
+    lines = []
     for name in names:
         for kind in kinds:
             if kind in models[name]:
                 cells = [f"{level[figure]:.0f}" for level in models[name][kind]]
                 assert len(cells) == len(columns), name
-                lines.append(f"| {name}{', gates off' * (kind != 'gates')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+                lines.append((name + ", gates off" * (kind != "gates"), *cells))
+    return as_table(("backbone", *columns), lines)
 
 
 def side(models: Models, name: str, kind: str, level: str, figure: str) -> str:
@@ -135,57 +129,6 @@ NUMBERS = {
     "twin_p2": ("V-19-slim-dw, its random twin", "gates", "p2", "effective_px"),
 }
 """Figures in the prose: model, gates, stage or level, figure."""
-
-TEXT = """# Receptive fields of the backbones
-
-The tables give the theoretical receptive field (all pixels that can influence a unit, exact) and the effective
-receptive field (the pixels that influence it in practice) of each stage and level, as the side of a square in input
-pixels. Written by `python tools/receptive_fields.py`; all figures are in
-[receptive-fields.json](receptive-fields.json). Every network has an FPN with 256 channels.
-
-## Theoretical
-
-Theoretical fields are computed exactly by following every operation (`explorer.receptive_field.theoretical`), and the
-tests check them by perturbing every row and column of the input. Global operations (eSE) are left out. Levels p2 to
-p4 also receive the field of the level above through nearest-neighbour upsampling, so neighbouring units have
-differently placed fields; the largest is given.
-
-{theoretical}
-
-## Effective
-
-Effective fields are the side of a square with the area of the pixels that hold 95 % of the energy (squared gradient
-of the central unit, Luo et al. 2016), measured on 2 noise images of 512 × 512 px with the initial weights of training
-(He normal). The release's weights are not available, so the table shows the effect of the architecture before
-training. Repeating it with new random weights changes the figures by some percent. "gates off" leaves
-squeeze-excitation out.
-
-{effective}
-
-## Trained and untrained detectors
-
-The table compares two demo detectors (trained on aerial scenes, FPN with 64 channels and group normalisation) with
-the same networks before training.
-
-{demos}
-
-## What it means for small objects
-
-The receptive field does not limit the detection of small objects. With any backbone, the theoretical field of a unit
-of p2 is much larger than an object of 32 px: {r50_theory} px with ResNet-50, {v39_theory} with V-39, {v99_theory} with
-V-99. The effective field is smaller. In stage 2 of the backbone it is {v19_stage2} px (V-19), {v39_stage2} px (V-39)
-and {r50_stage2} px (ResNet-50), less than the largest "small" object; all context comes from the higher levels of the
-pyramid. How much of it arrives depends on the weights at least as much as on the architecture: before training, the
-effective field of p2 of V-39 with eSE is {v39_p2} px, against {v39_p2_off} px with its gates off, {v1_p2} px for V-39
-without eSE, {r50_p2} px for ResNet-50 and {mobile_p2} px for MobileNetV2. Gates start near one half and attenuate the
-deeper stages, so V-19 and V-39 of VoVNet-V2 start with a smaller effective field at p2 than VoVNet-V1 and ResNet
-({v19_p2} px for V-19, {v19_p2_off} px gates off). Training reduces these differences: the effective field of p2 is
-{demo_p2} px in the trained V-19-slim-dw ({demo_p2_off} px with gates off, {twin_p2} px before training) and
-{demo_mobile_p2} px in the trained MobileNetV2 ({twin_mobile_p2} px before training), in both cases about five times
-the side of a small object. At the other end, the effective field of p5 is {v39_p5} px (V-39) and {r50_p5} px
-(ResNet-50), although the box head uses p5 for objects from 448 px, so the largest objects are only seen in parts.
-Receptive fields alone do not show whether a smaller field at p2 helps small objects; [Small objects under equal
-training](small-objects.md) measures detectors. """
 
 
 if __name__ == "__main__":

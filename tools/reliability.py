@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from pages import RESULTS, ROOT, rendered
+
 from explorer.engine.artifacts import provenance
 from explorer.writing import replacing
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs/results/reliability.md"
+PAGE = RESULTS / "reliability.md"
 KEPT = ROOT / "build/reliability"
 PARTS = (
     "tests/hostile/test_refusals.py tests/hostile/test_annotations.py",
@@ -158,41 +159,27 @@ def page(cases: Sequence[Case]) -> str:
     """The table, and the totals below it."""
     tried = {row: row.number(cases) for row in ROWS if row.of(cases)}
     wrong = {row: sum(not case.passed for case in row.of(cases)) for row in tried}
-    lines = [
-        f"| {row.kind} | {row.title} | {number:,} | {wrong[row]} | {commits(row.of(cases))} |"
-        for row, number in tried.items()
-    ]
+    rows = [(row.kind, row.title, f"{number:,}", wrong[row], commits(row.of(cases))) for row, number in tried.items()]
     uncounted = [case for case in cases if not case.passed and not any(case in row.of(cases) for row in tried)]
     if uncounted:
-        lines.append(f"| **failed** | **{UNCOUNTED}** | {len(uncounted)} | {len(uncounted)} | {commits(uncounted)} |")
-    sums = {kind: sum(number for row, number in tried.items() if row.kind == kind) for kind in KINDS}
+        rows.append(("**failed**", f"**{UNCOUNTED}**", str(len(uncounted)), len(uncounted), commits(uncounted)))
     modules = {row.module for row in ROWS if row.kind != "faults"}
-    lost = sum(not case.passed for case in cases if case.module not in modules)
-    executed, escaped = (wrong.get(row, 0) for row in ROWS[:2])
-    failed = sum(not case.passed for case in cases)
-    missing = [row.title for row in ROWS if row not in tried]
-    whole = {case.name.partition("[")[2][:-1].rpartition("-")[0] for case in cases if case.name.startswith(EVERY)}
-    return f"""# Reliability
-
-Written by `tools/reliability.py` from what the tests counted (`make reliability` runs all of them), on
-{provenance()["date"][:10]}.
-[SECURITY.md](../../SECURITY.md) lists the guarantees. The table has a row for each group of tests that ran; not run:
-{", ".join(missing) or "none"}. A fault was injected at every write step for {", ".join(sorted(whole)) or "no command"},
-and at one random step for the other combinations of command and fault.
-
-**{"; ".join(f"{name}: {sums[kind]:,}" for kind, name in KINDS.items())}**
-
-| kind | what | tried | failed tests | commit |
-| --- | --- | ---: | ---: | --- |
-{chr(10).join(lines)}
-
-**lost: {lost}, executed: {executed}, escaped: {escaped}; failed tests in all: {failed}**
-
-*Lost*: failed tests of faults, and tests that could not even begin. After each fault the command is repeated and must
-give the result of an undisturbed run, without partial files under a final name and without processes left running.
-*Executed*: hostile files that were not refused or that triggered Python's audit hook. *Escaped*: hostile files that
-caused a write outside their folder.
-"""
+    steps = (case.name for case in cases if case.name.startswith(EVERY))
+    return rendered(
+        "reliability",
+        date=provenance()["date"][:10],
+        missing=[row.title for row in ROWS if row not in tried],
+        whole=sorted({name.partition("[")[2][:-1].rpartition("-")[0] for name in steps}),
+        sums=[
+            f"{name}: {sum(number for row, number in tried.items() if row.kind == kind):,}"
+            for kind, name in KINDS.items()
+        ],
+        rows=rows,
+        lost=sum(not case.passed for case in cases if case.module not in modules),
+        executed=wrong.get(ROWS[0], 0),
+        escaped=wrong.get(ROWS[1], 0),
+        failed=sum(not case.passed for case in cases),
+    )
 
 
 def main() -> None:

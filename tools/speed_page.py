@@ -1,10 +1,10 @@
-"""The words and tables of docs/results/speed-cpu.md, from what `tools/speed.py` measured; prose beside its numbers."""
+"""The tables of docs/results/speed-cpu.md, and sentences with figures, from what `tools/speed.py` measured."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
+
+from pages import as_table, rendered
 
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -37,32 +37,28 @@ def page(known: Document, name: str = "speed-cpu") -> str:
         known: what `tools/speed.py` measured, by group.
         name: of its files. The section of what did not help is on the first machine's page only.
     """
+    main = known.get("main detector", {}).get(MAIN)
     tasks = any(group.startswith(task) for group in known for task in BASIS)
-    sections = [
-        HEAD.format(title=TITLES[name], name=name, machine=machine_words(known), missing=missing_words(known)),
-        MAIN_BACKBONE,
-        mode_table(known.get("main backbone", {}).get(MAIN), {}),
-        f"{share_words(known)} {ERROR}",
-        MAIN_DETECTOR,
-        mode_table(known.get("main detector", {}).get(MAIN), known.get("memory", {})),
-        stage_table(known.get("main detector", {}).get(MAIN)),
-        *PARTS,
-        BACKBONES,
-        backbone_table(known),
-        *((ROWS.format(v39=v39_words(known)), row_table(known), picture(known, name)) if tasks else ()),
-        TIMM_WORDS,
-        timm_table(known.get("timm", {})),
-        *((PEERS_WORDS, peers_table(known["peers"])) if "peers" in known else ()),
-        *((bfloat16_words(known["AP"]), bfloat16_table(known["AP"])) if "AP" in known else ()),
-        *((INT8, int8_table(known["int8"]), INT8_WORDS) if "int8" in known else ()),
-        *((LOST,) if name == "speed-cpu" else ()),
-    ]
-    blocks = "\n\n".join(sections).split("\n\n")
-    return (
-        "\n\n".join(
-            block if block.startswith(("|", "#")) else fill(block, 120, break_on_hyphens=False) for block in blocks
-        )
-        + "\n"
+    return rendered(
+        "speed",
+        title=TITLES[name],
+        name=name,
+        machine=machine_words(known),
+        missing=missing_words(known),
+        main_backbone=mode_table(known.get("main backbone", {}).get(MAIN), {}),
+        share=share_words(known),
+        main_detector=mode_table(main, known.get("memory", {})),
+        stages=stage_table(main),
+        backbones=backbone_table(known),
+        rows=row_table(known) if tasks else "",
+        v39=v39_words(known),
+        picture=picture(known, name),
+        timm=timm_table(known.get("timm", {})),
+        peers=peers_table(known["peers"]) if "peers" in known else "",
+        bfloat16=bfloat16_table(known["AP"]) if "AP" in known else "",
+        on_cells=any(model.endswith("bccd") for model in known.get("AP", {})),
+        int8=int8_table(known["int8"]) if "int8" in known else "",
+        first_machine=name == "speed-cpu",
     )
 
 
@@ -99,14 +95,6 @@ def v39_words(known: Document) -> str:
         f"V-39 has {size['gmac'] / other['gmac']:.2f} times the multiplications of R-50. It takes {eager:.2f} times as "
         f"long in eager torch, and {single:.2f} (float32) and {half:.2f} times (bfloat16) as long on the fast path; "
         "on the V100, both take the same time."
-    )
-
-
-def as_table(head: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
-    """Lays cells out in Markdown, the first column to the left."""
-    marks = [" --- ", *[" ---: "] * (len(head) - 1)]
-    return "\n".join(
-        ["| " + " | ".join(head) + " |", f"|{'|'.join(marks)}|", *(f"| {' | '.join(row)} |" for row in lines)]
     )
 
 
@@ -224,12 +212,6 @@ def peers_table(found: Document) -> str:
     return as_table(("backbone", "GMAC / M params", "eager, ms", "fast path, ms", "time / VoVNet's"), lines)
 
 
-def bfloat16_words(rows: Document) -> str:
-    """What AP was measured on."""
-    cells = ", of the blood-cell model on BCCD's test set" if any(name.endswith("bccd") for name in rows) else ""
-    return f"{BFLOAT16}{cells}:"
-
-
 def bfloat16_table(found: Document) -> str:
     """AP by number format."""
     ways = ["exact", "float32", "bfloat16", *(["int8"] if all("int8" in own for own in found.values()) else [])]
@@ -268,69 +250,3 @@ def machine_words(known: Document) -> str:
 
 NOT_MEASURED = "not measured"
 TITLES = {"speed-cpu": "Speed on AMD EPYC", "speed-amx": "Speed on Intel Xeon with AMX"}
-
-HEAD = """# {title}
-
-This page compares the fast path (`explorer.engine.fast`, used by `predict`, `evaluate` and the page) with the same
-model in eager PyTorch, as in the release. Written by `python tools/speed.py`; all figures are in
-[{name}.json]({name}.json).
-
-The input is 1×3×800×1088 and the weights are random. Modes are timed in interleaved rounds. A ratio is the median over
-rounds of the baseline's time divided by the mode's time; brackets give an interval that contains the true median with
-at least 95 % probability (94 % with 5 rounds: the smallest and the largest value). "Of the ceiling" is the number of
-multiplications per second divided by that of the fastest product of two 4096² matrices in the same number format, with
-any installed library, in the same run; convolutions can exceed it, because they reuse loaded data more often. Measured
-on: {machine}. Not measured: {missing}."""
-MAIN_BACKBONE = "## V-39 FPN, backbone and FPN"
-ERROR = """The error is the largest difference in a feature map, divided by the largest value of that map. In bfloat16
-it is large because the gates of squeeze-excitation are half open with random weights; the effect of bfloat16 on
-trained detectors is measured [on the AMX machine](speed-amx.md#does-bfloat16-cost-accuracy)."""
-MAIN_DETECTOR = "## V-39 FPN, whole detector"
-PARTS = (
-    """Peak memory is that of a process that prepares the mode, compares it with the plain model and runs it. OpenVINO
-needs more than eager torch, because it holds packed weights in addition to the model's and supports any photo size;
-torch's other modes, where measured, need less. A network for a single size, measured on a processor with AMX, takes
-182 MB less in float32 and 145 MB less in bfloat16, but one such network would be needed for every photo size.
-Releasing the converted network after compilation and returning freed memory to the system made no difference.""",
-    """Besides convolutions, RoIAlign was slow, because its loop over channels reads memory with large strides; it is
-replaced by weighted sums of rows of a channels-last map. "trunk" is backbone, FPN and RPN head in one network; Mask
-R-CNN's mask head runs on the same engine.""",
-)
-BACKBONES = "## Backbones with FPN"
-ROWS = """## All released detectors
-
-The columns after the ratios give times relative to the R-50-FPN of the same task, here in each mode (medians of
-separate runs) and on the release's V100. {v39} With random weights every model detects a different number of objects,
-which changes the work of mask heads and panoptic merging, so the comparison with R-50 is most reliable for Faster
-R-CNN."""
-TIMM_WORDS = """## Against timm
-
-Bare backbones with the same convolutions (eSE on the last block of a stage only) in float32: ours on the fast path,
-timm's `features_only` models in channels-last format and compiled with frozen weights, their fastest setting."""
-PEERS_WORDS = """## Backbones of today
-
-Bare backbones in float32, on the fast path and in eager torch, grouped by similar cost; each group is timed in one run
-of interleaved rounds. The last column is the fast path's time divided by that of the VoVNet-V2 at the top of the
-group, with its interval as above. [From VoVNet to HGNetV2](hgnetv2.md) compares their blocks."""
-BFLOAT16 = """## Does bfloat16 cost accuracy?
-
-AP of boxes on `explorer data make aerial aerial --images 300 --seed 1`"""
-INT8 = """## int8
-
-Trunks quantised by NNCF (mixed preset, calibrated on other scenes) and run by OpenVINO, the rest of each in
-bfloat16."""
-INT8_WORDS = """On processors with AMX, `--dtype auto` selects bfloat16: int8 is faster only on the large model, whose
-maps it changes strongly (with random weights), and not on the small ones, whose depthwise convolutions are limited by
-memory bandwidth. All layers were quantised here; `--dtype int8` keeps the first convolution, gates and dense heads'
-outputs in floating point. ONNX Runtime's static quantisation (convolutions alone, QDQ), run by OpenVINO, was slower
-than bfloat16 on both: 0.92 [0.85, 0.95] and 0.66 [0.60, 0.79] of its speed."""
-LOST = """## What did not help
-
-Splitting the 1×1 convolution after OSA's concatenation into one per input with in-place sums, which avoids the
-concatenation, took 1.00 s instead of 0.93 s (V-39 with FPN in eager torch, folded norms, channels-last), because each
-part reads and writes the sum once more. Torch's convolutions cannot write their outputs directly into one buffer.
-Autocast was as fast as weights cast to bfloat16. ONNX Runtime and compiled code come within 15 % of OpenVINO in
-float32; compiling takes 11 to 22 s where OpenVINO takes about 3. Static shapes were not faster than one OpenVINO
-network for all sizes, and padding to a few fixed sizes would change results, because squeeze-excitation averages over
-the padding too. For the box head's product of 1000 × 12544 by 12544 × 1024, torch's library does not use the full
-vector width of the AMD processor; OpenVINO's does."""

@@ -28,7 +28,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     before = set(sys.modules)
     monkeypatch.syspath_prepend(ROOT / "tools")
     yield importlib.import_module("zoo")
-    for name in {"zoo", "accuracy_page", "painting", "speed_page"} - before:
+    for name in {"zoo", "accuracy_page", "pages", "painting"} - before:
         sys.modules.pop(name, None)
 
 
