@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from explorer.zoo.cards import Card
 from explorer.zoo.registry import ZooEntry, detectors, remarks
 
 COLUMNS = (
@@ -34,8 +35,8 @@ def demo_table() -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def _demo_cells(entry: ZooEntry, card: Mapping[str, Any]) -> tuple[str, ...]:
-    box, mask = (card["measured"].get(kind) for kind in ("box", "mask"))
+def _demo_cells(entry: ZooEntry, card: Card) -> tuple[str, ...]:
+    box, mask, panoptic = card.measured.box, card.measured.mask, card.measured.panoptic
     value, low, high = box["AP"]
     return (
         f"`{entry.name}`",
@@ -43,8 +44,8 @@ def _demo_cells(entry: ZooEntry, card: Mapping[str, Any]) -> tuple[str, ...]:
         f"{box['AP50'][0]:.1f}",
         " / ".join(f"{box[label][0]:.1f}" if label in box else "–" for label in ("APs", "APm", "APl")),
         f"{mask['AP'][0]:.1f} ({mask['AP50'][0]:.1f})" if mask else "–",
-        f"{card['measured']['panoptic']['PQ']:.1f}" if "panoptic" in card["measured"] else "–",
-        f"{card['measured']['images']} images",
+        f"{panoptic['PQ']:.1f}" if panoptic else "–",
+        f"{card.measured.images} images",
         f"{entry.params_m:.1f}",
         entry.licence,
     )

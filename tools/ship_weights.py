@@ -14,8 +14,8 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -27,8 +27,8 @@ from explorer.engine.artifacts import provenance
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.familiar import learn
 from explorer.engine.loading import load_detector
-from explorer.report.card import KINDS, measured
-from explorer.writing import write_json
+from explorer.report.card import measured
+from explorer.zoo.cards import Card, Measured, read_card
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, bundled_file
@@ -65,18 +65,16 @@ def halves(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tenso
     return first, {name: tensor for name, tensor in state.items() if name not in first}
 
 
-def measure(card: dict[str, Any], path: Path, data: str | None) -> dict[str, Any]:
+def measure(card: Card, path: Path, data: str | None) -> Measured:
     """Measures the shipped file, as `explorer.report.card` does; figures of too few images are left out."""
+    before = card.measured
     with tempfile.TemporaryDirectory() as folder:
         if data is None:
-            make_aerial(f"{folder}/aerial", **card["measured"]["scenes"])
+            make_aerial(f"{folder}/aerial", images=before.scenes["images"], seed=before.scenes["seed"])
             data = f"{folder}/aerial"
-        detector = load_detector(card["config"], weights=path, device="cpu")
-        said = measured(evaluate(detector, data), card["measured"]["on"])
-    for kind in KINDS:
-        if kind in said:
-            said[kind] = {name: ends for name, ends in said[kind].items() if ends[1] is not None}
-    return said | provenance()
+        detector = load_detector(card.config, weights=path, device="cpu")
+        now = measured(evaluate(detector, data), before.on)
+    return replace(now.certain(), scenes=before.scenes, made={**before.made, **provenance()})
 
 
 def scenes_of(data: str) -> Iterator[tuple[Path, str]]:
@@ -105,13 +103,12 @@ def main() -> None:
         print(f"{known.photographs} photographs, limit {known.limit:.2f}")
         return
     file = path.with_suffix(".json")
-    card = json.loads(file.read_text())
+    card = read_card(file)
     if given.checkpoint:
-        path = ship(given.checkpoint, given.name, card["training"])
-    card["sha256"] = sha256_of(path)
-    card["measured"] |= measure(card, path, given.data)
-    write_json(card, file, indent=2)
-    print(json.dumps({kind: card["measured"].get(kind) for kind in (*KINDS, "panoptic")}))
+        path = ship(given.checkpoint, given.name, card.training)
+    card = replace(card, sha256=sha256_of(path), measured=measure(card, path, given.data))
+    card.write(file)
+    print(json.dumps({**card.measured.intervals, "panoptic": card.measured.panoptic}))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from accuracy_page import PAGE, page
 from painting import painter
+from trainings import BACKBONES, TRAININGS, Training, backbones_by_seed, groups
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
@@ -51,67 +52,6 @@ from explorer.scoring.matching import match
 from explorer.scoring.runs import load_run
 from explorer.types import Floats
 from explorer.writing import write_json
-
-COMPARED = ("backbones", "ablations", "necks")
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training of the zoo.
-
-    Attributes:
-        name: of its folder, and in the tables.
-        config: a shipped one.
-        changes: `KEY VALUE` pairs.
-        group: what it is compared within (`COMPARED`); `seeds` of the backbones, `teacher` and `tasks` are measured
-            alone.
-        seed: of data order, augmentation and initial weights.
-        basis: the run that it is a variant of.
-    """
-
-    name: str
-    config: str
-    changes: tuple[str, ...] = ()
-    group: str = "backbones"
-    seed: int = 1
-    basis: str = ""
-
-
-TEACHER = "V-19-slim-dw, teacher"
-AS_THE_OTHERS = ("SOLVER.TEACHER.NAME", "demo/V-19-slim-dw", "SOLVER.MAX_ITER", "500")
-STARTED = ("MODEL.WEIGHTS", "demo/V-19-slim-dw")
-NEW_NECK = (*STARTED, "SOLVER.TEACHER.NAME", "", "SOLVER.MAX_ITER", "500", "MODEL.FPN.OUT_CHANNELS")
-"""The trained backbone, with a neck and a head for proposals that fit no teacher's."""
-NO_ESE = ("MODEL.VOVNET.ESE", "none")
-V_39 = "aerial/faster_rcnn_V_39.yaml"
-BACKBONES = (
-    Training("MobileNetV2", "aerial/faster_rcnn_Mv2.yaml"),
-    Training("V-19-slim-dw", "aerial/faster_rcnn_V_19_slim_dw.yaml", AS_THE_OTHERS),
-    Training("V-19-slim", "aerial/faster_rcnn_V_19_slim.yaml"),
-    Training("V-19-dw", "aerial/faster_rcnn_V_19_dw.yaml"),
-    Training("V-19", "aerial/faster_rcnn_V_19.yaml"),
-    Training("V-39", V_39),
-    Training("R-50", "aerial/faster_rcnn_R_50.yaml"),
-)
-SEEDS = (2, 3)
-"""More seeds of every backbone."""
-TRAININGS = (
-    Training(TEACHER, "aerial/faster_rcnn_V_19_slim_dw.yaml", group="teacher", seed=3),
-    *BACKBONES,
-    Training("V-39, V1", V_39, (*NO_ESE, "MODEL.VOVNET.IDENTITY", "False"), "ablations", basis="V-39"),
-    Training("V-39, V1 + identity", V_39, NO_ESE, "ablations", basis="V-39"),
-    Training("FPNLite, 128 channels", "aerial/faster_rcnn_V_19_slim_dw.yaml", (*NEW_NECK, "128"), "necks"),
-    Training("FPN, 256 channels", "aerial/faster_rcnn_V_19_slim_dw.yaml", (*NEW_NECK, "256"), "necks"),
-    *(
-        Training(f"{one.name}, seed {seed}", one.config, one.changes, "seeds", seed, one.name)
-        for one in BACKBONES
-        for seed in SEEDS
-    ),
-    Training("Mask R-CNN", "aerial/mask_rcnn_V_19_slim_dw.yaml", STARTED, group="tasks"),
-    Training("CenterMask", "aerial/centermask_V_19_slim_dw.yaml", STARTED, group="tasks"),
-    Training("Panoptic FPN", "aerial/panoptic_fpn_V_19_slim_dw.yaml", STARTED, group="tasks"),
-)
-
 
 FIGURES = (("AP", "AP", 0), ("AP50", "AP50", 0), ("APs", "AP", 1), ("APm", "AP", 2), ("APl", "AP", 3))
 """What is compared: its label, the figure and the place of the size."""
@@ -253,25 +193,16 @@ class Zoo:
 
     def document(self) -> dict[str, Any]:
         """Everything that the page says."""
-        backbones = {one.name: [one] for one in BACKBONES}
-        for one in TRAININGS:
-            if one.group == "seeds":
-                backbones[one.basis].append(one)
-        groups = {name: [[one] for one in TRAININGS if one.group == name] for name in COMPARED}
-        for group in groups.values():
-            bases = {one.basis for (one,) in group}
-            group += [[one] for one in TRAININGS if one.name in bases]
-        groups["backbones"] = list(backbones.values())
         firsts = [one for one in TRAININGS if one.group != "seeds"]
         return {
             "trainings": {
                 one.name: {"config": one.config, "changes": one.changes, "seed": one.seed} for one in TRAININGS
             },
-            "compared": {name: self.compared(group) for name, group in groups.items()},
+            "compared": {name: self.compared(group) for name, group in groups().items()},
             "alone": {one.name: self.alone(one) for one in firsts if one.group in ("teacher", "tasks")},
             "seeds": {
                 name: {label: [self.alone(one)["values"]["bbox"][label] for one in seeds] for label in ("AP", "APs")}
-                for name, seeds in backbones.items()
+                for name, seeds in backbones_by_seed().items()
             },
             "sizes": {one.name: self.sizes_of(one) for one in firsts},
             "curves": {one.name: self.curve(one) for one in TRAININGS},

@@ -11,11 +11,12 @@ from explorer.api.evaluate import load_run
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.engine.pretrained import write_pretrained
-from explorer.report.card import Card, measured
+from explorer.report.card import HubCard, measured
 from explorer.scoring.columns import Run
 from explorer.text import legible
 from explorer.writing import alone_in, replacing
 from explorer.zoo import registry
+from explorer.zoo.cards import Measured
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.downloads.hub import PREFIX, upload_folder
 from explorer.zoo.registry import ZooEntry
@@ -54,7 +55,7 @@ def card_of(
     licence: str | None = None,
     runs: Sequence[Run | str | Path] = (),
     note: str = "",
-) -> Card:
+) -> HubCard:
     """Makes a detector's card of what the zoo, its config and runs say of it.
 
     Args:
@@ -75,18 +76,18 @@ def card_of(
             'licence="Apache-2.0". Weights that were fine-tuned keep the licence of those they started from.'
         )
     own = [_measured(detector, load_run(run) if isinstance(run, (str, Path)) else run) for run in runs]
-    card = entry.card if entry and entry.card else {}
-    return Card(
+    card = entry.card if entry else None
+    return HubCard(
         name=detector.name,
         repository=repository,
         licence=licence,
         classes=detector.class_names,
         backbone=entry.backbone if entry else _backbone(detector),
         task="image-segmentation" if _has_masks(detector) else "object-detection",
-        training=card.get("training", "") if entry else _training(detector),
+        training=(card.training if card else "") if entry else _training(detector),
         note=" ".join(filter(None, (entry.note if entry else "", note))),
         sources=entry.weights if entry else (),
-        measured=own or ([card["measured"]] if card else []),
+        measured=own or ([card.measured] if card else []),
     )
 
 
@@ -95,7 +96,7 @@ def _entry_of(detector: Detector) -> ZooEntry | None:
     return next((entry for entry in registry.detectors() if entry.path == detector.weights), None)
 
 
-def _measured(detector: Detector, run: Run) -> dict[str, Any]:
+def _measured(detector: Detector, run: Run) -> Measured:
     weights = run.facts.get("weights") or {}
     if not detector.weights or weights.get("sha256") != sha256_of(detector.weights):
         raise ValueError(

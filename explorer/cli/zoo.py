@@ -185,15 +185,13 @@ def _facts(entry: ZooEntry) -> list[tuple[str, str]]:
         seconds, gpu = entry.released_time
         facts.append(("inference", f"{seconds:g} s per image on a {gpu}, {released['schedule']}"))
     if entry.card:
-        measured = entry.card["measured"]
-        facts += [("trained for", entry.card["training"])]
-        facts += [("measured on", f"{measured['images']} images: {measured['on']}")]
-        for kind in ("box", "mask"):
-            figures = [
-                f"{label} {value} [{low}, {high}]" for label, (value, low, high) in measured.get(kind, {}).items()
-            ]
-            facts += [(f"{kind} AP", ", ".join(figures))] if figures else []
-        facts += [(label, str(value)) for label, value in measured.get("panoptic", {}).items()]
+        measured = entry.card.measured
+        facts += [("trained for", entry.card.training)]
+        facts += [("measured on", f"{measured.images} images: {measured.on}")]
+        for kind, figures in measured.intervals.items():
+            words = (f"{label} {value} [{low}, {high}]" for label, (value, low, high) in figures.items())
+            facts.append((f"{kind} AP", ", ".join(words)))
+        facts += [(label, str(value)) for label, value in measured.panoptic.items()]
     facts += [("licence", f"{entry.licence} (weights)"), ("weights", entry.status), ("file", str(entry.path))]
     facts += [("source", url) for url in entry.weights]
     facts += [("instead", instead(entry))] if entry.refuses else []

@@ -20,10 +20,11 @@ from explorer.report.words import interval_words
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.protocols import COCO
 from explorer.text import in_markdown, legible
+from explorer.zoo.cards import Interval, Measured
 
 LIBRARY = "vovnet-explorer"
-KINDS: dict[str, Task] = {"box": "bbox", "mask": "segm"}
-"""What is measured, as cards call it."""
+_TASKS: dict[str, Task] = {"box": "bbox", "mask": "segm"}
+"""By what cards call what is measured."""
 _PANOPTIC = ("PQ", "PQ_th", "PQ_st")
 _OVERALL = ("AP", "AP25", "AP50", "AP75")
 _LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -41,7 +42,7 @@ runs code."""
 
 
 @dataclass(frozen=True)
-class Card:
+class HubCard:
     """What a card says of a model.
 
     Attributes:
@@ -54,7 +55,7 @@ class Card:
         training: what it was trained on and for how long; empty where that is not known.
         note: what a reader of the figures has to know.
         sources: addresses of the weights, where they are somebody else's.
-        measured: for each data set what `measured` returns, with the data set's name as `on`.
+        measured: its figures on each data set.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Card:
     training: str = ""
     note: str = ""
     sources: Sequence[str] = ()
-    measured: Sequence[Mapping[str, Any]] = ()
+    measured: Sequence[Measured] = ()
 
     def as_markdown(self) -> str:
         """Returns the file `README.md` of its repository."""
@@ -110,39 +111,38 @@ class Card:
         return "\n\n".join(parts) + "\n"
 
 
-def measured(run: Run, on: str) -> dict[str, Any]:
+def measured(run: Run, on: str) -> Measured:
     """Measures a run for its model's card: figures in percent with their 95 % intervals over images, PQ without.
 
     Args:
         run: of the model, with its metrics.
         on: what to call the data set.
-
-    Returns:
-        `on`, `images` and `objects`; for `box` and `mask` the figures by name, `[value, low, high]`, without ends where
-        there are too few images; for `panoptic` values alone.
     """
     values: Mapping[str, Mapping[str, float]] = run.metrics.values
-    resamples = {kind: analyse(run, task).resamples for kind, task in KINDS.items() if task in values}
+    resamples = {kind: analyse(run, task).resamples for kind, task in _TASKS.items() if task in values}
     figures = resamples["box"].figures
-    said: dict[str, Any] = {"on": on, "images": figures.images, "objects": int(figures.objects[0].sum())}
-    said |= {kind: _intervals(own) for kind, own in resamples.items()}
-    if "panoptic_seg" in values:
-        said["panoptic"] = {name: round(values["panoptic_seg"][name], 2) for name in _PANOPTIC}
-    return said
+    return Measured(
+        on,
+        figures.images,
+        int(figures.objects[0].sum()),
+        box=_intervals(resamples["box"]),
+        mask=_intervals(resamples["mask"]) if "mask" in resamples else {},
+        panoptic={name: round(values["panoptic_seg"][name], 2) for name in _PANOPTIC if "panoptic_seg" in values},
+    )
 
 
-def figure_grid(said: Mapping[str, Any]) -> Grid:
-    """Lays out what `measured` returns: one row per kind of figure and figure."""
+def figure_grid(measured: Measured) -> Grid:
+    """Lays figures out: one row per kind of figure and figure."""
     rows = [
         (f"{kind} {name}", interval_words(*(np.nan if end is None else end for end in ends)))
-        for kind in KINDS
-        for name, ends in said.get(kind, {}).items()
+        for kind, figures in measured.intervals.items()
+        for name, ends in figures.items()
     ]
-    rows += [(name, f"{value:.1f}") for name, value in said.get("panoptic", {}).items()]
+    rows += [(name, f"{value:.1f}") for name, value in measured.panoptic.items()]
     return Grid(("figure", "percent [95 % interval]"), tuple(rows))
 
 
-def _intervals(resamples: Resamples) -> dict[str, list[float | None]]:
+def _intervals(resamples: Resamples) -> dict[str, Interval]:
     """AP over all classes, by overlap and by size: value and the ends of its interval."""
     ends, figures = resamples.intervals(), resamples.figures
     places = {name: (figures.names.index(name), 0) for name in _OVERALL if name in figures.names}
@@ -150,7 +150,7 @@ def _intervals(resamples: Resamples) -> dict[str, list[float | None]]:
         label = f"AP{size.name[0]}" if figures.protocol == COCO else f"AP {size.name}"
         places[label] = (figures.names.index("AP"), place)
     return {
-        label: [_rounded(value[where]) for value in (figures.overall, ends.low, ends.high)]
+        label: (round(float(figures.overall[where]), 2), _rounded(ends.low[where]), _rounded(ends.high[where]))
         for label, where in places.items()
         if not np.isnan(figures.overall[where])
     }
@@ -160,18 +160,17 @@ def _rounded(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 2)
 
 
-def _sentence(one: Mapping[str, Any]) -> str:
-    objects = f", {one['objects']:,} objects" if "objects" in one else ""
-    return f"On {in_markdown(one['on'])}: {one['images']:,} images{objects}. Intervals are over images."
+def _sentence(one: Measured) -> str:
+    return f"On {in_markdown(one.on)}: {one.images:,} images, {one.objects:,} objects. Intervals are over images."
 
 
-def _result(one: Mapping[str, Any]) -> dict[str, Any]:
+def _result(one: Measured) -> dict[str, Any]:
     """An entry of a model index: a data set and the figures on it."""
     metrics = [
         {"type": "mAP" if name == "AP" else name, "name": f"{kind} {name}", "value": ends[0]}
-        for kind in KINDS
-        for name, ends in one.get(kind, {}).items()
+        for kind, figures in one.intervals.items()
+        for name, ends in figures.items()
     ]
-    metrics += [{"type": name, "name": name, "value": value} for name, value in one.get("panoptic", {}).items()]
-    name = legible(one["on"])
+    metrics += [{"type": name, "name": name, "value": value} for name, value in one.panoptic.items()]
+    name = legible(one.on)
     return {"task": {"type": "object-detection"}, "dataset": {"type": name, "name": name}, "metrics": metrics}

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from explorer.zoo.cards import Card, read_card
 from explorer.zoo.downloads import cache_dir
 from explorer.zoo.downloads.mirrors import mirror
 
@@ -104,7 +105,7 @@ class ZooEntry:
     released: Mapping[str, Any] | None = field(default=None, hash=False)
     overrides: tuple[str, ...] = ()
     note: str = ""
-    card: Mapping[str, Any] | None = field(default=None, hash=False)
+    card: Card | None = field(default=None, hash=False)
 
     @property
     def size_mb(self) -> float:
@@ -168,7 +169,7 @@ class ZooEntry:
             "path": str(self.path),
             "overrides": list(self.overrides),
             "note": self.note,
-            "card": dict(self.card) if self.card else None,
+            "card": self.card.as_dict() if self.card else None,
         }
 
 
@@ -252,20 +253,20 @@ def _demos() -> list[ZooEntry]:
 
 @cache
 def _demo(path: Path) -> ZooEntry:
-    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    card = read_card(path.with_suffix(".json"))
     detector, backbone_fpn = _counted(path)
     return ZooEntry(
         f"demo/{path.stem}",
         "Demo",
-        card["backbone"],
-        card["config"],
-        card["licence"],
+        card.backbone,
+        card.config,
+        card.licence,
         bundled=path,
-        sha256=card.get("sha256"),
+        sha256=card.sha256,
         params_m=detector,
         backbone_fpn_params_m=backbone_fpn,
-        note=card["note"],
-        card=MappingProxyType(card),
+        note=card.note,
+        card=card,
     )
 
 

@@ -26,7 +26,7 @@ from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import WEIGHTS, ZooEntry, entries
 
 DEMOS = [entry for entry in entries() if entry.status == "bundled"]
-ON_SCENES = [entry for entry in DEMOS if entry.card and "scenes" in entry.card["measured"]]
+ON_SCENES = [entry for entry in DEMOS if entry.card and entry.card.measured.scenes]
 OF_CELLS = [entry for entry in DEMOS if entry.name.endswith("-bccd")]
 POINTS = 0.2
 """By how much AP may differ from a card's, in points."""
@@ -54,10 +54,12 @@ def test_they_are_small_and_what_their_cards_are_of(entry: ZooEntry) -> None:
         assert "iterations" in file.metadata()["training"]
         kinds = {file.get_slice(name).get_dtype() for name in file.offset_keys() if "conv" in name and "weight" in name}
     assert kinds & {"F16", "I8"}
-    for value, low, high in entry.card["measured"]["box"].values():
+    for value, low, high in entry.card.measured.box.values():
+        assert low is not None
+        assert high is not None
         assert low < value < high
-    measured = entry.card["measured"]
-    assert (measured["by_class"]["car"]["AP50"] if "by_class" in measured else measured["box"]["AP50"][0]) > 50
+    measured = entry.card.measured
+    assert (measured.made["by_class"]["car"]["AP50"] if "by_class" in measured.made else measured.box["AP50"][0]) > 50
 
 
 def test_all_together_stay_small() -> None:
@@ -102,17 +104,17 @@ def assert_as_recorded(entry: ZooEntry, data: str) -> None:
 def test_they_have_their_cards_ap_on_scenes(entry: ZooEntry, scenes: Callable[..., str]) -> None:
     assert entry.card
     detector = load_detector(entry.name)
-    metrics = evaluate(detector, scenes(**entry.card["measured"]["scenes"])).metrics
-    assert metrics.images == entry.card["measured"]["images"]
-    measured, values = entry.card["measured"], metrics.values
-    assert values["bbox"]["AP"] == pytest.approx(measured["box"]["AP"][0], abs=POINTS)
+    metrics = evaluate(detector, scenes(**entry.card.measured.scenes)).metrics
+    assert metrics.images == entry.card.measured.images
+    measured, values = entry.card.measured, metrics.values
+    assert values["bbox"]["AP"] == pytest.approx(measured.box["AP"][0], abs=POINTS)
     assert values["bbox"]["AP50"] > (60 if entry.name == "demo/V-19-slim-dw" else 50)
-    assert ("segm" in values) == ("mask" in measured)
-    if "mask" in measured:
-        assert values["segm"]["AP"] == pytest.approx(measured["mask"]["AP"][0], abs=POINTS)
+    assert ("segm" in values) == bool(measured.mask)
+    if measured.mask:
+        assert values["segm"]["AP"] == pytest.approx(measured.mask["AP"][0], abs=POINTS)
         assert values["segm"]["AP50"] > 50
-    if "panoptic" in measured:
-        assert values["panoptic_seg"]["PQ"] == pytest.approx(measured["panoptic"]["PQ"], abs=POINTS)
+    if measured.panoptic:
+        assert values["panoptic_seg"]["PQ"] == pytest.approx(measured.panoptic["PQ"], abs=POINTS)
 
 
 @pytest.mark.parametrize("entry", ON_SCENES, ids=lambda entry: entry.name)
@@ -139,8 +141,8 @@ def test_the_blood_cell_detectors_have_their_cards_ap(entry: ZooEntry, shared: P
     assert entry.card
     detector = load_detector(entry.name)
     metrics = evaluate(detector, f"{shared}/data/bccd:test").metrics
-    assert metrics.images == entry.card["measured"]["images"]
-    assert metrics.values["bbox"]["AP"] == pytest.approx(entry.card["measured"]["box"]["AP"][0], abs=POINTS)
+    assert metrics.images == entry.card.measured.images
+    assert metrics.values["bbox"]["AP"] == pytest.approx(entry.card.measured.box["AP"][0], abs=POINTS)
     assert metrics.values["bbox"]["AP"] > (59 if entry.name == "demo/V-19-slim-dw-bccd" else 54)
     assert metrics.values["bbox"]["AP50"] > 88
 
@@ -162,10 +164,10 @@ def test_the_detector_of_real_vehicles_has_its_cards_ap(shared: Path) -> None:
     (entry,) = (entry for entry in DEMOS if entry.name == "demo/V-19-slim-dw-aerial-real")
     assert entry.card
     metrics = evaluate(load_detector(entry.name), f"{shared}/data/aerial-real:test").metrics
-    measured = entry.card["measured"]
-    assert metrics.images == measured["images"]
-    assert metrics.values["bbox"]["AP"] == pytest.approx(measured["box"]["AP"][0], abs=POINTS)
-    assert metrics.values["bbox"]["APs"] == pytest.approx(measured["box"]["APs"][0], abs=POINTS)
+    measured = entry.card.measured
+    assert metrics.images == measured.images
+    assert metrics.values["bbox"]["AP"] == pytest.approx(measured.box["AP"][0], abs=POINTS)
+    assert metrics.values["bbox"]["APs"] == pytest.approx(measured.box["APs"][0], abs=POINTS)
     cars = metrics.details["per_class"]["bbox"]["car"]
-    assert cars == pytest.approx(measured["by_class"]["car"]["AP"], abs=POINTS)
+    assert cars == pytest.approx(measured.made["by_class"]["car"]["AP"], abs=POINTS)
     assert cars > 44

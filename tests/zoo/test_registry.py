@@ -6,6 +6,7 @@ import pytest
 
 from explorer.config import config_path
 from explorer.zoo import registry
+from explorer.zoo.cards import Card, Measured
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +193,14 @@ def test_a_demo_appears_first_when_its_file_is_there(tmp_path, monkeypatch):
     assert not registry._demos()
     (tmp_path / "V-19-slim-dw").mkdir()
     save_safetensors(state, registry.bundled_file("V-19-slim-dw"))
-    card = {"backbone": "V2-19-Slim-DW", "config": "a.yaml", "licence": "MIT", "sha256": "0f", "note": "knows cars"}
-    registry.bundled_file("V-19-slim-dw").with_suffix(".json").write_text(json.dumps(card))
+    measured = Measured("scenes", 2, 7, box={"AP": (30.0, 20.0, 40.0)})
+    card = Card("V2-19-Slim-DW", "a.yaml", "MIT", "knows cars", "2 iterations", measured, sha256="0f")
+    card.write(registry.bundled_file("V-19-slim-dw").with_suffix(".json"))
     (entry,) = registry._demos()
     assert (entry.name, entry.status, entry.licence) == ("demo/V-19-slim-dw", "bundled", "MIT")
-    assert (entry.backbone, entry.config, entry.sha256, entry.note) == tuple(
-        card[key] for key in ("backbone", "config", "sha256", "note")
+    assert (entry.backbone, entry.config, entry.sha256, entry.note, entry.card) == (
+        *("V2-19-Slim-DW", "a.yaml", "0f", "knows cars"),
+        card,
     )
     assert (entry.params_m, entry.backbone_fpn_params_m) == (0.5, 0.2)
 

@@ -65,13 +65,14 @@ def on_own_images(names: Sequence[str]) -> go.Figure | None:
     """Draws the AP of those of the models whose card has it, on test images of their own kind; None without any."""
     from explorer.figures.speed import OwnAccuracy, own_accuracy
 
-    known = {entry.name: (entry, entry.card["measured"]) for entry in entries() if entry.card}
+    known = {entry.name: (entry, entry.card.measured) for entry in entries() if entry.card}
     rows = [
-        OwnAccuracy(name, f"{trained_on(entry)}, {card['images']} images", ap, (low, high))
+        OwnAccuracy(name, f"{trained_on(entry)}, {measured.images} images", ap, (low, high))
         for name in names
         if name in known
-        for entry, card in [known[name]]
-        for ap, low, high in [card["box"]["AP"]]
+        for entry, measured in [known[name]]
+        for ap, low, high in [measured.box["AP"]]
+        if low is not None and high is not None
     ]
     return own_accuracy(rows) if rows else None
 
