@@ -1,6 +1,6 @@
 """Run by `test_evaluate.py` in one process or several: evaluates "detections" that are disturbed ground truth.
 
-Arguments: rank, number of processes, folder for the figures, data sets.
+Arguments: number of processes, folder for the figures, data sets.
 """
 
 from __future__ import annotations
@@ -71,18 +71,19 @@ def figures(source: str, out: Path) -> dict[str, dict[str, float]]:
     return {task: {**values, **metrics.details["per_class"][task]} for task, values in metrics.values.items()}
 
 
-def main(rank: str, processes: str, out: str, *sources: str) -> None:
+def together(rank: int, processes: int, out: str, *sources: str) -> None:
+    """Evaluates as one process of a group; the first writes the figures of each data set."""
     dist.init_process_group(
         "gloo",
         init_method=f"file://{out}/meeting",
-        rank=int(rank),
-        world_size=int(processes),
+        rank=rank,
+        world_size=processes,
         timeout=timedelta(seconds=120),
     )
     for number, source in enumerate(sources):
         folder = Path(out) / str(number)
         found = figures(source, folder)
-        if rank == "0":
+        if rank == 0:
             (folder / "figures.json").write_text(json.dumps(found))
         else:
             assert not found
@@ -90,4 +91,7 @@ def main(rank: str, processes: str, out: str, *sources: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    processes, *rest = sys.argv[1:]  # forks, so that PyTorch and detectron2 are imported once
+    torch.multiprocessing.start_processes(
+        together, args=(int(processes), *rest), nprocs=int(processes), start_method="fork"
+    )

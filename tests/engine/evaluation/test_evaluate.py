@@ -115,23 +115,18 @@ def test_two_processes_give_the_figures_of_one_exactly(shared: Path, tmp_path: P
     together = tmp_path / "together"
     for number in range(len(sources)):
         (together / str(number)).mkdir(parents=True)
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(script), str(rank), "2", str(together), *sources], env=env
-        )
-        for rank in range(2)
-    ]
-    try:
-        spec = importlib.util.spec_from_file_location("evaluate_perturbed", script)
-        assert spec is not None
-        assert spec.loader is not None
-        alone = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(alone)
-        expected = [alone.figures(source, tmp_path / str(number)) for number, source in enumerate(sources)]
-        assert [process.wait(timeout=180) for process in running] == [0, 0]
-    finally:
-        for process in running:
-            process.kill()
+    command = [sys.executable, "-W", "ignore", str(script), "2", str(together), *sources]
+    with subprocess.Popen(command, env=env) as running:
+        try:
+            spec = importlib.util.spec_from_file_location("evaluate_perturbed", script)
+            assert spec is not None
+            assert spec.loader is not None
+            alone = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(alone)
+            expected = [alone.figures(source, tmp_path / str(number)) for number, source in enumerate(sources)]
+            assert running.wait(timeout=180) == 0
+        finally:
+            running.kill()
     found = [json.loads((together / str(number) / "figures.json").read_text()) for number in range(len(sources))]
     assert repr(found) == repr([dict(figures) for figures in expected])  # in its spelling NaN equals NaN
     assert 10 < expected[0]["bbox"]["AP"] < 95

@@ -51,6 +51,7 @@ def test_two_processes_train_and_write_one_run(start: list[str], short_training:
     assert saved.DATASETS.TEST[0].endswith(":val")
 
 
+@pytest.mark.slow  # `test_train.py` has the same with one process
 def test_two_processes_stop_together_at_a_damaged_test_image(
     damaged_val: tuple[str, str], short_training: Arguments, tmp_path: Path
 ) -> None:
@@ -118,14 +119,27 @@ def test_the_command_evaluates_a_coco_folder(body: tuple[str, ...], shared: Path
 DIVERGING = ("SOLVER.BASE_LR", "1e30", "SOLVER.CHECKPOINT_PERIOD", "1", "TEST.EVAL_PERIOD", "0", "MODEL.DEVICE", "cpu")
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+DIVERGED = r"Training diverged in iteration \d+ at learning rate 1e\+30: \S.*\. Try a lower learning"
+
+
+def test_training_that_diverges_ends_the_command_with_one_line(
+    short_training: Arguments, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train_net.py", "--num-gpus", "0", "--config-file", FASTER, *short_training(FASTER, *DIVERGING).opts]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match="1"):
+        runpy.run_path(str(ROOT / "train_net.py"), run_name="__main__")
+    assert re.fullmatch(DIVERGED + r".*\n", capsys.readouterr().err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [["--num-gpus", "0"], ["--num-gpus", "2", "--dist-url", "auto"]], ids=["1", "2"])
 def test_training_that_diverges_ends_with_one_line_in_every_way_of_starting_it(
-    processes: int, short_training: Arguments, tmp_path: Path
+    start: list[str], short_training: Arguments, tmp_path: Path
 ) -> None:
     keys = short_training(FASTER, *DIVERGING).opts
-    gpus = ("--num-gpus", "0") if processes == 1 else ("--num-gpus", "2", "--dist-url", "auto")
-    done = command(sys.executable, "train_net.py", *gpus, "--config-file", FASTER, *keys)
+    done = command(sys.executable, "train_net.py", *start, "--config-file", FASTER, *keys)
     assert done.returncode == 1, done.stderr[-2000:]
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Training diverged")]
-    assert re.match(r"Training diverged in iteration \d+ at learning rate 1e\+30: \S.*\. Try a lower learning", line)
+    assert re.match(DIVERGED, line)
     assert "Traceback" not in done.stderr + done.stdout
