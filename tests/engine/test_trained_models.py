@@ -24,7 +24,8 @@ from explorer.engine.training.command import job, parse_arguments
 from explorer.engine.training.recipe import yaml_recipe
 from explorer.engine.training.stream import seed_all
 from explorer.types import PARTIAL, RANDOM
-from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models, own_choice
 from explorer.zoo.trained import BEST, CONFIG, FINAL
 from tests.fixtures.trainings import setup

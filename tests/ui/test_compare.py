@@ -21,9 +21,12 @@ from explorer.engine.colors import class_color
 from explorer.engine.devices import DeviceError
 from explorer.scoring.runs import load_run
 from explorer.types import Detections
-from explorer.ui.actions.compare import Filters, PhotoComparison, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.comparison import PhotoComparison
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
+from explorer.ui.actions.takeaway import as_coco, write_files
 from explorer.ui.examples import Example, examples
 from explorer.ui.layout.compare import _warnings as warnings_of
 from explorer.ui.layout.session import explained
@@ -161,7 +164,7 @@ def test_a_row_is_where_every_picture_is_zoomed_to(both: PhotoComparison) -> Non
 
 
 def test_files_hold_what_is_shown(both: PhotoComparison, tmp_path: Path) -> None:
-    table, picture = both.write(Filters(0.5, classes=("plane",)), tmp_path)
+    table, picture = write_files(both, Filters(0.5, classes=("plane",)), tmp_path)
     document = json.loads(table.read_text())
     assert document["image"] == {"id": 1, "file_name": "photo.png", "height": 100, "width": 120}
     assert document["models"]["A"]["results"] == [
@@ -176,7 +179,7 @@ def test_files_hold_what_is_shown(both: PhotoComparison, tmp_path: Path) -> None
 
 
 def test_the_download_is_a_run_on_data_that_has_the_photo(both: PhotoComparison, tmp_path: Path) -> None:
-    table, _ = both.write(Filters(0.0), tmp_path)
+    table, _ = write_files(both, Filters(0.0), tmp_path)
     images = [
         {"id": own, "file_name": f"{name}.png", "height": 100, "width": 120} for own, name in ((1, "x"), (2, "photo"))
     ]
@@ -202,7 +205,7 @@ def test_masks_are_outlined_and_kept_in_coco_results(both: PhotoComparison) -> N
     assert len(outlines) == 2
     assert (min(outlines[1].x[:-1]), max(outlines[1].x[:-1])) == (40.5, 89.5)
     assert not any(trace.showlegend for trace in outlines)
-    result = comparison.coco(ALL)["models"]["A"]["results"][0]
+    result = as_coco(comparison, ALL)["models"]["A"]["results"][0]
     assert mask_api.area({**result["segmentation"]}) == 2500
     json.dumps(result)
 
@@ -241,7 +244,7 @@ def test_a_model_that_cannot_be_had_costs_its_own_column_only(
     assert {row["seen by"] for row in result.who_sees_what(ALL)} == {"A only", "B only", "both"}
     words = [note.text for note in result.figure(ALL).layout.annotations]
     assert {"gone · not available", "No source gave the weights of gone."} <= set(words)
-    written = json.loads(result.write(ALL, tmp_path)[0].read_text())
+    written = json.loads(write_files(result, ALL, tmp_path)[0].read_text())
     assert (list(written["models"]), list(written["unavailable"])) == (["A", "B"], ["gone"])
     with pytest.raises(DownloadError, match="answered 403"):
         compare(zoo.models, ["gone"], photo)

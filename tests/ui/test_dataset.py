@@ -16,10 +16,12 @@ from pycocotools.cocoeval import COCOeval
 from explorer.data.convert import convert
 from explorer.scoring.protocols import PRESETS, protocol_of
 from explorer.scoring.runs import read_truth
-from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.compare import compare
 from explorer.ui.actions.dataset import data_set
 from explorer.ui.actions.errors import examine, explain_miss
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
+from explorer.ui.actions.takeaway import as_coco
 
 PHOTO = "BloodImage_00007.jpg"
 
@@ -76,11 +78,11 @@ def test_results_and_annotations_stand_beside_a_model(
     shown = found.predictions["yolo.csv"].detections
     np.testing.assert_allclose(sorted(np.c_[shown.scores, shown.boxes_xyxy].tolist()), expected, atol=1e-3)
     (_, row) = found.counts(Filters(0.5))
-    assert row["annotated objects found"] == _found_by_pycocotools(content, found.coco(Filters(0.5)), shared)
+    assert row["annotated objects found"] == _found_by_pycocotools(content, as_coco(found, Filters(0.5)), shared)
     assert row["time, ms"] == "–"
     titles = [one.text for one in found.figure(Filters(0.5)).layout.annotations[:2]]
     assert titles == ["A · A", "B · yolo.csv"]
-    assert found.coco(Filters(0.5))["models"]["yolo.csv"]["results"]
+    assert as_coco(found, Filters(0.5))["models"]["yolo.csv"]["results"]
 
 
 def _found_by_pycocotools(content: dict[str, Any], download: dict[str, Any], shared: Path) -> str:

@@ -22,12 +22,14 @@ from explorer.figures.training import training_curves
 from explorer.report.page import write_run_page
 from explorer.report.tables import size_grid
 from explorer.text import in_markdown, in_plotly, legible
-from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.compare import compare
 from explorer.ui.actions.errors import Examination, annotated_images, examine, explain_miss
 from explorer.ui.actions.features import what_speaks_for
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import LOWEST_SCORE, ModelChoice, Models, model_choices
 from explorer.ui.actions.progress import part_of
 from explorer.ui.actions.speed import as_rows
+from explorer.ui.actions.takeaway import write_files
 from explorer.ui.layout.session import explained
 from explorer.ui.widgets.tables import html_table
 from tests.fixtures.hostile import CLASSES, HIDDEN, IMAGES, Hostile
@@ -76,7 +78,7 @@ def test_comparing_and_explaining_objects(models: Models, hostile: Hostile, tmp_
     assert set(found.class_names) <= set(map(legible, CLASSES))
     one = found.class_names[0]
     assert {row["class"] for row in found.who_sees_what(Filters(0.0, classes=[one]))} == {one}
-    table, picture = found.write(ALL, tmp_path)
+    table, picture = write_files(found, ALL, tmp_path)
     assert json.loads(table.read_text())["image"]["file_name"] == IMAGES[0]
     assert picture.is_file()
     figure, sentences = what_speaks_for(models, found, ALL, 0)

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from explorer.ui.actions.compare import Filters, PhotoComparison, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.comparison import PhotoComparison
 from explorer.ui.actions.features import object_at, show_layers, what_speaks_for
 from explorer.ui.actions.fields import Fields, fields_and_objects, fields_at, layers_of
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.speed import TIMES, as_rows, measure, pareto
 

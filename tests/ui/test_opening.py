@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.opening import first_comparison, opening_photo, recorded_comparison
 from explorer.ui.examples import examples, looked_at, opening
@@ -35,7 +36,7 @@ def test_the_record_is_what_the_models_find(tmp_path: Path) -> None:
 def test_a_record_has_no_times_and_loads_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from explorer.ui.actions.opening import *; "
-        "from explorer.ui.actions.compare import Filters; "
+        "from explorer.ui.actions.filters import Filters; "
         f"found = recorded_comparison(opening_photo(Path({str(tmp_path)!r}))); "
         "found.figure(Filters()), found.magnified(Filters()); "
         "print(found.counts(Filters())[0]['time, ms'], 'torch' in sys.modules)"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from explorer.text import in_markdown
 from explorer.types import Pixels
-from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison
+from explorer.ui.actions.comparison import WIDTH_PX, PhotoComparison
 from explorer.ui.actions.fields import layers_of
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import ProgressBar, part_of
 

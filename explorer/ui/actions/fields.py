@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer.types import Pixels
-from explorer.ui.actions.compare import WIDTH_PX
+from explorer.ui.actions.comparison import WIDTH_PX
 from explorer.ui.actions.progress import ProgressBar, part_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from explorer.types import Detections
-from explorer.ui.actions.compare import PhotoComparison, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.comparison import PhotoComparison
 from explorer.ui.actions.dataset import Recorded
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.photos import read_photo

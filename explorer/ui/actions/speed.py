@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from explorer.text import in_markdown, legible
 from explorer.types import Pixels
-from explorer.ui.actions.compare import WIDTH_PX
+from explorer.ui.actions.comparison import WIDTH_PX
 from explorer.ui.actions.models import Models, trained_on
 from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.registry import ZooEntry, entries

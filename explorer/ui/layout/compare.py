@@ -12,7 +12,10 @@ import gradio as gr
 from explorer.figures.words import waiting
 from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import in_html
-from explorer.ui.actions.compare import WIDTH_PX, Filters, PhotoComparison, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.comparison import WIDTH_PX, PhotoComparison
+from explorer.ui.actions.filters import Filters
+from explorer.ui.actions.takeaway import write_files
 from explorer.ui.actions.tiles import LABEL
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import Desk, explained
@@ -126,7 +129,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         max_height=320,
     )
     with gr.Row():
-        written_first = first.write(Filters(LEAST_SCORE), Path(desk.folder.name)) if first else (None, None)
+        written_first = write_files(first, Filters(LEAST_SCORE), Path(desk.folder.name)) if first else (None, None)
         json_file, png_file = (
             gr.DownloadButton(f"Download as {kind}", value=str(path) if path else None, interactive=bool(path))
             for kind, path in zip(("COCO JSON", "PNG"), written_first, strict=True)
@@ -169,7 +172,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     ) -> Sequence[Any]:
         if found is None or not found.predictions:
             return [gr.DownloadButton(interactive=False)] * len(files)
-        written = found.write(Filters(score, of_size, of_class), desk.folder_of(request))
+        written = write_files(found, Filters(score, of_size, of_class), desk.folder_of(request))
         return [gr.DownloadButton(value=str(path), interactive=True) for path in written]
 
     @explained

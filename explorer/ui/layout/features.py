@@ -8,7 +8,7 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.types import Pixels
-from explorer.ui.actions.compare import Filters, PhotoComparison
+from explorer.ui.actions.comparison import PhotoComparison
 from explorer.ui.actions.features import (
     COMPONENTS,
     KINDS,
@@ -19,6 +19,7 @@ from explorer.ui.actions.features import (
     show_layers,
     what_speaks_for,
 )
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.layout.compare import LEAST_SCORE, CompareTab
 from explorer.ui.layout.plots import NARROW_PX, zoomable

@@ -8,8 +8,9 @@ import gradio as gr
 
 from explorer.data.images import ImageError
 from explorer.figures.words import waiting
-from explorer.ui.actions.compare import Filters, PhotoComparison
+from explorer.ui.actions.comparison import PhotoComparison
 from explorer.ui.actions.fields import fields_and_objects, fields_at
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import MOST_MODELS
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import part_of

@@ -19,8 +19,9 @@ from explorer.data.images import ImageError, reading_note, swap_channels
 from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import NAME_LENGTH, in_html, legible
 from explorer.types import Pixels
-from explorer.ui.actions.compare import Filters, compare
+from explorer.ui.actions.compare import compare
 from explorer.ui.actions.dataset import data_set
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import (
     MEMORY_MB,
     MOST_MODELS,
@@ -32,6 +33,7 @@ from explorer.ui.actions.models import (
 )
 from explorer.ui.actions.opening import first_comparison, opening_photo
 from explorer.ui.actions.photos import read_photo, thumbnail
+from explorer.ui.actions.takeaway import as_coco
 from explorer.ui.examples import examples, looked_at, opening
 from explorer.ui.layout.about import about_tab, train_tab
 from explorer.ui.layout.compare import MEASURE, compare_tab
@@ -296,7 +298,7 @@ def _endpoints(desk: Desk, photo: gr.Image, models: gr.Dropdown, choices: Sequen
     @explained
     def detect(image: str | None, of_models: list[str], lowest_score: float) -> Any:
         """Detects objects in a photo with one to four models; COCO results by model."""
-        return compare(desk.models, of_models, image, timed=False).coco(Filters(lowest_score))
+        return as_coco(compare(desk.models, of_models, image, timed=False), Filters(lowest_score))
 
     def list_models() -> list[str]:
         """Lists the models that can be asked without a download."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from explorer.ui.actions.compare import Filters, PhotoComparison, compare
+from explorer.ui.actions.compare import compare
+from explorer.ui.actions.comparison import PhotoComparison
+from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
