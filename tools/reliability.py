@@ -81,7 +81,9 @@ class Row:
 
 
 KINDS = {"inputs": "inputs tried", "faults": "faults injected", "load": "load held, in actions"}
-EVERY = "test_every_step"
+EVERY, ONCE = "test_every_step_fails[", "test_one_step_fails["
+AT_STEPS = {"kill", "interrupt", "full", "readonly"}
+"""The faults of all commands that write."""
 UNCOUNTED = "tests that failed before they counted anything"
 ROWS = (
     Row("inputs", "hostile files of every kind that is read", "tests.hostile.test_refusals", "test_a_hostile_file"),
@@ -155,6 +157,15 @@ def commits(cases: Iterable[Case]) -> str:
     return ", ".join(sorted({case.commit for case in cases}))
 
 
+def _faults_by_command(cases: Iterable[Case], start: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for case in cases:
+        if case.name.startswith(start):
+            name, _, fault = case.name.removeprefix(start)[:-1].rpartition("-")
+            found.setdefault(name, set()).add(fault)
+    return found
+
+
 def page(cases: Sequence[Case]) -> str:
     """The table, and the totals below it."""
     tried = {row: row.number(cases) for row in ROWS if row.of(cases)}
@@ -164,12 +175,15 @@ def page(cases: Sequence[Case]) -> str:
     if uncounted:
         rows.append(("**failed**", f"**{UNCOUNTED}**", str(len(uncounted)), len(uncounted), commits(uncounted)))
     modules = {row.module for row in ROWS if row.kind != "faults"}
-    steps = (case.name for case in cases if case.name.startswith(EVERY))
+    every, once = _faults_by_command(cases, EVERY), _faults_by_command(cases, ONCE)
+    whole = sorted(name for name, faults in every.items() if faults >= AT_STEPS)
     return rendered(
         "reliability",
         date=provenance()["date"][:10],
         missing=[row.title for row in ROWS if row not in tried],
-        whole=sorted({name.partition("[")[2][:-1].rpartition("-")[0] for name in steps}),
+        whole=whole,
+        partly=[f"{name} ({', '.join(sorted(faults))})" for name, faults in every.items() if name not in whole],
+        once=sorted(once.keys() - whole),
         sums=[
             f"{name}: {sum(number for row, number in tried.items() if row.kind == kind):,}"
             for kind, name in KINDS.items()

@@ -70,6 +70,17 @@ def test_each_test_of_the_parts_is_in_one_of_them(tool: ModuleType) -> None:
     assert named == {row.module.replace(".", "/") + ".py" for row in tool.ROWS}
 
 
+def test_commands_whose_every_step_was_tried_are_named(tool: ModuleType, tmp_path: Path) -> None:
+    module, every = "tests.faults.test_steps", "test_every_step_fails"
+    cases = [(module, f"{every}[data make-{fault}]", {fault: 9}, "") for fault in ("kill", "interrupt", "full")]
+    whole = (module, f"{every}[data make-readonly]", {"readonly": 9}, "")
+    once = (module, "test_one_step_fails[export-kill]", {"kill": 1}, "")
+    page = " ".join(tool.page(tool.read([results(tmp_path / "a.xml", *cases, whole, once)])).split())
+    assert "at every write step of data make; at one write step, drawn at random, of export." in page
+    page = " ".join(tool.page(tool.read([results(tmp_path / "b.xml", *cases)])).split())
+    assert "of no command; some of them at every write step of data make (full, interrupt, kill)." in page
+
+
 def test_the_tests_that_are_counted_are_there(tool: ModuleType) -> None:
     for row in tool.ROWS:
         file = ROOT / (row.module.replace(".", "/") + ".py")
