@@ -17,9 +17,9 @@ from explorer.report.words import interval_words
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.outcomes import OperatingPoint, found_by
-from explorer.scoring.overlaps import Rows
 from explorer.scoring.protocols import Protocol
 from explorer.text import in_markdown
+from explorer.types import Ints
 
 RESAMPLES = 200
 CLASSES_SHOWN = 15
@@ -98,12 +98,12 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
     }
 
 
-def _by_size(protocol: Protocol, truth: Truth, rows: Rows) -> dict[str, int]:
+def _by_size(protocol: Protocol, truth: Truth, rows: Ints) -> dict[str, int]:
     counted = Counter(protocol.size_names(truth.areas_px[rows]))
     return {size: counted[size] for size in protocol.size_labels}
 
 
-def _by_class(truth: Truth, only: dict[str, Rows]) -> dict[str, dict[str, int]]:
+def _by_class(truth: Truth, only: dict[str, Ints]) -> dict[str, dict[str, int]]:
     """Counts by class, for those classes where most objects are found by one alone."""
     number = {name: np.bincount(truth.classes[rows], minlength=len(truth.class_names)) for name, rows in only.items()}
     total = np.sum(list(number.values()), axis=0)

@@ -17,10 +17,10 @@ from explorer.scoring.curves import Curves, average_precision_by_image
 from explorer.scoring.matching import NOBODY, Matches, match
 from explorer.scoring.metrics import Figures
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking, object_scores, ranking
-from explorer.scoring.overlaps import Rows, ious_of
+from explorer.scoring.overlaps import ious_of
 from explorer.scoring.parts import RunInParts, RunPart
 from explorer.scoring.tally import Tally
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 SURE_PRECISION = 0.9
 """A detector is sure of a detection from the score at which it is right this often."""
@@ -53,10 +53,10 @@ class Judged:
     matches: Matches
     taxonomy: Taxonomy
     point: OperatingPoint
-    objects: Rows
+    objects: Ints
     ious: Floats
     right: npt.NDArray[np.int8]
-    detections: Rows
+    detections: Ints
     found: npt.NDArray[np.bool_]
     missed: npt.NDArray[np.int8]
     suspects: npt.NDArray[np.bool_]
@@ -200,7 +200,7 @@ def _sure_score(ranked: Ranking) -> float:
     return float("inf") if score is None else score  # it is never right that often
 
 
-def _ious(run: Run, objects: Rows, iou: float) -> Floats:
+def _ious(run: Run, objects: Ints, iou: float) -> Floats:
     """The overlap of each detection with its object, NaN where it has none."""
     rows = np.flatnonzero(objects != NOBODY)
     ious = np.full(len(run.found), np.nan)

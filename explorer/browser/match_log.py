@@ -6,20 +6,18 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.browser.ids import object_ids
 from explorer.browser.judging import JudgedPart
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
+from explorer.types import Array
 
 ROWS_AT_A_TIME = 2**14
 _ROW = np.dtype([("detection", "i8"), ("object", "i8"), ("class", "i4"), ("iou", "f8"), ("score", "f8")])
-_Rows = npt.NDArray[Any]
 
 
 class MatchLog(ExitStack):
@@ -57,22 +55,22 @@ class MatchLog(ExitStack):
         """
         names, nobody = [json.dumps(name) for name in self._truth.class_names], json.dumps(missing)
 
-        def classes(rows: _Rows) -> list[str]:
+        def classes(rows: Array) -> list[str]:
             return [names[row] for row in rows["class"].tolist()]
 
-        def own_classes(rows: _Rows) -> list[str]:
+        def own_classes(rows: Array) -> list[str]:
             return [name if there else nobody for name, there in zip(classes(rows), _there(rows), strict=True)]
 
-        def ious(rows: _Rows) -> list[str]:
+        def ious(rows: Array) -> list[str]:
             return [
                 repr(iou) if there else "null" for iou, there in zip(rows["iou"].tolist(), _there(rows), strict=True)
             ]
 
-        def truth_ids(rows: _Rows) -> list[str]:
+        def truth_ids(rows: Array) -> list[str]:
             ids = object_ids(f"{dataset}/{GROUND_TRUTH}", self._truth.ids[rows["object"]])
             return [f'"{own}"' if there else "null" for own, there in zip(ids, _there(rows), strict=True)]
 
-        def found_ids(rows: _Rows) -> list[str]:
+        def found_ids(rows: Array) -> list[str]:
             return [f'"{own}"' for own in object_ids(f"{dataset}/{fields.predictions}", rows["detection"])]
 
         return {
@@ -85,14 +83,14 @@ class MatchLog(ExitStack):
         }
 
     def _column(
-        self, of_detections: Callable[[_Rows], list[str]], of_missed: Callable[[_Rows], list[str]]
+        self, of_detections: Callable[[Array], list[str]], of_missed: Callable[[Array], list[str]]
     ) -> Iterator[str]:
         before = ""
         for rows, missed in self._blocks():
             yield before + ", ".join((of_missed if missed else of_detections)(rows))
             before = ", "
 
-    def _blocks(self) -> Iterator[tuple[_Rows, bool]]:
+    def _blocks(self) -> Iterator[tuple[Array, bool]]:
         """Yields rows of detections, then rows of objects that have none."""
         start = 0
         while True:
@@ -110,10 +108,10 @@ class MatchLog(ExitStack):
             yield rows, True
 
 
-def _there(rows: _Rows) -> list[bool]:
+def _there(rows: Array) -> list[bool]:
     there: list[bool] = (rows["object"] != NOBODY).tolist()
     return there
 
 
-def _nothing(rows: _Rows) -> list[str]:
+def _nothing(rows: Array) -> list[str]:
     return ["null"] * len(rows)

@@ -24,8 +24,7 @@ from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import Figures, figures_of, mean_over_classes, score
 from explorer.scoring.ordering import Weights
-from explorer.scoring.overlaps import Rows
-from explorer.types import Floats, Progress
+from explorer.types import Floats, Ints, Progress
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -53,8 +52,8 @@ class Interval:
     high: Floats
     standard_error: Floats
     confidence: float
-    images: Rows
-    objects: Rows
+    images: Ints
+    objects: Ints
 
     @property
     def too_few(self) -> npt.NDArray[np.bool_]:

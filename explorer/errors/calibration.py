@@ -18,9 +18,8 @@ import numpy as np
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, draw, interval
 from explorer.scoring.curves import judged
 from explorer.scoring.matching import Matches
-from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 BINS = 10
 
@@ -42,7 +41,7 @@ class Calibration:
     run: str
     iou: float
     sizes: tuple[SizeBin, ...]
-    detections: Rows
+    detections: Ints
     scores: Floats
     precision: Floats
     error: Interval

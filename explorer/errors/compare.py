@@ -16,8 +16,7 @@ from explorer.scoring.columns import Truth
 from explorer.scoring.matching import Matches
 from explorer.scoring.ordering import Weights
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, found_by
-from explorer.scoring.overlaps import Rows
-from explorer.types import Progress
+from explorer.types import Ints, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ class Comparison:
     matches: tuple[Matches, ...]
     rule: FoundRule
     points: tuple[OperatingPoint, ...]
-    found_by: Rows
+    found_by: Ints
     resamples: tuple[Resamples, ...]
     pairs: tuple[Pair, ...]
 
@@ -129,7 +128,7 @@ def refuse_unlike(matches: Sequence[Matches]) -> None:
 
 def _pair(
     matches: Sequence[Matches],
-    taking: Rows,
+    taking: Ints,
     resampled: Sequence[Resamples],
     which: tuple[int, int],
     weights: Weights,
@@ -139,7 +138,7 @@ def _pair(
     truth = matches[a].run.truth
     who = outcomes(taking[a], taking[b], truth.crowds)
     by_size = {size.name: np.flatnonzero(size.names(truth.areas_px)) for size in matches[a].bins}
-    groups: dict[Group, Rows] = {(size, None): rows for size, rows in by_size.items()}
+    groups: dict[Group, Ints] = {(size, None): rows for size, rows in by_size.items()}
     for row, class_name in enumerate(truth.class_names):
         groups |= {(size, class_name): rows[truth.classes[rows] == row] for size, rows in by_size.items()}
     return Pair(

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from explorer.errors.taxonomy import NOBODY
 from explorer.scoring.matching import Matches
 from explorer.scoring.outcomes import OperatingPoint, found_by
-from explorer.scoring.overlaps import Rows, areas_px, overlaps
+from explorer.scoring.overlaps import areas_px, overlaps
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 NOTHING = "(nothing)"
 """The last row: where no object is. The last column: what is missed."""
@@ -98,8 +98,8 @@ def confusion(matches: Matches, point: OperatingPoint) -> Confusion:
 
 
 def _of_other_classes(
-    matches: Matches, iou: float, free: npt.NDArray[np.bool_], wanting: npt.NDArray[np.bool_], detections: Rows
-) -> Rows:
+    matches: Matches, iou: float, free: npt.NDArray[np.bool_], wanting: npt.NDArray[np.bool_], detections: Ints
+) -> Ints:
     """Gives objects that are wanting a detection one of another class, where one that is free overlaps enough."""
     run = matches.run
     level = float(matches.thresholds[matches.threshold_index(iou)])

@@ -18,9 +18,9 @@ import numpy as np
 from explorer.scoring.curves import judged
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import mean_over_classes
-from explorer.scoring.overlaps import Rows, ious_of
+from explorer.scoring.overlaps import ious_of
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class BestScores:
     iou: float
     sizes: tuple[SizeBin, ...]
     class_names: tuple[str, ...]
-    objects: Rows
+    objects: Ints
     olrp: Floats
     olrp_score: Floats
     localisation: Floats
@@ -95,7 +95,7 @@ def best_scores(matches: Matches, iou: float = 0.5) -> BestScores:
 
 
 def _best(
-    scores: Floats, right: Rows, errors: Floats, objects: int, iou: float
+    scores: Floats, right: Ints, errors: Floats, objects: int, iou: float
 ) -> tuple[float, float, float, float, float, float, float]:
     """Returns oLRP, its score, its three parts, the best F1 and its score, of detections by falling score."""
     last = np.flatnonzero(np.diff(scores, append=-np.inf))  # equal scores are shown together

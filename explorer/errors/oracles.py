@@ -35,9 +35,8 @@ import numpy as np
 from explorer.errors.taxonomy import ERRORS, ErrorType, Taxonomy
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.metrics import mean_over_classes
-from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
-from explorer.types import Bools, Floats
+from explorer.types import Bools, Floats, Ints
 
 FALSE_POSITIVES = "false positives"
 FALSE_NEGATIVES = "false negatives"
@@ -130,15 +129,15 @@ class _Detections:
         self.taxonomy = taxonomy
         counted = taxonomy.detections_of(ErrorType.CORRECT, *ERRORS, size=size)
         order = np.argsort(-taxonomy.run.found.scores, kind="stable")
-        self.rows: Rows = order[counted[order]]
+        self.rows: Ints = order[counted[order]]
         self.objects = self.by_class(taxonomy.objects_of(ErrorType.CORRECT, *ERRORS, size=size))
 
-    def by_class(self, objects: Bools) -> Rows:
+    def by_class(self, objects: Bools) -> Ints:
         """Counts objects `(C,)`, given which `(G,)`."""
         truth = self.taxonomy.run.truth
         return np.bincount(truth.classes[objects], minlength=len(truth.class_names))
 
-    def ap(self, classes: Rows, correct: Bools, objects: Rows) -> Floats:
+    def ap(self, classes: Ints, correct: Bools, objects: Ints) -> Floats:
         """Computes AP `(C,)` in percent.
 
         Args:
@@ -189,7 +188,7 @@ def _fix(detections: _Detections, size: SizeBin, rivals: Rivals) -> Gains:
     return Gains(before, {name: after[name] - before for name in GAINS})
 
 
-def _give(taxonomy: Taxonomy, kind: ErrorType, size: SizeBin, rivals: Rivals) -> tuple[Rows, Bools]:
+def _give(taxonomy: Taxonomy, kind: ErrorType, size: SizeBin, rivals: Rivals) -> tuple[Ints, Bools]:
     """Makes the errors of one type correct on their objects.
 
     Returns:

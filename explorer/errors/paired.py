@@ -14,8 +14,7 @@ from explorer.errors.bootstrap import Interval, Resamples, interval, p_values
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.ordering import Weights
-from explorer.scoring.overlaps import Rows
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 POWER = 0.8
 
@@ -123,14 +122,14 @@ def differences(a: Resamples, b: Resamples, confidence: float, *, by_class: bool
     return Differences(points, p, needed, a.figures.images)
 
 
-def outcomes(found_by_a: Rows, found_by_b: Rows, crowds: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
+def outcomes(found_by_a: Ints, found_by_b: Ints, crowds: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
     """Says who finds each object: its place in `OUTCOMES`, -1 for crowds."""
     who = np.where(found_by_a != NOBODY, np.where(found_by_b != NOBODY, 0, 1), np.where(found_by_b != NOBODY, 2, 3))
     return np.where(crowds, -1, who).astype(np.int8)
 
 
 def tallies(
-    truth: Truth, who: npt.NDArray[np.int8], groups: Mapping[Group, Rows], weights: Weights, confidence: float
+    truth: Truth, who: npt.NDArray[np.int8], groups: Mapping[Group, Ints], weights: Weights, confidence: float
 ) -> dict[Group, FoundBy]:
     """Counts groups of objects by who finds them.
 

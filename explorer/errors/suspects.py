@@ -24,8 +24,8 @@ import numpy.typing as npt
 from explorer.errors.taxonomy import NOBODY
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import match
-from explorer.scoring.overlaps import Overlaps, Rows, overlaps
-from explorer.types import Floats
+from explorer.scoring.overlaps import Overlaps, overlaps
+from explorer.types import Floats, Ints
 
 NOTHING_IOU, CLASS_IOU, PLACE_IOU = 0.1, 0.5, 0.7
 SAME_IOU = 0.5
@@ -96,7 +96,7 @@ def suspects(run: Run, task: Task = "bbox", *, kinds: Sequence[Kind] = KINDS) ->
     return _once(run, columns)
 
 
-def _highest(places: Rows, values: Floats, number: int) -> Floats:
+def _highest(places: Ints, values: Floats, number: int) -> Floats:
     highest = np.zeros(number)
     np.maximum.at(highest, places, values)
     return highest
@@ -108,8 +108,8 @@ def _supports(pairs: Overlaps, speaks: npt.NDArray[np.bool_], sure: Floats, obje
 
 
 def _weighed(
-    pairs: Overlaps, here: Rows, sure: Floats, against: Floats, tolerance: float = 0.0
-) -> tuple[Rows, Rows, Floats, Floats]:
+    pairs: Overlaps, here: Ints, sure: Floats, against: Floats, tolerance: float = 0.0
+) -> tuple[Ints, Ints, Floats, Floats]:
     detections, objects, ious = pairs.detections[here], pairs.objects[here], pairs.ious[here]
     likelihood = sure[detections] * (1 - against[objects])
     if tolerance:
@@ -117,11 +117,11 @@ def _weighed(
     return detections, objects, ious, likelihood
 
 
-def _kept(pairs: Overlaps, rows: Rows) -> Overlaps:
+def _kept(pairs: Overlaps, rows: Ints) -> Overlaps:
     return Overlaps(pairs.detections[rows], pairs.objects[rows], pairs.ious[rows])
 
 
-def _once(run: Run, columns: Sequence[tuple[Kind, Rows, Rows, Floats, Floats]]) -> tuple[Suspect, ...]:
+def _once(run: Run, columns: Sequence[tuple[Kind, Ints, Ints, Floats, Floats]]) -> tuple[Suspect, ...]:
     """Sorts by likelihood, and takes each object once, and of detections of one place the likeliest."""
     every = [
         Suspect(kind, likelihood, detection, one, iou, float(run.found.scores[detection]))

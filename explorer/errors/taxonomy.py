@@ -34,9 +34,9 @@ import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.overlaps import Overlaps, Rows, areas_px, overlaps
+from explorer.scoring.overlaps import Overlaps, areas_px, overlaps
 from explorer.scoring.sizes import ALL, SizeBin
-from explorer.types import Bools
+from explorer.types import Bools, Ints
 
 NOBODY = -1
 Types = npt.NDArray[np.int8]
@@ -91,10 +91,10 @@ class Taxonomy:
     foreground: float
     background: float
     detection_types: Types
-    objects: Rows
+    objects: Ints
     detection_areas_px: npt.NDArray[np.float64]
     object_types: Types
-    detections: Rows
+    detections: Ints
 
     def detections_of(self, *types: ErrorType, size: SizeBin = ALL) -> Bools:
         """Returns which detections `(D,)` are of these types and of this size."""
@@ -104,7 +104,7 @@ class Taxonomy:
         """Returns which objects `(G,)` are of these types and of this size."""
         return np.isin(self.object_types, types) & size.names(self.run.truth.areas_px)
 
-    def counts(self, size: SizeBin = ALL) -> dict[ErrorType, Rows]:
+    def counts(self, size: SizeBin = ALL) -> dict[ErrorType, Ints]:
         """Counts the errors of each type by class `(C,)`: the detection's class, the object's for what is missed."""
         truth, found = self.run.truth, self.run.found
         classes = {kind: found.classes[self.detections_of(kind, size=size)] for kind in ERRORS}
@@ -152,7 +152,7 @@ def _of_objects(pairs: Overlaps, kept: Bools) -> Overlaps:
     return Overlaps(pairs.detections[rows], pairs.objects[rows], pairs.ious[rows])
 
 
-def _judge_detections(matches: Matches, pairs: Overlaps, foreground: float) -> tuple[Types, Rows]:
+def _judge_detections(matches: Matches, pairs: Overlaps, foreground: float) -> tuple[Types, Ints]:
     """Returns the type of each detection `(D,)`, and the object that it has or that its error concerns."""
     found, truth = matches.run.found, matches.run.truth
     same = found.classes[pairs.detections] == truth.classes[pairs.objects]
@@ -177,7 +177,7 @@ def _judge_detections(matches: Matches, pairs: Overlaps, foreground: float) -> t
     return types, objects
 
 
-def _best(pairs: Overlaps, kept: Bools, detections: int) -> tuple[Rows, npt.NDArray[np.float64]]:
+def _best(pairs: Overlaps, kept: Bools, detections: int) -> tuple[Ints, npt.NDArray[np.float64]]:
     """Finds the object that each detection overlaps most among the kept pairs, the first of equals.
 
     Returns:
@@ -191,7 +191,7 @@ def _best(pairs: Overlaps, kept: Bools, detections: int) -> tuple[Rows, npt.NDAr
     return best, iou
 
 
-def _judge_objects(types: Types, objects: Rows, ignored: Bools) -> tuple[Types, Rows]:
+def _judge_objects(types: Types, objects: Ints, ignored: Bools) -> tuple[Types, Ints]:
     """Returns the type of each object `(G,)`, and the detection that it has or that covers its loss."""
     object_types = np.full(len(ignored), ErrorType.MISSED, dtype=np.int8)
     detections = np.full(len(ignored), NOBODY)

@@ -19,8 +19,7 @@ from scipy import sparse
 
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.ordering import Weights, order
-from explorer.scoring.overlaps import Rows
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """Where COCO reads precision."""
@@ -49,9 +48,9 @@ class _Curves:
     size: int
     class_row: int
     seen: sparse.csr_matrix
-    point: Rows
-    images: Rows
-    starts: Rows
+    point: Ints
+    images: Ints
+    starts: Ints
     corrections: tuple[sparse.csr_matrix | None, ...]
 
     @property
@@ -110,10 +109,10 @@ class Accumulator:
         self,
         size: int,
         class_row: int,
-        takers: Rows,
+        takers: Ints,
         hits: npt.NDArray[np.bool_],
         corrections: npt.NDArray[np.int8],
-        counted: Rows,
+        counted: Ints,
     ) -> _Curves:
         points = takers[hits.any(axis=0)]
         levels, columns = np.nonzero(hits)
@@ -132,7 +131,7 @@ class Accumulator:
             ),
         )
 
-    def _corrections(self, row: npt.NDArray[np.int8], takers: Rows, positives: Rows) -> sparse.csr_matrix | None:
+    def _corrections(self, row: npt.NDArray[np.int8], takers: Ints, positives: Ints) -> sparse.csr_matrix | None:
         source = np.flatnonzero(row)
         target = np.searchsorted(positives, takers[source])
         # what comes after a threshold's last true positive changes nothing
@@ -140,7 +139,7 @@ class Accumulator:
             return None
         return self._sparse(target, takers[source], row[source], len(positives))
 
-    def _sparse(self, targets: Rows, rows: Rows, values: npt.NDArray[np.number], height: int) -> sparse.csr_matrix:
+    def _sparse(self, targets: Ints, rows: Ints, values: npt.NDArray[np.number], height: int) -> sparse.csr_matrix:
         """A matrix that sums image weights: into each target, those of the rows' images."""
         kept = targets < height
         where = (targets[kept], self._order.images[rows[kept]])

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.overlaps import Rows
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class SizeCurves:
     iou: float
     sizes: tuple[SizeBin, ...]
     class_names: tuple[str, ...]
-    objects: Rows
+    objects: Ints
     precision: Floats
     scores: Floats
     recall: Floats
@@ -96,7 +95,7 @@ def class_curves(matches: Matches) -> Curves:
     return Curves(*(np.stack(column) for column in zip(*parts, strict=True)))
 
 
-def _curves_at(matches: Matches, size: int, level: int) -> tuple[Rows, Floats, Floats, Floats]:
+def _curves_at(matches: Matches, size: int, level: int) -> tuple[Ints, Floats, Floats, Floats]:
     """Returns the objects of each class, precision and scores at the 101 recalls, and the highest recall."""
     run, classes = matches.run, len(matches.run.truth.class_names)
     objects = np.bincount(run.truth.classes[~matches.objects_ignored[size]], minlength=classes)
@@ -144,7 +143,7 @@ class BestFirst:
         number: `N`, of groups.
     """
 
-    def __init__(self, matches: Matches, groups: Rows, number: int) -> None:
+    def __init__(self, matches: Matches, groups: Ints, number: int) -> None:
         self._matches, self._number = matches, number
         rows = np.flatnonzero(matches.counted)
         self._rows = rows[np.lexsort((-matches.run.found.scores[rows], groups[rows]))]
@@ -157,7 +156,7 @@ class BestFirst:
         self._first_rows = np.searchsorted(groups[self._rows], bounds)
         self._first_places = np.searchsorted(self._groups, bounds)
 
-    def average_precision(self, size: int, objects: Rows) -> Floats:
+    def average_precision(self, size: int, objects: Ints) -> Floats:
         """COCO's average precision of each group at each IoU threshold, `(T, N)`, a fraction; 0 without objects.
 
         It depends on the detections only through two counts at each hit: the hits so far, and all that count so far.
@@ -182,7 +181,7 @@ class BestFirst:
             areas[level] = _areas(own, counted, objects, self._matches.protocol.every_recall)
         return areas
 
-    def hits(self, size: int, limit: int) -> Rows:
+    def hits(self, size: int, limit: int) -> Ints:
         """Counts each group's hits, over all IoU thresholds, among the first few detections of a class and image."""
         number = self._matches.hits(size).sum(axis=0)[self._columns]
         within = self._matches.ranks[self._rows[self._places]] < limit
@@ -205,7 +204,7 @@ def average_precision_by_image(matches: Matches, size: str = "all") -> Floats:
     return np.where(number > 0, mean, np.nan)
 
 
-def judged(matches: Matches, size: int, level: int) -> tuple[Rows, npt.NDArray[np.bool_]]:
+def judged(matches: Matches, size: int, level: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Returns the rows of the detections that count, and whether each finds an object.
 
     Args:
@@ -222,7 +221,7 @@ def judged(matches: Matches, size: int, level: int) -> tuple[Rows, npt.NDArray[n
     return rows, hits[rows]
 
 
-def _areas(groups: Rows, counted: Rows, objects: Rows, every_recall: bool) -> Floats:
+def _areas(groups: Ints, counted: Ints, objects: Ints, every_recall: bool) -> Floats:
     """Returns the area under each group's curve, from its hits.
 
     Args:

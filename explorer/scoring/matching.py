@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Task
-from explorer.scoring.overlaps import Overlaps, Rows, areas_px, overlaps
+from explorer.scoring.overlaps import Overlaps, areas_px, overlaps
 from explorer.scoring.protocols import Protocol
 from explorer.scoring.sizes import SizeBin
+from explorer.types import Ints
 
 PAIRS_AT_A_TIME = 2**10
 NOBODY = -1
@@ -49,10 +50,10 @@ class Matches:
     bins: tuple[SizeBin, ...]
     protocol: Protocol
     max_detections: tuple[int, ...]
-    ranks: Rows
+    ranks: Ints
     detections_in_bin: npt.NDArray[np.bool_]
     objects_ignored: npt.NDArray[np.bool_]
-    candidates: Rows
+    candidates: Ints
     taken: npt.NDArray[np.int32]
 
     @property
@@ -103,13 +104,13 @@ class Matches:
         counted: npt.NDArray[np.bool_] = ~np.append(self.objects_ignored[size], True)[taken]
         return counted
 
-    def objects_taken(self, iou: float = 0.5, size: str = "all") -> Rows:
+    def objects_taken(self, iou: float = 0.5, size: str = "all") -> Ints:
         """Returns the row of the object that each detection took, `(D,)`, -1 for none. Crowds can be taken often."""
         objects = np.full(len(self.run.found), NOBODY, dtype=np.int64)
         objects[self.candidates] = self.taken[self.bin_index(size), self.threshold_index(iou)]
         return objects
 
-    def detections_taking(self, iou: float = 0.5, size: str = "all") -> Rows:
+    def detections_taking(self, iou: float = 0.5, size: str = "all") -> Ints:
         """Returns the row of the detection that took each object, `(G,)`, -1 for none and for ignored objects."""
         objects = self.objects_taken(iou, size)
         detections = np.full(len(self.run.truth), NOBODY, dtype=np.int64)
@@ -171,7 +172,7 @@ def _judge(
     return tuple(sorted(set(max_detections)))
 
 
-def _ranks(run: Run) -> Rows:
+def _ranks(run: Run) -> Ints:
     """Each detection's place within its image and class; `Found` has them best first within an image."""
     keys = run.found.images * len(run.truth.class_names) + run.found.classes
     order = np.argsort(keys, kind="stable")
@@ -180,20 +181,20 @@ def _ranks(run: Run) -> Rows:
     return ranks
 
 
-def _places(sorted_keys: Rows) -> Rows:
+def _places(sorted_keys: Ints) -> Ints:
     """Counts 0, 1, 2, … within each run of equal keys."""
     starts = np.flatnonzero(np.diff(sorted_keys, prepend=sorted_keys[:1] - 1))
-    places: Rows = np.arange(len(sorted_keys)) - np.repeat(starts, np.diff(starts, append=len(sorted_keys)))
+    places: Ints = np.arange(len(sorted_keys)) - np.repeat(starts, np.diff(starts, append=len(sorted_keys)))
     return places
 
 
 def _match(
     pairs: Overlaps,
-    ranks: Rows,
+    ranks: Ints,
     crowds: npt.NDArray[np.bool_],
     ignored: npt.NDArray[np.bool_],
     asked: npt.NDArray[np.float64],
-) -> tuple[Rows, npt.NDArray[np.int32]]:
+) -> tuple[Ints, npt.NDArray[np.int32]]:
     first = np.diff(pairs.detections, prepend=-1) > 0
     candidates, column = pairs.detections[first], np.cumsum(first) - 1
     taken = np.full((len(candidates), len(ignored), len(asked)), NOBODY, dtype=np.int32)
@@ -220,9 +221,9 @@ def _covered(
     task: Task,
     ignored: npt.NDArray[np.bool_],
     asked: npt.NDArray[np.float64],
-    candidates: Rows,
+    candidates: Ints,
     taken: npt.NDArray[np.int32],
-) -> tuple[Rows, npt.NDArray[np.int32]]:
+) -> tuple[Ints, npt.NDArray[np.int32]]:
     """Lets detections that took nothing take an ignored object in which a large enough share of them lies, as a crowd.
 
     Source: TinyBenchmark's `COCOeval.evaluateImg` with `use_iod_for_ignore`.
@@ -241,7 +242,7 @@ def _covered(
     return every, grown
 
 
-def _rounds(pairs: Overlaps, kept: Rows, ranks: Rows) -> Iterator[tuple[Rows, Rows]]:
+def _rounds(pairs: Overlaps, kept: Ints, ranks: Ints) -> Iterator[tuple[Ints, Ints]]:
     """Yields kept pairs whose detections can choose at the same time, and where each detection's pairs start.
 
     Detections of one rank are of different images or classes, so none takes another's object. A detection's
@@ -260,7 +261,7 @@ def _rounds(pairs: Overlaps, kept: Rows, ranks: Rows) -> Iterator[tuple[Rows, Ro
 
 
 def _first(
-    free: npt.NDArray[np.bool_], ignored: npt.NDArray[np.bool_], starts: Rows, objects: Rows
+    free: npt.NDArray[np.bool_], ignored: npt.NDArray[np.bool_], starts: Ints, objects: Ints
 ) -> npt.NDArray[np.int32]:
     """The first free object of each detection, one that is not ignored before any other.
 

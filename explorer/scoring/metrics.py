@@ -11,10 +11,9 @@ import numpy.typing as npt
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.overlaps import Rows
 from explorer.scoring.protocols import COCO, Protocol, figure_names, singled_out
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats, Metrics
+from explorer.types import Floats, Ints, Metrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +162,7 @@ def score(matches: Matches) -> Figures:
     )
 
 
-def count_objects(matches: Matches) -> tuple[Rows, Rows, Rows]:
+def count_objects(matches: Matches) -> tuple[Ints, Ints, Ints]:
     """Counts what figures rest on: the columns `objects`, `images_with` and `images_with_class` of `Figures`."""
     truth = matches.run.truth
     sizes, classes, images = len(matches.bins), len(truth.class_names), len(truth.image_ids)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.matching import Matches
-from explorer.scoring.overlaps import Rows
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 Weights = npt.NDArray[np.uint16]
 """`(I, B)`: how often each image counts in each of `B` resamples."""
@@ -31,10 +30,10 @@ class Ordering:
         most: number of copies of each.
     """
 
-    rows: Rows
-    images: Rows
+    rows: Ints
+    images: Ints
     number: int
-    copied: Rows
+    copied: Ints
     most: int
 
     @property
@@ -73,7 +72,7 @@ def order(matches: Matches, most: int = 1) -> Ordering:
     return Ordering(rows[source], np.where(repeated[source], copies, images[source]), number, copied, most)
 
 
-def _equals(*columns: npt.NDArray[np.number]) -> Rows:
+def _equals(*columns: npt.NDArray[np.number]) -> Ints:
     """Numbers the runs of rows that are equal in every column."""
     change = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:

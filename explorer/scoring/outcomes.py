@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.scoring.overlaps import Rows
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 USUAL_PRECISION = 0.5
 SCORES_AT_A_TIME = 2**18
@@ -186,7 +185,7 @@ def object_scores(matches: Matches, iou: float) -> Floats:
     return np.append(matches.run.found.scores, np.nan)[matches.detections_taking(iou)]
 
 
-def found_by(matches: Matches, point: OperatingPoint) -> Rows:
+def found_by(matches: Matches, point: OperatingPoint) -> Ints:
     """Returns the row of the detection that finds each object, `(G,)`, -1 where none does and for crowds.
 
     Matching goes by falling score, so a threshold takes matches away and changes none.

@@ -13,11 +13,10 @@ from pycocotools import mask as mask_api
 
 from explorer.data.masks import Rle
 from explorer.scoring.columns import Run, Task
+from explorer.types import Ints
 
 PAIRS_AT_A_TIME = 2**18
 """Bounds memory."""
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +29,13 @@ class Overlaps:
         ious: `(P,)` float64; for a crowd the share of the detection that lies in it, as in COCO.
     """
 
-    detections: Rows
-    objects: Rows
+    detections: Ints
+    objects: Ints
     ious: npt.NDArray[np.float64]
 
 
 def overlaps(
-    run: Run, task: Task = "bbox", *, least: float = 0.5, rows: Rows | None = None, same_class: bool = True
+    run: Run, task: Task = "bbox", *, least: float = 0.5, rows: Ints | None = None, same_class: bool = True
 ) -> Overlaps:
     """Finds the pairs that overlap enough.
 
@@ -65,7 +64,7 @@ def overlaps(
     return Overlaps(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def _pairs(found_keys: Rows, truth_keys: Rows) -> Iterator[tuple[Rows, Rows]]:
+def _pairs(found_keys: Ints, truth_keys: Ints) -> Iterator[tuple[Ints, Ints]]:
     """Yields pairs of places that share a key, some at a time, sorted by the first and the second."""
     order = np.argsort(truth_keys, kind="stable")
     ascending = truth_keys[order]
@@ -86,7 +85,7 @@ def _pairs(found_keys: Rows, truth_keys: Rows) -> Iterator[tuple[Rows, Rows]]:
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
-def _box_ious(run: Run, detections: Rows, objects: Rows) -> npt.NDArray[np.float64]:
+def _box_ious(run: Run, detections: Ints, objects: Ints) -> npt.NDArray[np.float64]:
     """Computes what `pycocotools.mask.iou` does of boxes, operation by operation."""
     x, y, w, h = run.found.boxes_xywh[detections].T
     x2, y2, w2, h2 = run.truth.boxes_xywh[objects].T
@@ -99,7 +98,7 @@ def _box_ious(run: Run, detections: Rows, objects: Rows) -> npt.NDArray[np.float
 
 
 def _mask_ious(
-    found: Sequence[Rle], truth: Sequence[Rle], crowds: npt.NDArray[np.bool_], detections: Rows, objects: Rows
+    found: Sequence[Rle], truth: Sequence[Rle], crowds: npt.NDArray[np.bool_], detections: Ints, objects: Ints
 ) -> npt.NDArray[np.float64]:
     """Asks pycocotools, at once for the detections that have the same objects."""
     starts = np.flatnonzero(np.diff(detections, prepend=-1))
@@ -151,7 +150,7 @@ def _present(masks: Sequence[Rle | None] | None, number: int) -> tuple[list[Rle]
     return present, [row for row, mask in enumerate(given) if mask is None]
 
 
-def ious_of(run: Run, detections: Rows, objects: Rows, least: float, task: Task = "bbox") -> npt.NDArray[np.float64]:
+def ious_of(run: Run, detections: Ints, objects: Ints, least: float, task: Task = "bbox") -> npt.NDArray[np.float64]:
     """Returns the overlap of detections with the objects that they took, `(N,)`.
 
     Args:

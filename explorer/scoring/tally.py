@@ -18,9 +18,8 @@ from explorer.scoring.curves import Curves, curve
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.metrics import Figures, count_objects, figures_of
 from explorer.scoring.outcomes import Ranking, ranking
-from explorer.scoring.overlaps import Rows
 from explorer.scoring.protocols import figure_names
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 
 class Tally(ExitStack):
@@ -43,7 +42,7 @@ class Tally(ExitStack):
         self._images_with_class = np.zeros((sizes, classes), dtype=np.int64)
         self._hits = np.zeros((len(first.max_detections), sizes, classes), dtype=np.int64)
         self._images = 0
-        self._edges: list[Rows] = []
+        self._edges: list[Ints] = []
         self._rankings: list[Ranking] = []
         self._file = self.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self.add(first)
