@@ -160,7 +160,7 @@ def check_detection() -> Check:
         import torch
 
         from explorer.config import load_config
-        from explorer.engine.detector import build
+        from explorer.engine.building import build
 
         network = build(load_config(REHEARSAL_CONFIG, ["MODEL.WEIGHTS", ""]), "cpu").eval()
         with torch.no_grad():

@@ -76,7 +76,7 @@ def test_outside_a_checkout_each_missing_part_has_a_command_of_its_own(monkeypat
     def build(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'detectron2'", name="detectron2")
 
-    monkeypatch.setattr("explorer.engine.detector.build", build)
+    monkeypatch.setattr("explorer.engine.building.build", build)
     assert doctor.check_detection().remedy == doctor.ADD_DETECTRON2
     problem = "error while loading shared libraries: libcrypto.so.1.1: cannot open shared object file"
     monkeypatch.setattr(doctor, "start_database", lambda _: problem)

@@ -18,7 +18,8 @@ from pages import RESULTS, as_table, rendered
 from explorer.backbones.specs import VARIANTS
 from explorer.config import load_config
 from explorer.engine.artifacts import provenance
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.building import make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.report.fields import field_report
 from explorer.writing import plain, write_json

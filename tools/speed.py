@@ -27,7 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.building import make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast.hardware import Plan
 from explorer.engine.fast.networks import TorchNetwork, prepare

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.building import make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.fast.calibration import calibration_photos
 from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName, engine_for

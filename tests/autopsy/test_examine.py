@@ -18,7 +18,8 @@ from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
 from explorer.data.ids import id_column
 from explorer.data.images import ImageError, read_image
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.building import make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.scoring.columns import Truth, in_order
 from explorer.scoring.convert import run_from_detections

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.aerial import make_aerial
-from explorer.engine import detector, devices
+from explorer.engine import building, devices
 from explorer.engine.speed import machine
 
 run = CliRunner().invoke
@@ -33,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["while it computes", "while the model is put there"])
 def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for a GPU: the CPU, on which models that were asked to be on the GPU fail as it does."""
-    build = detector.build
+    build = building.build
 
     def build_there(cfg: Any, device: str) -> nn.Module:
         network = build(cfg, "cpu")
@@ -49,7 +49,7 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(devices, "failure_of", lambda device: "")
-    monkeypatch.setattr(detector, "build", build_there)
+    monkeypatch.setattr(building, "build", build_there)
     monkeypatch.setattr(machine, "SIDE", 64)
 
 

@@ -13,8 +13,9 @@ from detectron2.config import LazyConfig
 from pycocotools import mask as mask_api
 
 from explorer.config import config_path, load_config
+from explorer.engine.building import make_detector
 from explorer.engine.config_facts import ModelInput
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector, report_from
 from explorer.engine.prediction import to_panoptic
 from explorer.zoo.checkpoints import save_safetensors

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from explorer.engine.artifacts import provenance
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.building import make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.hardware import DtypeName
 from explorer.engine.fast.int8 import int8_trunk

@@ -24,8 +24,8 @@ from torch import nn
 
 from explorer.data.coco import class_names
 from explorer.data.mapper import CocoMapper
+from explorer.engine.building import detector_of
 from explorer.engine.config_facts import Config, config_facts
-from explorer.engine.detector import detector_of
 from explorer.engine.evaluation.evaluate import run_over, write_detections
 from explorer.engine.evaluation.tables import as_text, figure_tables
 from explorer.engine.loading import load_detector

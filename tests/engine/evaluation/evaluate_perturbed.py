@@ -21,7 +21,7 @@ from torch import nn
 from explorer.config import load_config
 from explorer.data.coco import register_coco
 from explorer.data.panoptic import read_labels
-from explorer.engine.detector import detector_of
+from explorer.engine.building import detector_of
 from explorer.engine.evaluation.evaluate import run_over, write_detections
 from explorer.engine.training.launch import leave_group
 

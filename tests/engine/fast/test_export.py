@@ -12,7 +12,8 @@ import torch
 
 from explorer.config import load_config
 from explorer.data.images import read_image
-from explorer.engine.detector import Detector, make_detector
+from explorer.engine.building import make_detector
+from explorer.engine.detector import Detector
 from explorer.engine.fast import export as export_module
 from explorer.engine.fast.export import FORMATS, ExportError, check_onnx, export, is_export, load_export
 from explorer.engine.loading import load_detector

@@ -308,7 +308,7 @@ def test_an_engine_that_fails_or_errs_is_not_taken(tiny_mask_rcnn: Detector, mon
 @pytest.mark.parametrize("config", ["faster_rcnn_V_39_FPN_3x", "faster_rcnn_R_50_FPN_3x", "faster_rcnn_Mv2_FPNLite_3x"])
 def test_every_engine_agrees_on_full_networks(config: str, engine: str) -> None:
     from explorer.config import load_config
-    from explorer.engine.detector import make_detector
+    from explorer.engine.building import make_detector
 
     hardware = probe(torch.device("cpu"))
     if not {"torch": True, "openvino": hardware.openvino, "compile": hardware.compiler}[engine]:
