@@ -61,6 +61,7 @@ _DOWNLOADS = "type to search; missing weights are downloaded when the model is u
 _QUIETLY: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 _M_ARENA_MAX = -8  # of malloc.h
+_CAPTION_LENGTH = 10
 _CACHE_S = (3600, 86400)
 """Every hour, uploads and pictures older than a day are deleted; all of them when the server ends."""
 MOST_WAITING = 64
@@ -323,8 +324,13 @@ def _as_browsers_show(image: str | None) -> Any:
 
 def _thumbnails(photos: Sequence[Path]) -> list[tuple[Pixels, str]]:
     """Photos of the data set first, then the examples."""
-    own = [(thumbnail(photo), legible(photo.name, NAME_LENGTH)) for photo in photos]
+    own = [(thumbnail(photo), _short(legible(photo.stem))) for photo in photos]
     return [*own, *((looked_at(example.caption), example.caption) for example in examples())]
+
+
+def _short(name: str) -> str:
+    """The end of a file's name, which tells photos of a data set apart."""
+    return name if len(name) <= _CAPTION_LENGTH else f"…{name[-_CAPTION_LENGTH:]}"
 
 
 def _picking(desk: Desk, photos: Sequence[Path]) -> Callable[..., Any]:
