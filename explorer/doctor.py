@@ -220,7 +220,7 @@ def check_extra(extra: str, purpose: str) -> Check:
     problems = unmet(wanted)
     found = ", ".join(f"{need.name} {installed(need.name)}" for need in wanted if installed(need.name)) or "none"
     if problems:
-        return Check(extra, "warning", found, f"{'; '.join(problems)}: needed for {purpose}", _add(extra))
+        return Check(extra, "warning", found, f"{'; '.join(problems)}: needed for {purpose}", add_extra(extra))
     return Check(extra, "ok", found)
 
 
@@ -228,13 +228,11 @@ def check_database() -> Check:
     """Starts FiftyOne's MongoDB on an empty folder and stops it again."""
     package = find_spec("fiftyone")
     if package is None or not package.submodule_search_locations:
-        return Check("mongod", "warning", "none", "fiftyone is not installed", _add("browse"))
+        return Check("mongod", "warning", "none", "fiftyone is not installed", add_extra("browse"))
     mongod = Path(package.submodule_search_locations[0], "db", "bin", "mongod")
     problem = start_database(mongod)
     if problem is not None:
-        another_build = OPENSSL_1_1 in problem and not _in_checkout()
-        remedy = ADD_MONGODB_FOR_OPENSSL_3 if another_build else reinstall()
-        return Check("mongod", "warning", str(mongod), f"does not start: {problem}", remedy)
+        return Check("mongod", "warning", str(mongod), f"does not start: {problem}", another_mongod(problem))
     shown = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=True).stdout
     return Check("mongod", "ok", f"MongoDB {shown.split()[2].lstrip('v')} starts")
 
@@ -333,11 +331,16 @@ def _remedy_of(error: BaseException) -> str:
     return ADD_DETECTRON2 if is_missing and not _in_checkout() else reinstall()
 
 
-def _add(extra: str) -> str:
+def add_extra(extra: str) -> str:
     """The command that installs the packages of an extra."""
     if _in_checkout():
         return f'pip install -c constraints.txt -e ".[{extra}]"'
     return f'pip install "{DISTRIBUTION}[{extra}]"'
+
+
+def another_mongod(problem: str) -> str:
+    """The command that installs a MongoDB that starts, where FiftyOne's own gives a reason not to."""
+    return ADD_MONGODB_FOR_OPENSSL_3 if OPENSSL_1_1 in problem and not _in_checkout() else reinstall()
 
 
 def _processor_name() -> str:

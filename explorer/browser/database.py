@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from explorer.doctor import reinstall
+from explorer.doctor import add_extra, another_mongod, reinstall
 from explorer.reading import parse_json, read_json
 from explorer.text import legible
 
@@ -32,7 +32,7 @@ def connect() -> Any:
         DatabaseError: FiftyOne is not installed, or its database does not start or answer.
     """
     if find_spec("fiftyone") is None:
-        raise DatabaseError(f"FiftyOne is not installed: {reinstall()}")
+        raise DatabaseError(f"FiftyOne is not installed: {add_extra('browse')}")
     if "FIFTYONE_DO_NOT_TRACK" not in os.environ and not _says_about_tracking():
         os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
     os.environ.setdefault("FIFTYONE_LOGGING_DESTINATION", "stderr")  # results go to standard output
@@ -95,7 +95,7 @@ def mongod_problem(mongod: Path, folder: Path) -> str | None:
         tried, said = None, str(error)
     if tried is None or tried.returncode:
         last = said.splitlines()[-1] if said else "it printed no message"
-        return f"FiftyOne's MongoDB does not run here: {last}. Install one that does ({reinstall()}), {_OWN}"
+        return f"FiftyOne's MongoDB does not run here: {last}. Install one that does ({another_mongod(last)}), {_OWN}"
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         return (

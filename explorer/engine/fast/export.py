@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -38,6 +39,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 FILES: dict[Format, str] = {"onnx": "trunk.onnx", "openvino": "trunk.xml", "torchscript": "trunk.pt"}
 DTYPES: tuple[DtypeName, DtypeName] = ("float32", "int8")
 """What an export computes in: as the model does, or in 8-bit integers."""
+_NEEDED: dict[Format, tuple[str, ...]] = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",), "torchscript": ()}
+"""Packages that write and run each format."""
 _OPSET = 17
 
 
@@ -72,12 +75,14 @@ def export(
     Raises:
         ExportError: the format cannot hold the model, or its maps differ.
         OSError: the folder cannot be written to, or another process writes there.
-        ValueError: there is no such format, not in integers, they lack something, or the config cannot be written down.
+        ValueError: there is no such format, not in integers, they lack something, a package of the format is missing,
+            or the config cannot be written down.
     """
     if format not in FORMATS:
         raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
     if int8 and format != "openvino":
         raise ValueError(f"8-bit integers are written as OpenVINO, and the format is {format}: take --format openvino.")
+    _require(format)
     portable_config(detector)  # refuses a LazyConfig before any work is done
     known: Any = detector.model
     trunk = Trunk(detector.model)
@@ -134,7 +139,8 @@ def load_export(folder: Path) -> Detector:
     Nothing in the folder is run as code. TorchScript, which is code, is written for use elsewhere and not read.
 
     Raises:
-        ValueError: it is no export, damaged, in TorchScript, or its ONNX asks for more than standard operators.
+        ValueError: it is no export, damaged, in TorchScript, its ONNX asks for more than standard operators, or a
+            package of the format is missing.
     """
     from explorer.config import load_config
 
@@ -149,6 +155,7 @@ def load_export(folder: Path) -> Detector:
         raise ValueError(
             f"{folder} holds {format}, which is not read here: TorchScript is code. Export to onnx or openvino."
         )
+    _require(format)
     if dtype not in DTYPES:
         raise ValueError(f"{folder} was exported in {dtype}, which is not read here: export again.")
     for path in _files(folder, format):
@@ -165,11 +172,19 @@ def load_export(folder: Path) -> Detector:
     return replace(plain, class_names=names[0], stuff_class_names=names[1], caveat=caveat, fast=quick)
 
 
+def _require(format: Format) -> None:  # noqa: A002
+    """Refuses a format whose packages are not installed."""
+    if missing := [name for name in _NEEDED[format] if find_spec(name) is None]:
+        raise ValueError(
+            f"{format} needs {' and '.join(missing)}, which is not installed: pip install 'vovnet-explorer[export]'."
+        )
+
+
 def write_trunk(trunk: Trunk, file: Path, format: Format) -> None:  # noqa: A002
     """Writes a trunk, whose normalisation is folded into its convolutions, for any batch and image size.
 
     Raises:
-        ExportError: the format cannot hold it, or the package that writes it is missing.
+        ExportError: the format cannot hold it.
     """
     fold_norms(trunk)
     _WRITERS[format](trunk, file)

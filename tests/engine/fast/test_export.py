@@ -81,6 +81,15 @@ def test_an_export_of_centermask_gives_its_boxes_masks_and_scores(
     assert found.mask_scores is not None
 
 
+def test_a_missing_package_of_a_format_is_named_with_its_command(
+    tiny: Callable[..., Detector], photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"onnx needs onnx and onnxruntime.* pip install 'vovnet-explorer\[export\]'"):
+        export(tiny("faster_rcnn_V_19_slim_dw_FPNLite_3x"), photo, tmp_path, "onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_deformable_convolutions_go_to_openvino_and_not_to_onnx(
     tiny: Callable[..., Detector], photo: np.ndarray, tmp_path: Path
 ) -> None:
