@@ -1,4 +1,4 @@
-"""Energy by pixel, summed up input by input, until the size of its spot is known well enough."""
+"""Energy by pixel, summed up unit by unit, until the size of its spot is known well enough."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from explorer.types import Floats
 SHARE = 0.95
 """An effective field's area is that of the brightest pixels that hold this share of the energy."""
 CONFIDENCE = 0.95
-FEWEST_BATCHES = 4
-"""Before an interval is looked at; then it is after every second batch."""
+FEWEST_UNITS = 4
+"""Before an interval is looked at."""
 
 
 def area_px(energy: npt.NDArray[np.floating], share: float = SHARE) -> int:
@@ -25,17 +25,31 @@ def area_px(energy: npt.NDArray[np.floating], share: float = SHARE) -> int:
     """
     if not 0 < share <= 1:
         raise ValueError(f"a share of {share} is asked for; give one above 0 and at most 1, as in {SHARE}")
+    whole, part = _pixels(energy, share)
+    return whole + 1 if part else 0
+
+
+def _side_px(energy: npt.NDArray[np.floating]) -> float:
+    """The side of the square as large as the area, in which the last pixel counts by the part that is wanted of it."""
+    return math.sqrt(sum(_pixels(energy, SHARE)))
+
+
+def _pixels(energy: npt.NDArray[np.floating], share: float) -> tuple[int, float]:
+    """How many pixels are wanted whole, and what part of one more; nothing without energy."""
     if not energy.any():
-        return 0
-    held = np.cumsum(np.sort(energy, axis=None)[::-1], dtype=np.float64)
-    return int(np.searchsorted(held, share * held[-1] - 1e-12 * held[-1]) + 1)
+        return 0, 0.0
+    brightest = np.sort(energy, axis=None)[::-1]
+    held = np.cumsum(brightest, dtype=np.float64)
+    wanted = share * held[-1] - 1e-12 * held[-1]
+    whole = int(np.searchsorted(held, wanted))
+    return whole, float(np.clip(1 - (held[whole] - wanted) / brightest[whole], 1e-9, 1))
 
 
 class EnergySum:
-    """The energy of one layer's unit, and whether more inputs would change the side of its spot.
+    """The energy of one layer's units, and whether more of them would change the side of its spot.
 
-    Few inputs leave the energy speckled, and the brightest pixels of a speckled spot are fewer than those of a smooth
-    one: the side grows with the inputs. The jackknife estimates both how far it scatters and how far it falls short.
+    Few units leave the energy speckled, and the brightest pixels of a speckled spot are fewer than those of a smooth
+    one: the side grows with the units. The jackknife estimates both how far it scatters and how far it falls short.
 
     Args:
         narrower_than: how wide the side's interval may be, as a share of the side; None to take all inputs there are.
@@ -46,33 +60,33 @@ class EnergySum:
 
     def __init__(self, narrower_than: float | None = None) -> None:
         self.total: Floats | None = None
-        self.inputs = 0
+        self.units = 0
         self.is_settled = False
+        self.shortfall = 0.0
         self._narrower_than = narrower_than
-        self._batches: list[npt.NDArray[np.float32]] = []
+        self._parts: list[npt.NDArray[np.float32]] = []
 
-    def add(self, energy: Floats, inputs: int) -> None:
-        """Adds a batch's energy `(height, width)`.
-
-        Raises:
-            ValueError: it has another size than those before.
-        """
-        if self.total is not None and self.total.shape != energy.shape:
-            raise ValueError(f"inputs are of {self.total.shape} and {energy.shape} px; give one size")
-        self.total = energy if self.total is None else self.total + energy
-        self.inputs += inputs
+    def add(self, energy: Floats) -> None:
+        """Adds the energy of some units, `(units, height, width)`."""
+        added = energy.sum(axis=0)
+        self.total = added if self.total is None else self.total + added
+        self.units += len(energy)
         if self._narrower_than is not None:
-            self._batches.append(energy.astype(np.float32))
-            number = len(self._batches)
-            if number >= FEWEST_BATCHES and number % 2 == 0 and self.total.any():
-                width, shortfall = self.side_error()
-                self.is_settled = width < self._narrower_than and abs(shortfall) < self._narrower_than / 2
+            self._parts += list(energy.astype(np.float32))
+            if self.units >= FEWEST_UNITS and self.total.any():
+                width, self.shortfall = self.side_error()
+                self.is_settled = width < self._narrower_than
+
+    def replace(self, energy: Floats) -> None:
+        """Starts again with the energy of some units in another window."""
+        self.total, self.units, self._parts = None, 0, []
+        self.add(energy)
 
     def side_error(self) -> tuple[float, float]:
-        """The width of the side's interval, and how far the side falls short, as shares of it; needs two batches."""
-        number, total = len(self._batches), np.sum(self._batches, axis=0)
-        side = math.sqrt(area_px(total))
-        others = np.array([math.sqrt(area_px(total - own)) for own in self._batches])
+        """The width of the side's interval, and how far the side falls short, as shares of it; needs two units."""
+        number, total = len(self._parts), np.sum(self._parts, axis=0)
+        side = _side_px(total)
+        others = np.array([_side_px(total - own) for own in self._parts])
         spread = math.sqrt((number - 1) / number * float(((others - others.mean()) ** 2).sum()))
         width = 2 * float(stdtrit(number - 1, (1 + CONFIDENCE) / 2)) * spread
         return width / side, (number - 1) * (side - float(others.mean())) / side

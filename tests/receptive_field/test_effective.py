@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from explorer.receptive_field.effective import (
     random_inputs,
 )
 from explorer.receptive_field.theoretical import theoretical_fields
+from explorer.receptive_field.units import apart
 
 THIN = {"stem_channels": (4, 4, 4), "stage_conv_channels": (4, 4, 4, 4), "stage_out_channels": (6, 6, 6, 6)}
 
@@ -122,7 +125,7 @@ def test_what_was_measured_is_read_and_what_is_broken_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[tuple[int, int]] = []
-    settings = {"inputs": 2, "size": (64, 64), "folder": tmp_path}
+    settings = {"inputs": 2, "size": (64, 64), "folder": tmp_path, "narrower_than": 0.2}
     first = cached_effective_fields(thin(), ["stage2"], progress=lambda *step: steps.append(step), **settings)
     assert steps == [(2, 2)]
     (file,) = tmp_path.iterdir()
@@ -134,7 +137,8 @@ def test_what_was_measured_is_read_and_what_is_broken_is_measured_again(
         patch.setattr(effective, "effective_fields", refuse)
         again = cached_effective_fields(thin(), ["stage2"], **settings)
         np.testing.assert_array_equal(again["stage2"].energy, first["stage2"].energy)
-        assert vars(again["stage2"])["unit"] == first["stage2"].unit
+        kept, made = (vars(one["stage2"]) | {"energy": None} for one in (again, first))
+        assert kept == made
         for changed in ({"gates": False}, {"seed": 1}, {"inputs": 3}, {"size": (32, 32)}, {"narrower_than": 0.1}):
             with pytest.raises(AssertionError):
                 cached_effective_fields(thin(), ["stage2"], **settings | changed)
@@ -191,41 +195,66 @@ def test_a_copy_of_a_unit_is_not_followed_back_again(monkeypatch: pytest.MonkeyP
     assert alone.side_px() == pytest.approx(measured["p6"].side_px(), rel=0.03)
 
 
-def test_a_layer_gets_no_more_inputs_than_it_needs() -> None:
+def signs_of(place: int, channels: int, number: int) -> list[Tensor]:
+    """The signs of one layer's middle unit, input by input."""
+    generator = torch.Generator().manual_seed(place)
+    return [torch.randint(0, 2, (1, channels, 1, 1), generator=generator)[:, :, 0, 0] * 2 - 1 for _ in range(number)]
+
+
+def test_a_layer_gets_no_more_inputs_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effective, "theoretical_fields", lambda *_, **__: {})  # so that one unit is followed at a time
+    monkeypatch.setattr(effective, "_number_format", lambda _: nullcontext())
     layers, steps = ["p4", "p5"], []
     inputs = random_inputs(40, (32, 32), batch=1)
     measured = effective_fields(Pyramid(), layers, inputs, narrower_than=0.1, progress=lambda *step: steps.append(step))
     assert 4 <= min(spot.inputs for spot in measured.values()) < 40
     assert steps[-1] == (max(spot.inputs for spot in measured.values()), 40)
-    generator = torch.Generator().manual_seed(0)
-    signs = [{layer: torch.randint(0, 2, (1, 6), generator=generator) * 2 - 1 for layer in layers} for _ in inputs]
-    for layer, spot in measured.items():
-        own = [each[layer] for each in signs[: spot.inputs]]
-        expected = straightforward(Pyramid(), layer, inputs[: spot.inputs], own)
+    for place, (layer, spot) in enumerate(measured.items()):
+        expected = straightforward(Pyramid(), layer, inputs[: spot.inputs], signs_of(place, 6, spot.inputs))
         np.testing.assert_allclose(spot.energy, expected, rtol=1e-4, atol=1e-9)
 
 
-@pytest.mark.slow
-def test_stopping_early_costs_less_than_2_percent_of_the_side() -> None:
-    torch.manual_seed(0)
-    net = VoVNet("V-19-slim-eSE", out_features=["stage3", "stage4"])
-    inputs = random_inputs(16, (320, 320), batch=1)
-    start = time.process_time()
-    measured = effective_fields(net, ["stage3", "stage4"], inputs, narrower_than=0.03)
-    spent_s = time.process_time() - start
+def test_units_whose_fields_do_not_overlap_are_measured_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each unit's energy is what a pass of its own gives, at the place of the unit in the middle."""
+    monkeypatch.setattr(effective, "_number_format", lambda _: nullcontext())
+    net, inputs = thin("none"), random_inputs(2, (128, 96), batch=1)
+    passes: list[Tensor] = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda total, *given, **named: passes.append(total) or grad(total, *given, **named)
+    )
+    measured = effective_fields(net, ["stage2"], inputs, narrower_than=1e-9)["stage2"]
+    field = theoretical_fields(net, ignore_global=True)["stage2"]
+    units = apart(field, measured.grid, (128, 96))
+    assert units is not None
+    assert units.window == (40, 40)  # fields of 35 px lie a little beside their units, which are 4 px apart
+    assert (len(units.rows), len(units.columns)) == (3, 2)
+    assert len(passes) == 2
+    assert (measured.units, measured.unit) == (12, (16, 12))
     generator = torch.Generator().manual_seed(0)
+    expected = np.zeros((128, 96))
     net.eval()
-    channels = {layer: net(inputs[0])[layer].shape[1] for layer in measured}
-    signs = [
-        {layer: torch.randint(0, 2, (1, channels[layer]), generator=generator) * 2 - 1 for layer in measured}
-        for _ in inputs
-    ]
-    start = time.process_time()
-    for layer, spot in measured.items():
-        energy = straightforward(net, layer, inputs, [own[layer] for own in signs])
-        assert spot.side_px() == pytest.approx(replace(spot, energy=energy).side_px(), rel=0.02)
-        assert spot.inputs <= 16
-    assert spent_s < time.process_time() - start
+    for batch in inputs:
+        signs = torch.randint(0, 2, (1, 6, 3, 2), generator=generator) * 2 - 1
+        for row, column in product(range(3), range(2)):
+            image = batch.clone().requires_grad_()
+            y, x = units.rows[row], units.columns[column]
+            (alone,) = grad((net(image)["stage2"][:, :, y, x] * signs[:, :, row, column]).sum(), image)
+            energy = alone.double().square().sum(dim=(0, 1)).numpy()
+            expected += np.roll(energy, (4 * (16 - y), 4 * (12 - x)), axis=(0, 1))
+    np.testing.assert_allclose(measured.energy, expected / expected.sum(), rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_the_quick_way_costs_less_than_2_percent_of_the_side() -> None:
+    torch.manual_seed(0)
+    net = VoVNet("V-19-slim-eSE", out_features=["stage2", "stage3", "stage4"])
+    layers = ["stage2", "stage3", "stage4"]
+    plain = effective_fields(net, layers, random_inputs(16, (320, 320), batch=1))
+    quick = effective_fields(net, layers, random_inputs(16, (320, 320), batch=1), narrower_than=0.03)
+    for layer, spot in quick.items():
+        assert spot.side_px() == pytest.approx(plain[layer].side_px(), rel=0.02)
+        assert spot.inputs <= 16 < spot.units
 
 
 @pytest.mark.slow

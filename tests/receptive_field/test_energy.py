@@ -29,7 +29,7 @@ def test_the_interval_is_as_wide_as_the_side_scatters() -> None:
     for seed in range(60):
         spot = EnergySum(narrower_than=1e-9)
         for energy in speckled(12, seed):
-            spot.add(energy, 1)
+            spot.add(energy[None])
         assert spot.total is not None
         sides.append(math.sqrt(area_px(spot.total)))
         widths.append(spot.side_error()[0])
@@ -42,18 +42,18 @@ def test_the_shortfall_is_what_more_inputs_bring() -> None:
     many = math.sqrt(area_px(np.sum(energies, axis=0)))
     spot = EnergySum(narrower_than=1e-9)
     for energy in energies[:12]:
-        spot.add(energy, 1)
+        spot.add(energy[None])
     assert spot.total is not None
     side, (_, shortfall) = math.sqrt(area_px(spot.total)), spot.side_error()
     assert side < 0.99 * many
-    assert side * (1 + shortfall) == pytest.approx(many, rel=0.005)
+    assert side * (1 + shortfall) == pytest.approx(many, rel=0.01)
 
 
 def test_the_standard_error_is_near_the_bootstraps() -> None:
     energies = np.array(speckled(40, 1))
     spot = EnergySum(narrower_than=1e-9)
     for energy in energies:
-        spot.add(energy, 1)
+        spot.add(energy[None])
     drawn = bootstrap(
         (np.arange(40),),
         lambda rows: math.sqrt(area_px(energies[rows.astype(int)].sum(axis=0))),
@@ -66,12 +66,13 @@ def test_the_standard_error_is_near_the_bootstraps() -> None:
     assert spot.side_error()[0] * side / (2 * 2.02) == pytest.approx(drawn.standard_error, rel=0.3)
 
 
-def test_a_sum_settles_when_both_are_small() -> None:
+def test_a_sum_settles_when_the_interval_is_narrow() -> None:
     spot, eager, patient = EnergySum(0.2), EnergySum(0.5), EnergySum()
     for number, energy in enumerate(speckled(30, 2), start=1):
         for own in (spot, eager, patient):
             if not own.is_settled:
-                own.add(energy, 1)
+                own.add(energy[None])
         if number == 3:
             assert not eager.is_settled
-    assert 4 <= eager.inputs <= spot.inputs < patient.inputs == 30
+    assert 4 <= eager.units <= spot.units < patient.units == 30
+    assert patient.shortfall == 0 < spot.shortfall

@@ -115,11 +115,13 @@ def measured_fields(
 ) -> dict[str, EffectiveField]:
     """Measures effective fields on noise, or reads them from disk, by short name."""
     from explorer.receptive_field.effective import cached_effective_fields
+    from explorer.report.fields import NARROWER_THAN
 
     backbone: Any = detector.model.backbone
     modules = list(layers_of(detector).values())  # all at once, which costs little more than one
     count = part_of(progress, 0, 1, f"{detector.name}: measuring effective fields")
-    found = cached_effective_fields(backbone, modules, inputs=INPUTS, size=SIZE, batch=1, gates=gates, progress=count)
+    settings: dict[str, Any] = {"inputs": INPUTS, "size": SIZE, "batch": 1, "narrower_than": NARROWER_THAN}
+    found = cached_effective_fields(backbone, modules, gates=gates, progress=count, **settings)
     return {layer: found[module] for layer, module in names.items()}
 
 
