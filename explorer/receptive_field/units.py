@@ -128,6 +128,8 @@ def _spread(
     window = []
     for axis, (units, length) in enumerate(zip(grid, input_size, strict=True)):
         stride, period = round(length / units), len(field.phases[axis])  # what differs by phase is not mixed
+        if not stride:
+            return None
         step = max(rounded(distance_px / (stride * period)), 1) * period
         number = max(units // step, 1)
         middle = units // 2
