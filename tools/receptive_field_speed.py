@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from explorer.config import load_config
-from explorer.engine.detector import make_detector
+from explorer.engine.building import make_detector
 from explorer.receptive_field.effective import EffectiveField, effective_fields, random_inputs
 from explorer.report.fields import NARROWER_THAN, layer_names
 
