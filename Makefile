@@ -1,8 +1,9 @@
 # Two commands do everything on a fresh machine with Python 3.11 or 3.12: `make app` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
-# A folder's tests stay in one process, in the order that tests/conftest.py gives; `make test WORKERS=0` is serial.
-WORKERS ?= logical --maxprocesses 4
+# A folder's tests stay in one process, in the order that tests/conftest.py gives; `make test WORKERS=0` is serial. There
+# is one process more than cores, at most four, since tests of the page and of the database wait for other processes.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 1, 4))")
 PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup repair app lab docs test test-fast slow zoo sbom audit reliability check format
@@ -27,7 +28,7 @@ lab: setup ## open the tutorials in JupyterLab
 docs: setup ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test: setup ## run the tests, without slow, gpu and network ones, in one process for each core (at most four)
+test: setup ## run the tests, without slow, gpu and network ones, in parallel
 	$(PARALLEL)
 
 test-fast: setup ## run the tests that need no browser, database or notebook

@@ -30,31 +30,34 @@ REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "")
 """Tests with these markers must run: CI sets `browser,mongo,notebook`, so that a skip there is a failure."""
 
 
-LONGEST = ("ui", "browser", "engine", "zoo", "notebooks")
-"""Rooms whose tests take longest: parallel workers begin with them, so that none is left with one at the end."""
+LONGEST = ("ui", "tabs", "browser", "engine", "notebooks", "faults", "cli", "zoo")
+"""Groups whose tests take longest: parallel workers begin with them, so that none is left with one at the end."""
 
 
-def room_of(item: pytest.Item) -> str:
-    """The folder below `tests/` that a test is in; its file, where it is in none."""
+def group_of(item: pytest.Item) -> str:
+    """The tests that share a worker: those of its own mark, else of the folder below `tests/`, else of its file."""
+    if mark := item.get_closest_marker("xdist_group"):
+        return str(mark.args[0])
     path = item.path.relative_to(ROOT / "tests") if item.path.is_relative_to(ROOT / "tests") else item.path
     return path.parts[0]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Stops when a required kind of test is not even there; puts the longest rooms first where workers share them."""
+    """Stops when a required kind of test is not even there; puts the longest groups first where workers share them."""
     for marker in REQUIRED_MARKERS:
         if not any(item.get_closest_marker(marker) for item in items):
             raise pytest.UsageError(f"EXPLORER_REQUIRE wants {marker} tests to run, but none was collected.")
     if hasattr(config, "workerinput"):
-        order = {room: place for place, room in enumerate(LONGEST)}
-        items.sort(key=lambda item: order.get(room_of(item), len(order)))
+        order = {group: place for place, group in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(group_of(item), len(order)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keeps a room's tests in one worker of `pytest -n`: they share servers, a database, models and processes."""
-    item.add_marker(pytest.mark.xdist_group(room_of(item)))
+    """Keeps a folder's tests in one worker of `pytest -n`: they share servers, a database, models and processes."""
+    if item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -336,8 +336,8 @@ def _local(url: str, own: str) -> bool:
     return url.startswith((own, "data:", "blob:"))
 
 
-@pytest.fixture
-def visit(browser: Any, served: Served) -> Iterator[Callable[..., Visit]]:
+@contextmanager
+def visits_to(served: Served, browser: Any) -> Iterator[Callable[..., Visit]]:
     """Opens the page in a browser context of its own; at the end, nothing came from elsewhere and no script failed."""
     contexts, visits = [], []
 
@@ -355,3 +355,28 @@ def visit(browser: Any, served: Served) -> Iterator[Callable[..., Visit]]:
     for one in visits:
         assert one.elsewhere == []
         assert one.errors == []
+
+
+@pytest.fixture
+def visit(browser: Any, served: Served) -> Iterator[Callable[..., Visit]]:
+    """Opens the page; see `visits_to`."""
+    with visits_to(served, browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def opening(browser: Any, served: Served) -> Iterator[Visit]:
+    """The page with the comparison that it opens on, for tests that change nothing: each opening takes seconds."""
+    with visits_to(served, browser) as open_page:
+        page = open_page()
+        page.settle()
+        yield page
+
+
+@pytest.fixture(scope="module")
+def airfield(browser: Any, served: Served) -> Iterator[Visit]:
+    """The page with the scene of an airfield compared; tests may zoom and leave all controls as they were."""
+    with visits_to(served, browser) as open_page:
+        page = open_page()
+        page.example("airfield")
+        yield page

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("tabs")]
 
 Open = Callable[..., Any]
 TABS = ("Compare", "Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
@@ -50,9 +50,8 @@ def test_axe_finds_nothing_serious_on_any_tab_and_words_in_figures_have_contrast
     assert drawn >= {"Compare", "Features", "Errors", "Speed and accuracy"}
 
 
-def test_the_keyboard_reaches_all_there_is_to_do_and_shows_where_it_is(visit: Open) -> None:
-    page = visit()
-    page.settle()
+def test_the_keyboard_reaches_all_there_is_to_do_and_shows_where_it_is(opening: Any) -> None:
+    page = opening
     reached, outlines = set(), set()
     for _ in range(70):
         page.page.keyboard.press("Tab")
@@ -71,10 +70,17 @@ def test_the_keyboard_reaches_all_there_is_to_do_and_shows_where_it_is(visit: Op
     assert outlines - {"none"}
 
 
-def test_every_picture_has_a_text_in_its_place(visit: Open) -> None:
-    page = visit()
-    page.settle()
-    nameless = page.page.evaluate(
+def test_every_control_has_a_name(opening: Any) -> None:
+    nameless = opening.page.evaluate(
+        """() => [...document.querySelectorAll('input, textarea, button, select, [role=slider]')].filter(
+            control => control.offsetParent && !(control.getAttribute('aria-label') || control.title ||
+                control.textContent.trim() || control.labels?.length)).map(control => control.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_every_picture_has_a_text_in_its_place(opening: Any) -> None:
+    nameless = opening.page.evaluate(
         """() => [...document.querySelectorAll('img')].filter(
             own => own.offsetParent && !own.alt && own.getAttribute('role') !== 'presentation'
         ).map(own => own.outerHTML.slice(0, 200))"""
