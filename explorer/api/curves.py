@@ -1,4 +1,4 @@
-"""What `Run` offers beside its figures: precision-recall curves and what objects are taken for."""
+"""Precision-recall curves and confusion matrices of a `Run`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class ConfusionReport(Result):
     @property
     def title(self) -> str:
         objects = int(self.confusion.of()[:-1].sum())
-        return f"{self.run}, what {objects:,} objects are taken for"
+        return f"{self.run}, confusion matrix of {objects:,} objects"
 
     def tables(self) -> list[Grid]:
         """Returns the counts, of objects of all sizes: annotated classes in rows, detected ones in columns."""

@@ -88,7 +88,7 @@ def read_autopsy(path: str | Path) -> Autopsy:
             findings=findings,
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"{path} is no autopsy ({error}). Make one with `explorer autopsy`.") from error
+        raise ValueError(f"{path} is not an autopsy ({error}). Create one with `explorer autopsy`.") from error
 
 
 def _name(verdict: Verdict) -> str:

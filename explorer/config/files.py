@@ -52,7 +52,7 @@ def read_yaml(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
 def _overwrite(values: dict[str, Any], own: dict[str, Any], path: Path) -> None:
     for key, value in own.items():
         if not isinstance(key, str):
-            raise ValueError(f"{path}: the key {str(key)[:80]} is no text.")
+            raise ValueError(f"{path}: the key {str(key)[:80]} is not a string.")
         if isinstance(value, dict):
             if not isinstance(values.setdefault(key, {}), dict):
                 raise ValueError(f"{path}: {key} is one value in its {BASE}, and has keys of its own here.")

@@ -121,7 +121,7 @@ def write(
         raise ValueError(f"there is no writer for {to!r}: give {', '.join(WRITERS)}")
     out = Path(out).expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there already and not empty: give a new folder")
+        raise ValueError(f"{out} already exists and is not empty: give a new folder")
     writer, said, done = WRITERS[to], list(lost), 0
     total = sum(len(part.content["images"]) for part in parts)
     _judge_names(parts)

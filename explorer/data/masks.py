@@ -44,14 +44,14 @@ def judge_mask(segmentation: Any, size: tuple[int, int]) -> Iterator[Finding]:
     elif isinstance(segmentation, list) and all(isinstance(part, list) for part in segmentation):
         yield from _judge_polygons(segmentation, max(size))
     else:
-        yield "bad-mask", "the mask is no list of polygons [[x1, y1, …], …]"
+        yield "bad-mask", "the mask is not a list of polygons [[x1, y1, …], …]"
 
 
 def _judge_polygons(polygons: list[list[Any]], side: int) -> Iterator[Finding]:
     """The C code that draws them walks along every edge pixel by pixel, in the image and outside."""
     values = [value for polygon in polygons for value in polygon]
     if not {int, float}.issuperset(map(type, values)):
-        yield "bad-mask", "a polygon holds something that is no number"
+        yield "bad-mask", "a polygon contains a value that is not a number"
     elif not all(map(is_finite, values)):
         yield "not-finite", "a polygon has a coordinate that is NaN, infinite or beyond a billion"
     elif values and not -side <= min(values) <= max(values) <= 2 * side:

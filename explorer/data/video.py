@@ -96,7 +96,7 @@ def read_frames(path: Path, every: int = 1) -> Iterator[VideoFrame]:
             or none can be decoded.
     """
     if every < 1:
-        raise ValueError(f"Every {every}th frame is asked for; give 1 or more.")
+        raise ValueError(f"The interval between frames is {every}; give 1 or more.")
     with _opened(path) as (capture, facts):
         index = 0
         while capture.grab():

@@ -89,7 +89,7 @@ def predict(
     if not 0 <= threshold <= 1:
         raise ValueError(f"The score threshold is {threshold}; it must lie between 0 and 1.")
     if every < 1:
-        raise ValueError(f"Every {every}th frame of a video is asked for; give 1 or more.")
+        raise ValueError(f"The interval between frames is {every}; give 1 or more.")
     with alone_in(out):
         return _predict(detector, images, out, threshold, pictures, every, skipped or {}, progress)
 

@@ -60,7 +60,7 @@ class Slices:
 
     def __post_init__(self) -> None:
         if self.parts < 2:
-            raise ValueError(f"{self.parts} slices along a side are asked for; give 2 or more.")
+            raise ValueError(f"The number of slices along a side is {self.parts}; give 2 or more.")
 
     def windows(self, height: int, width: int) -> list[Window]:
         """Returns windows of one size that cover a photograph."""

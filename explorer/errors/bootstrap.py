@@ -138,7 +138,9 @@ def draw(images: int, resamples: int, seed: int) -> Weights:
     if images < 1:
         raise ValueError("there are no images to resample")
     if resamples < 2:
-        raise ValueError(f"{resamples} resamples are asked for; an interval needs at least 2, better {RESAMPLES}")
+        raise ValueError(
+            f"the number of resamples is {resamples}; an interval needs at least 2 ({RESAMPLES} are recommended)"
+        )
     generator = np.random.default_rng(seed)
     drawn = np.empty((images, resamples), dtype=np.uint16)
     for resample in range(resamples):
@@ -162,7 +164,7 @@ def interval(
         ValueError: the confidence is not between 0 and 1.
     """
     if not 0 < confidence < 1:
-        raise ValueError(f"a confidence of {confidence} is asked for; give one between 0 and 1, as in {CONFIDENCE}")
+        raise ValueError(f"the confidence is {confidence}; give a number between 0 and 1, such as {CONFIDENCE}")
     value = np.asarray(value, dtype=np.float64)
     tail = (1 - confidence) / 2
     centred = value[..., None] + resampled - _mean(resampled)[..., None]

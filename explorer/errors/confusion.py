@@ -1,4 +1,4 @@
-"""What objects are taken for: a confusion matrix at an operating point, by size, with a row and a column for nothing.
+"""Confusion matrices at an operating point, by size, with a row and a column for the background.
 
 On the diagonal are the objects that are found, by COCO's matching within each class. Of what is left, each detection
 shown, best first, has the free object of another class that it overlaps most, if by enough: these are taken for each
@@ -66,7 +66,7 @@ class Confusion:
 
 
 def confusion(matches: Matches, point: OperatingPoint) -> Confusion:
-    """Counts what objects are taken for.
+    """Counts objects by annotated and detected class.
 
     Args:
         matches: who took whom, within each class.

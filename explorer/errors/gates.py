@@ -66,8 +66,8 @@ def gate_of(text: str) -> Gate:
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"--fail-if {text!r} is no condition: name a figure, < or >, and the points by which B may differ from A, "
-            'as in "APs < -0.5"'
+            f"--fail-if {text!r} is not a condition: name a metric, < or >, and the points by which B may differ from "
+            'A, as in "APs < -0.5"'
         )
     return Gate(text.strip(), match["label"], match["sign"], float(match["points"].replace("−", "-")))
 

@@ -92,7 +92,7 @@ def preprocess(model: nn.Module, model_input: Mapping[str, Any]) -> Any:
     prepare = getattr(model, "preprocess_image", None)
     if prepare is None or not hasattr(model, "backbone"):
         raise ValueError(
-            f"{type(model).__name__} is no detectron2 detector: it has no backbone and preprocess_image. Give any "
+            f"{type(model).__name__} is not a detectron2 detector: it has no backbone and preprocess_image. Give any "
             "other network a tensor (1, channels, height, width)."
         )
     if "image" not in model_input:
@@ -115,8 +115,8 @@ def as_feature_map(tensor: Tensor, name: str, frame: Frame, *, stride: int | Non
     shape = tuple(tensor.shape)
     if len(shape) != 4 or shape[0] != 1:
         raise ValueError(
-            f"{name} gives {shape}, which is no map of one photo: (1, channels, rows, columns). Name another layer, or "
-            "take the tensor from a FeatureRecorder."
+            f"{name} gives {shape}, which is not a feature map of one photo: (1, channels, rows, columns). Name "
+            "another layer, or take the tensor from a FeatureRecorder."
         )
     down, right = (stride or _stride(*sizes) for sizes in zip(frame.padded_size, shape[2:], strict=True))
     values = tensor[0].detach().to("cpu", torch.float32).numpy()

@@ -1,4 +1,4 @@
-"""Precision against recall, and what objects are taken for."""
+"""Figures of precision against recall, and of confusion matrices."""
 
 from __future__ import annotations
 

@@ -88,8 +88,8 @@ def _chain(block: nn.Module) -> _Chain:
         return _chained(block.layers, None, parts, identity=bool(block.residual))  # type: ignore[arg-type]
     except AttributeError as error:
         raise ValueError(
-            f"{type(block).__name__} is no block with one-shot aggregation. Give an OSABlock of VoVNet, or a block of "
-            "timm's HGNet or HGNetV2."
+            f"{type(block).__name__} is not a block with one-shot aggregation. Give an OSABlock of VoVNet, or a block "
+            "of timm's HGNet or HGNetV2."
         ) from error
 
 

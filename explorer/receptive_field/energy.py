@@ -24,7 +24,7 @@ def area_px(energy: npt.NDArray[np.floating], share: float = SHARE) -> int:
         ValueError: the share is not above 0 and at most 1.
     """
     if not 0 < share <= 1:
-        raise ValueError(f"a share of {share} is asked for; give one above 0 and at most 1, as in {SHARE}")
+        raise ValueError(f"the share is {share}; give a number above 0 and at most 1, such as {SHARE}")
     whole, part = _pixels(energy, share)
     return whole + 1 if part else 0
 

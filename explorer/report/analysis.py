@@ -60,7 +60,7 @@ class RunAnalysis:
 
     @cached_property
     def best_scores(self) -> BestScores:
-        """From which score on to use the detector, by size and class."""
+        """Recommended score threshold, by size and class."""
         return best_scores(self.matches, self.point.iou)
 
     @cached_property
@@ -70,7 +70,7 @@ class RunAnalysis:
 
     @cached_property
     def confusion(self) -> Confusion:
-        """What objects are taken for, by size."""
+        """Confusion matrix by size."""
         return confusion(self.matches, self.point)
 
     @cached_property

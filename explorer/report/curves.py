@@ -1,4 +1,4 @@
-"""Precision-recall curves and what objects are taken for, as tables and plain data."""
+"""Precision-recall curves and confusion matrices as tables and plain data."""
 
 from __future__ import annotations
 

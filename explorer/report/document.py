@@ -1,4 +1,4 @@
-"""Reports as JSON, and as COCO annotations that say of each object what became of it."""
+"""Reports as JSON, and as COCO annotations with the outcome of each object."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def help_document(ways: Sequence[Help]) -> Json:
 
 
 def annotations_with(truth: Truth, columns: Mapping[str, list[Any]]) -> Json:
-    """Returns the objects as COCO annotations, each with what became of it, for any tool that reads COCO.
+    """Returns the objects as COCO annotations, each with its outcome, for any tool that reads COCO.
 
     Args:
         truth: the objects.

@@ -1,4 +1,4 @@
-"""What became of each object of a run, the same in tables, among misses and in files."""
+"""The outcome of each object of a run, named alike in tables, galleries of misses and files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from explorer.scoring.sizes import SizeBin
 
 LOW_SCORE, FOUND = Verdict.LOW_SCORE.label, Verdict.FOUND.label
 _ERRORS = {
-    ErrorType.MISSED: "no detection near enough",
-    ErrorType.CLASSIFICATION: "taken for another class",
-    ErrorType.LOCALISATION: "box too far off",
+    ErrorType.MISSED: "no detection close enough",
+    ErrorType.CLASSIFICATION: "detected as another class",
+    ErrorType.LOCALISATION: "box not accurate enough",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Fates:
-    """The fate of every object.
+    """The outcome of every object.
 
     Attributes:
         truth: the objects.
-        names: from what is lost first to `FOUND`.
+        names: of the outcomes, from the earliest stage at which an object can be lost to `FOUND`.
         objects: `(G,)` int64, place in `names`; -1 for crowds.
     """
 
@@ -37,17 +37,17 @@ class Fates:
     objects: npt.NDArray[np.int64]
 
     def counts(self, size: SizeBin) -> dict[str, int]:
-        """Counts the objects of a size by fate."""
+        """Counts the objects of a size by outcome."""
         own = self.objects[size.names(self.truth.areas_px) & (self.objects >= 0)]
         return dict(zip(self.names, np.bincount(own, minlength=len(self.names)).tolist(), strict=True))
 
     def of(self, row: int) -> str:
-        """The fate of one object that is no crowd."""
+        """The outcome of one object that is not a crowd."""
         return self.names[int(self.objects[row])]
 
 
 def fates_of(analysis: RunAnalysis) -> Fates:
-    """Says what became of each object: the autopsy's verdict or, without one, what detections alone tell."""
+    """Returns the outcome of each object: the autopsy's verdict or, without one, what the detections alone show."""
     truth, autopsy = analysis.run.truth, analysis.autopsy
     if autopsy is not None:
         ends = autopsy.chain.verdicts

@@ -14,13 +14,13 @@ from explorer.text import legible
 _MEANS = {
     "failed": "the whole interval meets the condition",
     "passed": "none of the interval meets the condition",
-    "not settled": "a part of the interval meets the condition, so this is no proof",
-    "no interval": "too few images for an interval, so nothing can be said",
+    "not settled": "only a part of the interval meets the condition, so this proves nothing",
+    "no interval": "there are too few images for an interval, so nothing can be concluded",
 }
 
 
 def gate_words(judged: Judgement) -> str:
-    """Says what became of a condition, in a sentence."""
+    """Returns the outcome of a condition as a sentence."""
     a, b = judged.runs
     words = interval_words(judged.difference, judged.low, judged.high, signed=True).removesuffix(f", {TOO_FEW}")
     return f"{judged.gate.text}: {judged.outcome}. {b} − {a} is {words} points: {_MEANS[judged.outcome]}."

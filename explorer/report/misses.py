@@ -1,4 +1,4 @@
-"""The most telling misses of a run: for every way of losing an object, those on which the detector was nearest."""
+"""The most informative misses of a run: for each way of losing an object, those closest to being found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as one HTML page that holds all it needs: it opens offline, and nothing in it comes from another place."""
+"""Reports as one self-contained HTML page, which opens offline and loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ class _Body:
     def misses(self, analysis: RunAnalysis, misses: Sequence[Miss]) -> None:
         self._parts.append(
             '<p class="key faint"><span><i style="border-color:#009e73"></i>the object</span>'
-            '<span><i style="border-color:#d55e00;border-style:dashed"></i>the detection nearest to it</span></p>'
+            '<span><i style="border-color:#d55e00;border-style:dashed"></i>the detection closest to it</span></p>'
         )
         figures = "".join(miss_figure(analysis.run.truth, miss) for miss in misses)
-        self._parts.append(f'<div class="misses">{figures}</div>' if misses else "<p>Nothing is missed.</p>")
+        self._parts.append(f'<div class="misses">{figures}</div>' if misses else "<p>No object is missed.</p>")
 
     def write(self, title: str, below: str, path: Path) -> Path:
         page = _PAGE.format(title=in_html(title), below=in_html(below), style=_STYLE, body="\n".join(self._parts))
@@ -121,10 +121,10 @@ class _Body:
 
 
 def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
-    """Writes one run's report: figures by size, error types, the autopsy where there is one, telling misses."""
+    """Writes one run's report: figures by size, error types, the autopsy if there is one, and the misses."""
     body, name = _Body(), analysis.run.name
     _sizes(body, [analysis])
-    body.section("By class and size", "Average precision in percent, and the objects that it rests on.")
+    body.section("By class and size", "Average precision in percent; the number of objects is in parentheses.")
     body.grid(class_grid(analysis))
     _errors(body, [analysis])
     _curves(body, [analysis])
@@ -133,15 +133,15 @@ def write_run_page(analysis: RunAnalysis, path: Path) -> Path:
     _autopsies(body, [analysis])
     _label_errors(body, [analysis])
     body.section(
-        "Telling misses",
-        f"Objects that {in_html(name)} does not find, of each reason in turn, near misses first. {_found(analysis)}",
+        "Most informative misses",
+        f"Objects that {in_html(name)} does not find, a few for each reason, near misses first. {_found(analysis)}",
     )
     body.misses(analysis, telling_misses(analysis))
     return body.write(f"{name}: what it finds and what it misses", _about(analysis), path)
 
 
 def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis], path: Path) -> Path:
-    """Writes a comparison: differences with intervals, who finds which objects, error types, telling misses of both."""
+    """Writes a comparison: differences with intervals, who finds which objects, error types, the misses of both."""
     body = _Body()
     _sizes(body, analyses)
     for number, pair in enumerate(comparison.pairs):
@@ -156,14 +156,14 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
         rules = " ".join(f"{letter} is {in_html(own.run.name)}. {_found(own)}" for letter, own in sides)
         body.section(
             "Who finds which objects",
-            f"{rules} McNemar's test takes the objects of one image for independent; the interval and the first p do "
-            "not.",
+            f"{rules} McNemar's test assumes that the objects of an image are independent; the interval and the first "
+            "p-value do not.",
         )
         body.grid(object_grid(comparison, pair))
         body.figure(
             objects_scatter(comparison, number),
-            f"Each object by the score that {a} and {b} give it, coloured by size; dashed: the scores from which it is "
-            "found.",
+            f"Each object by its scores from {a} and {b}, coloured by size; dashed lines: the score thresholds above "
+            "which it counts as found.",
         )
     _errors(body, analyses)
     _curves(body, analyses)
@@ -173,9 +173,9 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
     for place, analysis in enumerate(analyses[:2]):
         rival = analyses[1 - place]
         body.section(
-            f"Telling misses of {analysis.run.name}",
+            f"Most informative misses of {analysis.run.name}",
             f"Objects that {in_html(rival.run.name)} finds ({in_html(rival.point.words)}) come first, then near "
-            f"misses, of each reason in turn. {_found(analysis)}",
+            f"misses, a few for each reason. {_found(analysis)}",
         )
         body.misses(analysis, telling_misses(analysis, rival, most=12))
     return body.write(" against ".join(comparison.names), _about(*analyses), path)
@@ -184,9 +184,9 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
 def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.section(
         "Figures by size",
-        f"By {_whose(analyses[0])} rules: objects of other sizes are ignored. Areas are in pixels. A figure has an "
-        "interval from "
-        f"{FEWEST_IMAGES} images on that have such objects; resamples of fewer are too much alike.",
+        f"By {_whose(analyses[0])} rules: objects of other sizes are ignored. Areas are in pixels. "
+        f"Intervals are given if at least {FEWEST_IMAGES} images contain such objects; resamples of fewer images are "
+        "too similar.",
     )
     body.grid(size_grid(analyses, analyses[0].resamples.figures.main_names))
     resamples = [analysis.resamples for analysis in analyses]
@@ -201,8 +201,8 @@ def _whose(analysis: RunAnalysis) -> str:
 def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.section(
         "Types of error",
-        "What AP50 would gain if only that type were fixed, on each size alone (TIDE, Bolya et al. 2020). Gains do "
-        "not add up to what AP lacks: each depends on the errors that stay.",
+        "How much AP50 would gain if only errors of that type were fixed, for each size separately (TIDE, Bolya et al. "
+        "2020). The gains do not add up to 100 − AP50, because each depends on the errors that remain.",
     )
     gains = {analysis.run.name: analysis.gains for analysis in analyses}
     body.figure(error_types(gains), "Gain in AP50 by type of error and object size.")
@@ -211,8 +211,8 @@ def _errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
 def _curves(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     body.section(
         "Precision and recall",
-        "Of the detections from some score up, how many are right, and how many objects they find. The area under a "
-        "curve is average precision at this IoU.",
+        "At each score threshold: the share of detections that are correct (precision) and the share of objects that "
+        "they find (recall). The area under a curve is the average precision at this IoU.",
     )
     curves = {own.run.name: own.curves for own in analyses}
     if len(curves) > 1:
@@ -227,9 +227,9 @@ def _curves(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
 def _confusions(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
     for own in analyses:
         body.section(
-            f"What objects are taken for{_of(own, analyses)}",
-            "Each object beside the detection that finds it, else beside one of another class that lies on it; none "
-            f"has two. {_found(own)}",
+            f"Confusion matrix{_of(own, analyses)}",
+            "Each object is matched to the detection that finds it, otherwise to a detection of another class that "
+            f"overlaps it; no detection is used twice. {_found(own)}",
         )
         words = "Objects by annotated and detected class; see the table below."
         body.figure(confusion_matrix(own.confusion), words, wide=True)
@@ -241,8 +241,8 @@ def _label_errors(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
         if own.label_errors:
             body.section(
                 f"Likely label errors{_of(own, analyses, 'by')}",
-                "What the detector is sure of and the annotations deny: missing boxes, wrong classes, badly placed "
-                "boxes, the likeliest first (<code>explorer data suspects</code> lists all).",
+                "Confident detections that contradict the annotations: missing boxes, wrong classes and inaccurate "
+                "boxes, most likely errors first (<code>explorer data suspects</code> lists all of them).",
             )
             body.text(suspect_sentence(own.label_errors))
             body.grid(suspect_grid(own.run, own.label_errors))
@@ -256,19 +256,19 @@ def _of(analysis: RunAnalysis, analyses: Sequence[RunAnalysis], word: str = "of"
 def _scores(body: _Body, analysis: RunAnalysis) -> None:
     if analysis.calibration is not None:
         body.section(
-            "Are scores what they say?",
-            "Of detections with a score of 0.8, four in five should be right. D-ECE is how far scores and precision "
-            "lie apart, over all detections that are reported (Küppers et al. 2020).",
+            "Calibration of the scores",
+            "Of the detections with a score of 0.8, 80 % should be correct. D-ECE is the mean difference between score "
+            "and precision over all reported detections (Küppers et al. 2020).",
         )
-        body.figure(reliability(analysis.calibration), "Share of right detections by score and size.")
+        body.figure(reliability(analysis.calibration), "Share of correct detections by score and size.")
         body.grid(calibration_grid(analysis.calibration))
     body.section(
-        "From which score to use it",
-        "The score at which the LRP error is least (oLRP, Oksuz et al. 2021): 0 % for a detector that finds each "
-        "object with a perfect box and nothing else, 100 % for one that finds none. Its parts, in percent: misfit, how "
-        "far right boxes lie beside their objects (1 − IoU); wrong, how much of what is shown is; missed, how many "
-        "objects are. Beside it the best F1, which does not look at how well boxes fit. report.json has both for each "
-        "size of each class.",
+        "Recommended score threshold",
+        "The threshold with the lowest LRP error (oLRP, Oksuz et al. 2021): 0 % for a detector that finds each object "
+        "with a perfect box and reports nothing else, and 100 % for one that finds no object. Its parts, in "
+        "percent: misfit, the mean 1 − IoU of correct boxes; wrong, the share of detections that are false; missed, "
+        "the share of objects that are not found. The best F1 is given beside it; it ignores how well boxes fit. "
+        "report.json has both for each class and size.",
     )
     body.grid(best_score_grid(analysis.best_scores))
 
@@ -279,17 +279,17 @@ def _autopsies(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
         if autopsy is not None:
             body.section(
                 f"Where objects are lost{whose.replace(' of ', ' in ', 1)}",
-                f"Each object's last candidate, followed through the detector: {autopsy.chain.path}, which the model "
-                f"reports above a threshold of its own, {autopsy.score_threshold:g}. {_found(analysis)}",
+                f"The best candidate of each object is traced through the detector: {autopsy.chain.path}. The model "
+                f"reports detections above its own score threshold of {autopsy.score_threshold:g}. {_found(analysis)}",
             )
-            words = "Objects of each size by what became of them; see the table below."
+            words = "Outcome of the objects of each size; see the table below."
             body.figure(autopsy_flow(autopsy, analysis.matches.protocol.sizes), words, wide=True)
         else:
             body.section(
-                f"What became of the objects{whose}",
-                f"As far as detections tell. {_found(analysis)} At which stage a detector lost an object they cannot "
-                "say: that needs the model (<code>explorer autopsy</code>, with <code>--model</code> for a results "
-                "file), and is said of boxes, at the IoU that they were followed with.",
+                f"Outcome of all objects{whose}",
+                f"According to the detections alone. {_found(analysis)} To see at which stage the detector lost an "
+                "object, run the model with <code>explorer autopsy</code> (for a results file, name the model with "
+                "<code>--model</code>).",
             )
         body.grid(fate_grid(analysis))
         if autopsy is not None:

@@ -214,7 +214,7 @@ def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Gri
 
 
 def fate_grid(analysis: RunAnalysis) -> Grid:
-    """What became of objects of each size: numbers, and shares of the objects of that size."""
+    """Outcomes of the objects of each size: numbers, and shares of the objects of that size."""
     fates, point = fates_of(analysis), analysis.point
     sizes = analysis.resamples.figures.own_bins
     counts = [fates.counts(size) for size in sizes]
@@ -230,12 +230,12 @@ def fate_grid(analysis: RunAnalysis) -> Grid:
 
 
 def verification_grid(autopsy: Autopsy) -> Grid:
-    """What became of lost objects once only the stage that had lost them was relaxed, by that stage."""
+    """Outcomes of lost objects after relaxing only the stage that lost them, by stage."""
     rows = tuple(
         (verdict.label, f"{own.lost:,}", _share(own.confirmed, own.lost), _share(own.found, own.lost))
         for verdict, own in autopsy.verification.items()
     )
-    return Grid(("stage relaxed", "lost there", "gets past it", "is detected"), rows)
+    return Grid(("relaxed stage", "lost there", "get past it", "are detected"), rows)
 
 
 def help_grid(ways: Sequence[Help]) -> Grid:

@@ -1,4 +1,4 @@
-"""Figures with their uncertainty, in few characters."""
+"""Short text for metrics with their uncertainty."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def interval_words(value: float, low: float, high: float, *, signed: bool = Fals
 
 
 def found_sentence(point: OperatingPoint) -> str:
-    """Says what counts as found, and how often a detector that is used so is right."""
-    right = f"from there on, {point.precision_percent:.0f} % of what {point.run} shows is right"
-    shows = right if point.detections else f"{point.run} shows nothing from there on"
-    return f"An object is found by a detection of its class with {point.words}; {shows}."
+    """States when an object counts as found, and the precision at that score threshold."""
+    right = f"above this threshold, {point.precision_percent:.0f} % of the detections of {point.run} are correct"
+    shows = right if point.detections else f"{point.run} has no detections above this threshold"
+    return f"An object counts as found if a detection of its class has {point.words}; {shows}."
 
 
 def autopsy_sentences(autopsy: Autopsy) -> tuple[str, ...]:
-    """Says what the table of fates does not: what centerness does to scores, and what relaxing each stage confirms."""
+    """Adds to the table of outcomes how centerness lowers scores, and what relaxing each stage confirms."""
     sentences = []
     if held := autopsy.held_back_by_centerness:
         low = int((autopsy.verdicts == Verdict.LOW_SCORE).sum())
         sentences.append(
-            f"Of the {low:,} scored below the threshold of {autopsy.point.score:.3g}, {held:,} would reach it with a "
-            "centerness of 1."
+            f"Of the {low:,} objects scored below the threshold of {autopsy.point.score:.3g}, {held:,} would reach it "
+            "with a centerness of 1."
         )
     if autopsy.verification:
         sentences.append(verification_sentence(autopsy))
@@ -46,13 +46,12 @@ def verification_sentence(autopsy: Autopsy) -> str:
     own = autopsy.verification.values()
     lost, confirmed, found = (sum(getattr(each, name) for each in own) for name in ("lost", "confirmed", "found"))
     said = (
-        f"Verified: with only the stage relaxed that lost it, an object gets past that stage in {confirmed:,} of "
-        f"{lost:,} cases ({100 * confirmed / lost:.1f} %), and a detection has it in {found:,} "
-        f"({100 * found / lost:.1f} %)"
+        f"Verified by relaxing only the stage that lost each object: {confirmed:,} of {lost:,} objects "
+        f"({100 * confirmed / lost:.1f} %) get past that stage, and {found:,} ({100 * found / lost:.1f} %) are detected"
     )
     then = sum((Counter(each.after) for each in own), Counter[Verdict]())
     others = ", ".join(f"{end.label} {number:,}" for end, number in then.most_common() if end != Verdict.FOUND)
-    return f"{said}; the others have another fault, too: {others}." if others else f"{said}."
+    return f"{said}; the others are then lost at another stage: {others}." if others else f"{said}."
 
 
 def p_words(p: float) -> str:

@@ -301,7 +301,7 @@ class Run:
         return extension("curves").pr_curves(self, iou, task)
 
     def confusion(self, found: Any = None, *, task: Task = "bbox") -> Any:
-        """Counts what objects are taken for, by size, with what is missed and what is detected where nothing is.
+        """Counts objects by annotated and detected class, by size, with missed objects and false detections.
 
         Args:
             found: a `FoundRule`, from which score and overlap a detection counts; None for the usual one.

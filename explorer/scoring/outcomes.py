@@ -40,13 +40,11 @@ class FoundRule:
 
     def __post_init__(self) -> None:
         if not 0 < self.iou <= 1:
-            raise ValueError(f"an IoU of {self.iou:g} is asked for; give one above 0 and at most 1, as in 0.5")
+            raise ValueError(f"the IoU threshold is {self.iou:g}; give a number above 0 and at most 1, such as 0.5")
         if self.score is not None and not math.isfinite(self.score):
-            raise ValueError(f"a score of {self.score:g} is asked for; give a number, as in 0.5")
+            raise ValueError(f"the score threshold is {self.score:g}; give a finite number, such as 0.5")
         if self.precision is not None and not 0 < self.precision <= 1:
-            raise ValueError(
-                f"a precision of {self.precision:g} is asked for; give a share above 0 and at most 1, as in 0.5"
-            )
+            raise ValueError(f"the precision is {self.precision:g}; give a number above 0 and at most 1, such as 0.5")
         if self.score is not None and self.precision is not None:
             raise ValueError("both a score and a precision are given; give one of them")
 
@@ -71,7 +69,7 @@ class FoundRule:
         score = ranked.lowest(wanted)
         if score is None and len(ranked.scores):
             raise ValueError(
-                f"{ranked.run} reaches a precision of {ranked.best_precision:.3g} at most, {wanted:g} is asked for; "
+                f"{ranked.run} reaches a precision of {ranked.best_precision:.3g} at most, not {wanted:g}; "
                 "ask for less, or fix the score threshold instead"
             )
         return ranked.point(score or 0.0)

@@ -111,7 +111,7 @@ def read_card(file: Path) -> Card:
     try:
         return Card(**content | {"measured": Measured.from_dict(content["measured"])})
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} is no card of a model: {error}") from error
+        raise ValueError(f"{file} is not a model card: {error}") from error
 
 
 def _names(kind: type[Measured]) -> list[str]:

@@ -167,7 +167,7 @@ def test_ids_of_any_kind_are_kept(examined: Autopsy, tmp_path: Path) -> None:
 def test_what_is_no_autopsy_is_refused(text: str | None, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "autopsy.json").write_text(text)
-    with pytest.raises(ValueError, match=r"is no autopsy .* Make one with `explorer autopsy`"):
+    with pytest.raises(ValueError, match=r"is not an autopsy .* Create one with `explorer autopsy`"):
         read_autopsy(tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_what_is_wrong_with_an_autopsy_is_said(
     write_autopsy(examined, tmp_path / "autopsy.json")
     document = json.loads((tmp_path / "autopsy.json").read_text())
     (tmp_path / "autopsy.json").write_text(json.dumps(document | {name: value}))
-    with pytest.raises(ValueError, match=f"is no autopsy .*{reason}"):
+    with pytest.raises(ValueError, match=f"is not an autopsy .*{reason}"):
         read_autopsy(tmp_path)
 
 

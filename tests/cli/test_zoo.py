@@ -90,7 +90,7 @@ def test_fetch_that_fails_exits_1_and_says_what_to_do(run, monkeypatch):
 def test_fetch_from_nowhere_is_a_wrong_call(run, tmp_path):
     result = run("fetch", NAME, "--from", tmp_path / "none.pth")
     assert result.exit_code == 2
-    assert "is no file" in result.stderr
+    assert "is not a file" in result.stderr
 
 
 def test_listing_loads_no_torch():

@@ -102,7 +102,7 @@ def test_a_precision_takes_the_lowest_threshold_that_has_it(scene: Callable[...,
         assert [FoundRule(precision=precision).of(run).score for run in (a, b)] == scores
     assert [FOUND.of(run).score for run in (a, hopeless, scene({}))] == [0.1, 0.5, 0]
     assert FOUND.of(scene({})).detections == 0
-    with pytest.raises(ValueError, match=r"reaches a precision of 0\.333 at most, 0\.5 is asked for"):
+    with pytest.raises(ValueError, match=r"reaches a precision of 0\.333 at most, not 0\.5; "):
         FoundRule(precision=0.5).of(hopeless)
     with pytest.raises(ValueError, match=r"nothing was matched at IoU 0\.42"):
         FoundRule(iou=0.42).of(a)
@@ -111,10 +111,10 @@ def test_a_precision_takes_the_lowest_threshold_that_has_it(scene: Callable[...,
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"precision": 50}, "precision of 50 is asked for; give a share above 0 and at most 1"),
-        ({"iou": 50}, "IoU of 50 is asked for; give one above 0 and at most 1"),
-        ({"iou": 0}, "IoU of 0 is asked for"),
-        ({"score": float("nan")}, "score of nan is asked for; give a number"),
+        ({"precision": 50}, "precision is 50; give a number above 0 and at most 1"),
+        ({"iou": 50}, "IoU threshold is 50; give a number above 0 and at most 1"),
+        ({"iou": 0}, "IoU threshold is 0; "),
+        ({"score": float("nan")}, "score threshold is nan; give a finite number"),
         ({"score": 0.5, "precision": 0.5}, "both a score and a precision are given; give one of them"),
     ],
 )

@@ -41,7 +41,7 @@ def fail(commands: Commands, cases: dict[str, Case], undisturbed: Undisturbed, t
                 assert left == whole, where
             elif (digest := all_files(out)) not in completed[name]:
                 again = commands.run(cases[name].resumed, out)
-                done = left == whole and again.said.endswith("is there already and not empty: give a new folder")
+                done = left == whole and again.said.endswith("already exists and is not empty: give a new folder")
                 assert again.code == 0 or done, f"{where}, then {again}"
                 assert final_files(out) == whole, where
                 completed[name].add(digest)

@@ -72,7 +72,7 @@ def test_blocks_of_vovnets_descendants_are_drawn_with_what_their_modules_have() 
     assert words("hgnetv2_b1", 2, 1) == ["input<br>512", *light, "concat<br>800", "1×1<br>256", "1×1<br>512", "+ input"]
     assert words("hgnetv2_b1", 1, 0)[:2] == ["input<br>64", "3×3<br>48"]
     assert words("hgnet_tiny", 0, 0)[-2:] == ["1×1<br>224", "eSE<br>224"]
-    with pytest.raises(ValueError, match="Linear is no block with one-shot aggregation"):
+    with pytest.raises(ValueError, match="Linear is not a block with one-shot aggregation"):
         osa_block(torch.nn.Linear(1, 1))
 
 

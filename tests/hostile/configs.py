@@ -57,7 +57,7 @@ _TEXTS = {
     "a number that is none": ("SEED: !!int x", _NOT_YAML),
     "bytes that are none": ("SEED: !!binary '*'", "not a valid type|YAML"),
     "a set": ("SEED: !!set {a}", "SEED"),
-    "a number as a key": ("1: 2", "the key 1 is no text"),
+    "a number as a key": ("1: 2", "the key 1 is not a string"),
     "a list as a key": ("? [a]\n: 1", _OBJECT),
     "two documents": ("SEED: 1\n---\nSEED: 2", _NOT_YAML),
     "a text alone": ("touch RAN", _NOT_YAML),

@@ -117,9 +117,9 @@ def test_json_says_what_the_library_computes(analysis: RunAnalysis, comparison: 
     }
     assert document["operating_point"] == vars(analysis.point)
     assert document["fates"]["all"] == {
-        "no detection near enough": 0,
-        "taken for another class": 6,
-        "box too far off": 0,
+        "no detection close enough": 0,
+        "detected as another class": 6,
+        "box not accurate enough": 0,
         "scored below the threshold": 0,
         "found": 12,
     }
@@ -172,7 +172,7 @@ def test_the_page_holds_all_it_needs_and_runs_no_foreign_code(
         assert page.count("<figure>") == misses
         assert page.count("IoU ≥ 0.5, score ≥ 0.") >= 4
         assert "too few images" in page
-        assert ("As far as detections tell" in page) == (name == "both.html")  # of the run without an autopsy
+        assert ("According to the detections alone" in page) == (name == "both.html")  # of the run without an autopsy
         assert not re.findall(
             r'(?:src|href)="(?!data:|#)[^"]*"', re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
         )
@@ -182,7 +182,7 @@ def test_both_runs_have_curves_confusions_and_doubts(comparison: Comparison, tmp
     analyses = analyses_of(comparison)
     page = write_comparison_page(comparison, analyses, tmp_path / "both.html").read_text()
     for own in analyses:
-        assert f"What objects are taken for, of {in_html(own.run.name)}" in page
+        assert f"Confusion matrix, of {in_html(own.run.name)}" in page
         assert (f"Likely label errors, by {in_html(own.run.name)}" in page) == bool(own.label_errors)
         document = run_document(own)["label_errors"]
         assert [row["likelihood"] for row in document] == [one.likelihood for one in own.label_errors[:20]]
@@ -201,7 +201,7 @@ def test_misses_are_of_every_reason_and_what_the_rival_finds_comes_first(compari
     images = comparison.truth.images[[miss.row for miss in misses]]
     assert np.bincount(images).max() <= 2
     (own, *_) = telling_misses(analyses[0])
-    assert own.reason == "taken for another class"
+    assert own.reason == "detected as another class"
     assert own.nearest is not None
     assert (own.nearest.class_name, own.nearest.iou) == ("dog", 1)
 

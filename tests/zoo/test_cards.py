@@ -32,5 +32,5 @@ def test_figures_without_an_interval_are_not_certain() -> None:
 def test_another_file_is_no_card(before: str, after: str, words: str, tmp_path: Path) -> None:
     file = tmp_path / "card.json"
     file.write_text(CARDS[0].read_text().replace(before, after))
-    with pytest.raises(ValueError, match=rf"card\.json is no card of a model: .*{words}"):
+    with pytest.raises(ValueError, match=rf"card\.json is not a model card: .*{words}"):
         read_card(file)

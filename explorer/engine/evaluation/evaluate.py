@@ -200,7 +200,7 @@ def _test_notes(detector: Detector, truth: Truth) -> Iterator[str]:
     if found and (note := found.note()):
         yield note
     if detector.cut and getattr(getattr(detector.model, "roi_heads", None), "mask_on", False):
-        yield "Photographs are looked at in tiles, which give boxes; masks are not scored."
+        yield "Photographs are processed in tiles, which give boxes only; masks are not evaluated."
 
 
 class _Evaluators(DatasetEvaluators):

@@ -150,7 +150,7 @@ def load_export(folder: Path) -> Detector:
         dtype: DtypeName = record.get("dtype", DTYPES[0])
         names = [tuple(map(str, record[key])) for key in ("class_names", "stuff_class_names")]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is no export: its {EXPORT} cannot be read ({error}).") from error
+        raise ValueError(f"{folder} is not an exported model: its {EXPORT} cannot be read ({error}).") from error
     if format not in FORMATS or format == "torchscript":
         raise ValueError(
             f"{folder} holds {format}, which is not read here: TorchScript is code. Export to onnx or openvino."

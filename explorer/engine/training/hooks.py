@@ -111,7 +111,7 @@ class Validation(HookBase):
             self._run(iteration)
         except ImageError as error:
             words = str(error)  # a log record that had the error itself would keep its traceback alive
-            logger.error("No validation after %d iterations, training goes on: %s", iteration + 1, words)
+            logger.error("Validation after %d iterations failed, training continues: %s", iteration + 1, words)
 
     def _run(self, iteration: int) -> None:
         self.results = self._evaluate()

@@ -202,7 +202,7 @@ class Trainer(TrainerBase):
                 f"Training diverged in iteration {self.iter + 1} at learning rate {rate:.3g}: {error}. Try a lower "
                 f"learning rate (SOLVER.BASE_LR {base / 10:.2g}), clipped gradients (SOLVER.CLIP_GRADIENTS.ENABLED "
                 f"True), or {third}. "
-                + (f"--resume goes on from {last}." if last else "There is no checkpoint yet to --resume from.")
+                + (f"Use --resume to continue from {last}." if last else "There is no checkpoint yet to --resume from.")
             ) from error
 
     def state_dict(self) -> dict[str, Any]:

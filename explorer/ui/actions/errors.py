@@ -1,4 +1,4 @@
-"""What models miss on annotated images: figures by size, error types, autopsies, and the most telling misses."""
+"""What models miss on annotated images: figures by size, error types, autopsies, and the most informative misses."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, *, uploads: bo
         verified = gr.Dataframe(
             label="Verification: only the losing stage relaxed", interactive=False, visible=False, wrap=True
         )
-        confused = gr.Plot(label="What objects are taken for", show_label=False, visible=False)
+        confused = gr.Plot(label="Confusion matrix", show_label=False, visible=False)
         curves = gr.Plot(label="Precision and recall by size", show_label=False, visible=False)
         by_class = gr.Dataframe(label="AP in percent by class and size", interactive=False, visible=False, wrap=True)
         gr.Markdown(_MISSES)

@@ -1,4 +1,4 @@
-"""The error browser: the most telling misses of models, each as a crop, a sentence and the boxes that decided."""
+"""The error browser: the most informative misses of models, each as a crop, a sentence and the boxes that decided."""
 
 from __future__ import annotations
 

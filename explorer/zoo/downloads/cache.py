@@ -105,7 +105,7 @@ def adopt(path: Path, local: Path, *, name: str, sha256: str | None = None) -> P
         ValueError: `local` is no file.
     """
     if not local.is_file():
-        raise ValueError(f"{local} is no file. Give the downloaded weights of {name}.")
+        raise ValueError(f"{local} is not a file. Give the path of the downloaded weights of {name}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(_beside(path, "lock")):
         part = _beside(path, "part")

@@ -113,7 +113,7 @@ def test_what_was_changed_is_not_read(demo: Detector, photo: np.ndarray, tmp_pat
     with pytest.raises(ValueError, match="not the file that was exported"):
         load_export(tmp_path)
     (tmp_path / EXPORT).write_text("{")
-    with pytest.raises(ValueError, match="is no export"):
+    with pytest.raises(ValueError, match="is not an exported model"):
         load_export(tmp_path)
 
 

@@ -55,7 +55,7 @@ def test_a_broken_loss_is_named_and_the_run_goes_on_from_its_checkpoint(
     assert f": loss_cls is {value}. Try" in said
     for part in ("SOLVER.BASE_LR 0.002", "SOLVER.CLIP_GRADIENTS.ENABLED True", "explorer data check"):
         assert part in said
-    assert said.endswith(f"--resume goes on from {tmp_path / 'run/model_0000001.pth'}.")
+    assert said.endswith(f"Use --resume to continue from {tmp_path / 'run/model_0000001.pth'}.")
     assert "\n" not in said
     assert not [record for record in caplog.records if record.exc_info]
     assert any(record.getMessage() == f"Training stopped: {said}" for record in caplog.records)

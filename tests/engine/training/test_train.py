@@ -92,7 +92,7 @@ def test_a_damaged_test_image_does_not_end_training_early(
     with caplog.at_level("ERROR"), pytest.raises(ImageError, match=r"stops at .* \S+/000001\.jpg: .* damaged"):
         job(short_training(FASTER, *keys))
     (message,) = [record.getMessage() for record in caplog.records if record.name == "explorer.engine.training.hooks"]
-    assert message.startswith("No validation after 2 iterations, training goes on: ")
+    assert message.startswith("Validation after 2 iterations failed, training continues: ")
     assert "/damaged/val/000001.jpg: the image data is damaged" in message
     assert len(message.splitlines()) == 1
     left = {path.name for path in (tmp_path / "run").glob("*.pth")}

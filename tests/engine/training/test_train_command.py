@@ -60,7 +60,7 @@ def test_two_processes_stop_together_at_a_damaged_test_image(
     done = command(sys.executable, *start, "--config-file", FASTER, *keys)  # a process that waits would time out
     assert done.returncode != 0
     assert "000001.jpg: the image data is damaged" in done.stderr
-    assert done.stdout.count("No validation after 2 iterations, training goes on") == 1  # the first process's log
+    assert done.stdout.count("Validation after 2 iterations failed, training continues") == 1  # the first process's log
     assert (tmp_path / "run/model_final.pth").is_file()
 
 

@@ -230,7 +230,7 @@ def test_offline_opens_no_connection(site, path, by, monkeypatch):
 
 def test_a_file_handed_in_is_checked(path, tmp_path):
     mine = tmp_path / "mine.pth"
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match="is not a file"):
         adopt(path, mine, name="a/model")
     mine.write_bytes(b"<!doctype html><p>404")
     with pytest.raises(DownloadError, match="gave a web page"):
