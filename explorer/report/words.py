@@ -24,7 +24,7 @@ def found_sentence(point: OperatingPoint) -> str:
     """States when an object counts as found, and the precision at that score threshold."""
     right = f"above this threshold, {point.precision_percent:.0f} % of the detections of {point.run} are correct"
     shows = right if point.detections else f"{point.run} has no detections above this threshold"
-    return f"An object counts as found if a detection of its class has {point.words}; {shows}."
+    return f"An object counts as found by a detection of its class with {point.words}; {shows}."
 
 
 def autopsy_sentences(autopsy: Autopsy) -> tuple[str, ...]:

@@ -218,7 +218,10 @@ def test_tables_have_the_figures(analysis: RunAnalysis, comparison: Comparison, 
     assert objects.rows[0][:3] == ("all (18 in 6)", "0", "12")
     assert len(object_grid(comparison, pair).rows) > len(objects.rows)
     found = (f"found: {analysis.point.words}", "12 (66.7 %)")
-    for own, lost in ((analysis, "taken"), (replace(analysis, autopsy=autopsied), "classified as another class")):
+    for own, lost in (
+        (analysis, "detected as another class"),
+        (replace(analysis, autopsy=autopsied), "classified as another class"),
+    ):
         first, *_, last = fate_grid(own).rows
         assert first[0].startswith(lost)
         assert (first[1], last[:2]) == ("6 (33.3 %)", found)
