@@ -44,7 +44,7 @@ def test_a_disk_that_is_full_and_then_larger(
         assert any(words in ended.said.splitlines()[-1] for words in FULL), ended
         assert "Traceback" not in ended.said
         assert final_files(place / "out").items() <= whole.items()
-        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=128m", str(place)], check=True)
         assert commands.run(cases[name], place / "out").code == 0
         assert final_files(place / "out") == whole
 

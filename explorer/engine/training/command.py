@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 
 import torch
@@ -101,7 +102,8 @@ def job(args: Namespace) -> Results:
         ValueError: something in the arguments, the config or the data is wrong; the message says what to do.
     """
     destination: str | None = getattr(args, "json", None)
-    with redirect_stdout(sys.stderr) if destination == "-" else nullcontext(), ExitStack() as until_its_end:
+    standard_output = redirect_stdout(sys.stderr) if destination == "-" else nullcontext()
+    with standard_output, _logs_without_traces(), ExitStack() as until_its_end:
         cfg = read_config(args)
         if comm.is_main_process() and not args.eval_only:
             until_its_end.enter_context(alone_in(output_dir(cfg)))
@@ -124,6 +126,17 @@ def job(args: Namespace) -> Results:
     if isinstance(cfg, CfgNode):
         verify_results(cfg, results)
     return results
+
+
+@contextmanager
+def _logs_without_traces() -> Iterator[None]:
+    """Around what logs to a disk that may be full, of which whatever cannot be left out says so in one line."""
+    before = logging.raiseExceptions
+    logging.raiseExceptions = False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 def output_dir(cfg: Config) -> Path:
@@ -157,13 +170,27 @@ def prepare(cfg: Config, args: Namespace) -> None:
 def _one_run(folder: Path, args: Namespace) -> Iterator[None]:
     """Around what writes a config into the folder: it stays that of the run whose checkpoints lie there."""
     config, run = folder / CONFIG, find_trained(folder)
-    kept = config.read_bytes() if args.eval_only and run and run.weights else None
+    before = config.read_bytes() if config.is_file() else None
+    kept = before if args.eval_only and run and run.weights else None
     if comm.is_main_process() and not args.eval_only and not (args.resume and last_checkpoint(folder)):
         set_aside(folder)
-    yield
+    try:
+        yield
+    except OSError:  # a full disk, on which detectron2 has cut the file short
+        if comm.is_main_process():
+            _put_back(config, before)
+        raise
     if comm.is_main_process() and kept is not None:
         with replacing(config) as scratch:
             scratch.write_bytes(kept)
+
+
+def _put_back(path: Path, content: bytes | None) -> None:
+    with suppress(OSError):
+        path.unlink()
+        if content is not None:
+            with replacing(path) as scratch:
+                scratch.write_bytes(content)
 
 
 def _setup_yaml(path: Path, args: Namespace) -> CfgNode:
