@@ -149,7 +149,7 @@ def test_ctrl_c(
     free_port: Callable[[], int],
     record_property: Callable[[str, int], None],
 ) -> None:
-    record_property("interrupted", 6)
+    record_property("interrupted", 4)
     whole = builder(0)[1]
     shown = browse(own_database, scene, "--no-browser", "--port", str(free_port()))
     until_shown(shown)
@@ -157,12 +157,13 @@ def test_ctrl_c(
     assert (said_at_the_end(shown), shown.returncode) == ("", 0)  # that is how the App is stopped
     assert builder(-1) == ["0"]
     start_s = time.monotonic()
-    assert (said_at_the_end(once := browse(own_database, scene, "--no-app")), once.returncode) == ("", 0)
+    assert "Interrupted." not in said_at_the_end(browse(own_database, scene, "--no-app"))
     takes_s = time.monotonic() - start_s
-    for share in (0.3, 0.6, 0.7, 0.8, 0.9):
+    for share in (0.5, 0.7, 0.9):
         assert builder(-1) == ["0"]
         stopped = browse(own_database, scene, "--no-app")
         time.sleep(share * takes_s)
         os.killpg(stopped.pid, signal.SIGINT)
-        assert (said_at_the_end(stopped), stopped.returncode) in [("Interrupted.", 130), ("", 0)]
+        said = said_at_the_end(stopped)
+        assert (said.endswith("Interrupted."), stopped.returncode) in [(True, 130), (False, 0)], said
         assert builder(0)[1:] == [whole, "0"]
