@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,13 @@ def test_every_file_of_the_table_of_changes_is_there() -> None:
     named = re.findall(r"`(explorer/[^`]+)`", table)
     assert len(named) >= 10
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_no_two_classes_share_a_name() -> None:
+    named = [
+        name
+        for path in (ROOT / "explorer").rglob("*.py")
+        for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(named) > 200
+    assert [name for name, number in Counter(named).items() if number > 1] == []
