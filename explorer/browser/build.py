@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,24 +245,40 @@ def _write_run(
     collection = _collection(dataset)
     finished = {document["_id"] for document in collection.find({fields.true_positives: {"$exists": True}}, {"_id": 1})}
     total, done = log.images - len(finished), 0
-    for own in parts:
-        log.add(own)
-        documents = RunDocuments(dataset.name, own.judged, fields, own.part.first_detection)
-        ids = sample_ids(dataset.name, own.part.run.truth)
-        for rows in _batches((row for row, sample in enumerate(ids) if sample not in finished), UPDATES_AT_A_TIME):
-            places = _label_places(collection, [ids[row] for row in rows])
-            updates = [  # of those that were not deleted in the App
-                UpdateOne({"_id": ids[row]}, _update(documents, row, places[ids[row]], fields))
-                for row in rows
-                if ids[row] in places
-            ]
-            if updates:
-                collection.bulk_write(updates, ordered=False)
-            done += len(rows)
-            if progress:
-                progress(done, total)
+    with ThreadPoolExecutor(1) as database:  # it writes a batch while the next one is made
+        written: list[tuple[int, Future[Any]]] = []
+        for own in parts:
+            log.add(own)
+            documents = RunDocuments(dataset.name, own.judged, fields, own.part.first_detection)
+            ids = sample_ids(dataset.name, own.part.run.truth)
+            for rows in _batches((row for row, sample in enumerate(ids) if sample not in finished), UPDATES_AT_A_TIME):
+                places = _label_places(collection, [ids[row] for row in rows])
+                updates = [  # of those that were not deleted in the App
+                    UpdateOne({"_id": ids[row]}, _update(documents, row, places[ids[row]], fields))
+                    for row in rows
+                    if ids[row] in places
+                ]
+                done += _wait(written, progress, done, total)
+                written.append((len(rows), database.submit(_write, collection, updates)))
+        done += _wait(written, progress, done, total)
     if done:
         _changed(dataset)
+
+
+def _write(collection: Any, updates: list[Any]) -> None:
+    if updates:
+        collection.bulk_write(updates, ordered=False)
+
+
+def _wait(written: list[tuple[int, Future[Any]]], progress: Progress | None, done: int, total: int) -> int:
+    """Waits for the batch that is being written, if any, and returns how many images it has."""
+    if not written:
+        return 0
+    images, batch = written.pop()
+    batch.result()
+    if progress:
+        progress(done + images, total)
+    return images
 
 
 def _update(documents: RunDocuments, row: int, places: dict[Any, int], fields: RunFields) -> dict[str, Any]:
