@@ -146,7 +146,7 @@ def examine(page: Any) -> None:
     page.get_by_label("Images", exact=True).click()
     page.get_by_role("option", name="20", exact=True).click()
     press(page, "Examine")
-    page.get_by_role("grid", name="By size, in percent").get_by_text("AP small").wait_for()
+    page.get_by_role("table", name="By size, in percent").get_by_text("AP small").wait_for()
     page.locator("button.thumbnail-lg:visible").get_by_text(" px: ").first.click()
     page.get_by_text("Verdict:").wait_for()
 
@@ -154,7 +154,7 @@ def examine(page: Any) -> None:
 def measure(page: Any) -> None:
     """Times the models on this machine."""
     press(page, "Measure on this machine")
-    page.get_by_role("grid", name="Time per photo").wait_for()
+    page.get_by_role("table", name="Time per photo").wait_for()
 
 
 TABS: dict[str, tuple[str, Callable[[Any], None]]] = {

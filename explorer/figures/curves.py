@@ -17,6 +17,8 @@ from explorer.types import Floats
 MOST_CLASSES = 7
 """Lines that colours tell apart; of more classes, those with most objects are drawn."""
 _WORD_LENGTH = 14
+_LETTERS_BELOW = 40
+"""So many stand beside each other below a matrix on a narrow page; more are turned."""
 
 
 def precision_recall(curves: SizeCurves) -> go.Figure:
@@ -126,7 +128,8 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
         )
     )
     ticks = {"tickvals": list(range(len(kept))), "showgrid": False, "zeroline": False, "color": INK}
-    figure.update_xaxes(title="detected as", ticktext=across, tickangle=-40, **ticks)
+    angle = 0 if len(across) * max(map(len, across)) <= _LETTERS_BELOW else -40
+    figure.update_xaxes(title="detected as", ticktext=across, tickangle=angle, **ticks)
     figure.update_yaxes(title="annotated as", ticktext=down, autorange="reversed", **ticks)
     figure.update_layout(
         LAYOUT, height=max(320, 130 + (34 if few else 14) * len(kept)), margin={"l": 60, "r": 20, "t": 20, "b": 60}

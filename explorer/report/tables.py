@@ -19,7 +19,7 @@ from explorer.report.fates import FOUND, LOW_SCORE, fates_of
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.metrics import Figures
 from explorer.scoring.sizes import SizeBin
-from explorer.text import NAME_LENGTH, in_html, in_markdown, legible, on_terminal
+from explorer.text import NAME_LENGTH, in_html, in_markdown, on_terminal
 from explorer.types import Floats
 
 if TYPE_CHECKING:
@@ -44,11 +44,6 @@ class Grid:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     sure: tuple[int, ...] = ()
-
-    def legible(self) -> Grid:
-        """Returns the same words with every character visible, for tables that read no markup, as Gradio's."""
-        head, *rows = [tuple(legible(word, most) for word in row) for row, most in self._lengths()]
-        return replace(self, head=head, rows=tuple(rows))
 
     def _lengths(self) -> list[tuple[tuple[str, ...], int]]:
         """The rows, head first, and how long their words may be: a head may hold a rule beside a name."""

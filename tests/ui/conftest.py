@@ -24,6 +24,7 @@ from explorer.engine.windows import Tiles
 from explorer.types import Detections, Timing
 from explorer.ui.actions.models import Models
 from explorer.ui.examples import examples
+from explorer.ui.layout.plots import NARROW_PX
 
 CLASSES = ("car", "plane")
 
@@ -196,11 +197,21 @@ class Visit:
     """A person at the page: what they do, and what they see."""
 
     def __init__(self, page: Any, url: str) -> None:
-        self.page = page
+        self.page, self.url, self.theme = page, url, "light"
         self.elsewhere: list[str] = []
         self.errors: list[str] = []
         page.on("request", lambda request: self.elsewhere.append(request.url) if not _local(request.url, url) else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def arrive(self, theme: str, asked: str = "") -> None:
+        """Opens the page in a theme, with what its address asks for."""
+        self.theme = theme
+        self.page.goto(f"{self.url}?__theme={theme}{asked}")
+        self.page.locator("button.thumbnail-lg").first.wait_for(timeout=60_000)
+
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.page.viewport_size["width"] < NARROW_PX)
 
     def example(self, caption: str) -> None:
         """Clicks an example and waits until it is compared."""
@@ -302,6 +313,9 @@ class Visit:
 
     def table(self, label: str) -> list[list[str]]:
         """The rows of a table that are on the screen, without its head."""
+        results = self.page.get_by_role("table", name=label)
+        if results.count():
+            return [row.get_by_role("cell").all_inner_texts() for row in results.locator("tbody tr").all()]
         rows = self.page.get_by_role("grid", name=label).locator(".virtual-row")
         return [row.get_by_role("gridcell").all_inner_texts() for row in rows.all()]
 
@@ -345,16 +359,14 @@ def visits_to(served: Served, browser: Any) -> Iterator[Callable[..., Visit]]:
         context = browser.new_context(viewport={"width": width, "height": 1000}, accept_downloads=True)
         contexts.append(context)
         visits.append(Visit(context.new_page(), served.url))
-        visits[-1].page.goto(served.url + ("?__theme=dark" if dark else ""))
-        visits[-1].page.locator("button.thumbnail-lg").first.wait_for(timeout=60_000)
+        visits[-1].arrive("dark" if dark else "light")
         return visits[-1]
 
     yield open_page
     for context in contexts:
         context.close()
     for one in visits:
-        assert one.elsewhere == []
-        assert one.errors == []
+        assert (one.elsewhere, one.errors) == ([], [])
 
 
 @pytest.fixture
@@ -380,3 +392,20 @@ def airfield(browser: Any, served: Served) -> Iterator[Visit]:
         page = open_page()
         page.example("airfield")
         yield page
+
+
+LOOKS = {"light": (1400, "light"), "dark": (1400, "dark"), "narrow": (420, "light"), "narrow-dark": (420, "dark")}
+"""Width of the window in pixels, and the theme."""
+
+
+@pytest.fixture(scope="module", params=LOOKS.values(), ids=LOOKS)
+def look(request: pytest.FixtureRequest, browser: Any, served: Served) -> Iterator[Visit]:
+    """One page for a module's tests, in both themes and at both widths; each test begins with what it needs."""
+    width, theme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 1000}, accept_downloads=True)
+    visit = Visit(context.new_page(), served.url)
+    visit.arrive(theme)
+    visit.settle()
+    yield visit
+    context.close()
+    assert (visit.elsewhere, visit.errors) == ([], [])

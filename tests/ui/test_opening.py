@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from explorer.ui.actions.compare import compare
+from explorer.ui.actions.errors import USUAL_IMAGES, annotated_images, examine
 from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
-from explorer.ui.actions.opening import first_comparison, opening_photo, recorded_comparison
+from explorer.ui.actions.opening import first_comparison, opening_photo, recorded_comparison, recorded_examination
 from explorer.ui.examples import examples, looked_at, opening
 
 
@@ -23,6 +24,7 @@ def test_the_record_is_what_the_models_find(tmp_path: Path) -> None:
     photo = opening_photo(tmp_path)
     known, found = recorded_comparison(photo), compare(Models(), opening().models, photo, timed=False)
     assert list(known.predictions) == list(found.predictions)
+    assert (known.advice, known.unfamiliar) == (found.advice, found.unfamiliar)
     for name, own in found.predictions.items():
         recorded = known.predictions[name].detections
         sure = [own.detections.scores >= 0.3, recorded.scores >= 0.3]
@@ -31,6 +33,24 @@ def test_the_record_is_what_the_models_find(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.classes, other.classes)
         np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1)
         assert one.class_names == other.class_names
+
+
+def test_recorded_errors_are_what_the_models_find() -> None:
+    known = recorded_examination()
+    assert tuple(known.names) == opening().models
+    assert [len(analysis.run.truth.image_ids) for analysis in known.analyses] == [USUAL_IMAGES] * 2
+    scenes = np.arange(3)
+    truth = annotated_images(None, USUAL_IMAGES).of_rows(scenes)
+    found = examine(Models(lowest_score=None, warm=False), known.names, truth)
+    for own, recorded in zip(found.analyses, known.analyses, strict=True):
+        assert own.run.notes == recorded.run.notes
+        first = recorded.run.found.images <= scenes[-1]
+        np.testing.assert_allclose(own.run.found.scores, recorded.run.found.scores[first], atol=0.01)
+        assert own.autopsy is not None
+        assert recorded.autopsy is not None
+        of_objects = [[one.score or 0 for one in autopsy.findings] for autopsy in (own.autopsy, recorded.autopsy)]
+        np.testing.assert_allclose(of_objects[0], of_objects[1][: len(of_objects[0])], atol=0.01)
+    assert all(known.misses.values())
 
 
 def test_a_record_has_no_times_and_loads_no_torch(tmp_path: Path) -> None:

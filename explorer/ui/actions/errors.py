@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from explorer.scoring.columns import Run, Truth
     from explorer.types import Detections
 
-IMAGES = (20, 40, 100, 200)
+IMAGES, USUAL_IMAGES = (20, 40, 100, 200), 40
 AERIAL_SEED = 1
 """Of the scenes that are made where no data set is given: none that the demo models were trained on."""
 RESAMPLES = 500
@@ -42,6 +43,7 @@ SIZE_BINS = (
 )
 """Labels and protocols to choose from; other sides can be given."""
 _LONGEST_NAME = 60
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,8 @@ class Examination:
         for pair in self.comparison.pairs if self.comparison else ():
             assert self.comparison
             title = f"{self.names[pair.b]} minus {self.names[pair.a]}"
-            tables.append((title, difference_grid(self.comparison, pair)))
+            grid = difference_grid(self.comparison, pair)
+            tables.append((title, replace(grid, head=(tables[0][1].head[0], *grid.head[1:]))))
         return tables
 
     def crop(self, name: str, number: int) -> tuple[npt.NDArray[np.uint8], str]:
@@ -108,7 +111,7 @@ class Examination:
         Raises:
             ValueError: the rule has another IoU, which objects would have to be followed with.
         """
-        return _examination([own.run for own in self.analyses], [own.autopsy for own in self.analyses], found)
+        return examined([own.run for own in self.analyses], [own.autopsy for own in self.analyses], found)
 
 
 def annotated_images(data: str | None, most: int, progress: ProgressBar | None = None) -> Truth:
@@ -122,16 +125,21 @@ def annotated_images(data: str | None, most: int, progress: ProgressBar | None =
     Raises:
         ValueError: there is no such data set.
     """
-    from explorer.data.aerial import make_aerial
     from explorer.scoring.runs import read_truth
 
-    if data is None:
-        folder = cache_dir() / f"aerial-{most}"
+    truth = read_truth(aerial_scenes(most, progress) if data is None else data)
+    return truth.of_rows(np.arange(min(most, len(truth.image_ids))))
+
+
+def aerial_scenes(most: int, progress: ProgressBar | None = None) -> str:
+    """Makes aerial scenes where they have not been made before; `PATH:SPLIT` of so many."""
+    from explorer.data.aerial import make_aerial
+
+    folder = cache_dir() / f"aerial-{most}"
+    with _MAKING:
         count = part_of(progress, 0, 1, "making aerial scenes")
         make_aerial(folder, images=most, seed=AERIAL_SEED, workers=1, progress=count)
-        data = f"{folder}:val"
-    truth = read_truth(data)
-    return truth.of_rows(np.arange(min(most, len(truth.image_ids))))
+    return f"{folder}:val"
 
 
 def uploaded_data(archive: Path, folder: Path, progress: ProgressBar | None = None) -> dict[str, str]:
@@ -222,7 +230,7 @@ def examine(
         autopsies.append(followed)
     if progress:
         progress(1.0, "resampling")
-    return _examination(runs, autopsies, found)
+    return examined(runs, autopsies, found)
 
 
 def _images_of(run: Run, name: str, truth: Truth) -> Truth:
@@ -243,7 +251,14 @@ def _from_file(run: Run, name: str, truth: Truth) -> Run:
     return replace(part, name=name, truth=truth, folder=None)
 
 
-def _examination(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: FoundRule) -> Examination:
+def examined(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: FoundRule = FOUND) -> Examination:
+    """What runs of one or more models on the same images find and miss.
+
+    Args:
+        runs: as many as there are models.
+        autopsies: where each run lost what it misses; None for models whose stages cannot be followed.
+        found: what counts as found.
+    """
     from explorer.errors.compare import compare
     from explorer.report.analysis import analyse, analyses_of
     from explorer.report.misses import telling_misses

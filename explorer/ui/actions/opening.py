@@ -1,11 +1,17 @@
-"""What the page opens on: a finished comparison, recorded when the example was chosen, so that no model has to run."""
+"""What the page opens on: a finished comparison and examination, recorded so that no model has to run.
+
+After a change of the examples or their models, `record` and `record_errors` write them anew.
+"""
 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,12 +19,19 @@ from explorer.types import Detections
 from explorer.ui.actions.compare import compare
 from explorer.ui.actions.comparison import PhotoComparison
 from explorer.ui.actions.dataset import Recorded
+from explorer.ui.actions.errors import USUAL_IMAGES, Examination, aerial_scenes, annotated_images, examine, examined
 from explorer.ui.actions.models import Models
 from explorer.ui.actions.photos import read_photo
+from explorer.ui.actions.progress import ProgressBar
 from explorer.ui.examples import annotated_in, looked_at, opening
 from explorer.writing import write_json
 
+if TYPE_CHECKING:
+    from explorer.report.analysis import RunAnalysis
+
 RECORDED = Path(__file__).resolve().parents[1] / "photos" / "opening.json"
+RECORDED_ERRORS = RECORDED.with_name("errors.zip")
+"""A run folder for each model, in their order."""
 _DIGITS = 3
 
 
@@ -82,6 +95,57 @@ def record(models: Models, folder: Path) -> None:
     }
     said = {"unfamiliar": dict(found.unfamiliar), "advice": found.advice}
     write_json({"found": by_model, **said}, RECORDED)
+
+
+def recorded_examination(progress: ProgressBar | None = None) -> Examination:
+    """What the example's models miss on generated aerial scenes, as `record_errors` wrote it down.
+
+    Args:
+        progress: called with the share that is done and what is being done: making the scenes.
+    """
+    from explorer.data.zipped import unpack
+    from explorer.report.analysis import autopsy_beside
+    from explorer.scoring.runs import load_run
+
+    data = aerial_scenes(USUAL_IMAGES, progress)
+    with TemporaryDirectory() as folder:
+        unpack(RECORDED_ERRORS, Path(folder))
+        runs = [load_run(own, data) for own in sorted(Path(folder).iterdir())]
+        autopsies = [autopsy_beside(run) for run in runs]
+    return examined([replace(run, folder=None, notes=tuple(run.facts["notes"])) for run in runs], autopsies)
+
+
+def record_errors(models: Models) -> None:
+    """Examines the example's models on aerial scenes and writes their runs down; to be called when either changes.
+
+    Args:
+        models: where detectors are kept; they report what they find above their own thresholds.
+    """
+    found = examine(models, opening().models, annotated_images(None, USUAL_IMAGES))
+    with TemporaryDirectory() as folder, zipfile.ZipFile(RECORDED_ERRORS, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, analysis in enumerate(found.analyses):
+            own = Path(folder) / str(place)
+            own.mkdir()
+            _write_run(analysis, own)
+            for file in sorted(own.iterdir()):  # without times: the same bytes for the same run
+                archive.writestr(zipfile.ZipInfo(f"{place}/{file.name}"), file.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+
+
+def _write_run(analysis: RunAnalysis, folder: Path) -> None:
+    """Writes a run and its autopsy as the commands do, but boxes to a hundredth of a pixel."""
+    from explorer.autopsy.files import AUTOPSY_FILE, write_autopsy
+    from explorer.scoring.convert import coco_results
+    from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
+    from explorer.scoring.runs import FACTS_FILE
+
+    run = analysis.run
+    boxes = [{**own, "bbox": [round(value, 2) for value in own["bbox"]]} for own in coco_results(run)]
+    write_json(boxes, folder / RESULTS_FILE)
+    write_json(run.truth.image_ids.tolist(), folder / IMAGES_FILE)
+    facts = {"model": run.name, "classes": list(run.truth.class_names), "notes": list(run.notes)}
+    write_json(facts, folder / FACTS_FILE)
+    assert analysis.autopsy is not None
+    write_autopsy(analysis.autopsy, folder / AUTOPSY_FILE)
 
 
 def _detections(known: dict[str, Any], size: tuple[int, ...]) -> Detections:

@@ -6,7 +6,7 @@ from dataclasses import astuple
 
 import gradio as gr
 
-from explorer.text import legible
+from explorer.ui.tables import html_table
 
 _TRAIN = """Training takes minutes to hours, so it runs in a terminal rather than on this page. A data set is given by
 its path, for example a folder in COCO format.
@@ -35,14 +35,13 @@ def train_tab() -> None:
 def about_tab(tab: gr.Tab) -> None:
     """Lays out what is installed; it is examined when the tab is opened."""
     gr.Markdown(_ABOUT)
-    head = ["", "what", "found", "problem", "what to do"]
-    table = gr.Dataframe(headers=head, label="What is installed", interactive=False, wrap=True)
+    table = gr.HTML(elem_classes="results", padding=False)
     tab.select(_report, None, table, api_visibility="private")
 
 
-def _report() -> list[list[str]]:
+def _report() -> str:
     from explorer.doctor import examine
 
     marks = {"ok": "✓", "warning": "!", "error": "✗"}
-    rows = (astuple(check) for check in examine().checks)
-    return [[marks[status], name, *map(legible, words)] for name, status, *words in rows]
+    rows = ((marks[status], name, *words) for name, status, *words in map(astuple, examine().checks))
+    return html_table(("", "what", "found", "problem", "what to do"), rows, caption="What is installed")

@@ -19,6 +19,7 @@ from explorer.ui.actions.takeaway import write_files
 from explorer.ui.actions.tiles import LABEL
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import Desk, explained
+from explorer.ui.tables import html_table
 
 PICTURES, SLIDER = "one per model", "slider between A and B"
 MEASURE = f"() => Math.round(document.querySelector('.pictures')?.clientWidth || {WIDTH_PX})"
@@ -78,7 +79,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     """Lays out the tab, which shows `first` until the models are asked."""
     comparison = gr.State(first, time_to_live=3600)
     protocol = desk.models.protocol
-    at_first = _seen(first, Filters(LEAST_SCORE), PICTURES, WIDTH_PX) if first else _nothing_seen(protocol)
+    at_first = _seen(first, Filters(LEAST_SCORE), PICTURES, WIDTH_PX) if first else _NOTHING_SEEN
     warnings = gr.HTML(at_first.warnings, visible=bool(at_first.warnings), elem_classes="warnings")
     figure = gr.Plot(
         at_first.figure,
@@ -104,12 +105,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         )
         view = gr.Radio([PICTURES, SLIDER], value=PICTURES, label="Pictures", min_width=230)
     width = gr.Number(WIDTH_PX, visible=False)
-    counts = gr.Dataframe(
-        at_first.counts[1],
-        headers=at_first.counts[0],
-        label=f"Objects by {_called(protocol)} size, and time",
-        interactive=False,
-    )
+    counts = gr.HTML(at_first.counts, elem_classes="results", padding=False)
     magnified = gr.Gallery(
         at_first.small,
         label="Small objects, magnified (one square per model); click one to zoom all pictures to it",
@@ -224,19 +220,17 @@ def _number_of(event: gr.SelectData, found: PhotoComparison, chosen: Filters) ->
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is shown of a comparison: a figure or two pictures, small objects, two tables (head, rows), warnings."""
+    """What is shown of a comparison: a figure or two pictures, small objects, two tables, warnings."""
 
     figure: Any
     pictures: Any
     small: list[Any]
-    counts: tuple[list[str], list[list[Any]]]
+    counts: str
     objects: tuple[list[str], list[list[Any]]]
     warnings: str = ""
 
 
-def _nothing_seen(protocol: Protocol) -> _Seen:
-    head = ["", "model", "objects", *protocol.size_labels]
-    return _Seen(waiting(_NOTHING_YET), None, [], (head, []), (_TABLE_HEAD, []))
+_NOTHING_SEEN = _Seen(waiting(_NOTHING_YET), None, [], "", (_TABLE_HEAD, []))
 
 
 def _called(protocol: Protocol) -> str:
@@ -250,7 +244,11 @@ def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
         None if two else zoomable(found.figure(filters, stacked=width_px < NARROW_PX, width_px=width_px)),
         (found.picture(names[0], filters), found.picture(names[1], filters)) if two else None,
         found.magnified(filters),
-        (list(rows[0]), [list(row.values()) for row in rows]),
+        html_table(
+            list(rows[0]),
+            [list(row.values()) for row in rows],
+            caption=f"Objects by {_called(found.protocol)} size, and time",
+        ),
         ([*_TABLE_HEAD, *found.letters.values()], [list(row.values()) for row in objects]),
         _warnings(found),
     )
@@ -269,7 +267,7 @@ def _draw(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
         gr.Plot(visible=False) if two else gr.Plot(value=own.figure, visible=True),
         gr.ImageSlider(value=own.pictures, visible=two),
         gr.Gallery(value=own.small, visible=bool(own.small), selected_index=None),
-        gr.Dataframe(value=own.counts[1], headers=own.counts[0]),
+        own.counts,
         gr.Dataframe(value=own.objects[1], headers=own.objects[0]),
         _SLIDE if two else _MOVE,
         gr.HTML(value=own.warnings, visible=bool(own.warnings)),

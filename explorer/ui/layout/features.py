@@ -59,7 +59,6 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
                 type="numpy",
                 format="jpeg",
                 buttons=[],
-                height=320,
             )
             which = gr.Dropdown(
                 at_first[0], value=None, label="Object", info="objects seen by only some models come first"

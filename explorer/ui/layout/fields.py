@@ -22,20 +22,20 @@ _SAYS = """How much of the photo can a unit see (theoretical field, thin line), 
 (effective field, thick line: a square with the area of the pixels that hold 95 % of the energy)? Click a point of the
 photo or type its coordinates. The figure below compares the fields with each level's anchors and, after **Compare**,
 with the detected objects. The first measurement of a model takes some seconds."""
-_NOTHING_YET = "Click a point in the photo to see the receptive fields there."
+_NOTHING_YET = "The receptive fields in the middle of the photo appear here. Click a point to move them."
 _NO_PHOTO = "Choose a photo first, then click a point in it."
 _LAYERS = ("stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4", "res5", "p2", "p3", "p4", "p5", "p6")
 
 
-def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab) -> None:
-    """Lays out the tab."""
+def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: CompareTab, tab: gr.Tab) -> None:
+    """Lays out the tab, which shows the fields in the middle of the photo when it is opened."""
     gr.Markdown(_SAYS)
     height, width = read_photo(compared.first_photo).shape[:2] if compared.first_photo else (480, 640)
     middle = (width // 2, height // 2)
     with gr.Row():
         with gr.Column(min_width=280):
             picture = gr.Image(
-                compared.first_photo, label="Click a point", interactive=False, type="filepath", buttons=[], height=300
+                compared.first_photo, label="Click a point", interactive=False, type="filepath", buttons=[]
             )
         with gr.Column(min_width=280):
             with gr.Row():
@@ -121,7 +121,8 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         return image, width // 2, height // 2
 
     asked = [photo, models, x, y, layers, effective, gates, compared.comparison, *compared.filters, compared.width]
-    show.click(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
+    for trigger in (tab.select, show.click):
+        trigger(draw_fields, asked, [*over, *beside], show_progress_on=over[0], api_visibility="private", **SHORT)
     effective.change(
         lambda seen: gr.Checkbox(visible=seen), effective, gates, show_progress="hidden", api_visibility="private"
     )

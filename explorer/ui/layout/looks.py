@@ -69,11 +69,27 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     word-break: normal !important; overflow-wrap: normal !important; hyphens: none
 }}
 .table-wrap th * {{ white-space: nowrap !important }}
+.results table {{ width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }}
+.results caption {{ text-align: left; font-size: .8rem; color: var(--body-text-color-subdued); padding: .6em 0 .3em }}
+.results th, .results td {{
+    padding: .4em .6em !important; border: 0 !important; overflow-wrap: break-word;
+    border-bottom: 1px solid var(--border-color-primary) !important
+}}
+.results tbody tr:nth-child(odd) {{ background: var(--background-fill-secondary) }}
 :focus-visible {{ outline: 3px solid #2563eb !important; outline-offset: 2px }}
-.dark :focus-visible {{ outline-color: #93c5fd !important }}
+.dark .results table {{ width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }}
+.results caption {{ text-align: left; font-size: .8rem; color: var(--body-text-color-subdued); padding: .6em 0 .3em }}
+.results th, .results td {{
+    padding: .4em .6em !important; border: 0 !important; overflow-wrap: break-word;
+    border-bottom: 1px solid var(--border-color-primary) !important
+}}
+.results tbody tr:nth-child(odd) {{ background: var(--background-fill-secondary) }}
+:focus-visible {{ outline-color: #93c5fd !important }}
 @media (max-width: 900px) {{ .desk {{ grid-template: "ask" auto "answers" auto "more" auto / minmax(0, 1fr) }} }}
 @media (max-width: 600px) {{
     .gradio-container {{ padding: 8px !important }}
+    .results table {{ font-size: .72rem }}
+    .results th, .results td {{ padding: .3em .25em !important }}
     .captioned:not(.examples) .grid-container {{ grid-template-columns: repeat(2, minmax(0, 1fr)) !important }}
 }}
 """

@@ -239,10 +239,10 @@ def build(
                     compared = compare_tab(desk, photo, models, first)
                 with gr.Tab("Features", id="features") as features:
                     features_tab(desk, photo, models, compared, features)
-                with gr.Tab("Receptive field", id="fields"):
-                    fields_tab(desk, photo, models, compared)
-                with gr.Tab("Errors", id="errors"):
-                    errors_tab(desk, models, compared.width, uploads=uploads)
+                with gr.Tab("Receptive field", id="fields") as fields:
+                    fields_tab(desk, photo, models, compared, fields)
+                with gr.Tab("Errors", id="errors") as errors:
+                    errors_tab(desk, models, compared.width, errors, uploads=uploads)
                 with gr.Tab("Speed and accuracy", id="speed") as speed:
                     speed_tab(desk, photo, models, compared.width, speed)
                 with gr.Tab("Train", id="train"):

@@ -10,6 +10,7 @@ from explorer.figures.words import waiting
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.speed import TASKS, TIMES, Task, as_rows, measure, on_own_images, pareto
 from explorer.ui.layout.session import SHORT, Desk, explained
+from explorer.ui.tables import html_table
 
 _SAYS = """**Recorded**: published box AP on COCO val2017 against time per image, all models under the same conditions.
 Selected models are highlighted by a ring. **V2-19**, V2-19-Slim and V2-19-DW are light detectors with a pyramid of 128
@@ -17,6 +18,8 @@ channels (FPNLite); **V2-19-FPN** is the backbone of V2-19 with the usual pyrami
 _HERE = """**On this machine**: the selected models on the selected photo, in rounds in which each model runs once, so
 that changes in the machine's load affect all models equally. Ratios are computed within a round; the minimum and
 maximum are given."""
+
+_HEAD = ("model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (min to max)")
 
 
 def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number, tab: gr.Tab) -> None:
@@ -33,10 +36,7 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
         run = gr.Button("Measure on this machine", variant="primary", min_width=160)
         stop = gr.Button("Stop", elem_classes="stop", min_width=120)
     times = gr.Plot(waiting("Choose a photo and models, then press Measure."), label="Times by round", show_label=False)
-    head = ["model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (min to max)"]
-    table = gr.Dataframe(
-        headers=head, label="Time per photo, whole detector", interactive=False, wrap=True, visible=False
-    )
+    table = gr.HTML(visible=False, elem_classes="results", padding=False)
 
     @explained
     def measure_models(
@@ -48,7 +48,8 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
         from explorer.figures.speed import measured_times
 
         seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
-        return measured_times(seconds), gr.Dataframe(value=as_rows(seconds), visible=True)
+        words = html_table(_HEAD, as_rows(seconds), caption="Time per photo, whole detector")
+        return measured_times(seconds), gr.HTML(words, visible=True)
 
     def draw(of: Task, on: str, names: list[str], wide: float) -> Any:
         names = [name for name in names if not desk.models.is_file(name)]

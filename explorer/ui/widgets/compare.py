@@ -12,9 +12,9 @@ from explorer.ui.actions.compare import compare
 from explorer.ui.actions.comparison import PhotoComparison
 from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
+from explorer.ui.tables import html_table
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
-from explorer.ui.widgets.tables import html_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

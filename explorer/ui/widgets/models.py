@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import ipywidgets as widgets
 
 from explorer.ui.actions.models import chosen, model_choices, own_choice
+from explorer.ui.tables import html_table
 from explorer.ui.widgets.panel import Panel
-from explorer.ui.widgets.tables import html_table
 from explorer.zoo.registry import get
 
 _ROWS = 6
