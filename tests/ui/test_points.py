@@ -44,9 +44,9 @@ def test_first_impression(look: Any, photograph: Path) -> None:
     intro = look.page.locator("h1 + p").inner_text()
     assert intro.count(". ") == 0
     assert intro.endswith(".")
-    assert not look.page.get_by_text("Sizes are COCO's").is_visible()
+    assert not look.page.get_by_text("groups detections of the same class").is_visible()
     look.press("? What do these terms mean")
-    look.page.get_by_text("Sizes are COCO's").wait_for()
+    look.page.get_by_text("groups detections of the same class").wait_for()
     look.set_number("Minimum score", "0.9")  # live from the first click
     look.settle()
     assert sum(look.boxes()) < sum(before)
