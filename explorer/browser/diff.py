@@ -113,8 +113,8 @@ def _by_class(truth: Truth, only: dict[str, Ints]) -> dict[str, dict[str, int]]:
 
 def _errors(matches: Matches, point: OperatingPoint) -> dict[str, int]:
     taxonomy, shown = classify_errors(matches.run, foreground=point.iou), matches.run.found.scores >= point.score
-    numbers = {kind.label: int((taxonomy.detections_of(kind) & shown).sum()) for kind in ERRORS}
-    numbers[ErrorType.MISSED.label] = int(taxonomy.objects_of(ErrorType.MISSED).sum())
+    numbers = {kind.words: int((taxonomy.detections_of(kind) & shown).sum()) for kind in ERRORS}
+    numbers[ErrorType.MISSED.words] = int(taxonomy.objects_of(ErrorType.MISSED).sum())
     return numbers
 
 

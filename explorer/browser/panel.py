@@ -72,7 +72,7 @@ class BackboneDiff(foo.Panel):
 
     def show_errors(self, ctx: Any) -> None:
         """Shows the boxes of a bar of error types."""
-        kind = next(kind for kind in ERRORS if kind.label == ctx.params["x"])
+        kind = next(kind for kind in ERRORS if kind.words == ctx.params["x"])
         ctx.ops.set_view(errors_of(ctx.dataset, str(ctx.params["trace"]), kind))
 
     def show_all(self, ctx: Any) -> None:

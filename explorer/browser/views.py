@@ -20,15 +20,6 @@ PANEL = "backbone_diff"
 WORKSPACE = "errors"
 AS_USED = "detections as used"
 
-_ERROR_WORDS = {
-    ErrorType.CLASSIFICATION: "wrong class",
-    ErrorType.LOCALISATION: "box off",
-    ErrorType.BOTH: "wrong class and box off",
-    ErrorType.DUPLICATE: "duplicates",
-    ErrorType.BACKGROUND: "nothing there",
-    ErrorType.MISSED: "not found at any score",
-}
-
 
 def save_views(dataset: Any) -> tuple[str, ...]:
     """Saves the views, the workspace and the looks that a data set with its runs calls for.
@@ -132,8 +123,7 @@ def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, s
         says = f"Objects of size {smallest.name} that {name} does not find; found: {rule}."
         yield f"{name}: {smallest.name} misses", (small_misses(dataset, name), says)
     for kind in ERRORS:
-        words = _ERROR_WORDS[kind]
-        yield f"{name}: {words}", (errors_of(dataset, name, kind), f"Errors of {name}: {words}.")
+        yield f"{name}: {kind.words}", (errors_of(dataset, name, kind), f"Errors of {name}: {kind.words}.")
     doubted = likely_label_errors(dataset, fields)
     says = f"Annotations that {name} denies, the likeliest errors first; `label_error` says what seems to be wrong."
     yield f"{name}: likely label errors", (doubted, says)

@@ -61,7 +61,20 @@ class ErrorType(IntEnum):
         """The name for tables and figures."""
         return self.name.lower()
 
+    @property
+    def words(self) -> str:
+        """The name for people, in figures and saved views."""
+        return _WORDS.get(self.name, self.label)
 
+
+_WORDS = {
+    "CLASSIFICATION": "wrong class",
+    "LOCALISATION": "box off",
+    "BOTH": "class and box off",
+    "DUPLICATE": "duplicate",
+    "BACKGROUND": "background",
+    "MISSED": "missed",
+}
 ERRORS = tuple(ErrorType)[ErrorType.CLASSIFICATION : ErrorType.IGNORED]
 """The six types of error, in the paper's order."""
 

@@ -128,7 +128,7 @@ def error_types(runs: Mapping[str, Sequence[SizeGains]], *, columns: int = 4) ->
                 x=[_wrapped(size.size.name) for size in shown],
                 y=[max(0, mean[kind.label]) for mean in means],
                 customdata=[mean[kind.label] for mean in means],
-                name=_TYPE_NAMES[kind],
+                name=kind.words,
                 marker={
                     "color": rgb(_ERROR_COLORS[kind]),
                     "pattern": {"shape": "/" if kind == ErrorType.MISSED else ""},
@@ -204,14 +204,6 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
     return figure
 
 
-_TYPE_NAMES = {
-    ErrorType.CLASSIFICATION: "wrong class",
-    ErrorType.LOCALISATION: "box off",
-    ErrorType.BOTH: "both",
-    ErrorType.DUPLICATE: "duplicate",
-    ErrorType.BACKGROUND: "background",
-    ErrorType.MISSED: "missed",
-}
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 
 

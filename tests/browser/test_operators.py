@@ -206,7 +206,7 @@ def test_the_panel_draws_two_runs(panel: Any) -> None:
         ("show_found", {"trace": "only a", "x": "small", "relative_path": "found_by_size"}, ["a_found", "small"]),
         ("show_found", {"trace": "only b", "x": "car", "relative_path": "found_by_class"}, ["b_found", "car"]),
         ("show_missed", {"trace": "b", "x": 0.85}, ["b_found", "large"]),
-        ("show_errors", {"trace": "a", "x": "localisation"}, ["localisation"]),
+        ("show_errors", {"trace": "a", "x": "box off"}, ["localisation"]),
         ("show_errors", {"trace": "a", "x": "missed"}, ["a_error", "missed"]),
     ],
 )
@@ -233,6 +233,10 @@ def test_figures_of_a_panel_are_plain(as_scene_run: Callable[[str], Any]) -> Non
     import json
 
     from explorer.browser.diff import compared
+    from explorer.errors.bootstrap import bootstrap
+    from explorer.errors.oracles import fix_by_size
+    from explorer.errors.taxonomy import classify_errors
+    from explorer.figures.errors import ap_by_size, error_types
     from explorer.scoring.matching import match
     from explorer.scoring.outcomes import FoundRule, found_by
     from explorer.scoring.sizes import COCO_BINS
@@ -244,6 +248,11 @@ def test_figures_of_a_panel_are_plain(as_scene_run: Callable[[str], Any]) -> Non
     bars = {bar["name"]: sum(bar["y"]) for bar in diff["figures"]["found_by_size"]["data"]}
     only_first = ((taking[0] >= 0) & (taking[1] < 0) & ~matches[0].run.truth.crowds).sum()
     assert bars["only better"] == only_first > 0
+    errors = diff["figures"]["errors"]["data"]
+    page = error_types({"better": fix_by_size(classify_errors(matches[0].run), COCO_BINS)})
+    assert errors[0]["x"] == [trace.name for trace in page.data]  # the page's words and colours
+    drawn = ap_by_size([bootstrap(own, 20) for own in matches])
+    assert [bar["marker"]["color"] for bar in errors] == [own.error_y.color for own in drawn.data][:2]
     assert "AP of worse minus better" in diff["words"]
     assert "better: IoU ≥ 0.5, score ≥ 0.3; worse: IoU ≥ 0.5, score ≥ 0.3" in diff["words"]
     assert "too few images" in diff["words"]  # ten images, not all of them with small objects

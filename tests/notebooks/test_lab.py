@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from explorer.ui.words import GATES
+
 ROOT = Path(__file__).resolve().parents[2]
 FEATURES, FIELDS, APP = "02_look_at_features", "03_measure_receptive_fields", "06_browse_in_fiftyone"
 FEW = {FEATURES: "IMAGES, PHOTO = 2, 1", FIELDS: "IMAGES, PHOTO, INPUTS = 2, 1, 1", APP: "IMAGES = 4"}
@@ -106,7 +108,7 @@ def test_the_channel_slider_changes_the_picture(page: Any) -> None:
 @pytest.mark.slow
 def test_a_click_moves_the_fields_and_a_wrong_choice_is_explained_in_the_widget(page: Any) -> None:
     run_all(page, FIELDS)
-    clicker = widget_with(page, "Squeeze-excitation works")
+    clicker = widget_with(page, GATES)
     x = clicker.get_by_label("x, px")
     before = x.input_value()
     plot = clicker.locator(".js-plotly-plot .nsewdrag").first

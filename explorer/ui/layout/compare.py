@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 
 from explorer.figures.words import waiting
-from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import in_html
 from explorer.ui.actions.compare import compare
 from explorer.ui.actions.comparison import WIDTH_PX, PhotoComparison
@@ -20,6 +19,7 @@ from explorer.ui.actions.tiles import LABEL
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import Desk, explained
 from explorer.ui.tables import html_table
+from explorer.ui.words import MINIMUM_SCORE, called, sizes_of
 
 PICTURES, SLIDER = "one per model", "slider between A and B"
 MEASURE = f"() => Math.round(document.querySelector('.pictures')?.clientWidth || {WIDTH_PX})"
@@ -91,11 +91,9 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     note = gr.Markdown(_MOVE, elem_classes="faint")
     in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
     with gr.Row(equal_height=True, elem_classes="controls"):
-        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label="Minimum score", min_width=210)
+        least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label=MINIMUM_SCORE, min_width=210)
         named = list(protocol.size_labels)
-        sizes = gr.CheckboxGroup(
-            named, value=named, label=f"Sizes ({_called(protocol)})", min_width=330, visible=bool(named)
-        )
+        sizes = gr.CheckboxGroup(named, value=named, label=sizes_of(protocol.name), min_width=330, visible=bool(named))
         classes = gr.Dropdown(
             first.class_names if first else [],
             value=[],
@@ -110,6 +108,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         at_first.small,
         label="Small objects, magnified (one square per model); click one to zoom all pictures to it",
         columns=4,
+        format="jpeg",
         height="auto",
         object_fit="contain",
         allow_preview=False,
@@ -233,10 +232,6 @@ class _Seen:
 _NOTHING_SEEN = _Seen(waiting(_NOTHING_YET), None, [], "", (_TABLE_HEAD, []))
 
 
-def _called(protocol: Protocol) -> str:
-    return "COCO" if protocol.name == COCO.name else protocol.name
-
-
 def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> _Seen:
     rows, objects = found.counts(filters), found.who_sees_what(filters)
     two, names = how == SLIDER and len(found.predictions) > 1, list(found.predictions)
@@ -247,7 +242,7 @@ def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
         html_table(
             list(rows[0]),
             [list(row.values()) for row in rows],
-            caption=f"Objects by {_called(found.protocol)} size, and time",
+            caption=f"Objects by {called(found.protocol.name)} size, and time",
         ),
         ([*_TABLE_HEAD, *found.letters.values()], [list(row.values()) for row in objects]),
         _warnings(found),
@@ -261,14 +256,15 @@ def _warnings(found: PhotoComparison) -> str:
 
 
 def _draw(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> list[Any]:
+    """What changes: as `gr.update`, since a component with a value would write every picture twice."""
     own = _seen(found, filters, how, width_px)
     two = own.pictures is not None
     return [
-        gr.Plot(visible=False) if two else gr.Plot(value=own.figure, visible=True),
-        gr.ImageSlider(value=own.pictures, visible=two),
-        gr.Gallery(value=own.small, visible=bool(own.small), selected_index=None),
+        gr.update(visible=False) if two else gr.update(value=own.figure, visible=True),
+        gr.update(value=own.pictures, visible=two),
+        gr.update(value=own.small, visible=bool(own.small), selected_index=None),
         own.counts,
-        gr.Dataframe(value=own.objects[1], headers=own.objects[0]),
+        gr.update(value=own.objects[1], headers=own.objects[0]),
         _SLIDE if two else _MOVE,
-        gr.HTML(value=own.warnings, visible=bool(own.warnings)),
+        gr.update(value=own.warnings, visible=bool(own.warnings)),
     ]

@@ -25,6 +25,7 @@ from explorer.ui.layout.intake import only_uploads
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import LONG, SHORT, Desk, explained
 from explorer.ui.tables import html_table
+from explorer.ui.words import MISSES, MODEL
 
 if TYPE_CHECKING:
     from explorer.report.tables import Grid
@@ -70,7 +71,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, tab: gr.Tab, *
     sizes = gr.Plot(waiting(_NOTHING_YET), label="AP by object size with 95 % intervals", show_label=False)
     with gr.Column(visible=False) as results:
         types = gr.Plot(label="Gain in AP from fixing each error type", show_label=False, visible=False)
-        name = gr.Dropdown([], label="Model to analyse")
+        name = gr.Dropdown([], label=MODEL)
         rule = gr.Markdown()
         flow = gr.Plot(label="Where objects are lost", show_label=False, visible=False)
         fates = gr.HTML(elem_classes="results", padding=False)
@@ -79,8 +80,9 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, tab: gr.Tab, *
         by_class = gr.HTML(elem_classes="results", padding=False)
         gr.Markdown(_MISSES)
         gallery = gr.Gallery(
-            label="Most informative misses",
+            label=MISSES,
             columns=6,
+            format="jpeg",
             height="auto",
             object_fit="contain",
             allow_preview=False,
@@ -185,11 +187,11 @@ def _overview(found: Examination, wide: float) -> tuple[Any, ...]:
 
     gains = {analysis.run.name: analysis.gains for analysis in found.analyses}
     return (
-        gr.HTML(_tables(*found.tables()), visible=True),
+        gr.update(value=_tables(*found.tables()), visible=True),
         ap_by_size([analysis.resamples for analysis in found.analyses], upright=wide < NARROW_PX),
-        gr.Plot(value=error_types(gains, columns=1 if wide < NARROW_PX else 4), visible=True),
-        gr.Dropdown(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
-        gr.Column(visible=True),
+        gr.update(value=error_types(gains, columns=1 if wide < NARROW_PX else 4), visible=True),
+        gr.update(choices=[(legible(name), name) for name in found.names], value=found.names[0]),
+        gr.update(visible=True),
     )
 
 
@@ -211,12 +213,12 @@ def _inside(found: Examination, model: str, wide: float) -> tuple[Any, ...]:
     says = (found_sentence(analysis.point), *analysis.notes, *(autopsy_sentences(followed) if followed else ()))
     return (
         " ".join(map(in_markdown, says)),
-        gr.Plot(value=figure, visible=figure is not None),
+        gr.update(value=figure, visible=figure is not None),
         _tables(*outcomes),
-        gr.Plot(value=confusion_matrix(analysis.confusion), visible=True),
-        gr.Plot(value=precision_recall(analysis.curves), visible=True),
+        gr.update(value=confusion_matrix(analysis.confusion), visible=True),
+        gr.update(value=precision_recall(analysis.curves), visible=True),
         _tables(("AP in percent by class and size", class_grid(analysis))),
-        gr.Gallery(value=crops, selected_index=None),
+        gr.update(value=crops, selected_index=None),
         waiting(_NO_MISS_YET),
         "",
     )

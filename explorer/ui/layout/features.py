@@ -24,6 +24,8 @@ from explorer.ui.actions.photos import read_photo
 from explorer.ui.layout.compare import LEAST_SCORE, CompareTab
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
+from explorer.ui.words import CHANNEL, SHOW
+from explorer.ui.words import LAYERS as LAYERS_LABEL
 
 _SAYS = """How do layers of the selected models respond to the photo? Pyramid levels are `p2` (finest) to `p6`; small
 objects are classified from `p2`. Backbone stages are `stage2` to `stage5` (VoVNet), `res2` to `res5` (others)."""
@@ -38,9 +40,9 @@ def features_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Com
     at_first = _objects(first, Filters(LEAST_SCORE)) if first else ([], None)
     gr.Markdown(_SAYS)
     with gr.Row(equal_height=True):
-        layers = gr.Dropdown(list(LAYERS), value=["p2", "p4"], multiselect=True, label="Layers", min_width=260)
-        kind = gr.Radio(list(KINDS), value=KINDS[0], label="Show", min_width=260)
-    channel = gr.Number(0, label="Channel", precision=0, minimum=0, visible=False)
+        layers = gr.Dropdown(list(LAYERS), value=["p2", "p4"], multiselect=True, label=LAYERS_LABEL, min_width=260)
+        kind = gr.Radio(list(KINDS), value=KINDS[0], label=SHOW, min_width=260)
+    channel = gr.Number(0, label=CHANNEL, precision=0, minimum=0, visible=False)
     shared = gr.Checkbox(True, label="Similar features have similar colours in all models", visible=False)
     show = gr.Button("Show maps", variant="primary")
     maps = gr.Plot(

@@ -17,6 +17,7 @@ from explorer.ui.actions.progress import part_of
 from explorer.ui.layout.compare import CompareTab
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import SHORT, Desk, explained
+from explorer.ui.words import EFFECTIVE, GATES, LAYERS, X, Y
 
 _SAYS = """How much of the photo can a unit see (theoretical field, thin line), and how much influences it in practice
 (effective field, thick line: a square with the area of the pixels that hold 95 % of the energy)? Click a point of the
@@ -39,12 +40,12 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
             )
         with gr.Column(min_width=280):
             with gr.Row():
-                x = gr.Number(middle[0], label="x, px", precision=0, minimum=0, min_width=90)
-                y = gr.Number(middle[1], label="y, px", precision=0, minimum=0, min_width=90)
-            layers = gr.Dropdown(list(_LAYERS), value=["p2", "p3", "p4"], multiselect=True, label="Layers")
+                x = gr.Number(middle[0], label=X, precision=0, minimum=0, min_width=90)
+                y = gr.Number(middle[1], label=Y, precision=0, minimum=0, min_width=90)
+            layers = gr.Dropdown(list(_LAYERS), value=["p2", "p3", "p4"], multiselect=True, label=LAYERS)
             with gr.Row():
-                effective = gr.Checkbox(True, label="Show effective fields", min_width=120)
-                gates = gr.Checkbox(True, label="Squeeze-excitation (eSE) on", min_width=120)
+                effective = gr.Checkbox(True, label=EFFECTIVE, min_width=120)
+                gates = gr.Checkbox(True, label=GATES, min_width=120)
             show = gr.Button("Show fields", variant="primary")
     over: list[gr.Plot] = []
     beside: list[gr.Plot] = []
@@ -84,8 +85,8 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         if image is None:
-            unused = [gr.Plot(value=None, visible=False)] * (2 * MOST_MODELS - 1)
-            return [gr.Plot(value=waiting(_NO_PHOTO), visible=True), *unused]
+            unused = [gr.update(value=None, visible=False)] * (2 * MOST_MODELS - 1)
+            return [gr.update(value=waiting(_NO_PHOTO), visible=True), *unused]
         image_bgr, tell = read_photo(image), desk.telling(bar, request)
         known = desk.models.networks(names)
         objects = found.shown(Filters(score, of_size, of_class)) if found else {}
@@ -104,11 +105,11 @@ def fields_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, compared: Compa
                 width_px=int(wide if wide < NARROW_PX else wide / 2),
                 progress=tell,
             )
-            pictures.append(gr.Plot(value=zoomable(figure), visible=True))
+            pictures.append(gr.update(value=zoomable(figure), visible=True))
             own = objects.get(detector.name)
             beneath = fields_and_objects(desk.fields, detector, own, gates=working, progress=tell) if seen else None
-            sides.append(gr.Plot(value=beneath, visible=seen))
-        unused = [gr.Plot(value=None, visible=False)] * (MOST_MODELS - len(known))
+            sides.append(gr.update(value=beneath, visible=seen))
+        unused = [gr.update(value=None, visible=False)] * (MOST_MODELS - len(known))
         return [*pictures, *unused, *sides, *unused]
 
     def show_photo(image: str | None) -> Any:

@@ -69,7 +69,10 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     word-break: normal !important; overflow-wrap: normal !important; hyphens: none
 }}
 .table-wrap th * {{ white-space: nowrap !important }}
-.results table {{ width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }}
+.results table {{
+    width: 100%; margin: 0; border: 0 !important; border-collapse: collapse; font-size: .9rem;
+    font-variant-numeric: tabular-nums
+}}
 .results caption {{ text-align: left; font-size: .8rem; color: var(--body-text-color-subdued); padding: .6em 0 .3em }}
 .results th, .results td {{
     padding: .4em .6em !important; border: 0 !important; overflow-wrap: break-word;
@@ -77,14 +80,7 @@ button[role=tab].selected {{ color: #1d4ed8 }}
 }}
 .results tbody tr:nth-child(odd) {{ background: var(--background-fill-secondary) }}
 :focus-visible {{ outline: 3px solid #2563eb !important; outline-offset: 2px }}
-.dark .results table {{ width: 100%; border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }}
-.results caption {{ text-align: left; font-size: .8rem; color: var(--body-text-color-subdued); padding: .6em 0 .3em }}
-.results th, .results td {{
-    padding: .4em .6em !important; border: 0 !important; overflow-wrap: break-word;
-    border-bottom: 1px solid var(--border-color-primary) !important
-}}
-.results tbody tr:nth-child(odd) {{ background: var(--background-fill-secondary) }}
-:focus-visible {{ outline-color: #93c5fd !important }}
+.dark :focus-visible {{ outline-color: #93c5fd !important }}
 @media (max-width: 900px) {{ .desk {{ grid-template: "ask" auto "answers" auto "more" auto / minmax(0, 1fr) }} }}
 @media (max-width: 600px) {{
     .gradio-container {{ padding: 8px !important }}

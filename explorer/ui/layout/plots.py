@@ -19,4 +19,4 @@ _CONFIG = {"scrollZoom": True, "displaylogo": False, "modeBarButtonsToRemove": _
 
 def zoomable(figure: go.Figure) -> PlotData:
     """Makes a figure one that the wheel zooms; Gradio's own way of sending figures leaves their settings out."""
-    return PlotData(type="plotly", plot=json.dumps({**json.loads(figure.to_json()), "config": _CONFIG}))
+    return PlotData(type="plotly", plot=f'{figure.to_json()[:-1]},"config":{json.dumps(_CONFIG)}}}')

@@ -49,13 +49,13 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
 
         seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
         words = html_table(_HEAD, as_rows(seconds), caption="Time per photo, whole detector")
-        return measured_times(seconds), gr.HTML(words, visible=True)
+        return measured_times(seconds), gr.update(value=words, visible=True)
 
     def draw(of: Task, on: str, names: list[str], wide: float) -> Any:
         names = [name for name in names if not desk.models.is_file(name)]
         figure, words = pareto(of, on, names, width_px=int(wide))
         beside = on_own_images(names)
-        return figure, words, gr.Plot(value=beside, visible=beside is not None)
+        return figure, words, gr.update(value=beside, visible=beside is not None)
 
     for trigger in (task.change, times_of.change, models.change, width.change, tab.select):
         trigger(

@@ -14,7 +14,8 @@ from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
 from explorer.ui.tables import html_table
 from explorer.ui.widgets.figure import FigureView
-from explorer.ui.widgets.panel import Panel
+from explorer.ui.widgets.panel import WHOLE, Panel
+from explorer.ui.words import MINIMUM_SCORE, sizes_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,12 +48,24 @@ class SideBySide(Panel):
         """
         self.comparison: PhotoComparison | None = None
         self.score = widgets.FloatSlider(
-            lowest_score, min=0.05, max=0.95, step=0.05, description="Score from", layout=widgets.Layout(width="380px")
+            lowest_score,
+            min=0.05,
+            max=0.95,
+            step=0.05,
+            description=MINIMUM_SCORE,
+            style=WHOLE,
+            layout=widgets.Layout(width="380px"),
         )
         named = models.protocol.size_labels
-        self.sizes = widgets.SelectMultiple(options=named, value=named, rows=max(1, len(named)), description="Sizes")
+        self.sizes = widgets.SelectMultiple(
+            options=named, value=named, rows=max(1, len(named)), description=sizes_of(models.protocol.name), style=WHOLE
+        )
         self.objects = widgets.Select(
-            options=[(_WHOLE, -1)], rows=_ROWS, description="Zoom to", layout=widgets.Layout(width="560px")
+            options=[(_WHOLE, -1)],
+            rows=_ROWS,
+            description="Who sees what",
+            style=WHOLE,
+            layout=widgets.Layout(width="560px"),
         )
         self._counts = widgets.HTML()
         self.view = FigureView()

@@ -10,7 +10,8 @@ from explorer.text import in_html, legible
 from explorer.ui.actions.errors import Examination, explain_miss
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
-from explorer.ui.widgets.panel import Panel
+from explorer.ui.widgets.panel import WHOLE, Panel
+from explorer.ui.words import MISSES, MODEL
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -35,9 +36,9 @@ class ErrorBrowser(Panel):
         """
         self._models, self._examination = models, examination
         self.model = widgets.Dropdown(
-            options=[(legible(name), name) for name in examination.names], description="Model"
+            options=[(legible(name), name) for name in examination.names], description=MODEL, style=WHOLE
         )
-        self.misses = widgets.Select(rows=_ROWS, description="Misses", layout=widgets.Layout(width="640px"))
+        self.misses = widgets.Select(rows=_ROWS, description=MISSES, style=WHOLE, layout=widgets.Layout(width="640px"))
         self._words = widgets.HTML()
         self.view = FigureView()
         super().__init__([self.model, self.misses], [self._words, self.view])

@@ -13,6 +13,7 @@ from explorer.ui.actions.fields import layers_of
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
+from explorer.ui.words import CHANNEL, LAYER, SHOW
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -45,10 +46,10 @@ class FeatureExplorer(Panel):
         self._models, self._photos, self._maps = models, dict(photos), Maps()
         self._layer = layer
         self.model = widgets.Dropdown(options=list(names), description="Model")
-        self.photo = widgets.Dropdown(options=list(photos), description="Pixels")
-        self.layer = widgets.Dropdown(description="Layer")
-        self.kind = widgets.Dropdown(options=list(KINDS), value=ONE_CHANNEL, description="Show")
-        self.channel = widgets.IntSlider(0, 0, 0, description="Channel", layout=widgets.Layout(width="460px"))
+        self.photo = widgets.Dropdown(options=list(photos), description="Photo")
+        self.layer = widgets.Dropdown(description=LAYER)
+        self.kind = widgets.Dropdown(options=list(KINDS), value=ONE_CHANNEL, description=SHOW)
+        self.channel = widgets.IntSlider(0, 0, 0, description=CHANNEL, layout=widgets.Layout(width="460px"))
         self.view = FigureView()
         super().__init__([self.model, self.photo, self.layer, self.kind, self.channel], [self.view])
         self._choose_model()

@@ -13,6 +13,7 @@ from explorer.ui.actions.fields import Fields, fields_at, layers_of, on_photo
 from explorer.ui.actions.models import Models
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Panel
+from explorer.ui.words import EFFECTIVE, GATES, LAYERS, X, Y
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -55,14 +56,14 @@ class FieldClicker(Panel):
         self._models, self._image, self._fields = models, image_bgr, Fields()
         self._wanted = tuple(layers)
         self.model = widgets.Dropdown(options=list(names), description="Model")
-        self.layers = widgets.SelectMultiple(rows=_ROWS, description="Layers")
-        self.x = widgets.BoundedIntText(width // 2, 0, width - 1, description="x, px")
-        self.y = widgets.BoundedIntText(height // 2, 0, height - 1, description="y, px")
-        self.effective = widgets.Checkbox(effective, description="Show effective fields")
-        self.gates = widgets.Checkbox(True, description="Squeeze-excitation works")
+        self.layers = widgets.SelectMultiple(rows=_ROWS, description=LAYERS)
+        self.x = widgets.BoundedIntText(width // 2, 0, width - 1, description=X)
+        self.y = widgets.BoundedIntText(height // 2, 0, height - 1, description=Y)
+        self.effective = widgets.Checkbox(effective, description=EFFECTIVE)
+        self.gates = widgets.Checkbox(True, description=GATES)
         self.view = FigureView(self._click)
         super().__init__(
-            [self.model, self.layers, widgets.VBox([self.x, self.y]), widgets.VBox([self.effective, self.gates])],
+            [self.model, widgets.VBox([self.x, self.y]), self.layers, widgets.VBox([self.effective, self.gates])],
             [self.view],
         )
         self._choose_model()

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 WAIT_S = 0.15
 """A control that moves on within this time has not been asked yet."""
-_COLORS = {"error": "#c04a00", "busy": INK, "done": INK}
+WHOLE = {"description_width": "initial"}
+"""For descriptions that would be cut."""
+_INK = INK.replace(",", ", ")
+_STYLE = f"""<style>
+.js-plotly-plot .main-svg text[style*="{_INK}"] {{
+    fill: var(--jp-content-font-color1, var(--vscode-editor-foreground, {INK})) !important;
+}}
+</style>"""
+"""Words of figures get the notebook's own colour, light where it is dark; no grey reads on both."""
+_ERROR = "border-left: 4px solid #d55e00; padding-left: .5em"
 
 
 class Debounced:
@@ -55,7 +64,7 @@ class Panel(widgets.VBox):
         self.says = widgets.HTML()
         self.failed = False
         row = widgets.HBox(list(controls), layout=widgets.Layout(flex_flow="row wrap", grid_gap="4px 16px"))
-        super().__init__([row, self.says, *body])
+        super().__init__([widgets.HTML(_STYLE, layout=widgets.Layout(height="0")), row, self.says, *body])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: run this cell to use the widget>"
@@ -66,9 +75,8 @@ class Panel(widgets.VBox):
 
     def tell(self, words: str, kind: str = "done") -> None:
         """Says something above the figure."""
-        role = "alert" if kind == "error" else "status"
-        color = _COLORS[kind]
-        self.says.value = f'<span role="{role}" style="color: {color}">{in_html(words)}</span>' if words else ""
+        role, style = ("alert", _ERROR) if kind == "error" else ("status", "")
+        self.says.value = f'<div role="{role}" style="{style}">{in_html(words)}</div>' if words else ""
 
     @contextmanager
     def at_work(self, words: str) -> Iterator[ProgressBar]:
