@@ -17,6 +17,8 @@ from explorer.types import Floats
 MOST_CLASSES = 7
 """Lines that colours tell apart; of more classes, those with most objects are drawn."""
 _WORD_LENGTH = 14
+CELL_INK, CELLS = "rgb(17,17,17)", ("rgb(222,235,247)", "rgb(86,150,205)")
+"""Of numbers in a matrix and of its cells, which the numbers read on at every shade."""
 _LETTERS_BELOW = 40
 """So many stand beside each other below a matrix on a narrow page; more are turned."""
 
@@ -118,7 +120,8 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
             ],
             text=shown,
             texttemplate="%{text:,}" if few else "",
-            colorscale=[[0, "rgb(222,235,247)"], [1, "rgb(0,90,150)"]],
+            textfont={"color": CELL_INK},
+            colorscale=[[0, CELLS[0]], [1, CELLS[1]]],
             zmin=0,
             zmax=100,
             xgap=1,

@@ -19,6 +19,8 @@ _LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
     "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
 }
+_LEGEND_PX = 210
+"""Width of an entry of the legend."""
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
@@ -70,7 +72,7 @@ def fields_over_photo(
     figure.add_layout_image(**backdrop(image_bgr), xref="x", yref="y")
     figure.update_xaxes(range=[0, width], visible=False, constrain="domain")
     figure.update_yaxes(range=[height, 0], scaleanchor="x", visible=False, constrain="domain", constraintoward="top")
-    rows = -(-len(figure.data) // 2)  # of the legend, below
+    rows = -(-len(figure.data) // max(1, width_px // _LEGEND_PX))  # of the legend, below
     figure.update_layout(
         _LAYOUT,
         title={
@@ -83,7 +85,7 @@ def fields_over_photo(
         },
         height=int(width_px * height / width) + 50 + 24 * rows,
         margin={"l": 10, "r": 10, "t": 40 if title else 10, "b": 10},
-        legend={"orientation": "h", "y": -0.02, "yanchor": "top"},
+        legend={"orientation": "h", "y": -0.02, "yanchor": "top", "maxheight": 24 * rows + 24},
     )
     return figure
 

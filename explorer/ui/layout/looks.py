@@ -69,6 +69,7 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     word-break: normal !important; overflow-wrap: normal !important; hyphens: none
 }}
 .table-wrap th * {{ white-space: nowrap !important }}
+.results, .results > div {{ padding: 0 !important }}
 .results table {{
     width: 100%; margin: 0; border: 0 !important; border-collapse: collapse; font-size: .9rem;
     font-variant-numeric: tabular-nums
@@ -85,7 +86,8 @@ button[role=tab].selected {{ color: #1d4ed8 }}
 @media (max-width: 600px) {{
     .gradio-container {{ padding: 8px !important }}
     .results table {{ font-size: .72rem }}
-    .results th, .results td {{ padding: .3em .25em !important }}
+    .results th, .results td {{ padding: .3em .15em !important }}
+    pre, pre code {{ white-space: pre-wrap !important; overflow-wrap: anywhere }}
     .captioned:not(.examples) .grid-container {{ grid-template-columns: repeat(2, minmax(0, 1fr)) !important }}
 }}
 """
