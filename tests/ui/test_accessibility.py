@@ -21,8 +21,9 @@ CONTRASTS = """() => {
         }
         return [255, 255, 255];
     };
-    const words = [...document.querySelectorAll('.js-plotly-plot text')].filter(
-        own => own.textContent.trim() && own.closest('.js-plotly-plot').offsetParent && !own.closest('.hoverlayer, .heatmap-label'));
+    const elsewhere = '.hoverlayer, .heatmap-label';  // on a ground of their own
+    const words = [...document.querySelectorAll('.js-plotly-plot text')].filter(own =>
+        own.textContent.trim() && own.closest('.js-plotly-plot').offsetParent && !own.closest(elsewhere));
     return words.map(own => {
         const behind = own.closest('.annotation-text-g')?.querySelector('.bg');
         const box = behind && getComputedStyle(behind);
@@ -81,7 +82,8 @@ def test_every_picture_and_control_has_a_name(look: Any) -> None:
         nameless += look.page.evaluate(
             """() => [...document.querySelectorAll('input, textarea, button, select, [role=slider]')].filter(
                 control => control.offsetParent && !(control.getAttribute('aria-label') || control.title ||
-                    control.textContent.trim() || control.labels?.length || control.querySelector('img[alt]'))).map(control => control.outerHTML)"""
+                    control.textContent.trim() || control.labels?.length || control.querySelector('img[alt]'))
+            ).map(control => control.outerHTML)"""
         )
         assert nameless == [], tab
 
