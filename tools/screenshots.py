@@ -135,17 +135,13 @@ def explain_object(page: Any) -> None:
     page.get_by_text("classifies this box from").first.wait_for()
 
 
-def show_fields(page: Any) -> None:
-    """Has the fields at the given point drawn."""
-    press(page, "Show fields")
+def see_fields(page: Any) -> None:
+    """Waits for the fields in the middle of the photo."""
     page.locator(".js-plotly-plot:visible .imagelayer image").nth(1).wait_for()
 
 
-def examine(page: Any) -> None:
-    """Examines the models on twenty scenes, and opens the first miss."""
-    page.get_by_label("Images", exact=True).click()
-    page.get_by_role("option", name="20", exact=True).click()
-    press(page, "Examine")
+def explain_miss(page: Any) -> None:
+    """Opens the first miss of the examination that the tab opens on."""
     page.get_by_role("table", name="By size, in percent").get_by_text("AP small").wait_for()
     page.locator("button.thumbnail-lg:visible").get_by_text(" px: ").first.click()
     page.get_by_text("Verdict:").wait_for()
@@ -160,8 +156,8 @@ def measure(page: Any) -> None:
 TABS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "compare": ("Compare", nothing),
     "features": ("Features", explain_object),
-    "fields": ("Receptive field", show_fields),
-    "errors": ("Errors", examine),
+    "fields": ("Receptive field", see_fields),
+    "errors": ("Errors", explain_miss),
     "speed": ("Speed and accuracy", measure),
     "train": ("Train", nothing),
     "about": ("About", nothing),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,14 @@ def found(names: tuple[str, ...], *classes: int) -> Detections:
     return Detections(np.zeros((count, 4), np.float32), np.ones(count, np.float32), np.array(classes), names, (9, 9))
 
 
+def contrast(one: Sequence[int], other: Sequence[int]) -> float:
+    """The contrast ratio of WCAG 2."""
+    unit = np.array([one, other]) / 255
+    linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+    low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
+    return float((high + 0.05) / (low + 0.05))
+
+
 @pytest.mark.parametrize("vision", VISION)
 def test_no_two_classes_that_occur_together_look_alike(vision: str) -> None:
     lab = rgb2lab(seen(PALETTE, vision)[None])[0]
@@ -74,11 +83,5 @@ def test_models_with_other_lists_of_classes_share_the_colour_of_a_name() -> None
 
 @pytest.mark.parametrize("color", PALETTE)
 def test_words_on_a_colour_are_legible(color: tuple[int, int, int]) -> None:
-    def luminance(own: tuple[int, int, int]) -> float:
-        unit = np.array(own) / 255
-        linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
-        return float(linear @ (0.2126, 0.7152, 0.0722))
-
-    low, high = sorted((luminance(color), luminance(ink_on(color))))
     assert ink_on(color) in (DARK, LIGHT)
-    assert (high + 0.05) / (low + 0.05) >= 4.5
+    assert contrast(color, ink_on(color)) >= 4.5

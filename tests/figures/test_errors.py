@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from explorer.errors.bootstrap import bootstrap
 from explorer.errors.compare import Comparison, compare
 from explorer.errors.oracles import fix_by_size
 from explorer.errors.taxonomy import classify_errors
+from explorer.figures.curves import CELL_INK, CELLS
 from explorer.figures.errors import ap_by_size, error_types, objects_scatter
 from explorer.scoring.columns import Run, in_order
 from explorer.scoring.matching import match
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import truth_from_coco
+from tests.engine.test_colors import contrast
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +121,9 @@ def test_names_from_files_are_words_and_no_markup(runs: tuple[Run, Run]) -> None
         assert "elsewhere" in drawn
         for markup in ("<a ", r"\u003ca ", "<b>", r"\u003cb\u003e", "b&gt;%{x}"):
             assert markup not in drawn
+
+
+def test_numbers_of_a_matrix_are_legible_at_every_shade() -> None:
+    ink, *ends = ([int(value) for value in re.findall(r"\d+", color)] for color in (CELL_INK, *CELLS))
+    for share in np.linspace(0, 1, 5):
+        assert contrast(ink, (1 - share) * np.array(ends[0]) + share * np.array(ends[1])) >= 4.5
