@@ -85,6 +85,7 @@ button[role=tab].selected {{ color: #1d4ed8 }}
 @media (max-width: 900px) {{ .desk {{ grid-template: "ask" auto "answers" auto "more" auto / minmax(0, 1fr) }} }}
 @media (max-width: 600px) {{
     .gradio-container {{ padding: 8px !important }}
+    .gradio-container main {{ padding: 4px !important }}
     .results table {{ font-size: .72rem }}
     .results th, .results td {{ padding: .3em .15em !important }}
     pre, pre code {{ white-space: pre-wrap !important; overflow-wrap: anywhere }}
