@@ -94,8 +94,8 @@ def test_annotated_objects_are_counted_by_the_rule_of_every_tab(both: PhotoCompa
     boxes = np.array([[10, 10, 20, 20], [40, 40, 90, 90], [0, 0, 9, 9], [5, 60, 15, 70]], np.float32)
     truth = Detections(boxes, np.ones(4, np.float32), np.array([0, 1, 1, 2]), ("car", "plane", "ship"), (100, 120))
     known = replace(both, truth=truth)
-    assert [row["annotated objects found"] for row in known.counts(Filters(0.5))] == ["2 of 3", "1 of 3"]
-    assert [row["annotated objects found"] for row in known.counts(Filters(0.65))] == ["1 of 3", "1 of 3"]
+    assert [row["found"] for row in known.counts(Filters(0.5))] == ["2 of 3", "1 of 3"]
+    assert [row["found"] for row in known.counts(Filters(0.65))] == ["1 of 3", "1 of 3"]
     drawn = known.figure(Filters(0.5))
     assert {trace.name for trace in drawn.data} == {"", "car", "plane", "annotated"}
     assert sum(bool(trace.showlegend) for trace in drawn.data if trace.name == "annotated") == 1

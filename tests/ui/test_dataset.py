@@ -78,7 +78,7 @@ def test_results_and_annotations_stand_beside_a_model(
     shown = found.predictions["yolo.csv"].detections
     np.testing.assert_allclose(sorted(np.c_[shown.scores, shown.boxes_xyxy].tolist()), expected, atol=1e-3)
     (_, row) = found.counts(Filters(0.5))
-    assert row["annotated objects found"] == _found_by_pycocotools(content, as_coco(found, Filters(0.5)), shared)
+    assert row["found"] == _found_by_pycocotools(content, as_coco(found, Filters(0.5)), shared)
     assert row["time, ms"] == "–"
     titles = [one.text for one in found.figure(Filters(0.5)).layout.annotations[:2]]
     assert titles == ["A · A", "B · yolo.csv"]

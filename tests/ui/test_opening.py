@@ -78,7 +78,7 @@ def test_the_annotations_of_an_example_are_known_again_in_its_file(tmp_path: Pat
     found = compare(Models(), ["demo/V-19-slim-dw", "demo/MobileNetV2"], photo, timed=False)
     assert found.truth is not None
     assert found.truth.class_names[:4] == ("car", "truck", "bus", "plane")
-    assert [row["annotated objects found"] for row in found.counts(Filters(0.5))] == ["11 of 11", "9 of 11"]
+    assert [row["found"] for row in found.counts(Filters(0.5))] == ["11 of 11", "9 of 11"]
 
 
 def test_the_photograph_is_of_a_place_that_no_model_was_trained_on(shared: Path, tmp_path: Path) -> None:

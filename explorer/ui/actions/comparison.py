@@ -160,7 +160,7 @@ class PhotoComparison:
         for name, found in self.shown(filters).items():
             counted: dict[str, str | int] = {"objects": len(found), **self._by_size(found)}
             if self.truth is not None:
-                counted["annotated objects found"] = self._found(found, filters)
+                counted["found"] = self._found(found, filters)
             counted["time, ms"] = self._time(name)
             rows.append({"": self.letters[name], "model": legible(name), **counted})
         columns = rows[0] if rows else ("", "model", "objects", *self.protocol.size_labels, "time, ms")
