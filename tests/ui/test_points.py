@@ -126,9 +126,8 @@ def test_pictures(look: Any) -> None:
     look.tab("Compare")
     look.example("airfield")
     labels = look.page.locator(".js-plotly-plot:visible .annotation-text").all_text_contents()
-    assert ({"plane"} if look.is_narrow else {"car", "plane"}) <= set(
-        labels
-    )  # those that have room; the legend has all
+    roomy = {"plane"} if look.is_narrow else {"car", "plane"}  # labels where there is room
+    assert roomy <= set(labels)
     legend = look.page.locator(".js-plotly-plot:visible .legendtext").all_text_contents()
     assert legend == ["car", "plane", "storage tank", "annotated"]
     small = look.page.locator("button.thumbnail-lg:visible").filter(has_text="seen by")
