@@ -377,15 +377,6 @@ def visit(browser: Any, served: Served) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.fixture(scope="module")
-def opening(browser: Any, served: Served) -> Iterator[Visit]:
-    """The page with the comparison that it opens on, for tests that change nothing: each opening takes seconds."""
-    with visits_to(served, browser) as open_page:
-        page = open_page()
-        page.settle()
-        yield page
-
-
-@pytest.fixture(scope="module")
 def airfield(browser: Any, served: Served) -> Iterator[Visit]:
     """The page with the scene of an airfield compared; tests may zoom and leave all controls as they were."""
     with visits_to(served, browser) as open_page:
@@ -394,18 +385,15 @@ def airfield(browser: Any, served: Served) -> Iterator[Visit]:
         yield page
 
 
-LOOKS = {"light": (1400, "light"), "dark": (1400, "dark"), "narrow": (420, "light"), "narrow-dark": (420, "dark")}
-"""Width of the window in pixels, and the theme."""
+LOOKS = {"light": (1400, False), "dark": (1400, True), "narrow": (420, False), "narrow-dark": (420, True)}
+"""Width of the window in pixels, and whether the theme is dark."""
 
 
 @pytest.fixture(scope="module", params=LOOKS.values(), ids=LOOKS)
 def look(request: pytest.FixtureRequest, browser: Any, served: Served) -> Iterator[Visit]:
     """One page for a module's tests, in both themes and at both widths; each test begins with what it needs."""
-    width, theme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 1000}, accept_downloads=True)
-    visit = Visit(context.new_page(), served.url)
-    visit.arrive(theme)
-    visit.settle()
-    yield visit
-    context.close()
-    assert (visit.elsewhere, visit.errors) == ([], [])
+    width, dark = request.param
+    with visits_to(served, browser) as open_page:
+        page = open_page(width, dark=dark)
+        page.settle()
+        yield page
