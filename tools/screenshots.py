@@ -116,7 +116,7 @@ def beside(wide: Image.Image, narrow: Image.Image) -> Image.Image:
     sheet = Image.new("RGB", (MOST_PX, max(wide.height, narrow.height)), "white")
     sheet.paste(wide, (0, 0))
     sheet.paste(narrow, (room + 20, 0))
-    return sheet.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE)  # small marks keep their colours
+    return sheet.quantize(COLORS, kmeans=COLORS, dither=Image.Dither.NONE)  # the nearest colours: greys stay grey
 
 
 def press(page: Any, button: str) -> None:

@@ -74,6 +74,7 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     width: 100%; margin: 0; border: 0 !important; border-collapse: collapse; font-size: .9rem;
     font-variant-numeric: tabular-nums
 }}
+.results tr {{ border: 0 !important }}
 .results caption {{ text-align: left; font-size: .8rem; color: var(--body-text-color-subdued); padding: .6em 0 .3em }}
 .results th, .results td {{
     padding: .4em .6em !important; border: 0 !important; overflow-wrap: break-word;
