@@ -91,7 +91,7 @@ def _boxes(
     if finding.verdict != Verdict.CROWD:
         yield from dissection.trails.boxes(row, dissection.death(row), class_names)
     if suppressor := finding.results.suppressor:
-        yield DecidingBox("suppressor", f"what suppressed it, {suppressor.score:.2f}", suppressor.box_xyxy)
+        yield DecidingBox("suppressor", f"suppressed it in NMS, {suppressor.score:.2f}", suppressor.box_xyxy)
     ious = ious_with(box, found.boxes_xyxy)
     for place in np.argsort(-ious)[:MOST_DETECTIONS].tolist():
         if ious[place] >= _LEAST_IOU:
@@ -102,11 +102,11 @@ def _boxes(
 def _sentences(dissection: Dissection, row: int, finding: Finding, class_names: tuple[str, ...]) -> Iterator[str]:
     """The object's way through the detector, up to where it ends."""
     if finding.verdict == Verdict.CROWD:
-        yield "It is a crowd: many objects under one box, which COCO does not judge."
+        yield "This annotation is a crowd region: many objects in one box, which COCO does not evaluate."
         return
     yield from dissection.trails.sentences(row, finding, class_names)
     if suppressor := finding.results.suppressor:
-        yield f"A box of score {suppressor.score:.2f}, which is not on the object, suppressed that candidate."
+        yield f"A box with score {suppressor.score:.2f}, which is not on the object, suppressed it in NMS."
 
 
 def _conclusion(finding: Finding, retrial: Retrial | None, iou: float, score: float) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _conclusion(finding: Finding, retrial: Retrial | None, iou: float, score: fl
         yield f"{verdict}."
     else:
         has = f"its detection has score {finding.score:.3g} and IoU {finding.results.best['detections'].iou:.2f}"
-        yield f"{verdict}; {has}, found is from score {score:.3g} and IoU {iou:g} up."
+        yield f"{verdict}; {has}. An object counts as found from score {score:.3g} and IoU {iou:g}."
     if retrial is not None:
-        then = "a detection has it" if retrial.after == Verdict.FOUND else f"the verdict is: {retrial.after.label}"
-        yield f"Counterfactual: {retrial.change}, and nothing else is changed; then {then}."
+        then = "it is detected" if retrial.after == Verdict.FOUND else f"the verdict is: {retrial.after.label}"
+        yield f"Counterfactual: if only {retrial.change}, then {then}."

@@ -132,24 +132,26 @@ def _open(
         fo.delete_dataset(name)  # a process that was killed may have left it without indexes
         dataset = fo.Dataset(name)
     if state is None and len(dataset):
-        raise ValueError(f"FiftyOne has a data set {name!r} that was not made here: give another name (--name)")
+        raise ValueError(
+            f"FiftyOne has a data set {name!r} that was not created by explorer browse: choose another name (--name)"
+        )
     if state is None:
         state = State(source, fingerprint, protocol=(protocol or _shared_protocol(runs)).as_facts())
         write_state(dataset, state)
     if (state.source, state.fingerprint, state.version) != (source, fingerprint, VERSION):
-        why = "was made before its annotations changed"
+        why = "was created before its annotations changed"
         if state.source != source:
-            why = f"was made of {state.source}"
+            why = f"was created from {state.source}"
         elif state.version != VERSION:
-            why = "was made by another version of this program"
+            why = "was created by another version of this program"
         raise ValueError(
-            f"FiftyOne's data set {name!r} {why}: give this one another name (--name), or make it anew (--rebuild), "
-            "which loses what was tagged and corrected in the App"
+            f"FiftyOne's data set {name!r} {why}: choose another name (--name), or create it again (--rebuild), "
+            "which loses tags and corrections made in the App"
         )
     if protocol is not None and protocol != state.rules:
         raise ValueError(
-            f"FiftyOne's data set {name!r} goes by another protocol ({state.rules}): give this one another name "
-            "(--name), or make it anew (--rebuild), which loses what was tagged and corrected in the App"
+            f"FiftyOne's data set {name!r} uses another protocol ({state.rules}): choose another name "
+            "(--name), or create it again (--rebuild), which loses tags and corrections made in the App"
         )
     if not dataset.persistent:
         dataset.media_type = "image"

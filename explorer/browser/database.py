@@ -65,8 +65,8 @@ def database_explained() -> Iterator[None]:
         yield
     except ConnectionFailure as error:
         raise DatabaseError(
-            "FiftyOne's database does not answer any more: it was ended, perhaps because memory ran out. What is in it "
-            "is kept; the same call again completes what was begun."
+            "FiftyOne's database does not answer any more: it was ended, perhaps because memory ran out. Its content "
+            "is kept; run the same command again to complete it."
         ) from error
     except PyMongoError as error:
         raise DatabaseError(f"FiftyOne's database refuses: {legible(error, _LONGEST)}") from error

@@ -82,7 +82,7 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
         "found_by_size": counts(
             {name: _by_size(protocol, truth, rows) for name, rows in only.items()}, "Objects that only one finds"
         ),
-        "found_by_class": counts(_by_class(truth, only), "The same, by class"),
+        "found_by_class": counts(_by_class(truth, only), "Objects that only one finds, by class"),
         "errors": counts(
             {own.run.name: _errors(own, point) for own, point in zip(matches, points, strict=True)},
             "Errors among what is shown; missed at any score",

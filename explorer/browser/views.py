@@ -125,7 +125,7 @@ def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, s
     for kind in ERRORS:
         yield f"{name}: {kind.words}", (errors_of(dataset, name, kind), f"Errors of {name}: {kind.words}.")
     doubted = likely_label_errors(dataset, fields)
-    says = f"Annotations that {name} denies, the likeliest errors first; `label_error` says what seems to be wrong."
+    says = f"Annotations that {name} contradicts, most likely errors first; `label_error` names the suspected error."
     yield f"{name}: likely label errors", (doubted, says)
     if smallest and fields.ap_smallest:
         lowest = as_used(dataset).match(F(fields.ap_smallest) != None)  # noqa: E711

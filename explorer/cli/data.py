@@ -156,7 +156,7 @@ def suspects(
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Rank likely label errors: what a run is sure of and the annotations deny. `explorer browse` shows them."""
+    """Rank likely label errors: confident detections that contradict the annotations. `explorer browse` shows them."""
     from rich.console import Console
 
     from explorer.scoring.runs import load_run

@@ -73,7 +73,7 @@ def best_scores(matches: Matches, iou: float = 0.5) -> BestScores:
     """
     level = matches.threshold_index(iou)
     if iou >= 1:
-        raise ValueError("LRP is of an IoU below 1, so that a right box can fit better or worse")
+        raise ValueError("LRP needs an IoU threshold below 1, because it measures how well correct boxes fit")
     sizes = tuple(size for size in matches.bins if size in matches.protocol.bins)
     found, truth, classes = matches.run.found, matches.run.truth, len(matches.run.truth.class_names)
     figures = np.full((7, len(sizes), classes), np.nan)

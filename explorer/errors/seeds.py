@@ -108,7 +108,10 @@ def compare_seeds(
     for recipe in recipes:
         if len(recipe) < 2:
             names = " ".join(matches.run.name for matches in recipe) or "a recipe without runs"
-            raise ValueError(f"one training says nothing of other seeds: {names}; give every recipe two or more")
+            raise ValueError(
+                f"a single training does not show the variance between seeds: {names}; give two or more trainings "
+                "per recipe"
+            )
     runs = [matches for recipe in recipes for matches in recipe]
     refuse_unlike(runs)
     places = iter(range(len(runs)))
@@ -128,7 +131,9 @@ def mean_over_seeds(trained: Sequence[Resamples]) -> SeedMeans:
             another seed.
     """
     if len(trained) < 2:
-        raise ValueError(f"{len(trained)} trainings say nothing of other seeds; give two or more of one recipe")
+        raise ValueError(
+            f"{len(trained)} trainings do not show the variance between seeds; give two or more of one recipe"
+        )
     first = trained[0]
     for other in trained[1:]:
         _judge(first, other)

@@ -55,7 +55,7 @@ def larger_input(detector: Detector, factor: float = 1.5) -> Variant:
     """
     size = detector.model_input
     if factor <= 0:
-        raise ValueError(f"The input of {detector.name} cannot be made {factor} times as large.")
+        raise ValueError(f"The input of {detector.name} cannot be enlarged {factor} times.")
     if size.min_size:
         enlarged = replace(size, min_size=round(size.min_size * factor), max_size=round(size.max_size * factor))
         words = f"The shorter side is resized to {enlarged.min_size} px instead of {size.min_size}."
@@ -92,7 +92,7 @@ def flipped(detector: Detector) -> Variant:
     """
     _check_two_stages(detector)
     if not isinstance(detector.cfg, CfgNode):
-        raise ValueError(f"{detector.name} has a LazyConfig; flips need a yaml config.")
+        raise ValueError(f"{detector.name} has a LazyConfig; flips need a YAML config.")
     size = detector.model_input
     if size.zoom != 1:
         raise ValueError(
@@ -108,7 +108,7 @@ def flipped(detector: Detector) -> Variant:
             (output,) = model([{"image": size.as_tensor(image), "height": image.shape[0], "width": image.shape[1]}])
         return to_detections(output["instances"], detector.class_names)
 
-    return Variant("flips", "The image and its mirror image, their boxes together.", detect)
+    return Variant("flips", "Detections in the image and in its mirror image, merged.", detect)
 
 
 def sliced(detector: Detector, parts: int = 2) -> Variant:

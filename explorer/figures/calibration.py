@@ -30,12 +30,12 @@ def reliability(measured: Calibration) -> go.Figure:
                     name=in_plotly(size.name, NAME_LENGTH),
                     line={"color": INK if not place else rgb(place)},
                     text=[f"{number:,} detections" for number in measured.detections[place, known].tolist()],
-                    hovertemplate="score %{x:.2f}, right %{y:.2f} (%{text})",
+                    hovertemplate="score %{x:.2f}, precision %{y:.2f} (%{text})",
                 )
             )
     figure.update_xaxes(title="mean score of the bin", range=[-0.02, 1.02], gridcolor=FAINT, zeroline=False)
     figure.update_yaxes(
-        title=f"share that is right, IoU ≥ {measured.iou:g}", range=[-0.02, 1.02], gridcolor=FAINT, zeroline=False
+        title=f"precision, IoU ≥ {measured.iou:g}", range=[-0.02, 1.02], gridcolor=FAINT, zeroline=False
     )
     figure.update_layout(LAYOUT, height=420, margin={"l": 60, "r": 20, "t": 30, "b": 50})
     return figure

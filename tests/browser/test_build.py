@@ -276,7 +276,7 @@ def test_another_data_set_of_the_name_is_refused(fiftyone: ModuleType, name: str
     from explorer.browser.build import build
 
     fiftyone.Dataset(name).add_sample(fiftyone.Sample(filepath="/theirs.png"))
-    with pytest.raises(ValueError, match="not made here: give another name"):
+    with pytest.raises(ValueError, match="not created by explorer browse: choose another name"):
         build(scene.data, name=name)
     assert len(fiftyone.load_dataset(name)) == 1
 

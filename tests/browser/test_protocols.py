@@ -63,7 +63,7 @@ def test_sizes_figures_and_views_are_the_protocols(name: str, scene: Any) -> Non
     diff = diff_of(dataset, "better", "worse")
     assert set(diff["sizes"]) <= set(NAMES.tolist())
     assert build(scene.data, scene.runs, name=name).written == ()
-    with pytest.raises(ValueError, match=r"goes by another protocol \(sizes ai-tod, IoU 0\.5 to 0\.95, 1,500"):
+    with pytest.raises(ValueError, match=r"uses another protocol \(sizes ai-tod, IoU 0\.5 to 0\.95, 1,500"):
         build(scene.data, scene.runs, name=name, protocol=COCO)
 
 

@@ -242,7 +242,10 @@ def test_without_a_model_it_says_what_detections_tell(runs: list[Path], data: st
     [
         (["compare", "nowhere", "nothing"], "there is no run 'nowhere'"),
         (["compare", "nowhere"], "needs at least two runs"),
-        (["compare", "{run},{other}", "{run}"], "one training says nothing of other seeds: demo/V-19-slim-dw"),
+        (
+            ["compare", "{run},{other}", "{run}"],
+            "a single training does not show the variance between seeds: demo/V-19-slim-dw",
+        ),
         (["compare", "{run},{other}", "{run},nowhere"], "there is no run 'nowhere'"),
         (["compare", "{run},{other}", "{run},{run}"], "contains a run twice"),
         (["compare", "{run},{other}", "{other},{run}", "--score", "0.5"], "compare single runs"),

@@ -43,7 +43,7 @@ def test_a_larger_input_is_the_detector_on_a_larger_input(demo: Detector, scene:
     own = replace(demo, model_input=replace(demo.model_input, min_size=0))
     twice = replace(demo, model_input=replace(demo.model_input, min_size=400))
     assert equal(variants.larger_input(own, 2).detect(scene), twice.detect(scene).detections)
-    with pytest.raises(ValueError, match="cannot be made 0 times"):
+    with pytest.raises(ValueError, match="cannot be enlarged 0 times"):
         variants.larger_input(demo, 0)
 
 

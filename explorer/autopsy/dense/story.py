@@ -39,7 +39,9 @@ def boxes(trace: DenseTrace, box: Floats, death: Death, class_names: tuple[str, 
     made, said = trace.boxes_xyxy[place], int(trace.places.class_scores[place].argmax())
     iou = float(ious_with(box, made[None])[0])
     called = f"{class_names[said]} {trace.places.class_scores[place, said]:.2f}"
-    yield DecidingBox("candidate", f"what the head makes of it, IoU {iou:.2f}, most likely {called}", corners(made))
+    yield DecidingBox(
+        "candidate", f"box predicted by the head, IoU {iou:.2f}, most likely class {called}", corners(made)
+    )
 
 
 def sentences(
@@ -71,7 +73,7 @@ def sentences(
         yield f"The best box on the object has a score of {best['boxes'].score:.2f}, {of_level}."
     what = "class scores" if trace.limits.of_class_score else "scores"
     limits = f"above {trace.limits.threshold:g}, the best {trace.limits.pre_nms_topk:,} of a level"
-    yield f"Boxes with {what} {limits}, go on to NMS."
+    yield f"Boxes with {what} {limits}, are passed to NMS."
     if said is not None:
         central = "" if said.centerness is None else f" and centerness is {said.centerness:.2f}"
         yield (
@@ -82,5 +84,5 @@ def sentences(
 
 def _why_no_location(trace: DenseTrace, box: Floats) -> str:
     if (trace.view.assignment.objects_of(trace.frame.to_input(box[None])) >= 0).any():
-        return "smaller objects take those that would be"
+        return "the locations are assigned to smaller objects"
     return "no location near its center has its largest distance to a side in its level's range"

@@ -38,7 +38,7 @@ def boxes(
         yield DecidingBox("anchor", f"anchor of {level}, IoU {iou:.2f}", corners(here))
         made = frame.to_original(trace.rpn.boxes_xyxy[anchor])
         iou, sure = float(ious_with(box, made[None])[0]), trace.objectness(anchor)
-        words = f"what the RPN makes of it, IoU {iou:.2f}, objectness {sure:.2f}"
+        words = f"box predicted by the RPN, IoU {iou:.2f}, objectness {sure:.2f}"
         yield DecidingBox("RPN's box", words, corners(made))
     proposals_xyxy = frame.to_original(trace.head.proposals_xyxy)
     ious = ious_with(box, proposals_xyxy)
@@ -58,12 +58,12 @@ def sentences(trace: TwoStageTrace, finding: Finding, class_names: tuple[str, ..
     rpn, proposals = best["RPN"], best["proposals"]
     if rpn.score is not None:
         yield (
-            f"The RPN is on the object with objectness {rpn.score:.2f}, rank {rpn.rank:,} of its level; the best "
-            f"{limits.pre_nms_topk:,} go on, {limits.post_nms_topk:,} of the image become proposals."
+            f"The RPN detects the object with objectness {rpn.score:.2f}, rank {rpn.rank:,} of its level; the best "
+            f"{limits.pre_nms_topk:,} are kept, and {limits.post_nms_topk:,} of the image become proposals."
         )
     yield f"The best proposal overlaps it with IoU {proposals.iou:.2f}."
     if proposals.score is not None:
-        yield f"On the object, the box head says its class with {proposals.score:.2f} at most."
+        yield f"The highest score of the box head for its class on the object is {proposals.score:.2f}."
     if said is not None:
         called = class_names[said.class_index] if said.class_index < len(class_names) else "background"
-        yield f"It takes the candidate that got furthest for {called} with {said.probability:.2f}."
+        yield f"It classifies the candidate that got furthest as {called} with {said.probability:.2f}."
