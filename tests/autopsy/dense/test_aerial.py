@@ -91,7 +91,7 @@ def test_what_centerness_holds_back_is_counted(examined):
     stricter = replace(examined, point=replace(examined.point, score=score))
     assert stricter.held_back_by_centerness == 1
     (says, _) = autopsy_sentences(stricter)
-    assert says.startswith(f"Of the {len(low)} scored below the threshold of {score:.3g}, 1 would reach it")
+    assert says.startswith(f"Of the {len(low)} objects scored below the threshold of {score:.3g}, 1 would reach it")
 
 
 def test_it_is_read_as_it_was_written(examined, tmp_path):
