@@ -26,6 +26,9 @@ data make aerial my_data --images 200 --split train`, and again with `--split va
 _ABOUT = """**VoVNet Explorer** compares detection backbones, shows what they respond to, and explains what they miss.
 Licence: Apache-2.0. `explorer doctor` prints the same report."""
 
+_MOST = 600
+"""Letters of what the report says of a package."""
+
 
 def train_tab() -> None:
     """Lays out how to train."""
@@ -44,4 +47,4 @@ def _report() -> str:
 
     marks = {"ok": "✓", "warning": "!", "error": "✗"}
     rows = ((marks[status], name, *words) for name, status, *words in map(astuple, examine().checks))
-    return html_table(("", "what", "found", "problem", "what to do"), rows, caption="What is installed")
+    return html_table(("", "what", "found", "problem", "what to do"), rows, caption="What is installed", most=_MOST)
