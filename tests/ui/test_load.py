@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import sys
 import threading
@@ -19,10 +20,11 @@ import cv2
 import pytest
 
 from explorer.ui.examples import examples
+from explorer.ui.layout.compare import PICTURES
 
 pytestmark = pytest.mark.slow
 
-VISITORS, MINUTES = 50, 3.0
+VISITORS, MINUTES = 50, float(os.environ.get("EXPLORER_LOAD_MINUTES", "3"))
 MODELS = ["demo/V-19-slim-dw", "demo/MobileNetV2"]
 SIZES = ["small", "medium", "large"]
 
@@ -47,7 +49,7 @@ class Visitor:
 
     def compare_and_filter(self) -> None:
         photo = {"path": self.upload(self.random.choice(self.photos)), "meta": {"_type": "gradio.FileData"}}
-        filters = [0.5, SIZES, [], "side by side", 1000]
+        filters = [0.5, SIZES, [], PICTURES, 1000]
         start = time.monotonic()
         self.outcomes[self.call("compare_models", [photo, MODELS, *filters])] += 1
         self.waits_s.append(time.monotonic() - start)
@@ -108,7 +110,7 @@ def visitor(fresh_server: Any, photos: list[Path]) -> Callable[[int], Visitor]:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket")
-def test_fifty_visitors_for_three_minutes(
+def test_fifty_visitors_for_minutes(
     fresh_server: Any, visitor: Callable[[int], Visitor], record_property: Callable[[str, object], None]
 ) -> None:
     first = visitor(1000)
