@@ -165,4 +165,5 @@ def test_ctrl_c(
         os.killpg(stopped.pid, signal.SIGINT)
         said = said_at_the_end(stopped)
         assert (said.endswith("Interrupted."), stopped.returncode) in [(True, 130), (False, 0)], said
+        said_at_the_end(browse(own_database, scene, "--no-app"))
         assert builder(0)[1:] == [whole, "0"]
