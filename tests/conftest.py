@@ -32,14 +32,27 @@ REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "")
 
 LONGEST = ("ui", "tabs", "browser", "engine", "notebooks", "faults", "cli", "zoo")
 """Groups whose tests take longest: parallel workers begin with them, so that none is left with one at the end."""
+TABS = ("test_tabs.py", "test_accessibility.py", "test_points.py")
+"""Modules of `tests/ui` that open every tab: a group of their own, since they take as long as the others together."""
 
 
-def group_of(item: pytest.Item) -> str:
-    """The tests that share a worker: those of its own mark, else of the folder below `tests/`, else of its file."""
-    if mark := item.get_closest_marker("xdist_group"):
-        return str(mark.args[0])
-    path = item.path.relative_to(ROOT / "tests") if item.path.is_relative_to(ROOT / "tests") else item.path
-    return path.parts[0]
+def group_of(nodeid: str) -> str:
+    """The tests that share a worker, and with it servers, a database and models: those of a folder below `tests/`."""
+    _, folder, *rest = nodeid.partition("::")[0].split("/")
+    return "tabs" if folder == "ui" and rest[0] in TABS else folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keeps a group's tests in one worker of `pytest -n`."""
+    # xdist's own mark for that, xdist_group, has no effect with pytest 9.2: it sets a name that pytest no longer reads
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)
@@ -50,14 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(f"EXPLORER_REQUIRE wants {marker} tests to run, but none was collected.")
     if hasattr(config, "workerinput"):
         order = {group: place for place, group in enumerate(LONGEST)}
-        items.sort(key=lambda item: order.get(group_of(item), len(order)))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keeps a folder's tests in one worker of `pytest -n`: they share servers, a database, models and processes."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+        items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
 
 
 @pytest.hookimpl(wrapper=True)

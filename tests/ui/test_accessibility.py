@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("tabs")]
+pytestmark = pytest.mark.browser
 
 TABS = ("Compare", "Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
 CONTRASTS = """() => {

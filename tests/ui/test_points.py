@@ -28,7 +28,7 @@ import pytest
 
 from tests.ui.test_accessibility import CONTRASTS, CUT
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("tabs")]
+pytestmark = pytest.mark.browser
 
 DEMO_TABS = ("Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("tabs")]
+pytestmark = pytest.mark.browser
 
 Open = Callable[..., Any]
 
