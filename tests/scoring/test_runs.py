@@ -67,8 +67,8 @@ def result() -> dict[str, Any]:
         ({"bbox": None}, "four finite numbers"),
         ({"segmentation": [[0, 0, 1, 1]]}, "too few coordinates"),
         ({"segmentation": [[0, 0, 1, 1, 2, 10**2000]]}, "beyond a billion"),
-        ({"segmentation": [0, 0, 1, 1, 2, 2]}, "no list of polygons"),
-        ({"segmentation": "nonsense"}, "no list of polygons"),
+        ({"segmentation": [0, 0, 1, 1, 2, 2]}, "is not a list of polygons"),
+        ({"segmentation": "nonsense"}, "is not a list of polygons"),
         ({"segmentation": {"size": [240, 320], "counts": "\x00nonsense"}}, "image 7"),
     ],
 )
