@@ -14,7 +14,7 @@ from explorer.scoring.foreign.boxes import Box, named, results_of
 from explorer.scoring.ignored import run_under
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
 from explorer.scoring.results_file import found_among
-from explorer.scoring.runs import Run
+from explorer.scoring.runs import Run, silence
 
 
 def from_supervision(
@@ -80,7 +80,8 @@ def _run(boxes: Iterator[Box], data: Data, name: str, protocol: str | Protocol) 
     truth = as_truth(data)
     entries = list(results_of(boxes, truth, name))
     facts = {} if not isinstance(data, str) else {"data": data}
-    run = Run(name, truth, found_among(entries, truth, name), facts)
+    found = found_among(entries, truth, name)
+    run = Run(name, truth, found, facts, notes=silence(name, truth, found))
     return Evaluation.of(run_under(protocol_of(protocol), run))
 
 

@@ -15,7 +15,7 @@ from explorer.data.ids import id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.reading import read_json
-from explorer.scoring.columns import Run, Truth
+from explorer.scoring.columns import Found, Run, Truth
 from explorer.scoring.foreign.reading import is_folder_of_results
 from explorer.scoring.identify import Images, MatchBy, check_match_by
 from explorer.scoring.ignored import found_under, truth_under
@@ -84,7 +84,21 @@ def load_run(
     source = find_run(path, data, name, match_by, protocol)
     found = found_in(source.results, source.truth, source.file, source.match_by)
     found = found_under(protocol_from(source.facts), source.truth, found)
-    return Run(source.name, source.truth, found, source.facts, source.folder)
+    is_ours = source.file.name == RESULTS_FILE and source.file.with_name(IMAGES_FILE).is_file()
+    known = source.results.images or (is_ours and "results" not in source.facts)
+    notes = () if known else silence(source.name, source.truth, found)
+    return Run(source.name, source.truth, found, source.facts, source.folder, notes=notes)
+
+
+def silence(name: str, truth: Truth, found: Found) -> tuple[str, ...]:
+    """One line on images without a detection, where nothing says which images the detector was run on."""
+    images = len(truth.image_ids)
+    without = images - len(np.unique(found.images))
+    said = (
+        f"{without:,} of {images:,} images have no detections of {name}; they count as images in which nothing was "
+        "found. If the detector was not run on them, the figures are too low."
+    )
+    return (said,) if without else ()
 
 
 def find_run(

@@ -97,6 +97,17 @@ def test_supervisions_detections(truth: Truth) -> None:
         ex.Run.from_supervision({"z.jpg": supervision_of("a.jpg")}, truth)
 
 
+def test_images_without_detections_are_counted_aloud(truth: Truth) -> None:
+    run = ex.Run.from_supervision({"a.jpg": supervision_of("a.jpg")}, truth, name="theirs")
+    (note,) = run.metrics.details["notes"]
+    assert note.startswith(
+        "2 of 3 images have no detections of theirs; they count as images in which nothing was found."
+    )
+    assert note in run._repr_html_()
+    of_all = {name: supervision_of("a.jpg") for name in BOXES}
+    assert ex.Run.from_supervision(of_all, truth).metrics.details["notes"] == []
+
+
 def test_supervision_itself(truth: Truth) -> None:
     supervision = pytest.importorskip("supervision")
     own = {name: supervision_of(name, supervision.Detections) for name in BOXES}
