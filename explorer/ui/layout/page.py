@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -179,6 +180,7 @@ def build(
     Raises:
         ValueError: a model cannot be found, or data or results cannot be read.
     """
+    import_module("detectron2.engine")  # its modules import one another, which fails where two threads begin at once
     own = [own_choice(model, weights) for model in extra_models]
     given = data_set(data, results, protocol)
     short = Models(memory_mb / 2, extra_models, weights, data=given, protocol=protocol)
