@@ -13,6 +13,8 @@ from .api.draw import draw as draw
 from .api.evaluate import Evaluation as Evaluation
 from .api.evaluate import evaluate as evaluate
 from .api.evaluate import load_run as load_run
+from .api.export import Exported as Exported
+from .api.export import export as export
 from .api.features import FeatureInspection as FeatureInspection
 from .api.features import inspect_features as inspect_features
 from .api.fields import ReceptiveFieldReport as ReceptiveFieldReport

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from explorer.api.inputs import Data, Model, as_detector, as_truth
 from explorer.api.result import Result
-from explorer.report.fields import FieldReport, LevelField, field_grid, field_report
+from explorer.report.fields import NARROWER_THAN, FieldReport, LevelField, field_grid, field_report
 from explorer.report.tables import Grid
 from explorer.types import Progress
 from explorer.writing import plain
@@ -15,18 +16,27 @@ from explorer.writing import plain
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from explorer.receptive_field.theoretical import ReceptiveField
+
+_LEAST_PX = 64
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReceptiveFieldReport(Result):
-    """The receptive fields of a detector.
+    """The receptive fields of a detector. All lengths are in pixels of the network's input.
 
     Attributes:
-        model: its name.
-        fields: the fields themselves, theoretical and effective, by stage and level.
+        origin: the model's name as `model`, its `weights`, and a `note` where these are random or partial.
+        fields: the theoretical and effective fields of each stage and level.
     """
 
-    model: str
+    origin: Mapping[str, Any]
     fields: FieldReport
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return str(self.origin["model"])
 
     @property
     def stages(self) -> tuple[LevelField, ...]:
@@ -46,6 +56,24 @@ class ReceptiveFieldReport(Result):
         """Returns the fields, anchors and objects of each stage and level."""
         return [field_grid(self.fields.levels)]
 
+    def sentences(self) -> list[str]:
+        """Returns what the fields leave out, and how many inputs the effective ones were measured on."""
+        levels, without = self.fields.levels, self.fields.objects_without_level
+        said = [f"Training assigns no anchor or location of any level to {without:,} objects."] if without else []
+        said += sorted({level.partial for level in levels if level.partial})
+        if whole := levels[-1].whole:
+            said.append(
+                f"Theoretical fields leave out {whole} layers that see the whole map (squeeze-excitation, group "
+                "normalisation)."
+            )
+        if any(level.inputs for level in levels):
+            used = ", ".join(f"{level.name} {level.inputs}" for level in levels)
+            said.append(
+                f"Number of inputs on which effective fields were measured: {used}. A level is done once its side is "
+                f"known to within {NARROWER_THAN:.0%}, or at the maximum number of inputs."
+            )
+        return said
+
     def figure(self) -> go.Figure:
         """Draws, for each level of the pyramid, its fields, its anchors and the objects that it has to find."""
         from explorer.figures.receptive_field import fields_against_objects
@@ -59,8 +87,9 @@ class ReceptiveFieldReport(Result):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields of each stage and level."""
-        return plain({"model": self.model, **self.fields.document()})  # type: ignore[no-any-return]
+        """Returns the report of `explorer receptive-field --json`."""
+        random = {"random_weights": self.origin["weights"] is None}
+        return plain({**self.origin, **random, **self.fields.document()})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per stage and level."""
@@ -74,6 +103,8 @@ def receptive_fields(
     limit: int | None = None,
     inputs: int = 16,
     size: tuple[int, int] = (512, 512),
+    gates: bool = True,
+    first: Callable[[dict[str, ReceptiveField]], None] | None = None,
     progress: Progress | None = None,
 ) -> ReceptiveFieldReport:
     """Computes theoretical and measures effective receptive fields of a detector's stages and levels.
@@ -83,15 +114,25 @@ def receptive_fields(
         data: `PATH[:SPLIT]` of a data set, or a `Truth`, whose objects are compared with the fields.
         limit: use only the first `limit` images.
         inputs: maximum number of noise images for effective fields; 0 skips them.
-        size: `(height, width)` of these in pixels.
-        progress: called after each batch with the number of inputs done and the number in all.
+        size: `(height, width)` of these in pixels, 64 or more each.
+        gates: whether squeeze-excitation is active while effective fields are measured.
+        first: called with the theoretical fields by name before effective fields, which take longer, are measured.
+        progress: called after each batch with the number of inputs done and the total.
 
     Raises:
-        ValueError: the model has no backbone with named feature maps.
+        ValueError: the model has no backbone with named feature maps, or the noise is too small.
         DownloadError: its weights cannot be downloaded.
+
+    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019) for theoretical
+    fields; Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks" (NeurIPS
+    2016) for effective ones.
     """
-    detector = as_detector(model, exact=True)
+    if min(size) < _LEAST_PX:
+        raise ValueError(
+            f"`size` is {size[0]}x{size[1]}: effective fields need noise images of {_LEAST_PX} pixels or more per side "
+            f"(size=(512, 512), or --size 512x512)."
+        )
     truth = None if data is None else as_truth(data, limit)
-    return ReceptiveFieldReport(
-        detector.name, field_report(detector, truth, inputs=inputs, size=size, progress=progress)
-    )
+    detector = as_detector(model, exact=True)
+    report = field_report(detector, truth, inputs=inputs, size=size, gates=gates, first=first, progress=progress)
+    return ReceptiveFieldReport(detector.origin, report)

@@ -39,21 +39,18 @@ def export(
 
     The folder can be used as MODEL in predict and evaluate, except for TorchScript, which is code.
     """
-    from explorer.data.images import read_image
-    from explorer.engine.fast.calibration import calibration_photos
-    from explorer.engine.fast.export import export as run
-    from explorer.engine.speed.modes import scene
+    from explorer.api.export import export as run
 
     with exit_codes():
-        if calibrate and not int8:
-            raise ValueError("--calibrate sets the ranges of int8; it requires --int8.")
-        image = read_image(photo) if photo else scene((480, 640))
-        detector = checkpoint.of(model, device="cpu", exact=True, bare=True)()
-        photos = calibration_photos(detector, calibrate) if int8 else None
-        record = run(detector, image, out, cast("Format", format), int8=int8, photos=photos)
+        found = run(
+            checkpoint.of(model),
+            out,
+            cast("Format", format),
+            photo=photo,
+            int8=int8,
+            calibrate=calibrate,
+        )
         if json_file:
-            write_output(record, json_file)
+            write_output(found.to_dict(), json_file)
     if json_file != "-":
-        size = f"{sum(file.stat().st_size for file in out.glob('trunk.*')) / 1e6:.1f} MB"
-        what = f"{format} in int8" if int8 else format
-        say(f"{detector.name} as {what}, {size}, equal to the model within {record['max_rel_error']:.0e} -> {out}")
+        say(str(found))

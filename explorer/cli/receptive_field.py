@@ -15,8 +15,6 @@ from explorer.cli.running import Overrides, exit_codes, input_size, progress
 if TYPE_CHECKING:
     from explorer.receptive_field.theoretical import ReceptiveField
 
-_LEAST_PX = 64
-
 
 @grouped
 def receptive_field(
@@ -47,44 +45,28 @@ def receptive_field(
     """Compute theoretical and measure effective receptive fields, and compare them with anchors and objects."""
     from rich.console import Console
 
-    from explorer.report.fields import NARROWER_THAN, field_grid, field_report, write_field_figures
-    from explorer.scoring.runs import read_truth
+    from explorer.api.fields import receptive_fields
+    from explorer.report.fields import write_field_figures
 
-    with exit_codes():
-        noise = input_size(size)
-        if min(noise) < _LEAST_PX:
-            raise ValueError(f"--size is {size!r}: fields are measured on noise of {_LEAST_PX} pixels or more a side.")
-        truth = read_truth(data) if data else None
-        detector = checkpoint.of(model, random=random, overrides=overrides or ())()
-        with progress("Inputs measured", lines=True) as advance:
-            report = field_report(
-                detector,
-                truth,
-                inputs=inputs,
-                size=noise,
-                gates=gates,
-                first=_say_theoretical if inputs else None,
-                progress=advance,
-            )
-        document = detector.origin | {"random_weights": detector.weights is None} | report.document()
-        pages = write_field_figures(report, out) if out else []
+    with exit_codes(), progress("Inputs measured", lines=True) as advance:
+        found = receptive_fields(
+            checkpoint.of(model, random=random, overrides=overrides or ()),
+            data,
+            inputs=inputs,
+            size=input_size(size),
+            gates=gates,
+            first=_say_theoretical if inputs else None,
+            progress=advance,
+        )
+        pages = write_field_figures(found.fields, out) if out else []
         if json_file:
-            write_output(document, json_file)
+            write_output(found.to_dict(), json_file)
     if json_file != "-":
         console = Console() if Console().is_terminal else Console(width=120)
-        console.print(field_grid(report.levels).on_terminal())
-        if without := report.objects_without_level:
-            say(f"No level is responsible for {without:,} objects: training assigns no anchor or location to them.")
-        notes = {level.partial for level in report.levels if level.partial}
-        for line in sorted(notes):
-            say(line)
-        if whole := report.levels[-1].whole:
-            say((f"Left out {whole} layers that use the whole map (gates, group normalisation).", "dim"))
-        if inputs:
-            used = ", ".join(f"{level.name} {level.inputs}" for level in report.levels)
-            say((f"Effective fields were measured on this many inputs: {used}.", "dim"))
-            limit = f"A level is done once its side is known to within {NARROWER_THAN:.0%}, or after --inputs images."
-            say((limit, "dim"))
+        for table in found.tables():
+            console.print(table.on_terminal())
+        for sentence in found.sentences():
+            say((sentence, "dim"))
         for page in pages:
             say((f"-> {page}", "dim"))
 

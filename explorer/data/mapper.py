@@ -21,7 +21,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
 from explorer.data.augment import CropAroundObject, OtherCamera, RandomTranspose
-from explorer.data.images import ImageError, read_image
+from explorer.data.images import ImageError, read_image, swap_channels
 from explorer.data.panoptic import IGNORE, read_classes, read_labels, semantic_map
 from explorer.text import logger_of
 
@@ -100,7 +100,7 @@ class CocoMapper(DatasetMapper):
     def _map(self, record: dict[str, Any]) -> dict[str, Any]:
         image: npt.NDArray[np.uint8] = read_image(record["file_name"])
         if self.image_format == "RGB":
-            image = image[:, :, ::-1]
+            image = swap_channels(image)
         detection_utils.check_image_size(record, image)
         semantic = self._add_labels(record)
         objects = [one for one in record.get("annotations", ()) if not one.get("iscrowd", 0)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.data.images import ImageError, read_image, reading_note, write_picture
+from explorer.data.images import ImageError, read_image, reading_note, swap_channels, write_picture
 from explorer.data.panoptic import write_panoptic_png
 from explorer.data.video import VideoWriter, is_video, read_facts, read_frames
 from explorer.engine.artifacts import provenance
@@ -256,7 +256,7 @@ class _Collection:
         """Writes one image's picture and returns its path."""
         drawn = self.painted(image, detections, panoptic)
         # without subsampling thin lines stay sharp
-        return write_picture(drawn[:, :, ::-1], self.claim(path, ".jpg"), quality=92, subsampling=0)
+        return write_picture(swap_channels(drawn), self.claim(path, ".jpg"), quality=92, subsampling=0)
 
     def document(self) -> dict[str, Any]:
         """Returns the collected results as COCO's lists."""

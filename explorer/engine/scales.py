@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from statistics import median
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog
 
@@ -78,7 +78,7 @@ def scales(cfg: Config, model_input: ModelInput, cut: Cut | None, tested: Sizes)
     crop, resized = min(cfg.INPUT.CROP.SIZE), cfg.INPUT.MIN_SIZE_TRAIN
     smallest, largest = (1.0, 1.0) if min(resized) == 0 else (min(resized) / crop, max(resized) / crop)
     zoom = cfg.INPUT.CROP.get("ZOOM", (1.0, 1.0)) if cfg.INPUT.CROP.get("AROUND_OBJECT") else (1.0, 1.0)
-    test = median(scale_of(model_input, cut, height, width) for height, width in sizes)
+    test = float(np.median([scale_of(model_input, cut, height, width) for height, width in sizes]))
     return Scales(smallest * zoom[0], largest * zoom[1], test)
 
 

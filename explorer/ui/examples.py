@@ -83,7 +83,7 @@ def looked_at(caption: str) -> Pixels:
 
 def annotated_in(image_bgr: Pixels) -> Detections | None:
     """Returns what is annotated in a photo, `(height, width, 3)` BGR, if it is an example that was looked at."""
-    return _TRUTHS.get(_fingerprint(image_bgr[..., ::-1])) if _TRUTHS else None
+    return _TRUTHS.get(_fingerprint(swap_channels(image_bgr))) if _TRUTHS else None
 
 
 _TRUTHS: dict[str, Detections] = {}

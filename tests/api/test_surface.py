@@ -104,6 +104,18 @@ def test_a_model_may_be_what_loads_it(detector: ex.Detector, aerial: Path, evalu
     assert evaluation.origin == detector.origin
 
 
+def test_an_export_is_a_model(detector: ex.Detector, photo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    exported = ex.export(detector, tmp_path / "out", photo=photo)
+    assert repr(exported).startswith("<Exported: demo/V-19-slim-dw as onnx, ")
+    assert exported.size_mb == pytest.approx((tmp_path / "out/trunk.onnx").stat().st_size / 1e6)
+    assert exported.to_dict()["max_rel_error"] < 1e-3
+    again, own = (one.detect(photo).detections for one in (ex.load_detector(exported.folder), detector))
+    np.testing.assert_allclose(again.boxes_xyxy, own.boxes_xyxy, atol=0.1)
+    with pytest.raises(ValueError, match="int8=True"):
+        ex.export(detector, tmp_path / "out", calibrate=photo.parent)
+
+
 def test_detect_takes_a_file_and_remembers_it(detector: ex.Detector, photo: Path) -> None:
     by_file, by_array = detector.detect(str(photo)), detector.detect(ex.read_image(photo))
     assert isinstance(by_file.detections, Detections)

@@ -120,3 +120,6 @@ def test_a_file_for_other_engines_is_a_model(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "found/predictions.json").read_text())["info"]["inference"]["engine"] == "openvino"
     assert run(app, ["export", "demo/V-19-slim-dw", "--out", str(out), "--format", "tflite"]).exit_code == 2
+    done = run(app, ["export", "demo/V-19-slim-dw", "--out", str(out), "--calibrate", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "--int8" in done.stderr

@@ -170,7 +170,7 @@ def test_receptive_fields_are_measured_on_noise_of_any_shape(wild: Path) -> None
     assert levels["stage5"]["effective_px"] > 0
     done = run(app, ["receptive-field", f"backbone:{wild}", "--size", "32x160"])
     assert done.exit_code == 2
-    assert "64 pixels or more a side" in done.stderr
+    assert "64 pixels or more per side" in done.stderr
 
 
 def test_six_images_a_call_are_timed(wild: Path, monkeypatch: pytest.MonkeyPatch) -> None:

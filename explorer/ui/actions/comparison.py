@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 from typing import Protocol as Interface
 
@@ -185,7 +184,7 @@ class PhotoComparison:
         own = [1000 * seconds for seconds in self.times_s.get(name, ())]
         if not own:
             return _NOT_TIMED
-        return f"{median(own):.0f} ({min(own):.0f}–{max(own):.0f})" if len(own) > 1 else f"{own[0]:.0f}"
+        return f"{np.median(own):.0f} ({min(own):.0f}–{max(own):.0f})" if len(own) > 1 else f"{own[0]:.0f}"
 
     def sightings(self, filters: Filters) -> tuple[Sighting, ...]:
         """The objects shown, each with the models that see it: those that only some see first."""

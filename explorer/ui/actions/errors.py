@@ -84,10 +84,10 @@ class Examination:
         """Returns a miss as a crop around the object, RGB, and what it is and why it is missed."""
         import cv2
 
-        from explorer.data.images import read_image
+        from explorer.data.images import read_image, swap_channels
 
         truth, miss = self.truth, self.misses[name][number]
-        image = read_image(truth.file_names[truth.images[miss.row]])[:, :, ::-1]
+        image = swap_channels(read_image(truth.file_names[truth.images[miss.row]]))
         x, y, width, height = truth.boxes_xywh[miss.row].tolist()
         side = int(np.clip(3 * max(width, height), 48, min(image.shape[:2])))
         left = int(np.clip(x + width / 2 - side / 2, 0, image.shape[1] - side))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explorer.data.images import swap_channels
 from explorer.types import Detections
 from explorer.ui.actions.compare import compare
 from explorer.ui.actions.comparison import PhotoComparison
@@ -40,7 +41,7 @@ def opening_photo(folder: Path) -> Path:
     import cv2
 
     path = folder / "example.png"
-    cv2.imwrite(str(path), looked_at(opening().caption)[..., ::-1])
+    cv2.imwrite(str(path), swap_channels(looked_at(opening().caption)))
     return path
 
 
