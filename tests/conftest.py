@@ -20,6 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 pytest_plugins = [
+    "tests.fixtures.cells",
     "tests.fixtures.detectors",
     "tests.fixtures.dense",
     "tests.fixtures.hostile",

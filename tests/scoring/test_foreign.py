@@ -1,4 +1,4 @@
-"""Detections in other libraries' formats give the same figures as the same detections as COCO results."""
+"""A detector's boxes on BCCD have, in other libraries' formats, the figures that pycocotools gives to COCO results."""
 
 from __future__ import annotations
 
@@ -16,47 +16,27 @@ import pytest
 from explorer.data.convert import convert
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.runs import load_run, read_truth
+from tests.fixtures.cells import Cells
 
 
 @pytest.fixture(scope="module")
-def data(shared: Path) -> str:
-    return f"{shared / 'data/bccd'}:test"
+def data(cells: Cells) -> str:
+    return cells.data
 
 
 @pytest.fixture(scope="module")
-def results(data: str) -> list[dict[str, Any]]:
-    """Boxes near the annotated ones, some of another class, as whole halves of pixels, which every format keeps."""
-    truth, rng = read_truth(data), np.random.default_rng(5)
+def results(cells: Cells) -> list[dict[str, Any]]:
+    """The demo's detections, as every format is made of them."""
+    names = {own["id"]: own["name"] for own in cells.content["categories"]}
+    images = {own["id"]: own for own in cells.content["images"]}
     made = []
-    for row in range(0, len(truth), 2):
-        x, y, w, h = np.round(truth.boxes_xywh[row] + rng.normal(0, 4, 4)).tolist()
-        name = truth.class_names[truth.classes[row] if rng.random() < 0.9 else 0]
-        file, score = Path(truth.file_names[truth.images[row]]).name, round(float(rng.random()), 5)
-        size = truth.image_sizes[truth.images[row]].tolist()
+    for own in cells.results:
+        image, (x, y, w, h) = images[own["image_id"]], own["bbox"]
         made.append(
-            {"file": file, "name": name, "box": [x, y, x + max(w, 1), y + max(h, 1)], "score": score, "size": size}
+            {"file": image["file_name"], "name": names[own["category_id"]], "score": own["score"]}
+            | {"box": [x, y, x + w, y + h], "size": [image["height"], image["width"]]}
         )
     return made
-
-
-@pytest.fixture(scope="module")
-def expected(data: str, results: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    truth = read_truth(data)
-    files = [Path(name).name for name in truth.file_names]
-    coco = [
-        {
-            "image_id": truth.image_ids.tolist()[files.index(own["file"])],
-            "category_id": truth.category_ids.tolist()[truth.class_names.index(own["name"])],
-            "bbox": [own["box"][0], own["box"][1], own["box"][2] - own["box"][0], own["box"][3] - own["box"][1]],
-            "score": own["score"],
-        }
-        for own in results
-    ]
-    path = tmp_path_factory.mktemp("coco") / "results.json"
-    path.write_text(json.dumps(coco))
-    values = dict(metrics_of(load_run(path, data)).values["bbox"])
-    assert values["AP50"] > 5
-    return values
 
 
 def by_file(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -235,18 +215,18 @@ FORMATS = [
 
 @pytest.mark.parametrize("match_by", [None, "file_name"])
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.__name__)
-def test_every_format_has_the_figures_of_coco_results(
+def test_every_format_has_the_figures_of_pycocotools(
     form: Callable[..., Path],
     match_by: str | None,
     data: str,
     results: list[dict[str, Any]],
-    expected: dict[str, float],
+    cells: Cells,
     tmp_path: Path,
 ) -> None:
     names = read_truth(data).class_names
     run = load_run(form(results, names, tmp_path), data, match_by=match_by)
     assert len(run.found) == len(results)
-    assert metrics_of(run).values["bbox"] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    assert metrics_of(run).values["bbox"] == pytest.approx(cells.figures, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +298,7 @@ def test_a_field_of_several_has_to_be_named(data: str, results: list[dict[str, A
 
 
 def test_ultralytics_results_on_its_own_data_count_classes_from_one(
-    data: str, results: list[dict[str, Any]], expected: dict[str, float], tmp_path: Path
+    data: str, results: list[dict[str, Any]], cells: Cells, tmp_path: Path
 ) -> None:
     """As `model.val(save_json=True)` of Ultralytics 8.4 writes them; the classes of a YOLO data set begin at 0."""
     names = ("RBC", "WBC", "Platelets")
@@ -336,6 +316,6 @@ def test_ultralytics_results_on_its_own_data_count_classes_from_one(
     path = tmp_path / "predictions.json"
     path.write_text(json.dumps(found))
     for own_data in (data, f"{written.out}:test"):
-        assert metrics_of(load_run(path, own_data)).values["bbox"] == pytest.approx(expected, nan_ok=True)
+        assert metrics_of(load_run(path, own_data)).values["bbox"] == pytest.approx(cells.figures, abs=1e-9)
     with pytest.raises(ValueError, match="category_id 3, which the data set does not have; its ids are 0, 1, 2"):
         load_run(path, f"{written.out}:test", match_by="id")
