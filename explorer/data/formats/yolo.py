@@ -1,10 +1,10 @@
 """YOLO: a text file of labels per image, a line per object, and a `data.yaml` with splits and classes.
 
 Read are the layouts of Ultralytics (`images/train` beside `labels/train`), of Roboflow (`train/images` beside
-`train/labels`), of Label Studio (`classes.txt` beside `images` and `labels`) and of darknet (labels beside images,
-names in `classes.txt` or `obj.names`). Coordinates are shares of the image's width and height. A line is a box
-`class x_center y_center width height`, or a polygon `class x1 y1 x2 y2 x3 y3 …`; the four corners of an oriented box
-are a polygon too. Of a pose, the box is taken.
+`train/labels`), of Label Studio (`classes.txt` beside `images` and `labels`; hotcoco's `data.yaml`, which names no
+images, may stand in its place) and of darknet (labels beside images, names in `classes.txt` or `obj.names`).
+Coordinates are shares of the image's width and height. A line is a box `class x_center y_center width height`, or a
+polygon `class x1 y1 x2 y2 x3 y3 …`; the four corners of an oriented box are a polygon too. Of a pose, the box is taken.
 
 Source: Ultralytics' documentation of its detection, segmentation, oriented-box and pose data sets.
 """
@@ -81,15 +81,20 @@ def _of_yaml(path: Path) -> dict[str, ForeignSplit]:
             images = present[0] if len(present) == 1 and present[0].is_dir() else path.parent
             own = partial(_images, present, path.parent)
             found[split] = _found(path.parent, images, own, names, poses, path)
-    return found
+    return found if {*SPLITS} & values.keys() else found or _flat(path.parent, names, poses, path)
 
 
 def _of_names(root: Path, file: Path) -> dict[str, ForeignSplit]:
     names: dict[Id, str] = dict(enumerate(line.strip() for line in read_text(file).splitlines() if line.strip()))
+    return _flat(root, names, False, file)
+
+
+def _flat(root: Path, names: Mapping[Id, str], poses: bool, file: Path) -> dict[str, ForeignSplit]:
+    """The one split of a folder whose file of names names no images."""
     images = root / "images" if (root / "images").is_dir() else root
     if not any(images_below(images)):
         return {}
-    return {ONLY_SPLIT: _found(root, images, partial(_images, [images], root), names, False, file)}
+    return {ONLY_SPLIT: _found(root, images, partial(_images, [images], root), names, poses, file)}
 
 
 def _found(root: Path, images: Path, own: Any, names: Mapping[Id, str], poses: bool, file: Path) -> ForeignSplit:

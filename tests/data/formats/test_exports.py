@@ -158,6 +158,25 @@ def test_lvis_names_images_by_their_address(coco_tiny: Original, tmp_path: Path)
     assert report.ok
 
 
+def test_dotas_corners_touch_their_box(bccd: Original, tmp_path: Path) -> None:
+    """Each box as a quadrilateral with a corner on each of its sides, in DOTA's order, from any of them on."""
+    bccd.link_images(tmp_path / "images")
+    (tmp_path / "labelTxt").mkdir()
+    rng = np.random.default_rng(2)
+    for image in bccd.content["images"]:
+        lines = ["imagesource:microscope", "gsd:null"]
+        for own in bccd.objects(image["id"]):
+            (x, y, w, h), (a, b, c, d) = own["bbox"], rng.random(4).tolist()
+            corners = np.array([(x + a * w, y), (x + w, y + b * h), (x + c * w, y + h), (x, y + d * h)])
+            points = np.roll(corners, int(rng.integers(4)), axis=0).ravel().tolist()
+            lines.append(" ".join(map(repr, points)) + f" {bccd.names[own['category_id']]} 0")
+        (tmp_path / "labelTxt" / f"{Path(image['file_name']).stem}.txt").write_text("\n".join(lines))
+    assert list_splits(tmp_path) == ("all",)
+    content, problems = find_split(str(tmp_path)).read_instances()
+    assert close(rows_of(content), bccd.rows())
+    assert [own.kind for own in problems] == ["format"]
+
+
 def test_dota_as_hulls(tmp_path: Path) -> None:
     for split, text in (
         (
