@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -103,28 +104,34 @@ def autopsy_flow(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *, 
     figure = go.Figure()
     links = [link for link in _links(autopsy, everything, groups) if link[2]]
     _draw_ribbons(figure, links, tops, x_of, _FLOW_PX / max(everything.objects, 1))
+    shapes: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for column, side in zip(columns, ("right", "center", "left"), strict=True):
         for node in column:
             top, bottom = tops[node.key]
             x, half = x_of[node.key], _NODE_PX / 2
             corners = {"x0": x - half, "x1": x + half, "y0": top, "y1": bottom}
-            figure.add_shape(type="rect", **corners, fillcolor=node.color, line={"color": node.color, "width": 1})
+            line = {"color": node.color, "width": 1}
+            shapes.append({"type": "rect", **corners, "fillcolor": node.color, "line": line})
             beside = {"left": half + _GAP_PX, "right": -half - _GAP_PX, "center": 0}[side]
-            figure.add_annotation(
-                text="<br>".join(map(in_plotly, names[node.key])),
-                x=x + beside,
-                y=top if side == "center" else (top + bottom) / 2,
-                xanchor=side,
-                yanchor="bottom" if side == "center" else "middle",
-                align=side,
-                showarrow=False,
-                font={"size": font_px, "shadow": _HALO if side == "center" else "none"},
+            annotations.append(
+                {
+                    "text": "<br>".join(map(in_plotly, names[node.key])),
+                    "x": x + beside,
+                    "y": top if side == "center" else (top + bottom) / 2,
+                    "xanchor": side,
+                    "yanchor": "bottom" if side == "center" else "middle",
+                    "align": side,
+                    "showarrow": False,
+                    "font": {"size": font_px, "shadow": _HALO if side == "center" else "none"},
+                }
             )
     height = max((bottom for _, bottom in tops.values()), default=_FLOW_PX) + pad_px / 2
     figure.update_xaxes(range=[0, width_px], visible=False, fixedrange=True)
     figure.update_yaxes(range=[height, -pad_px], visible=False, fixedrange=True)
     margin = {"l": 0, "r": 0, "t": 4, "b": 4}
-    figure.update_layout(LAYOUT, height=height + pad_px + 8, margin=margin, showlegend=False, dragmode=False)
+    size = {"height": height + pad_px + 8, "margin": margin}
+    figure.update_layout(LAYOUT, **size, shapes=shapes, annotations=annotations, showlegend=False, dragmode=False)
     return figure
 
 

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from explorer.figures.style import run_rgb
+from explorer.figures.style import FAINT, run_rgb
 from explorer.text import NAME_LENGTH, in_plotly
-
-_INK = "#a0a0a0"  # reads on FiftyOne's dark and on its light background
-_FAINT = "rgba(128,128,128,0.25)"
 
 
 def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
@@ -35,16 +32,16 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
     )
     words = list(next(iter(bars.values()), ()))  # what a click on a bar gives
     figure.update_xaxes(tickvals=words, ticktext=[in_plotly(word, NAME_LENGTH) for word in words])
-    figure.update_yaxes(gridcolor=_FAINT, zerolinecolor=_FAINT)
+    figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
     figure.update_layout(**on_panel(title), barmode="group")
     return figure
 
 
 def on_panel(title: str, height: int = 300) -> dict[str, object]:
-    """The layout of a figure in the panel."""
+    """The layout of a figure in the panel; words have no colour, so that FiftyOne gives them that of its theme."""
     return {
         "title": {"text": title, "font": {"size": 14}, "x": 0.02, "y": 0.97, "yanchor": "top"},
-        "font": {"color": _INK, "size": 12},
+        "font": {"color": None, "size": 12},
         "height": height,
         "margin": {"l": 40, "r": 10, "t": 60, "b": 40},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},

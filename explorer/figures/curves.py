@@ -22,6 +22,15 @@ CELL_INK, CELLS = "rgb(17,17,17)", ("rgb(222,235,247)", "rgb(86,150,205)")
 _LETTERS_BELOW = 40
 """So many stand beside each other below a matrix on a narrow page; more are turned."""
 
+_SHARES = {
+    "title": {"text": "% of row", "side": "top"},
+    "orientation": "h",
+    "thickness": 10,
+    "y": 1.01,
+    "yanchor": "bottom",
+}
+"""The bar of colours, above the cells, which keep the width of a narrow page."""
+
 
 def precision_recall(curves: SizeCurves) -> go.Figure:
     """Draws the mean curve over classes, one line per size; sizes without objects are left out."""
@@ -126,7 +135,7 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
             zmax=100,
             xgap=1,
             ygap=1,
-            colorbar={"title": "% of row", "thickness": 12},
+            colorbar=_SHARES,
             hovertemplate="annotated %{customdata[0]}, detected %{customdata[1]}: %{customdata[2]:,}<extra></extra>",
         )
     )
@@ -135,6 +144,6 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
     figure.update_xaxes(title="detected as", ticktext=across, tickangle=angle, **ticks)
     figure.update_yaxes(title="annotated as", ticktext=down, autorange="reversed", **ticks)
     figure.update_layout(
-        LAYOUT, height=max(320, 130 + (34 if few else 14) * len(kept)), margin={"l": 60, "r": 20, "t": 20, "b": 60}
+        LAYOUT, height=max(360, 170 + (34 if few else 14) * len(kept)), margin={"l": 60, "r": 20, "t": 60, "b": 60}
     )
     return figure

@@ -62,7 +62,7 @@ def fields_over_photo(
         )
         color, dash = rgb(number), _DASHES[number % len(_DASHES)]
         if box := field.box(row, column):
-            figure.add_trace(_outline(box, f"{in_plotly(layer)}, theoretical {field.size_px[0]} px", color, dash))
+            figure.add_trace(_outline(box, f"{in_plotly(layer)}, theoretical {_side(field)}", color, dash))
         if effective and layer in effective:
             half = effective[layer].side_px() / 2
             square = (x - half, y - half, x + half, y + half)
@@ -88,6 +88,13 @@ def fields_over_photo(
         legend={"orientation": "h", "y": -0.02, "yanchor": "top", "maxheight": 24 * rows + 24},
     )
     return figure
+
+
+def _side(field: ReceptiveField) -> str:
+    """The longer side of a theoretical field; where the input is smaller than that, it says so."""
+    side = max(field.size_px)
+    seen_whole = [bool(phases) for phases, own in zip(field.phases, field.size_px, strict=True) if own == side]
+    return f"{side} px" if any(seen_whole) else f"over {side} px"
 
 
 def effective_heat(field: EffectiveField, theoretical: ReceptiveField | None = None) -> go.Figure:
@@ -122,7 +129,7 @@ def effective_heat(field: EffectiveField, theoretical: ReceptiveField | None = N
         )
     )
     if theoretical and (box := theoretical.box(*field.unit)):
-        figure.add_trace(_outline(box, f"theoretical, {theoretical.size_px[0]} px", "#d55e00", "dash"))
+        figure.add_trace(_outline(box, f"theoretical, {_side(theoretical)}", "#d55e00", "dash"))
     y, x = field.center_yx
     half = field.side_px() / 2
     square = (x - half, y - half, x + half, y + half)

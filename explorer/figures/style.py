@@ -19,6 +19,7 @@ LAYOUT: dict[str, Any] = {
     "plot_bgcolor": "rgba(0,0,0,0)",
     "paper_bgcolor": "rgba(0,0,0,0)",
     "hoverlabel": {"font_size": 13},
+    "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": INK},
 }
 """For `figure.update_layout`."""
 

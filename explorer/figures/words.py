@@ -6,7 +6,7 @@ from textwrap import wrap
 
 import plotly.graph_objects as go
 
-from explorer.figures.style import FONT
+from explorer.figures.style import LAYOUT
 from explorer.text import in_plotly
 
 _LINE_LENGTH = 38
@@ -22,12 +22,5 @@ def waiting(words: str, height_px: int = 300) -> go.Figure:
     )
     figure.update_xaxes(visible=False, fixedrange=True)
     figure.update_yaxes(visible=False, fixedrange=True)
-    figure.update_layout(
-        height=height_px,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        font=FONT | {"size": 15},
-        dragmode=False,
-        plot_bgcolor="rgba(0,0,0,0)",
-        paper_bgcolor="rgba(0,0,0,0)",
-    )
-    return figure
+    margin = {"l": 0, "r": 0, "t": 0, "b": 0}
+    return figure.update_layout(LAYOUT, height=height_px, margin=margin, font_size=15, dragmode=False)

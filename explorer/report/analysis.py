@@ -83,6 +83,20 @@ class RunAnalysis:
         """One line each on what was not scored, and on what the limit on detections cuts."""
         return tuple(filter(None, (*self.run.notes, limit_note(self.matches))))
 
+    def judged(self, found: FoundRule) -> RunAnalysis:
+        """The same run judged by another score: figures, resamples and error types stay, as no score changes them.
+
+        Raises:
+            ValueError: the rule has another IoU, which error types and the autopsy would have to be found with.
+        """
+        point = found.of(self.matches)
+        if point.iou != self.point.iou:
+            raise ValueError(
+                f"This run was analysed at IoU {self.point.iou:g}; for IoU {point.iou:g}, analyse it again."
+            )
+        autopsy = self.autopsy.judged_by(self.matches, point) if self.autopsy else None
+        return replace(self, point=point, autopsy=autopsy)
+
 
 def analyse(
     run: Run,

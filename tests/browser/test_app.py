@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.ui.test_accessibility import CONTRASTS
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ("demo_V_19_slim_dw", "demo_MobileNetV2")
@@ -97,6 +100,19 @@ def test_the_grid_shows_boxes(page: Any) -> None:
     assert drawn_after(page, 10) > 100
     assert page.locator(".js-plotly-plot").count() == 4
     screenshot(page, "fiftyone")
+
+
+def test_words_of_the_panel_read_in_both_themes(page: Any) -> None:
+    seen = set()
+    for _ in range(2):
+        page.get_by_title(re.compile("^(Light|Dark) mode$")).click()
+        page.wait_for_timeout(1500)
+        seen.add(page.get_by_title(re.compile("^(Light|Dark) mode$")).get_attribute("title"))
+        words = page.evaluate(CONTRASTS)
+        assert {"AP by object size, % with 95 % intervals", "small", RUNS[0]} <= {own for own, _ in words}
+        assert [(own, round(ratio, 1)) for own, ratio in words if ratio < 4.5] == []
+        screenshot(page, f"fiftyone-panel-{len(seen)}")
+    assert seen == {"Light mode", "Dark mode"}
 
 
 def test_a_bar_shows_its_boxes(page: Any, fiftyone: ModuleType) -> None:

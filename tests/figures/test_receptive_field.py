@@ -29,6 +29,13 @@ def test_fields_lie_around_the_point() -> None:
         fields_over_photo(np.zeros((10, 10, 3), dtype=np.uint8), (3, 3), fields)
 
 
+@pytest.mark.parametrize(("size", "said"), [((5, 60), "0, theoretical 5 px"), ((4, 4), "0, theoretical over 4 px")])
+def test_a_field_that_an_edge_cuts_is_not_called_smaller_than_it_is(size: tuple[int, int], said: str) -> None:
+    fields = theoretical_fields(NET, size)
+    figure = fields_over_photo(np.zeros((*size, 3), dtype=np.uint8), (2, 2), {"0": fields["0"]})
+    assert figure.data[0].name == said
+
+
 def test_heat_shows_the_energy_and_both_sizes() -> None:
     fields = theoretical_fields(NET, (40, 60))
     spot = effective_fields(NET, ["1"], random_inputs(1, (40, 60)))["1"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from explorer.ui.words import GATES
+from tests.ui.test_accessibility import CONTRASTS
 
 ROOT = Path(__file__).resolve().parents[2]
 FEATURES, FIELDS, APP = "02_look_at_features", "03_measure_receptive_fields", "06_browse_in_fiftyone"
@@ -67,8 +68,8 @@ def page(lab: str, browser: Any) -> Iterator[Any]:
 
 
 def run_all(page: Any, name: str) -> None:
-    """Opens a tutorial and starts all its cells."""
-    page.goto(f"{page.address}lab/tree/{name}.ipynb")
+    """Opens a tutorial and starts all its cells, in a workspace of its own, which shows no other test's tutorial."""
+    page.goto(f"{page.address}lab/workspaces/{name}/tree/{name}.ipynb")
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -106,7 +107,7 @@ def test_the_channel_slider_changes_the_picture(page: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_click_moves_the_fields_and_a_wrong_choice_is_explained_in_the_widget(page: Any) -> None:
+def test_a_click_moves_the_fields_and_all_words_read_in_the_dark_theme(page: Any) -> None:
     run_all(page, FIELDS)
     clicker = widget_with(page, GATES)
     x = clicker.get_by_label("x, px")
@@ -121,6 +122,15 @@ def test_a_click_moves_the_fields_and_a_wrong_choice_is_explained_in_the_widget(
 
     clicker.get_by_role("listbox").first.select_option([])
     clicker.get_by_role("alert").get_by_text("choose levels").wait_for(timeout=30_000)
+    for item in ("Settings", "Theme", "JupyterLab Dark"):
+        page.get_by_role("menuitem", name=item, exact=True).click()
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    page.wait_for_timeout(1000)
+    screenshot(page, "lab-dark")
+    shown = page.evaluate(CONTRASTS, ".jp-OutputArea-output:has(.widget-listbox, .widget-select-multiple)")
+    assert {"choose levels"} <= {words[:13] for words, _ in shown}
+    assert len(shown) > 20
+    assert [(words, round(ratio, 1)) for words, ratio in shown if ratio < 4.5] == []
 
 
 @pytest.mark.slow

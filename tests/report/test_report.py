@@ -240,6 +240,12 @@ def test_what_is_scored_too_low_has_a_fate_of_its_own(runs: tuple[Run, Run], aut
         assert rows["found: IoU ≥ 0.5, score ≥ 0.79"] == "5 (27.8 %)"
         assert rows["scored below the threshold: score < 0.79"] == "7 (38.9 %)"
         assert Counter(miss.reason for miss in telling_misses(analysis, most=99))["scored below the threshold"] > 0
+        again = analyse(runs[0], found=FoundRule(score=0.5), autopsy=autopsy, resamples=5).judged(FoundRule(score=0.79))
+        assert fate_grid(again) == fate_grid(analysis)
+        np.testing.assert_array_equal(again.confusion.counts, analysis.confusion.counts)
+        assert [miss.row for miss in telling_misses(again)] == [miss.row for miss in telling_misses(analysis)]
+        with pytest.raises(ValueError, match=r"analysed at IoU 0\.5; for IoU 0\.75, analyse it again"):
+            analysis.judged(FoundRule(iou=0.75))
 
 
 def test_an_autopsy_at_another_iou_or_beside_masks_is_left_out(runs: tuple[Run, Run], autopsied: Autopsy) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 import subprocess
 import sys
 import time
+import zipfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +21,7 @@ import pytest
 import torch
 from torch import nn
 
+from explorer.data.aerial import make_aerial
 from explorer.engine.config_facts import ModelInput
 from explorer.engine.prediction import Prediction
 from explorer.engine.windows import Tiles
@@ -193,6 +197,32 @@ VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations'
     .map(({id, nodes}) => [id, nodes.map(({html}) => html.slice(0, 200))])"""
 
 
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A checkpoint and the config that stands alone, as training leaves them."""
+    from explorer.config import load_config
+    from explorer.engine.loading import load_or_random
+    from explorer.zoo.checkpoints import save_safetensors
+    from explorer.zoo.registry import get
+
+    folder, model = tmp_path_factory.mktemp("cells"), "demo/V-19-slim-dw"
+    (folder / "config.yaml").write_text(load_config(str(get(model).config)).dump())
+    weights = load_or_random(model).model.state_dict()
+    return [str(save_safetensors(weights, folder / "mine.safetensors")), str(folder / "config.yaml")]
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of two images as a zip archive."""
+    folder = tmp_path_factory.mktemp("aerial")
+    make_aerial(folder / "set", images=2, seed=3, workers=1)
+    with zipfile.ZipFile(folder / "mine.zip", "w") as opened:
+        for path in sorted((folder / "set").rglob("*")):
+            if path.is_file() and path.suffix in {".json", ".jpg", ".png"}:
+                opened.write(path, path.relative_to(folder))
+    return folder / "mine.zip"
+
+
 class Visit:
     """A person at the page: what they do, and what they see."""
 
@@ -221,15 +251,38 @@ class Visit:
         self._wait_for_size(height, width)
 
     def drop(self, photo: Path) -> None:
-        """Hands over a photo."""
+        """Drops a file on the photo's place, as from a folder's window."""
         self.page.get_by_label("Remove Image").first.click()
-        self.page.locator("input[type=file]").first.set_input_files(photo)
+        kind = mimetypes.guess_type(photo.name)[0] or ""
+        files = self.page.evaluate_handle(
+            """([name, type, text]) => {
+                const files = new DataTransfer();
+                files.items.add(new File([Uint8Array.from(atob(text), one => one.charCodeAt(0))], name, {type}));
+                return files;
+            }""",
+            [photo.name, kind, b64encode(photo.read_bytes()).decode()],
+        )
+        place = self.page.locator("input[type=file]").first.locator("xpath=..")
+        place.dispatch_event("drop", {"dataTransfer": files})
         self.page.get_by_label("Remove Image").first.wait_for()
 
     def upload(self, photo: Path) -> None:
         """Hands over a photo and waits until it is compared."""
         self.drop(photo)
         self.wait_for_photo(photo)
+
+    def telling(self) -> Callable[[], list[str]]:
+        """Keeps what is told of progress from now on; returns how to ask for it."""
+        self.page.evaluate(
+            """() => {
+                window.told = new Set();
+                const look = () => document.querySelectorAll('.progress-level-inner').forEach(
+                    own => window.told.add(own.textContent.trim()));
+                new MutationObserver(look).observe(
+                    document.body, {childList: true, subtree: true, characterData: true});
+            }"""
+        )
+        return lambda: list(self.page.evaluate("() => [...window.told]"))
 
     def wait_for_photo(self, photo: Path) -> None:
         """Waits until the pictures are of a photo, and for the tables below them."""

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 TABS = ("Compare", "Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
-CONTRASTS = """() => {
+CONTRASTS = """(place = '') => {
     const rgb = words => (words.match(/[\\d.]+/g) || []).map(Number);
     const luminance = color => color.slice(0, 3).map(value => value / 255)
         .map(unit => unit <= 0.04045 ? unit / 12.92 : ((unit + 0.055) / 1.055) ** 2.4)
@@ -22,16 +22,20 @@ CONTRASTS = """() => {
         return [255, 255, 255];
     };
     const elsewhere = '.hoverlayer, .heatmap-label';  // on a ground of their own
-    const words = [...document.querySelectorAll('.js-plotly-plot text')].filter(own =>
+    const drawn = [...document.querySelectorAll(`${place} .js-plotly-plot text`)].filter(own =>
         own.textContent.trim() && own.closest('.js-plotly-plot').offsetParent && !own.closest(elsewhere));
-    return words.map(own => {
+    const written = place ? [...document.querySelectorAll(`${place} *`)].filter(own => own.offsetParent &&
+        [...own.childNodes].some(one => one.nodeType === 3 && one.textContent.trim())) : [];
+    return [...drawn, ...written].map(own => {
         const behind = own.closest('.annotation-text-g')?.querySelector('.bg');
-        const box = behind && getComputedStyle(behind);
+        const box = behind && getComputedStyle(behind), style = getComputedStyle(own);
         const back = box && +box.fillOpacity && box.fill !== 'none' && +box.opacity ? rgb(box.fill) : ground(own);
-        const pair = [luminance(rgb(getComputedStyle(own).fill)), luminance(back)].sort((one, other) => one - other);
+        const ink = rgb(own instanceof SVGElement ? style.fill : style.color);
+        const pair = [luminance(ink), luminance(back)].sort((one, other) => one - other);
         return [own.textContent, (pair[1] + 0.05) / (pair[0] + 0.05)];
     });
 }"""
+"""Script for a browser: words of figures with the contrast to their ground; in a place that is given, all words."""
 
 
 CUT = """() => [...document.querySelectorAll('.js-plotly-plot text')].filter(own => {

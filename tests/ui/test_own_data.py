@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from explorer.data.aerial import make_aerial
 from explorer.ui.actions.errors import annotated_images
 from explorer.ui.actions.models import Models
 
@@ -23,17 +22,6 @@ def desk() -> Iterator[Any]:
     kept = session.Desk(Models(), Models())
     yield kept
     kept.folder.cleanup()
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("aerial")
-    make_aerial(folder / "set", images=2, seed=3, workers=1)
-    with zipfile.ZipFile(folder / "mine.zip", "w") as opened:
-        for path in sorted((folder / "set").rglob("*")):
-            if path.is_file() and path.suffix in {".json", ".jpg", ".png"}:
-                opened.write(path, path.relative_to(folder))
-    return folder / "mine.zip"
 
 
 def test_a_data_set_is_kept_for_its_session_and_no_longer(desk: Any, archive: Path) -> None:

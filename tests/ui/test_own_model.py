@@ -1,32 +1,21 @@
-"""A model of one's own on the page: the pair of files, who may hand it over, and how long it is kept."""
+"""A model of one's own on the page: the pair of files, who may hand it over, and how long it is kept.
+
+It goes through the page in `test_points.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from explorer.config import load_config
-from explorer.engine.loading import load_or_random
 from explorer.ui.actions.models import Models, uploaded_pair
-from explorer.zoo.checkpoints import save_safetensors
-from explorer.zoo.registry import get
 
 page = pytest.importorskip("explorer.ui.layout.page")
 session = pytest.importorskip("explorer.ui.layout.session")
-MODEL = "demo/V-19-slim-dw"
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A checkpoint and the config that stands alone, as training leaves them."""
-    folder = tmp_path_factory.mktemp("cells")
-    (folder / "config.yaml").write_text(load_config(str(get(MODEL).config)).dump())
-    model = load_or_random(MODEL).model
-    return [str(save_safetensors(model.state_dict(), folder / "mine.safetensors")), str(folder / "config.yaml")]
 
 
 @pytest.fixture
@@ -114,16 +103,3 @@ def test_models_given_at_start_come_first_and_are_chosen(pair: list[str]) -> Non
     assert models.value == [config]
     with pytest.raises(ValueError, match="nowhere"):
         page.build(["nowhere.yaml"])
-
-
-@pytest.mark.browser
-def test_a_model_goes_through_the_page(visit: Callable[..., Any], pair: list[str], photograph: Path) -> None:
-    opened = visit()
-    opened.page.get_by_text("Your own model").click()
-    opened.page.locator("input[type=file][multiple]").set_input_files(pair)
-    opened.page.get_by_text("mine", exact=False).first.wait_for()
-    opened.press("Add to the list")
-    opened.page.get_by_text("upload 1: mine.safetensors").first.wait_for(timeout=60_000)
-    opened.upload(photograph)
-    assert any(title.endswith("upload 1: mine.safetensors") for title in opened.plot()["titles"])
-    opened.shot("own-model")

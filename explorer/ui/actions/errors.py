@@ -52,7 +52,7 @@ class Examination:
 
     Attributes:
         analyses: of each model, in the order asked for.
-        comparison: of each pair; None for one model.
+        comparison: differences of each pair's figures, which no score changes; None for one model.
         misses: the most telling ones of each model.
     """
 
@@ -111,7 +111,8 @@ class Examination:
         Raises:
             ValueError: the rule has another IoU, which objects would have to be followed with.
         """
-        return examined([own.run for own in self.analyses], [own.autopsy for own in self.analyses], found)
+        analyses = tuple(own.judged(found) for own in self.analyses)
+        return replace(self, analyses=analyses, misses=_misses(analyses))
 
 
 def annotated_images(data: str | None, most: int, progress: ProgressBar | None = None) -> Truth:
@@ -261,17 +262,24 @@ def examined(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: Fo
     """
     from explorer.errors.compare import compare
     from explorer.report.analysis import analyse, analyses_of
-    from explorer.report.misses import telling_misses
     from explorer.scoring.matching import match
 
-    if len(runs) == 1:
-        alone = analyse(runs[0], found=found, autopsy=autopsies[0], resamples=RESAMPLES)
-        return Examination((alone,), None, {runs[0].name: telling_misses(alone)})
-    comparison = compare([match(run) for run in runs], found=found, resamples=RESAMPLES)
-    analyses = analyses_of(comparison, autopsies)
-    rivals = [analyses[1], *[analyses[0]] * (len(analyses) - 1)]
-    misses = {own.run.name: telling_misses(own, rival) for own, rival in zip(analyses, rivals, strict=True)}
-    return Examination(analyses, comparison, misses)
+    comparison = compare([match(run) for run in runs], found=found, resamples=RESAMPLES) if len(runs) > 1 else None
+    analyses = (
+        analyses_of(comparison, autopsies)
+        if comparison
+        else (analyse(runs[0], found=found, autopsy=autopsies[0], resamples=RESAMPLES),)
+    )
+    return Examination(analyses, comparison, _misses(analyses))
+
+
+def _misses(analyses: Sequence[RunAnalysis]) -> dict[str, tuple[Miss, ...]]:
+    """The most telling misses of each run: those of another one's finds first."""
+    from explorer.report.misses import telling_misses
+
+    first, *others = analyses
+    rivals = [others[0] if others else None, *[first] * len(others)]
+    return {own.run.name: telling_misses(own, rival) for own, rival in zip(analyses, rivals, strict=True)}
 
 
 def _run(

@@ -21,6 +21,11 @@ def in_tiles(detector: Detector) -> Detector:
     return detector.with_tiles(TILE_PX)
 
 
+def fits_no_tile(size: tuple[int, int]) -> bool:
+    """Whether a photo of `(height, width)` is larger than a tile: for others tiles change nothing."""
+    return max(size) > TILE_PX
+
+
 def advice(scales: Mapping[str, float], size: tuple[int, int], *, tiles: bool) -> str:
     """Says how a large photo is looked at, or what would find small objects in it; empty where there is nothing to say.
 
@@ -29,7 +34,7 @@ def advice(scales: Mapping[str, float], size: tuple[int, int], *, tiles: bool) -
         size: `(height, width)` of the photo.
         tiles: whether it is looked at in tiles.
     """
-    if max(size) <= TILE_PX:
+    if not fits_no_tile(size):
         return ""
     if tiles:
         return (

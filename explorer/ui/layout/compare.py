@@ -15,7 +15,7 @@ from explorer.ui.actions.compare import compare
 from explorer.ui.actions.comparison import WIDTH_PX, PhotoComparison
 from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.takeaway import write_files
-from explorer.ui.actions.tiles import LABEL
+from explorer.ui.actions.tiles import LABEL, fits_no_tile
 from explorer.ui.layout.plots import NARROW_PX, zoomable
 from explorer.ui.layout.session import Desk, explained
 from explorer.ui.tables import html_table
@@ -89,7 +89,8 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
     )
     slider = gr.ImageSlider(label="Model A, model B", visible=False, interactive=False, elem_classes="pictures")
     note = gr.Markdown(_MOVE, elem_classes="faint")
-    in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES)
+    large = first is not None and fits_no_tile(first.image_size)
+    in_tiles = gr.Checkbox(False, label=LABEL, info=_TILES, visible=large)
     with gr.Row(equal_height=True, elem_classes="controls"):
         least = gr.Slider(0.05, 1.0, LEAST_SCORE, step=0.05, label=MINIMUM_SCORE, min_width=210)
         named = list(protocol.size_labels)
@@ -133,7 +134,7 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         gr.Markdown(_HELP)
 
     filters = (least, sizes, classes)
-    shown = (figure, slider, magnified, counts, table, note, warnings)
+    shown = (figure, slider, magnified, counts, table, note, warnings, in_tiles)
     files = (json_file, png_file)
 
     @explained
@@ -267,4 +268,5 @@ def _draw(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
         gr.update(value=own.objects[1], headers=own.objects[0]),
         _SLIDE if two else _MOVE,
         gr.update(value=own.warnings, visible=bool(own.warnings)),
+        gr.update(visible=fits_no_tile(found.image_size)),
     ]

@@ -87,7 +87,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, tab: gr.Tab, *
             object_fit="contain",
             allow_preview=False,
             buttons=[],
-            elem_classes="captioned",
+            elem_classes=["captioned", "misses"],
         )
         with gr.Row():
             with gr.Column(scale=2, min_width=300):

@@ -30,9 +30,9 @@ from explorer.ui.words import LAYERS as LAYERS_LABEL
 _SAYS = """How do layers of the selected models respond to the photo? Pyramid levels are `p2` (finest) to `p6`; small
 objects are classified from `p2`. Backbone stages are `stage2` to `stage5` (VoVNet), `res2` to `res5` (others)."""
 _NO_PHOTO = "Choose a photo to see its feature maps."
-_NO_OBJECT = """Click an object in the picture. This shows:
+_NO_OBJECT = """Click an object in the picture to see
 the regions that contribute to its detection
-the pyramid level that it is classified from"""
+and the pyramid level that it is classified from."""
 _SPEAKS = """Which regions contribute to a detection, and which pyramid level is it classified from? Click an object in
 the picture or select it from the list, which shows the detections of **Compare** under the same filters."""
 

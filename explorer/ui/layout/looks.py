@@ -60,6 +60,8 @@ footer .divider {{ display: none !important }}
 .captioned .grid-wrap {{ max-height: none; min-height: 0; height: auto !important }}
 .examples .thumbnail-lg img {{ aspect-ratio: 4 / 3; object-fit: cover }}
 .captioned .grid-container {{ grid-template-rows: none; grid-auto-rows: auto; height: auto; align-items: start }}
+.magnified .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)) !important }}
+.misses .grid-container {{ grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)) !important }}
 button[role=tab].selected {{ color: #1d4ed8 }}
 .dark button[role=tab].selected {{ color: #93c5fd }}
 .annotation-text[style*="text-shadow: white"], .annotation-text[style*="text-shadow: rgb"] {{
@@ -81,6 +83,11 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     border-bottom: 1px solid var(--border-color-primary) !important
 }}
 .results tbody tr:nth-child(odd) {{ background: var(--background-fill-secondary) }}
+@media (hover: none) {{
+    .js-plotly-plot .modebar {{ display: none }}
+    .pictures .js-plotly-plot .modebar {{ display: block }}
+    .pictures .modebar-container {{ top: auto !important; bottom: 32px }}
+}}
 :focus-visible {{ outline: 3px solid #2563eb !important; outline-offset: 2px }}
 .dark :focus-visible {{ outline-color: #93c5fd !important }}
 @media (max-width: 900px) {{ .desk {{ grid-template: "ask" auto "answers" auto "more" auto / minmax(0, 1fr) }} }}
@@ -89,6 +96,10 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     .gradio-container main {{ padding: 4px !important }}
     .results table {{ font-size: .72rem }}
     .results th, .results td {{ padding: .3em .15em !important }}
+    .table-wrap .cell-wrap, .table-wrap .sizing-body td {{ padding: 3px 2px !important; min-height: 0 !important }}
+    .table-wrap .header-content {{ padding: 0 !important }}
+    .table-wrap :is(.header-cell, .body-cell, td, span, .cell-wrap) {{ font: .75rem var(--font) !important }}
+    .table-wrap .cell-menu-button {{ display: none !important }}
     pre, pre code {{ white-space: pre-wrap !important; overflow-wrap: anywhere }}
     .captioned:not(.examples) .grid-container {{ grid-template-columns: repeat(2, minmax(0, 1fr)) !important }}
 }}
