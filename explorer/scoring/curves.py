@@ -233,12 +233,22 @@ def _areas(groups: Ints, counted: Ints, objects: Ints, every_recall: bool) -> Fl
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     number = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(groups)))
     right = np.arange(len(groups)) - starts[number] + 1
-    # groups are lifted apart, so that one pass from the end keeps each group's maximum to itself
-    lift = 2.0 * (len(starts) - number)
-    best = np.maximum.accumulate((right / counted + lift)[::-1])[::-1] - lift
+    best = _best_from(right / counted, np.append(starts[1:], len(groups))[number])
     recall = right / objects[groups]
     reached = recall if every_recall else np.searchsorted(RECALLS, recall, side="right") / len(RECALLS)
     steps = np.diff(reached, prepend=0)
     steps[starts] = reached[starts]
     areas: Floats = np.bincount(groups, best * steps, len(objects)).astype(np.float64)
     return areas
+
+
+def _best_from(values: Floats, ends: Ints) -> Floats:
+    """Returns, for each place, the largest of the values from there to where its group ends, to the last bit.
+
+    Other groups have no part in it: an image's AP is the same beside any other images.
+    """
+    best, places, reach = values.copy(), np.arange(len(values)), 1
+    while len(places := places[places + reach < ends[places]]):
+        best[places] = np.maximum(best[places], best[places + reach])
+        reach *= 2
+    return best

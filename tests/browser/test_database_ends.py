@@ -164,6 +164,9 @@ def test_ctrl_c(
         time.sleep(share * takes_s)
         os.killpg(stopped.pid, signal.SIGINT)
         said = said_at_the_end(stopped)
-        assert (said.endswith("Interrupted."), stopped.returncode) in [(True, 130), (False, 0)], said
-        said_at_the_end(browse(own_database, scene, "--no-app"))
+        # by then the work may be done, and Python itself about to end, which the signal then ends
+        assert (said.endswith("Interrupted."), stopped.returncode) in [(True, 130), (False, 0), (False, -2)], said
+        again = browse(own_database, scene, "--no-app")
+        said_at_the_end(again)
+        assert again.returncode == 0
         assert builder(0)[1:] == [whole, "0"]
