@@ -16,6 +16,9 @@ from explorer.scoring.protocols import COCO, Protocol, protocol_of
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import Run, silence
 
+_NO_OBJECT = "__background__"
+"""What RF-DETR calls its output for no class, which is among its detections at low thresholds."""
+
 
 def from_supervision(
     detections: Mapping[str, Any], data: Data, name: str, class_names: Any, protocol: str | Protocol = COCO
@@ -28,6 +31,8 @@ def from_supervision(
             if len(found) and confidence is None:
                 raise ValueError(f"the detections on {image!r} have no confidence")
             for place in range(len(found)):
+                if known is not None and known[place] == _NO_OBJECT:
+                    continue
                 if class_names or known is None:
                     label = named(_class_id(found, place, image), class_names)
                 else:

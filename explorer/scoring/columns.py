@@ -239,7 +239,8 @@ class Run:
         """Scores supervision's `Detections`, which RF-DETR and others return, one for each image.
 
         Args:
-            detections: by the name of the image's file. Images without detections may be left out.
+            detections: by the name of the image's file. Images without detections may be left out. What RF-DETR names
+                `__background__` is no detection, and is skipped.
             data: what they are on, `PATH[:SPLIT]`, or a `Truth`.
             name: what to call the detector.
             class_names: name by class index, a list or a mapping; where empty, `data["class_name"]` names the classes,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pycocotools.cocoeval import COCOeval
 
 import explorer as ex
@@ -148,6 +149,17 @@ def test_supervisions_detections(photos: Photos) -> None:
         ex.Run.from_supervision(named, truth, class_names=list(photos.names))
 
 
+def test_rf_detrs_output_of_no_class_is_no_detection(photos: Photos) -> None:
+    """As RF-DETR 1.11.2 fine-tuned on three classes returns it below a threshold of 0.05."""
+    found = {}
+    for name, own in photos.found.items():
+        labels = [photos.names[label] for label in own.labels]
+        more = Found([*own.boxes, [0.0, 0.0, 9.0, 9.0]], [*own.labels, len(photos.names)], [*own.scores, 0.02])
+        found[name] = supervision_of(more, class_name=[*labels, "__background__"])
+    check(ex.Run.from_supervision(found, photos.truth), photos)
+    check(ex.Run.from_supervision(found, photos.truth, class_names=list(photos.names)), photos)
+
+
 def test_what_supervisions_detections_lack_is_said(invented: Photos) -> None:
     truth, own = invented.truth, supervision_of(invented.found["a.jpg"])
     with pytest.raises(ValueError, match=r"'a\.jpg' have no confidence"):
@@ -229,6 +241,37 @@ def test_transformers_outputs(photos: Photos) -> None:
     check(ex.Run.from_transformers(processed, photos.truth), photos)
     with pytest.raises(ValueError, match=r"the output of 'a\.jpg' is 3; give the pipeline's list"):
         ex.Run.from_transformers({"a.jpg": 3}, photos.truth)
+
+
+def test_transformers_itself(cells: Cells) -> None:
+    """A small model of random weights, whose two kinds of output say the same; the pipeline's has whole pixels."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.YolosConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=[64, 64],
+        num_detection_tokens=6,
+        id2label={0: "RBC", 1: "WBC", 2: "Platelets"},
+    )
+    model = transformers.YolosForObjectDetection(config).eval()
+    processor = transformers.YolosImageProcessor(size={"height": 64, "width": 64})
+    pipeline = transformers.pipeline("object-detection", model=model, image_processor=processor)
+    whole, processed = {}, {}
+    for path in read_truth(cells.data).file_names[:3]:
+        image = Image.open(path)
+        inputs, sizes = processor(images=image, return_tensors="pt"), [image.size[::-1]]
+        whole[path] = pipeline(image, threshold=0)
+        (processed[path],) = processor.post_process_object_detection(model(**inputs), 0, sizes)
+    one = ex.Run.from_transformers(whole, cells.data)
+    other = ex.Run.from_transformers(processed, cells.data, class_names=model.config.id2label)
+    assert len(one.found) == 18
+    np.testing.assert_array_equal(one.found.classes, other.found.classes)
+    np.testing.assert_allclose(one.found.scores, other.found.scores, atol=1e-6)
+    np.testing.assert_array_equal(one.found.boxes_xywh % 1, 0)
+    np.testing.assert_allclose(one.found.boxes_xywh, other.found.boxes_xywh, atol=1)
 
 
 def test_a_protocol_and_a_comparison(invented: Photos) -> None:
