@@ -31,8 +31,8 @@ class BenchmarkReport(Result):
     """Times of one or more models, each in one or more modes, measured in the same rounds.
 
     Attributes:
-        found: the times, and how they were measured.
-        given: what each model that was loaded here was given as, by its name in `found`.
+        found: the times and the settings of the measurement.
+        given: the argument from which each model was loaded, by its name in `found`.
     """
 
     found: Timings
@@ -100,14 +100,14 @@ def benchmark(
         stage: `detector`, or `backbone` for backbone and FPN alone.
         batch: images per call.
         rounds: number of timed rounds.
-        calibrate: photos by which ranges of int8 are set (see `fast`); where None, those that are kept, or ranges by
-            aerial scenes, which are good for times alone.
+        calibrate: photos that set the ranges of int8 (see `fast`); None for the ranges that are cached for the model,
+            or ranges from aerial scenes, which are only suitable for timing.
         data: `PATH[:SPLIT]` of a data set or a registered name, on which AP is measured in each mode that is timed.
-        limit: measure AP only on this many images, the first ones.
-        memory: also measure the peak memory of models that are loaded here, in processes of their own.
-        device: device of models that are not loaded yet; where the GPU of `auto` fails, the CPU does all of it again.
-        progress: called after each call with the number of calls done and the total.
-        scored: called after each image of `data` with the number done and the total.
+        limit: measure AP only on the first `limit` images.
+        memory: also measure the peak memory of models that are not loaded yet, each in a separate process.
+        device: device of models that are not loaded yet; if the GPU of `auto` fails, everything is repeated on the CPU.
+        progress: called after each timed call with the number of calls done and the total.
+        scored: called after each image of `data` with the number of images done and the total.
 
     Raises:
         ValueError: no model is given, a mode or data set does not exist, or the baseline cannot be measured.

@@ -73,7 +73,7 @@ class ComparisonReport(Result):
         return plain(comparison_document(self.comparison, self.analyses))  # type: ignore[no-any-return]
 
     def rows(self) -> list[Row]:
-        """Returns one row per annotated object: the runs that find it, and the score of each, NaN where it does not."""
+        """Returns one row per annotated object: the runs that find it, and the score in each run (NaN if not found)."""
         comparison = self.comparison
         scores = {
             f"score {name}": np.append(own.run.found.scores, np.nan)[found].tolist()
@@ -100,7 +100,7 @@ def compare(
     force: bool = False,
     progress: Progress | None = None,
 ) -> ComparisonReport:
-    """Compares runs on the same images, with intervals from paired resamples of the images.
+    """Compares runs on the same images, with confidence intervals from paired bootstrap resamples of the images.
 
     Args:
         runs: two or more results of `evaluate`, their folders, or results files.
@@ -109,8 +109,9 @@ def compare(
         protocol: as `evaluate` takes it; None for the runs' own, which then has to be the same.
         resamples: number of bootstrap resamples of the images.
         seed: random seed of the resamples.
-        data: what all runs are scored on, where they were read with it; None for the data set that each names.
-        force: compare runs of other images, classes, annotations or protocols too, on what they share; notes say so.
+        data: data set on which all runs are scored, for results files; None for the data set that each run records.
+        force: also compare runs with different images, classes, annotations or protocols, on what they have in common;
+            the report's notes say so.
         progress: called regularly with the number of resamples done and the total.
 
     Raises:

@@ -29,7 +29,7 @@ class PrecisionRecall(Result):
     """Precision-recall curves of a run at one IoU, by class and size.
 
     Attributes:
-        curves: as arrays.
+        curves: the curves as arrays.
     """
 
     curves: SizeCurves
@@ -39,7 +39,7 @@ class PrecisionRecall(Result):
         return f"{self.curves.run}, precision and recall at IoU ≥ {self.curves.iou:g}"
 
     def tables(self) -> list[Grid]:
-        """Returns the area under each curve, in percent, by class and size, with the objects that it rests on."""
+        """Returns the area under each curve in percent and the number of objects, by class and size."""
         return [curve_grid(self.curves)]
 
     def figure(self) -> go.Figure:
@@ -49,17 +49,17 @@ class PrecisionRecall(Result):
         return precision_recall(self.curves)
 
     def figure_by_class(self, size: str = "all") -> go.Figure:
-        """Draws the curves of the classes that have most objects of a size.
+        """Draws one curve per class for a size, for the classes with the most objects.
 
         Raises:
-            ValueError: there is no such size.
+            ValueError: the protocol has no such size.
         """
         from explorer.figures.curves import precision_recall_by_class
 
         return precision_recall_by_class(self.curves, size)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the recalls and, by size and class, precision and score at each; fractions."""
+        """Returns the recalls and, by size and class, the precision and the score at each recall, all in [0, 1]."""
         own = self.curves
         by_size = {
             size.name: {
@@ -72,7 +72,7 @@ class PrecisionRecall(Result):
         return plain({"run": own.run, "iou": own.iou, "recall": RECALLS.tolist(), "curves": by_size})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Returns one row per size, class and recall: the best precision there or later, and the score for it."""
+        """Returns one row per size, class and recall: interpolated precision and the score that reaches it."""
         own = self.curves
         return [
             {"size": size.name, "class": name, "recall": recall, "precision": precision, "score": score}
@@ -87,11 +87,11 @@ class PrecisionRecall(Result):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ConfusionReport(Result):
-    """What a run takes objects for, from the score at which it is used.
+    """The confusion matrix of a run: objects by annotated and detected class, at the run's operating point.
 
     Attributes:
-        run: its name.
-        confusion: the counts, by size.
+        run: name of the run.
+        confusion: the counts by object size.
     """
 
     run: str
@@ -103,15 +103,15 @@ class ConfusionReport(Result):
         return f"{self.run}, confusion matrix of {objects:,} objects"
 
     def tables(self) -> list[Grid]:
-        """Returns the counts, of objects of all sizes: annotated classes in rows, detected ones in columns."""
+        """Returns the confusion matrix for objects of all sizes: annotated classes in rows, detected in columns."""
         return [confusion_grid(self.confusion)]
 
     def sentences(self) -> list[str]:
-        """Returns what counts as found."""
+        """Returns the IoU and the score from which an object counts as found."""
         return [found_sentence(self.confusion.point)]
 
     def figure(self) -> go.Figure:
-        """Draws the counts, of objects of all sizes."""
+        """Draws the confusion matrix for objects of all sizes."""
         from explorer.figures.curves import confusion_matrix
 
         return confusion_matrix(self.confusion)
@@ -121,7 +121,7 @@ class ConfusionReport(Result):
         return plain({"run": self.run, **confusion_document(self.confusion)})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Returns one row per size, annotated class and detected class that has a count."""
+        """Returns one row per size, annotated class and detected class with a count above zero."""
         own = self.confusion
         return [
             {"size": own.sizes[a].name, "annotated": own.labels[b], "detected": own.labels[c], "count": int(number)}

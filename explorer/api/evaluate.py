@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Result, Run):
-    """A run with COCO's figures; `metrics` holds them as numbers. Its attributes are those of `Run`."""
+    """A run with COCO's metrics, as numbers in `metrics`. The other attributes are those of `Run`."""
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """Returns a run as an evaluation; figures are computed where it has none."""
+        """Returns a run as an evaluation, whose metrics are computed unless the run has them."""
         measured = run if run.metrics.values else replace(run, metrics=metrics_of(run))
         return cls(**{field.name: getattr(measured, field.name) for field in fields(Run)})
 
@@ -53,7 +53,7 @@ class Evaluation(Result, Run):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Says which model the run is of, and where its weights or, of a run that was read, its detections are from."""
+        """The model of the run, and the file of its weights or, for a results file, of its detections."""
         facts = self.facts
         files = {kind: facts[kind] and facts[kind]["path"] for kind in ("weights", "results") if kind in facts}
         return {"model": self.name, **files} | ({"note": facts["note"]} if "note" in facts else {})
@@ -111,18 +111,19 @@ def evaluate(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Runs a model over a data set and scores it; by COCO's rules the figures equal pycocotools'.
+    """Runs a model on a data set and computes COCO's metrics, which equal those of pycocotools.
 
     Args:
         model: a `Detector`, or an argument of `load_detector`: `"demo/V-19"`, a run folder, a checkpoint file.
-        data: `PATH[:SPLIT]` of a data set, a registered name, or a `Truth`, on which boxes and masks are
-            scored and panoptic segments are not.
+        data: `PATH[:SPLIT]` of a data set, a registered name, or a `Truth`, with which boxes and masks but no panoptic
+            segments are scored.
         out: output folder for detections, figures and metadata; `load_run` reads it.
         limit: evaluate only the first `limit` images.
         classes: score only these classes.
         renamed: new names by old names, applied to detections and annotations: `{"minibus": "car"}`.
-        protocol: sizes, IoU thresholds and limits that figures go by: `"coco"`, `"ai-tod"`, `"soda"`, `"soda-d"`,
-            `"tinyperson"`, `"visdrone"`, sides between sizes as in `"8,16,32,96"`, or what `protocol_of` makes.
+        protocol: size bins, IoU thresholds and detection limits of a benchmark: `"coco"`, `"ai-tod"`, `"soda"`,
+            `"soda-d"`, `"tinyperson"`, `"visdrone"`, sides that separate sizes as in `"8,16,32,96"`, or a result of
+            `protocol_of`.
         device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called after each image with the number of images done and the total.
 
@@ -148,7 +149,7 @@ def load_run(
     match_by: str | None = None,
     protocol: str | Protocol | None = None,
 ) -> Evaluation:
-    """Reads a run of any detector and scores it.
+    """Reads the run of any detector and computes its metrics.
 
     Args:
         path: a folder that `evaluate(…, out=…)` or `explorer evaluate --out` wrote, or a file of detections in COCO's
@@ -156,7 +157,7 @@ def load_run(
         data: the data set of the run, `PATH[:SPLIT]`; not needed for a folder, which records it.
         name: name of the run; None for the name of the model or file.
         match_by: `id` or `file_name`, how results refer to images; None for ids if they match, otherwise file names.
-        protocol: as `evaluate` takes it; None for the run's own, else COCO's.
+        protocol: as in `evaluate`; None for the protocol that the run records, otherwise COCO's.
 
     Raises:
         ValueError: a file is missing or invalid, or the detections belong to other data.

@@ -27,9 +27,9 @@ class FeatureInspection(Result):
 
     Attributes:
         image_bgr: the photo, `(height, width, 3)`.
-        report: the maps, the health of their channels, what contributes to detections, and the files written.
-        origin: the model's name as `model`, its `weights`, and a `note` where these are random or partial.
-        note: that the photo was not cut into tiles, where the model cuts photos of this size; empty otherwise.
+        report: the maps, their dead and saturated channels, the regions that contribute to detections, and the files.
+        origin: the model's name as `model`, its `weights`, and a `note` if these are random or partial.
+        note: says that the photo was processed as a whole, if the model cuts photos of this size into tiles; or empty.
     """
 
     image_bgr: Pixels

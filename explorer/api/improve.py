@@ -30,8 +30,8 @@ class ImprovementReport(Result):
     """A detector used in several ways on the same images.
 
     Attributes:
-        origin: its name as `model`, its `weights`, and a `note` where these are random or partial.
-        ways: what each way gives; the first is the detector as it is.
+        origin: the detector's name as `model`, its `weights`, and a `note` if these are random or partial.
+        ways: metrics and times of each way of using the detector; the first one is the unchanged detector.
         note: classes that were not scored; empty if all were.
     """
 
@@ -53,7 +53,7 @@ class ImprovementReport(Result):
         return [help_grid(self.ways)]
 
     def sentences(self) -> list[str]:
-        """Returns what each way is."""
+        """Returns a description of each way."""
         return [*(f"{way.name}: {way.says}" for way in self.ways[1:]), *filter(None, [self.note])]
 
     def figure(self) -> go.Figure:
@@ -105,8 +105,8 @@ def improve(
         limit: use only the first `limit` images.
         resamples: number of bootstrap resamples of the images.
         seed: random seed of the resamples.
-        protocol: sizes, IoU thresholds and limits that figures go by, as `evaluate` takes it; None for COCO's with a
-            limit that cuts nothing.
+        protocol: size bins, IoU thresholds and detection limits, as in `evaluate`; None for COCO's without a limit on
+            detections.
         device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         progress: called after each image with the number of images done and the total.
 

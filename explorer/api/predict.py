@@ -31,7 +31,7 @@ class PredictionReport(Result):
 
     Attributes:
         report: the files that were written, and those that could not be read.
-        files: the files that were taken, and those that were skipped, with why.
+        files: the files that were processed, and the skipped ones with the reason.
     """
 
     report: PredictedFiles
@@ -49,7 +49,7 @@ class PredictionReport(Result):
         return [Grid(("image", "objects"), tuple((str(path), f"{number:,}") for path, number in shown))]
 
     def sentences(self) -> list[str]:
-        """Returns how many images the table leaves out, which are unlike the model's, not readable, or not taken."""
+        """Returns notes on images that the table omits, and on unfamiliar, unreadable and skipped files."""
         more = len(self.report.objects) - _SHOWN
         left_out = [f"{more:,} more images are in {self.report.results}."] if more > 0 else []
         skipped = [f"{path} was not taken: {why}" for path, why in self.files.skipped.items()]
@@ -65,7 +65,7 @@ class PredictionReport(Result):
         return objects_by_class({name: {size: counted[name, size] for size in SIZES} for name in names})
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns what the results file holds: a COCO document with `images`, `categories` and `annotations`."""
+        """Returns the content of the results file: a COCO document with `images`, `categories` and `annotations`."""
         return plain(self.report.document)  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ def predict(
         every: process every n-th frame of a video.
         recursive: include subfolders.
         device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
-        progress: called after each image with the number done and the number in all.
+        progress: called after each image with the number of images done and the total.
 
     Raises:
         ValueError: there is no image, or the threshold is not in [0, 1].

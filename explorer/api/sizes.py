@@ -31,7 +31,7 @@ class ObjectSizes(Result):
 
     Attributes:
         truth: the annotations.
-        protocol: whose sizes they are counted in.
+        protocol: the protocol whose sizes are counted.
     """
 
     truth: Truth
@@ -59,7 +59,7 @@ class ObjectSizes(Result):
         return f"{len(self.areas_px):,} objects on {images:,} images, in sizes of {self.protocol.name}"
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Counts objects by class and size; `other` is there only where some object is of no size."""
+        """Counts objects by class and size; objects outside all sizes are counted as `other`, if there are any."""
         sizes = self._sizes()
         classes = self.truth.classes[~self.truth.crowds]
         table = np.zeros((len(self.truth.class_names), len(sizes)), dtype=np.int64)
@@ -87,7 +87,7 @@ class ObjectSizes(Result):
         return [Grid(("class", *sizes, "all"), tuple(rows)), Grid(heads, shown)]
 
     def figure(self) -> go.Figure:
-        """Draws how many objects there are of each side, √area, coloured by size."""
+        """Draws a histogram of the objects' sides (√area) in pixels, coloured by size."""
         from explorer.figures.objects import objects_by_side
 
         return objects_by_side(self.sides_px["√area"], self.names, self._sizes())

@@ -26,8 +26,8 @@ class LabelErrors(Result):
     """Likely label errors, the likeliest first.
 
     Attributes:
-        run: by whose detections they are doubted.
-        suspects: what seems to be wrong.
+        run: the run whose detections contradict the annotations.
+        suspects: the likely errors.
     """
 
     run: Run
@@ -38,7 +38,7 @@ class LabelErrors(Result):
         return f"{len(self.suspects):,} annotations or gaps that {self.run.name} doubts, the likeliest first"
 
     def tables(self) -> list[Grid]:
-        """Returns the first of them: what seems to be wrong, where, and by which detection."""
+        """Returns the most likely errors: their kind, their image and box, and the detection that contradicts them."""
         return [suspect_grid(self.run, self.suspects)]
 
     def sentences(self) -> list[str]:
@@ -60,7 +60,7 @@ class LabelErrors(Result):
         return suspect_rows(self.run, self.suspects)
 
     def write_csv(self, path: str | Path) -> Path:
-        """Writes `rows` as a CSV file, names as people can read them, and returns its path."""
+        """Writes `rows` as a CSV file, with control characters in names escaped, and returns its path."""
         with replacing(Path(path)) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow((*COLUMNS, *NUMBERS))

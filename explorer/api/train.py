@@ -24,9 +24,9 @@ class TrainingReport(Result):
     """A finished training run.
 
     Attributes:
-        folder: of its checkpoints and logs; a model by itself, for `load_detector` and `evaluate`.
-        figures: those of the last evaluation in percent, by task and name.
-        log: the scalars that were logged, one mapping per iteration, with `iteration` from 0.
+        folder: folder of the checkpoints and logs; `load_detector` and `evaluate` take it as a model.
+        figures: metrics of the last evaluation in percent, by task and name.
+        log: the logged scalars, one mapping per iteration, with `iteration` from 0.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class TrainingReport(Result):
         return [Grid(("task", "figure", "percent"), tuple(values))] if values else []
 
     def sentences(self) -> list[str]:
-        """Returns that nothing was evaluated, where it was not."""
+        """Returns a note if the training was not evaluated."""
         return [] if self.figures else ["The run was not evaluated: no validation set was given."]
 
     def figure(self) -> go.Figure:

@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detector:
-    """A model in evaluation mode with all that is needed to use it.
+    """A model in evaluation mode, together with its preprocessing, class names and origin.
 
     Attributes:
         model: a detectron2 model.
         cfg: the config it was built from.
-        name: what to call it: the zoo name, or the config's file name without its suffix.
-        model_input: how images are prepared for it.
+        name: display name: the zoo name, or the config's file name without its suffix.
+        model_input: preprocessing of images: resizing and channel order.
         class_names: names by class index.
         stuff_class_names: names by semantic index; index 0 is detectron2's "things". Empty unless panoptic.
-        weights: the file its weights come from; None for random weights.
-        caveat: what its figures and boxes must not be shown without: "random weights", "partial weights" or nothing.
-        remarks: what a person should be told of its weights, in sentences.
-        fast: runs the model in less time, which is what `detect` does then; None for the model itself.
-        source: what it was loaded by: a zoo name, a path; empty where it was built otherwise.
+        weights: the checkpoint file; None for random weights.
+        caveat: "random weights", "partial weights" or empty; shown wherever the detector's results are shown.
+        remarks: sentences about the weights for the user, such as which checkpoint of a training run was loaded.
+        fast: the optimised model that `detect` runs; None to run `model` itself.
+        source: the argument it was loaded with, a zoo name or a path; empty if it was built in another way.
         overrides: the `KEY VALUE` pairs that changed its config.
-        cut: how large photographs are cut into tiles; None where all are looked at whole.
+        cut: how large photographs are cut into tiles; None if every photograph is processed as a whole.
     """
 
     model: nn.Module

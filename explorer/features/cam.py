@@ -43,10 +43,10 @@ class DetectionCam:
 
 
 def eigen_cam(feature: FeatureMap) -> MapView:
-    """Shows the one pattern that accounts for most of what a layer says, whatever the class.
+    """Computes Eigen-CAM: the dominant pattern of a layer, independent of any class.
 
-    It is the projection of every place's channels on the first right singular vector, with the sign that makes its sum
-    positive, and nothing below 0. Places of the padding do not count.
+    The channels at each position are projected on the first right singular vector, with the sign that makes the sum
+    positive; negative values become 0. Positions in the padding are ignored.
 
     Source: Muhammad and Yeasin, Eigen-CAM, IJCNN 2020 (arXiv 2008.00299).
     """
@@ -74,23 +74,23 @@ def detection_cam(
     layer: str | None = None,
     at_place: bool = False,
 ) -> DetectionCam:
-    """Shows which places speak for a detection: a gradient CAM of one box and one class.
+    """Computes Grad-CAM for one box and one class: the positions of a layer that contribute to the detection.
 
-    The score is the classifier's, before softmax or sigmoid (see `explorer.features.scores.score_box`), of the box as
-    it is given. Gradients reach back through box head and pooling, so they are zero outside the pooled region at the
-    level itself, and wider in layers below.
+    The score is the classifier's output for the given box before softmax or sigmoid (see
+    `explorer.features.scores.score_box`). Gradients pass through the box head and the pooling, so at the pyramid level
+    they are zero outside the pooled region, and extend further in earlier layers.
 
     Args:
-        model: a detectron2 detector; it is left as it was, and its parameters get no gradients.
-        model_input: its input for one photo.
-        box_xyxy: in the photo's pixels.
+        model: a detectron2 detector; it is not changed, and its parameters get no gradients.
+        model_input: its input for one photo, as `Detector.model_input(photo)` returns it.
+        box_xyxy: corners in pixels of the original photo.
         class_index: index into the model's classes.
-        layer: where to look; None takes the level that the box is classified from.
-        at_place: weigh each place by its own gradient (HiResCAM), instead of each channel by its mean gradient
-            (Grad-CAM). Then only places that the score depends on can be bright.
+        layer: name of the layer; None for the pyramid level from which the box is classified.
+        at_place: weight each position by its own gradient (HiResCAM) instead of each channel by its mean gradient
+            (Grad-CAM), so that only positions on which the score depends can be bright.
 
     Raises:
-        ValueError: the model, the box, the class or the layer do not allow it; see the message.
+        ValueError: the model has no supported classifier, or the box, the class or the layer does not exist in it.
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017 (arXiv 1610.02391), Equations 1 and 2; Draelos and Carin, HiResCAM
     (arXiv 2011.08891).

@@ -21,22 +21,23 @@ ModelInput = Mapping[str, Any] | Tensor
 def feature_maps(
     model: nn.Module, model_input: ModelInput, layers: Iterable[str], *, limit_mb: float = LIMIT_MB
 ) -> dict[str, FeatureMap]:
-    """Runs a model on one photo and returns the maps of the layers asked for.
+    """Runs a model on one photo and returns the feature maps of some layers.
 
-    Of a detectron2 model only the backbone runs where no other layer is asked for.
+    If only layers of the backbone are named, only the backbone of a detectron2 model runs.
 
     Args:
-        model: a detectron2 detector and its input, or any module and what it is called with.
-        model_input: for a detector what `Detector.model_input(photo)` gives; else `(1, channels, height, width)`.
+        model: a detectron2 detector, or any other module.
+        model_input: the output of `Detector.model_input(photo)` for a detector; otherwise `(1, channels, height,
+            width)`.
         layers: dotted names, globs and short names, as in `["p*", "stage4"]`; see `FeatureRecorder`.
-        limit_mb: as `FeatureRecorder` has it.
+        limit_mb: as in `FeatureRecorder`.
 
     Returns:
-        Maps by layer, in the order in which the layers ran. A layer that runs several times or gives several tensors
-        has one map for each, called `rpn_head.conv#0`, `#1`, … and `rpn_head[0][2]`.
+        Maps by layer, in the order in which the layers ran. If a layer runs several times or returns several tensors,
+        there is one map for each, named `rpn_head.conv#0`, `#1`, … and `rpn_head[0][2]`.
 
     Raises:
-        ValueError: a layer is unknown, does not run, or gives no map of the photo; or the input fits no detector.
+        ValueError: a layer does not exist, does not run or returns no map of the photo, or the input does not fit.
     """
     recorder = FeatureRecorder(model, layers, limit_mb=limit_mb)
     with recorder, torch.no_grad():

@@ -65,20 +65,20 @@ def principal_components(vectors: Floats, count: int = _COMPONENTS) -> Basis:
 
 
 def pca_rgb(features: Sequence[FeatureMap], *, share: Sharing = "nothing") -> list[MapView]:
-    """Turns each map into a picture whose colours are its first three principal components over the photo's places.
+    """Renders each feature map as a picture whose colours are its first three principal components.
 
-    The first component is lightness, so that it reads without colour vision and in grey; the second runs from blue to
-    yellow, the third from green to red. Cells of the padding count nowhere.
+    The first component is lightness, so that it can be read without colour vision and in greyscale; the second runs
+    from blue to yellow, the third from green to red. Cells in the padding are ignored.
 
-    What is common to several maps is a choice, because channels of different layers and models have nothing to do with
-    each other, even where their number is the same:
+    Channels of different layers and models are unrelated, even if their number is the same. `share` therefore selects
+    what several maps have in common:
 
     - `nothing`: each map has its own components; colours of two maps cannot be compared.
-    - `channels`: one set of components for all. For maps whose channel k means the same thing: the levels of one FPN,
-      or one layer on several photos. Equal colours are equal vectors.
-    - `places`: each map has its own components, turned (by the rotation or reflection that brings them nearest, in the
-      sense of least squares) towards the first map's over the same places of the photo. For different models and layers
-      of any width, on one photo. Equal colours are places that the maps set apart from others in like manner.
+    - `channels`: one set of components for all maps. For maps whose channel k has the same meaning: the levels of one
+      FPN, or one layer on several photos. Equal colours are equal vectors.
+    - `places`: each map has its own components, rotated or reflected to fit the first map's components at the same
+      positions of the photo (least squares). For different models and layers of any width on one photo. Equal colours
+      are positions that the maps distinguish from others in the same way.
 
     Args:
         features: the maps.

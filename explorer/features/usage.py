@@ -44,10 +44,11 @@ class LayerUsage:
 
 
 def layer_usage(model: nn.Module) -> list[LayerUsage]:
-    """Measures every OSA block in a model: VoVNets of this package or of timm, alone or inside a detector.
+    """Measures how much the aggregation of each OSA block uses each of its inputs.
 
-    Only weights are read, so the answer does not depend on a photo, nor on how strongly the inputs answer. Random
-    weights of equal variance give 1 per channel everywhere.
+    Works for VoVNets of this package and of timm, alone or inside a detector. Only weights are read, so the result
+    depends neither on a photo nor on the magnitude of activations. Random weights of equal variance give 1 for every
+    input.
 
     Raises:
         ValueError: the model has no OSA block.

@@ -122,27 +122,33 @@ def effective_fields(
     narrower_than: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, EffectiveField]:
-    """Measures the effective fields of some layers' middle units.
+    """Measures the effective receptive fields of the middle units of layers, by gradients on random inputs.
 
-    The model is used as it is, in evaluation mode, and left as it was. Normalisation by the statistics of the whole
-    map, and gates, let far pixels matter a little. A unit that copies another, as p6's does in an FPN whose p6 is
-    every second place of p5, is not followed back a second time.
+    The model is used in evaluation mode and is not changed. Squeeze-excitation and normalisation by statistics of the
+    whole map give distant pixels a small influence. Units that copy another unit, such as those of an FPN's `p6` that
+    subsamples `p5`, are measured once.
 
     Args:
-        model: what takes a batch `(n, 3, height, width)`: a backbone, with or without FPN.
-        layers: dotted names of modules, `name[key]` for one map of several that a module gives, or keys of the model's
+        model: a network that takes a batch `(n, 3, height, width)`: a backbone, with or without FPN.
+        layers: dotted names of modules, `name[key]` for one of several outputs of a module, or keys of the model's
             output such as `p2`.
-        inputs: batches of one size, as the network takes them (normalised).
-        gates: whether squeeze-excitation works; without it, it is left out.
-        seed: of the random signs.
-        narrower_than: the quick way. A layer gets no more inputs once the 95 % interval of its side is narrower than
-            this share of the side, as in 0.03; each pass measures as many units as stand far enough apart; sides are
-            given without their shortfall; and the network computes in bfloat16 where the processor does. None
-            measures the middle unit alone, on all inputs, in float32.
-        progress: called after each batch, with the number of inputs; the number in all is 0 where it is not known.
+        inputs: batches of normalised images, all of one size.
+        gates: whether squeeze-excitation is active; otherwise it is left out.
+        seed: random seed of the signs of the gradients.
+        narrower_than: enables the faster method. A layer gets no more inputs once the 95 % interval of its side is
+            narrower than this share of the side, such as 0.03; each pass measures several units that are far enough
+            apart; sides are corrected for the few inputs; and the network computes in bfloat16 if the processor
+            supports it. None measures only the middle unit, on all inputs, in float32.
+        progress: called after each batch with the number of inputs done and the total, which is 0 if it is not known.
+
+    Returns:
+        By layer, the energy of the gradient by pixel of the input.
 
     Raises:
-        ValueError: there are no inputs, or of several sizes, or no such layer.
+        ValueError: there are no inputs, they have several sizes, or a layer does not exist.
+
+    Source: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NeurIPS
+    2016 (arXiv 1701.04128).
     """
     total = sum(len(batch) for batch in inputs) if isinstance(inputs, Sequence) else 0
     quick = narrower_than is not None
@@ -169,7 +175,17 @@ def effective_fields(
 
 
 def random_inputs(number: int, size: tuple[int, int], *, batch: int = 4, seed: int = 0) -> list[Tensor]:
-    """Makes batches of noise, normally distributed as normalised photographs are: `(n, 3, height, width)`."""
+    """Makes batches of Gaussian noise with the mean and variance of normalised images.
+
+    Args:
+        number: number of images in all batches together.
+        size: `(height, width)` of the images in pixels.
+        batch: maximum number of images in a batch.
+        seed: random seed.
+
+    Returns:
+        Batches `(n, 3, height, width)`, float32.
+    """
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(min(batch, number - start), 3, *size, generator=generator) for start in range(0, number, batch)]
 

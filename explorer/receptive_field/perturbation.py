@@ -37,19 +37,19 @@ class Perturbation:
 def perturb(
     model: nn.Module, field: ReceptiveField, image: Tensor, *, unit: tuple[int, int] | None = None, seed: int = 0
 ) -> Perturbation:
-    """Replaces the pixels outside, at the edge of and inside a unit's theoretical field, and looks at the unit.
+    """Measures how a unit reacts to changed pixels outside, at the edge of and inside its theoretical field.
 
-    Squeeze-excitation is left out, as in a field with `ignore_global`; the model is left as it was.
+    Squeeze-excitation is left out, as in a field with `ignore_global`. The model is not changed.
 
     Args:
-        model: the network that the field is of.
-        field: of one of its layers.
-        image: `(1, channels, height, width)` of the field's input size, as the network takes it.
-        unit: `(row, column)`; the middle one where None.
-        seed: of the noise.
+        model: the network to which the field belongs.
+        field: the theoretical field of one of its layers.
+        image: normalised image `(1, channels, height, width)` of the size for which the field was computed.
+        unit: `(row, column)` of the unit in the layer's map; None for the middle one.
+        seed: random seed of the noise that replaces pixels.
 
     Raises:
-        ValueError: the image has another size than the field's input, or the unit sees nothing.
+        ValueError: the image has another size than the field's input, or the unit sees no pixel.
     """
     if tuple(image.shape[-2:]) != field.input_size:
         raise ValueError(

@@ -158,18 +158,21 @@ def theoretical_fields(
     ignore_global: bool = False,
     make_input: Callable[[Tensor], Any] | None = None,
 ) -> dict[str, ReceptiveField]:
-    """Follows a network from its input to every layer.
+    """Computes the exact theoretical receptive field of every layer of a network.
 
     Args:
         model: a network that takes an image `(1, channels, height, width)`: a backbone, with or without FPN.
-        size: of the input, in pixels. None for 2048, or twice that where some field would not fit in.
-        channels: of the input.
-        ignore_global: leave out what looks at the whole map: squeeze-excitation, group normalisation, global pooling.
-        make_input: makes what the model takes of the image, where that is not the image itself.
+        size: `(height, width)` of the input in pixels. None for 2048 × 2048, or twice that if a field is larger.
+        channels: number of input channels.
+        ignore_global: leave out operations on the whole map: squeeze-excitation, group normalisation, global pooling.
+        make_input: converts the image to the model's input, if that is not the image itself.
 
     Returns:
-        By dotted name of the module, in the order in which they end; further outputs in a mapping, such as `p2`, by
-        their own name, or `name[key]` inside the model. A module that is called several times keeps its last call.
+        Fields by dotted module name, in the order in which the modules finish. Further outputs in a mapping, such as
+        `p2`, are named by their key, or `name[key]` inside the model. If a module is called several times, the last
+        call counts.
+
+    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019, for the sizes.
     """
     if size is not None:
         return _follow(model, size, channels, ignore_global, make_input)

@@ -34,13 +34,13 @@ class Recorded:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Annotated photos, with the detections of other detectors.
+    """Annotated photos, together with detections that were read from files.
 
     Attributes:
         source: `PATH[:SPLIT]`.
-        truth: its annotations, as the protocol scores them.
-        runs: detections from files, by what they are called in the list of models.
-        protocol: by which they are scored.
+        truth: the annotations that the protocol scores.
+        runs: detections from files, by their name in the list of models.
+        protocol: sizes, IoU thresholds and limits of the evaluation.
     """
 
     source: str
@@ -49,7 +49,7 @@ class DataSet:
     protocol: Protocol = COCO
 
     def annotated(self, photo: Path, image_bgr: Pixels) -> Detections | None:
-        """Returns what is annotated in a photo, crowds aside; None where it is not one of the data set's."""
+        """Returns the annotations of a photo without crowds; None if the photo does not belong to the data set."""
         row = self._row(photo, image_bgr)
         if row is None:
             return None
@@ -65,15 +65,15 @@ class DataSet:
         )
 
     def found(self, name: str, photo: Path, image_bgr: Pixels) -> Recorded:
-        """Returns what a file has on a photo.
+        """Returns the detections that a results file contains for a photo.
 
         Args:
-            name: one of `runs`.
-            photo: the photo's file.
-            image_bgr: its pixels.
+            name: key of `runs`.
+            photo: file of the photo.
+            image_bgr: its pixels, `(height, width, 3)` uint8, BGR.
 
         Raises:
-            ValueError: the photo is not one of the data set's, or not of those that the file is on.
+            ValueError: the photo does not belong to the data set, or the results do not cover it.
         """
         from explorer.scoring.convert import detections_of
 
@@ -87,7 +87,7 @@ class DataSet:
         return Recorded(detections_of(run.truth, run.found, own))
 
     def photos(self) -> list[Path]:
-        """The files of a few photos to try, annotated ones, those that every run is on."""
+        """Files of a few annotated photos that all runs cover, offered as examples."""
         rows = np.unique(self.truth.images).tolist()
         ids = self.truth.image_ids.tolist()
         known = [row for row in rows if all(ids[row] in run.truth.row_of_image for run in self.runs.values())]
@@ -116,18 +116,18 @@ class DataSet:
 
 
 def data_set(data: str | None, results: Sequence[str | Path] = (), protocol: Protocol = COCO) -> DataSet | None:
-    """Reads a data set and files of detections on it.
+    """Reads a data set and files with detections on it.
 
     Args:
-        data: `PATH[:SPLIT]`; None for the one that the first run's record names.
-        results: files and folders of any detector's results, and run folders, as `load_run` takes them.
-        protocol: by which all is scored.
+        data: `PATH[:SPLIT]` of a data set; None for the data set that the first run records.
+        results: results files and run folders, as `load_run` takes them.
+        protocol: sizes, IoU thresholds and limits of the evaluation.
 
     Returns:
-        None where neither is given.
+        The data set, or None if neither data nor results are given.
 
     Raises:
-        ValueError: the data set or a file cannot be read, or the file does not say what it is on and no data is given.
+        ValueError: the data set or a file cannot be read, or no data is given and the results do not record theirs.
     """
     from explorer.scoring.ignored import truth_under
     from explorer.scoring.runs import load_run, read_truth
