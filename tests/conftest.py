@@ -101,6 +101,7 @@ def deterministic_weights(shared: Path) -> ModuleType:
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
+    "--process-per-site",  # pages of one window share a process, which compiles Gradio's and Plotly's scripts once
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

@@ -403,36 +403,46 @@ def _local(url: str, own: str) -> bool:
     return url.startswith((own, "data:", "blob:"))
 
 
+@pytest.fixture(scope="module")
+def window(browser: Any, served: Served) -> Iterator[Any]:
+    """A browser window of a module's tests, whose pages share a process that has the page's scripts compiled."""
+    context = browser.new_context(accept_downloads=True)
+    context.new_page().goto(f"{served.url}config")  # keeps the process; see CHROMIUM_FLAGS
+    yield context
+    context.close()
+
+
 @contextmanager
-def visits_to(served: Served, browser: Any) -> Iterator[Callable[..., Visit]]:
-    """Opens the page in a browser context of its own; at the end, nothing came from elsewhere and no script failed."""
-    contexts, visits = [], []
+def visits_to(served: Served, window: Any) -> Iterator[Callable[..., Visit]]:
+    """Opens the page, forgotten by the browser at the end; nothing came from elsewhere then, and no script failed."""
+    visits: list[Visit] = []
 
     def open_page(width: int = 1400, *, dark: bool = False) -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 1000}, accept_downloads=True)
-        contexts.append(context)
-        visits.append(Visit(context.new_page(), served.url))
+        page = window.new_page()
+        page.set_viewport_size({"width": width, "height": 1000})
+        visits.append(Visit(page, served.url))
         visits[-1].arrive("dark" if dark else "light")
         return visits[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for one in visits:
+        one.page.close()
+    window.clear_cookies()
     for one in visits:
         assert (one.elsewhere, one.errors) == ([], [])
 
 
 @pytest.fixture
-def visit(browser: Any, served: Served) -> Iterator[Callable[..., Visit]]:
+def visit(window: Any, served: Served) -> Iterator[Callable[..., Visit]]:
     """Opens the page; see `visits_to`."""
-    with visits_to(served, browser) as open_page:
+    with visits_to(served, window) as open_page:
         yield open_page
 
 
 @pytest.fixture(scope="module")
-def airfield(browser: Any, served: Served) -> Iterator[Visit]:
+def airfield(window: Any, served: Served) -> Iterator[Visit]:
     """The page with the scene of an airfield compared; tests may zoom and leave all controls as they were."""
-    with visits_to(served, browser) as open_page:
+    with visits_to(served, window) as open_page:
         page = open_page()
         page.example("airfield")
         yield page
@@ -442,11 +452,20 @@ LOOKS = {"light": (1400, False), "dark": (1400, True), "narrow": (420, False), "
 """Width of the window in pixels, and whether the theme is dark."""
 
 
-@pytest.fixture(scope="module", params=LOOKS.values(), ids=LOOKS)
-def look(request: pytest.FixtureRequest, browser: Any, served: Served) -> Iterator[Visit]:
+COMMON = ("light", "narrow-dark")
+"""Looks of the ordinary suite, which have both themes and both widths; the two others are `slow`."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(look, id=name, marks=[] if name in COMMON else pytest.mark.slow) for name, look in LOOKS.items()
+    ],
+)
+def look(request: pytest.FixtureRequest, window: Any, served: Served) -> Iterator[Visit]:
     """One page for a module's tests, in both themes and at both widths; each test begins with what it needs."""
     width, dark = request.param
-    with visits_to(served, browser) as open_page:
+    with visits_to(served, window) as open_page:
         page = open_page(width, dark=dark)
         page.settle()
         yield page
