@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ NEEDED["06_browse_in_fiftyone"] = [("explorer.browser", "explorer.browser is not
 
 jupytext = pytest.importorskip("jupytext")
 nb_run = pytest.importorskip("nbmake.nb_run")
+Kernel = Any
 
 
 def read(script: Path) -> Any:
@@ -56,7 +58,27 @@ def execute(notebook: Any, path: Path) -> None:
     nbformat.write(notebook, path)
     result = nb_run.NotebookRun(path, LIMIT_S).execute()
     assert result.error is None, f"cell {result.error.failing_cell_index}: {result.error.trace[-3000:]}"
-    said = [output for cell in result.nb.cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+    refuse_warnings(result.nb)
+
+
+def execute_in(kernel: Kernel, notebook: Any, folder: Path) -> None:
+    """Runs a notebook in a kernel that runs others, too, from a clean name space and in a folder of its own."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell
+
+    notebook.cells.insert(0, new_code_cell(f"%reset -f\n%cd -q {folder}"))
+    client = NotebookClient(notebook, km=kernel, timeout=LIMIT_S)
+    try:
+        client.execute()  # raises the cell's own error
+    finally:
+        if client.kc is not None:
+            client.kc.stop_channels()
+    refuse_warnings(notebook)
+
+
+def refuse_warnings(notebook: Any) -> None:
+    """Fails where a cell of a notebook that ran shows warnings."""
+    said = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "stream"]
     complaints = [output.text for output in said if output.name == "stderr"]
     assert not complaints, f"a cell shows warnings: {complaints}"
 
@@ -70,29 +92,49 @@ def parameters(notebook: Any) -> Any:
     return cell
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What kernels inherit: this project, and a database of these tests' own."""
+    folder = tmp_path_factory.mktemp("kernels")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(ROOT), prepend=":")
+        patched.setenv("FIFTYONE_DATABASE_DIR", str(folder / "database"))
+        patched.setenv("FIFTYONE_CONFIG_PATH", str(folder / "fiftyone.json"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def kernel(environment: None) -> Iterator[Kernel]:
+    """A kernel for all tutorials, since what they import takes longer than they do; `slow` ones have their own."""
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
+    kernel = AsyncKernelManager(kernel_name="python3")
+    yield kernel
+    if kernel.has_kernel:
+        run_sync(kernel.shutdown_kernel)(now=True)
+
+
 @pytest.fixture
-def here(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to run in, with widgets' figures at hand, and a database of the test's own."""
+def here(script: Path, environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run in, with widgets' figures at hand."""
     for module, why in NEEDED.get(script.stem, ()):
         if importlib.util.find_spec(module) is None:
             pytest.skip(why)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=":")
-    monkeypatch.chdir(tmp_path)  # where the kernel starts
-    monkeypatch.setenv("FIFTYONE_DATABASE_DIR", str(tmp_path / "database"))
-    monkeypatch.setenv("FIFTYONE_CONFIG_PATH", str(tmp_path / "fiftyone.json"))
+    monkeypatch.chdir(tmp_path)  # where a kernel starts
     return tmp_path
 
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_a_tutorial_runs_on_next_to_no_data(script: Path, here: Path) -> None:
+def test_a_tutorial_runs_on_next_to_no_data(script: Path, here: Path, kernel: Kernel) -> None:
     notebook = read(script)
     cell = parameters(notebook)
     given = SMALL[script.stem]
     known = {target.id for line in ast.parse(cell.source).body for target in _targets(line)}
     assert given.keys() <= known, "the tutorial has no such parameter"
     cell.source += "".join(f"\n{name} = {value!r}" for name, value in given.items())  # as papermill injects them
-    execute(notebook, here / f"{script.stem}.ipynb")
+    execute_in(kernel, notebook, here)
 
 
 @pytest.mark.slow
