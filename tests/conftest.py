@@ -31,7 +31,9 @@ REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "")
 """Tests with these markers must run: CI sets `browser,mongo,notebook`, so that a skip there is a failure."""
 
 
-LONGEST = ("ui", "tabs", "browser", "engine", "notebooks", "faults", "cli", "zoo")
+LONGEST = (
+    "ui", "browser", "engine", "tabs", "notebooks", "zoo", "cli", "faults", "api", "backbones", "data", "hostile",
+)  # fmt: skip
 """Groups whose tests take longest: parallel workers begin with them, so that none is left with one at the end."""
 TABS = ("test_tabs.py", "test_accessibility.py", "test_points.py")
 """Modules of `tests/ui` that open every tab: a group of their own, since they take as long as the others together."""

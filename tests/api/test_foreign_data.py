@@ -9,6 +9,7 @@ from detectron2.data import get_detection_dataset_dicts
 
 import explorer as ex
 from explorer.data.coco import register_coco
+from explorer.errors.variants import as_is, flipped
 
 
 @pytest.mark.parametrize("to", ["yolo", "voc"])
@@ -24,7 +25,7 @@ def test_it_is_evaluated_explained_compared_and_read_for_training(
         assert ours[name] == pytest.approx(theirs[name], abs=1e-9)
     assert ex.autopsy(tmp_path / "run", resamples=20).rows()
     assert ex.compare(run, tmp_path / "run", resamples=20).rows()
-    assert ex.improve(detector, data, limit=1, resamples=20).rows()
+    assert ex.improve(detector, data, [as_is(detector), flipped(detector)], limit=1, resamples=20).rows()
     assert len(ex.object_sizes(data).rows()) > 0
     images = get_detection_dataset_dicts([register_coco(data)], filter_empty=False)
     assert sum(len(image["annotations"]) for image in images) == sum(objects for _, objects in written.splits.values())

@@ -11,6 +11,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 
 import explorer as ex
+from explorer.errors.variants import as_is
 from explorer.types import Detections
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +100,7 @@ def test_a_model_may_be_what_loads_it(detector: ex.Detector, aerial: Path, evalu
         return detector
 
     assert ex.evaluate(load, aerial, device="cpu").to_dict()["values"] == evaluation.to_dict()["values"]
-    assert ex.improve(load, aerial, limit=1, resamples=3).origin == detector.origin
+    assert ex.improve(load, aerial, [as_is(detector)], limit=1, resamples=3).origin == detector.origin
     assert asked == [{"device": "cpu"}, {"device": "auto", "exact": True}]
     assert evaluation.origin == detector.origin
 
