@@ -102,8 +102,7 @@ def luck(rows: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     return (
         f"Seeds of the same backbone differ by up to {overall:.1f} points of AP ({name}), and by up to {small:.1f} on "
         f"small objects ({name_small}). The standard deviation of one training, over all backbones, is "
-        f"{deviation:.1f} points of AP and {deviation_small:.1f} on small objects, so differences of this size between "
-        "the single-seed trainings below (ablations and necks) may be due to chance."
+        f"{deviation:.1f} points of AP and {deviation_small:.1f} on small objects."
     )
 
 

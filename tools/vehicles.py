@@ -68,22 +68,32 @@ class Mix:
         print(self._file, len(self._images), Counter(CLASSES[one["category_id"] - 1] for one in self._annotations))
 
 
+def make_vehicles(real: Path, out: Path) -> None:
+    """Makes the mix.
+
+    Args:
+        real: the folder of aerial-real.
+        out: to write into.
+    """
+    drawn = out / "drawn"
+    make_aerial(drawn, images=DRAWN, seed=SEED)
+    images = json.loads((real / "annotations/instances_train.json").read_text())["images"]
+    frames = Counter(image["scene"] for image in images)
+    train, val = Mix(out, "train"), Mix(out, "val")
+    train.add(real, "train", {scene: TIMES_ALONE if number == 1 else TIMES for scene, number in frames.items()})
+    train.add(drawn, "val", 1)
+    val.add(real, "val", 1)
+    for mix in (train, val):
+        mix.write()
+
+
 def main() -> None:
-    """Makes the mix."""
+    """Makes the mix that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("real", type=Path, help="the folder of aerial-real")
     parser.add_argument("out", type=Path, help="to write into")
     given = parser.parse_args()
-    drawn = given.out / "drawn"
-    make_aerial(drawn, images=DRAWN, seed=SEED)
-    images = json.loads((given.real / "annotations/instances_train.json").read_text())["images"]
-    frames = Counter(image["scene"] for image in images)
-    train, val = Mix(given.out, "train"), Mix(given.out, "val")
-    train.add(given.real, "train", {scene: TIMES_ALONE if number == 1 else TIMES for scene, number in frames.items()})
-    train.add(drawn, "val", 1)
-    val.add(given.real, "val", 1)
-    for mix in (train, val):
-        mix.write()
+    make_vehicles(given.real, given.out)
 
 
 if __name__ == "__main__":

@@ -14,47 +14,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accuracy_page import PAGE, page
+from experiment import Experiment
 from painting import painter
 from trainings import BACKBONES, TRAININGS, Training, backbones_by_seed, groups
 
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial, render_scene
 from explorer.engine.artifacts import provenance
-from explorer.engine.detector import Detector
-from explorer.engine.loading import load_detector
 from explorer.engine.speed.costs import measure_size
 from explorer.engine.speed.interleaved import interleaved, middle
 from explorer.engine.speed.machine import hardware_facts
 from explorer.engine.speed.modes import as_input
-from explorer.engine.training.checkpointing import METRICS, read_metrics
-from explorer.errors.bootstrap import Resamples
-from explorer.errors.compare import compare
-from explorer.errors.paired import Differences
-from explorer.errors.seeds import SeedDifferences, SeedMeans, compare_seeds
 from explorer.figures.speed import SpeedPoint, speed_against_accuracy
 from explorer.figures.training import training_curves
-from explorer.scoring.matching import match
-from explorer.scoring.runs import load_run
-from explorer.types import Floats
 from explorer.writing import write_json
-
-FIGURES = (("AP", "AP", 0), ("AP50", "AP50", 0), ("APs", "AP", 1), ("APm", "AP", 2), ("APl", "AP", 3))
-"""What is compared: its label, the figure and the place of the size."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +62,10 @@ class Zoo:
     def data(self) -> Path:
         return self.folder / "aerial"
 
-    def folder_of(self, training: Training) -> Path:
-        """Where a training keeps its checkpoints and its evaluation."""
-        return self.folder / "-".join(re.findall(r"[\w-]*\w", training.name))
-
-    def run_of(self, training: Training) -> Path:
-        """Where its evaluation on the test scenes lies."""
-        return self.folder_of(training) / "test"
+    @property
+    def experiment(self) -> Experiment:
+        """The trainings and evaluations on these scenes."""
+        return Experiment(self.folder, (f"{self.data}:train",), f"{self.data}:test", self.changes)
 
     def make_data(self) -> None:
         """Draws the scenes that are not there."""
@@ -94,81 +73,15 @@ class Zoo:
             if not (self.data / "annotations" / f"instances_{split}.json").is_file():
                 make_aerial(self.data, images=images, seed=seed, split=split)
 
-    def train(self, training: Training) -> None:
-        """Trains on one core, or goes on where it was stopped; nothing to do where the final weights are there."""
-        out = self.folder_of(training)
-        if (out / "model_final.pth").is_file():
-            return
-        command = ["train", "--config-file", training.config, "--num-gpus", "0"]
-        data = ["DATASETS.TRAIN", f'("{self.data}:train",)', "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "0"]
-        if (out / "last_checkpoint").is_file():
-            command.append("--resume")
-        command += [*training.changes, *self.changes, *data, "SEED", str(training.seed), "OUTPUT_DIR", str(out)]
-        run_command(*command, threads=1)
-
-    def measured(self, training: Training) -> bool:
-        """Says whether it was evaluated on the test scenes."""
-        return (self.run_of(training) / "run.json").is_file()
-
-    def measure(self, training: Training) -> None:
-        """Evaluates on the test scenes unless that was done."""
-        if not self.measured(training):
-            command = ["evaluate", training.config, "--device", "cpu", "--data", f"{self.data}:test"]
-            command += ["--weights", str(self.folder_of(training) / "model_final.pth")]
-            run_command(*command, "--out", str(self.run_of(training)), *training.changes)
-
-    def alone(self, training: Training) -> dict[str, Any]:
-        """All figures of one training on the test scenes, as the evaluation wrote them."""
-        written: dict[str, Any] = json.loads((self.run_of(training) / "metrics.json").read_text())
-        return written
-
-    def compared(self, recipes: Sequence[Sequence[Training]]) -> dict[str, Any]:
-        """Figures of recipes on the test scenes and the differences of all pairs, with their intervals.
-
-        Where every recipe has several seeds they are means, and intervals are over images and seeds; otherwise they
-        are of the first seed, and intervals are over images.
-        """
-        runs = [[match(load_run(self.run_of(one))) for one in recipe] for recipe in recipes]
-        seeds = min(map(len, runs))
-        measured: Sequence[SeedMeans | Resamples]
-        found: Sequence[SeedDifferences | Differences]
-        if seeds > 1:
-            over_seeds = compare_seeds(runs)
-            measured, found = over_seeds.means, list(over_seeds.pairs.values())
-        else:
-            over_images = compare([first for first, *_ in runs])
-            measured, found = over_images.resamples, [pair.differences for pair in over_images.pairs]
-        names, figures = [recipe[0].name for recipe in recipes], measured[0].figures
-        own = [one.intervals() for one in measured]
-
-        def rows(*ends: Floats) -> dict[str, list[float]]:
-            """Figures by label: a number of each end."""
-            place = figures.names.index
-            return {label: [float(end[place(figure), size]) for end in ends] for label, figure, size in FIGURES}
-
-        return {
-            "rows": {name: rows(one.value, one.low, one.high) for name, one in zip(names, own, strict=True)},
-            "pairs": [
-                {"a": a, "b": b} | rows(one.points.value, one.points.low, one.points.high, one.p_values)
-                for (a, b), one in zip(combinations(names, 2), found, strict=True)
-            ],
-            "seeds": seeds,
-            "images": figures.images,
-            "objects": int(figures.objects[0].sum()),
-        }
-
-    def loaded(self, training: Training, *, exact: bool) -> Detector:
-        """The trained detector, as it is or run the fast way in float32."""
-        weights = self.folder_of(training) / "model_final.pth"
-        return load_detector(training.config, weights=weights, overrides=training.changes, device="cpu", exact=exact)
-
     def seconds_of(self, trainings: Sequence[Training]) -> dict[str, Any]:
         """Times the detectors, all in the same rounds, the fast way in float32 and as they are."""
         photo = np.ascontiguousarray(render_scene(7).image)
         calls: dict[str, Callable[[], object]] = {}
         for training in trainings:
             for way in ("eager", "fast"):
-                calls[f"{training.name}\n{way}"] = partial(self.loaded(training, exact=way == "eager").detect, photo)
+                calls[f"{training.name}\n{way}"] = partial(
+                    self.experiment.loaded(training, exact=way == "eager").detect, photo
+                )
         found = interleaved(calls, rounds=self.rounds, warm_up=3)
         rows: dict[str, Any] = {}
         for key, own in found.items():
@@ -182,30 +95,26 @@ class Zoo:
 
     def sizes_of(self, training: Training) -> dict[str, float]:
         """Parameters in millions and multiplications in thousands of millions, at the size scenes are tested at."""
-        detector = self.loaded(training, exact=True)
+        detector = self.experiment.loaded(training, exact=True)
         size = measure_size(detector, [as_input(np.ascontiguousarray(render_scene(7).image), detector)], "detector")
         return {"parameters_m": size.parameters_m, "gmac": size.gmac}
-
-    def curve(self, training: Training) -> list[dict[str, float]]:
-        """Loss by iteration."""
-        rows = read_metrics(self.folder_of(training) / METRICS)
-        return [{key: row[key] for key in ("iteration", "total_loss")} for row in rows if "total_loss" in row]
 
     def document(self) -> dict[str, Any]:
         """Everything that the page says."""
         firsts = [one for one in TRAININGS if one.group != "seeds"]
+        own = self.experiment
         return {
             "trainings": {
                 one.name: {"config": one.config, "changes": one.changes, "seed": one.seed} for one in TRAININGS
             },
-            "compared": {name: self.compared(group) for name, group in groups().items()},
-            "alone": {one.name: self.alone(one) for one in firsts if one.group in ("teacher", "tasks")},
+            "compared": {name: own.compared(group) for name, group in groups().items()},
+            "alone": {one.name: own.alone(one) for one in firsts if one.group in ("teacher", "tasks")},
             "seeds": {
-                name: {label: [self.alone(one)["values"]["bbox"][label] for one in seeds] for label in ("AP", "APs")}
+                name: {label: [own.alone(one)["values"]["bbox"][label] for one in seeds] for label in ("AP", "APs")}
                 for name, seeds in backbones_by_seed().items()
             },
             "sizes": {one.name: self.sizes_of(one) for one in firsts},
-            "curves": {one.name: self.curve(one) for one in TRAININGS},
+            "curves": {one.name: own.curve(one) for one in TRAININGS},
             "times": self.seconds_of(BACKBONES),
             "scenes": self.splits,
             "iterations": load_config(BACKBONES[0].config, self.changes).SOLVER.MAX_ITER,
@@ -230,24 +139,16 @@ class Zoo:
     def make(self, chosen: Sequence[Training], jobs: int) -> None:
         """Trains and measures what was chosen; writes the page once nothing is missing."""
         self.make_data()
-        with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(self.train, chosen))
-        for training in chosen:
-            self.measure(training)
-        if missing := [one.name for one in TRAININGS if not self.measured(one)]:
+        own = self.experiment
+        own.run(chosen, jobs)
+        if missing := [one.name for one in TRAININGS if not own.measured(one)]:
             print(f"The page is written once all are measured. Still missing: {'; '.join(missing)}.")
-            print("Until then: explorer compare " + " ".join(str(self.run_of(one)) for one in chosen))
+            print("Until then: explorer compare " + " ".join(str(own.run_of(one)) for one in chosen))
             return
         known = self.document()
         write_json(known, self.page.with_suffix(".json"), indent=1)
         self.draw(known)
         self.page.write_text(page(known))
-
-
-def run_command(*words: str, threads: int | None = None) -> None:
-    """Runs a command in a process of its own, which gives its memory back."""
-    own = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-    subprocess.run([sys.executable, "-m", "explorer", *words], check=True, env=os.environ | own)
 
 
 REHEARSAL = Path("output/zoo-miniature")
