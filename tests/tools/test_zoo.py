@@ -28,7 +28,7 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     before = set(sys.modules)
     monkeypatch.syspath_prepend(ROOT / "tools")
     yield importlib.import_module("zoo")
-    for name in {"zoo", "accuracy_page", "pages", "painting", "trainings"} - before:
+    for name in {"zoo", "experiment", "accuracy_page", "pages", "painting", "trainings"} - before:
         sys.modules.pop(name, None)
 
 
@@ -60,8 +60,8 @@ def runs(zoo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
     """Invented runs of V-39 and V-19 with three seeds each, which stand for those on the disk."""
     chosen = [one for one in zoo.TRAININGS if "V-39" in (one.name, one.basis) or "V-19" in (one.name, one.basis)]
     made = {one.name: invented_run(one.name, place) for place, one in enumerate(chosen)}
-    by_folder = {zoo.Zoo().run_of(one): made[one.name] for one in chosen}
-    monkeypatch.setattr(zoo, "load_run", by_folder.__getitem__)
+    by_folder = {zoo.Zoo().experiment.run_of(one): made[one.name] for one in chosen}
+    monkeypatch.setattr(sys.modules[zoo.Experiment.__module__], "load_run", by_folder.__getitem__)
     return made
 
 
@@ -71,7 +71,7 @@ def recipes(zoo: ModuleType, *names: tuple[str, ...]) -> list[list[Any]]:
 
 
 def test_recipes_of_one_seed_are_compared_as_the_compare_command_does(zoo: ModuleType, runs: dict[str, Run]) -> None:
-    found = zoo.Zoo().compared(recipes(zoo, ("V-39, V1",), ("V-39",)))
+    found = zoo.Zoo().experiment.compared(recipes(zoo, ("V-39, V1",), ("V-39",)))
     official = compare([match(runs["V-39, V1"]), match(runs["V-39"])])
     first, points = official.resamples[0].intervals(), official.pairs[0].differences
     row, (pair,) = found["rows"]["V-39, V1"], found["pairs"]
@@ -83,7 +83,7 @@ def test_recipes_of_one_seed_are_compared_as_the_compare_command_does(zoo: Modul
 
 def test_recipes_of_several_seeds_are_compared_by_their_means(zoo: ModuleType, runs: dict[str, Run]) -> None:
     names = [(name, f"{name}, seed 2", f"{name}, seed 3") for name in ("V-19", "V-39")]
-    found = zoo.Zoo().compared(recipes(zoo, *names))
+    found = zoo.Zoo().experiment.compared(recipes(zoo, *names))
     each = {name: compare([match(runs[name]), match(runs["V-19"])]).resamples[0].figures for name in runs}
     means = [np.mean([each[name].value("AP", "small") for name in own]) for own in names]
     (pair,) = found["pairs"]
@@ -98,14 +98,14 @@ def test_what_is_missing_is_said_and_no_page_written(
 ) -> None:
     done: list[tuple[str, str]] = []
     monkeypatch.setattr(zoo.Zoo, "make_data", lambda self: None)
-    monkeypatch.setattr(zoo.Zoo, "train", lambda self, one: done.append(("train", one.name)))
+    monkeypatch.setattr(zoo.Experiment, "train", lambda self, one: done.append(("train", one.name)))
 
     def measure(self: Any, one: Any) -> None:
         done.append(("measure", one.name))
         self.run_of(one).mkdir(parents=True)
         (self.run_of(one) / "run.json").write_text("{}")
 
-    monkeypatch.setattr(zoo.Zoo, "measure", measure)
+    monkeypatch.setattr(zoo.Experiment, "measure", measure)
     own = zoo.Zoo(folder=tmp_path / "zoo", page=tmp_path / "accuracy.md")
     chosen = [one for one in zoo.TRAININGS if one.name in ("V-19", "R-50")]
     own.make(chosen, jobs=1)
@@ -127,7 +127,7 @@ def test_a_training_that_nobody_knows_is_refused(
 
 
 def test_every_training_has_a_folder_of_its_own_and_a_recipe_that_is_shipped(zoo: ModuleType) -> None:
-    own = zoo.Zoo()
+    own = zoo.Zoo().experiment
     folders = [own.folder_of(one) for one in zoo.TRAININGS]
     assert len(set(folders)) == len(folders)
     for one in zoo.TRAININGS:
