@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from explorer.api.result import Result
 from explorer.autopsy.examine import autopsy as follow
 from explorer.autopsy.result import Autopsy
 from explorer.engine.detector import Detector
+from explorer.engine.loading import detecting_up_to
 from explorer.errors.bootstrap import RESAMPLES
 from explorer.report.analysis import RunAnalysis, analyse
 from explorer.report.document import fate_columns, run_document
@@ -170,7 +172,9 @@ def of_run(
 
     def followed(detector: Detector) -> Autopsy:
         named = detector.with_renamed(run.facts.get("renamed", {}))
-        return follow(named, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
+        most = run.facts.get("detections_per_image")  # as many as when the run was made
+        with detecting_up_to(named.model, int(most)) if most else nullcontext():
+            return follow(named, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
 
     own = on_device(model, followed, device, exact=True, **options)
     return AutopsyReport(replace(analysis, autopsy=own), own)

@@ -122,7 +122,8 @@ def benchmark(
 
     def timed(place: str) -> Timings:
         loaded = _named_apart(models, [_loaded(model, place) for model in models])
-        names.update({own.name: str(model) for model, own in zip(models, loaded, strict=True) if model is not own})
+        given = zip(models, loaded, strict=True)
+        names.update({own.name: str(model) for model, own in given if not isinstance(model, Detector)})
         return measure(
             loaded,
             modes,

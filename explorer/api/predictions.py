@@ -10,7 +10,8 @@ import numpy as np
 
 from explorer.api.evaluate import Evaluation
 from explorer.api.inputs import Data, as_truth
-from explorer.scoring.foreign.boxes import Box, named, results_of
+from explorer.data.ids import Id
+from explorer.scoring.foreign.boxes import Box, Looked, named, results_of
 from explorer.scoring.ignored import run_under
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
 from explorer.scoring.results_file import found_among
@@ -25,8 +26,9 @@ def from_supervision(
 ) -> Evaluation:
     """See `Run.from_supervision`."""
 
-    def boxes() -> Iterator[Box]:
+    def boxes() -> Iterator[Box | Looked]:
         for image, found in _by_name(detections, "supervision.Detections").items():
+            yield Looked(image)
             confidence, known = found.confidence, (found.data or {}).get("class_name")
             if len(found) and confidence is None:
                 raise ValueError(f"the detections on {image!r} have no confidence")
@@ -45,11 +47,12 @@ def from_supervision(
 def from_ultralytics(results: Iterable[Any], data: Data, name: str, protocol: str | Protocol = COCO) -> Evaluation:
     """See `Run.from_ultralytics`."""
 
-    def boxes() -> Iterator[Box]:
+    def boxes() -> Iterator[Box | Looked]:
         for result in results:
             own = result.boxes
             if own is None:
                 raise ValueError(f"the result of {result.path!r} has no boxes: detectors and segmenters have them")
+            yield Looked(str(result.path))
             columns = (_array(column) for column in (own.cls, own.xyxy, own.conf))
             for label, corners, score in zip(*columns, strict=True):
                 yield Box(str(result.path), named(label, result.names), corners.tolist(), float(score))
@@ -62,8 +65,9 @@ def from_transformers(
 ) -> Evaluation:
     """See `Run.from_transformers`."""
 
-    def boxes() -> Iterator[Box]:
+    def boxes() -> Iterator[Box | Looked]:
         for image, found in _by_name(outputs, "the pipeline's list").items():
+            yield Looked(image)
             if isinstance(found, Mapping) and found.keys() >= {"scores", "labels", "boxes"}:
                 columns = (_array(found[column]) for column in ("labels", "boxes", "scores"))
                 for label, corners, score in zip(*columns, strict=True):
@@ -81,12 +85,13 @@ def from_transformers(
     return _run(boxes(), data, name, protocol)
 
 
-def _run(boxes: Iterator[Box], data: Data, name: str, protocol: str | Protocol) -> Evaluation:
+def _run(boxes: Iterator[Box | Looked], data: Data, name: str, protocol: str | Protocol) -> Evaluation:
     truth = as_truth(data)
-    entries = list(results_of(boxes, truth, name))
+    looked: set[Id] = set()
+    entries = list(results_of(boxes, truth, name, looked))
     facts = {} if not isinstance(data, str) else {"data": data}
     found = found_among(entries, truth, name)
-    run = Run(name, truth, found, facts, notes=silence(name, truth, found))
+    run = Run(name, truth, found, facts, notes=silence(name, truth, found, looked))
     return Evaluation.of(run_under(protocol_of(protocol), run))
 
 

@@ -114,6 +114,22 @@ def build(
     return Built(dataset, tuple(fields), tuple(dict.fromkeys(written)))
 
 
+def kept_protocol(data: str, name: str | None = None) -> Protocol | None:
+    """Returns the protocol of a data set that is in the database; None where it is not there.
+
+    Args:
+        data: the annotations, as `register_coco` takes them.
+        name: of the data set; None for one after the folder and the split.
+    """
+    import fiftyone as fo
+
+    from explorer.data.sources import annotation_files
+
+    name = name or dataset_name(annotation_files(data)[0])
+    state = read_state(fo.load_dataset(name)) if fo.dataset_exists(name) else None
+    return state.rules if state else None
+
+
 def _truth(data: str) -> Truth:
     from explorer.scoring.runs import read_truth
 

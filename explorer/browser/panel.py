@@ -128,7 +128,8 @@ def kept_diff(ctx: Any, a: str, b: str) -> Diff:
 
     state = read_state(ctx.dataset)
     assert state is not None
-    key = "-".join(f"{name}-{state.runs[name].fingerprint[:16]}" for name in (a, b)) + f"-{state.rules}"
+    runs = [(name, state.runs[name]) for name in (a, b)]
+    key = "-".join([*(f"{name}-{own.fingerprint[:16]}-{own.match_by}" for name, own in runs), str(state.rules)])
     store = ctx.store(STORE)
     kept: Diff | None = store.get(key)
     if kept is None:

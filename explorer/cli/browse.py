@@ -61,7 +61,7 @@ def browse(
         rule, protocol = found.rule, rules.asked()  # says at once what is wrong
         fiftyone = connect()
 
-        from explorer.browser.build import build
+        from explorer.browser.build import build, kept_protocol
         from explorer.browser.export import write_corrected
         from explorer.browser.runs import as_runs
         from explorer.browser.serve import free_port, install_plugin, serve
@@ -69,8 +69,9 @@ def browse(
 
         if app and not corrected:
             free_port(port)  # before the work, not after it
+        kept = None if rebuild else kept_protocol(data, name)  # by which models are run and scored, then
         with progress("running models") as advance:
-            how: dict[str, Any] = {"tile": tiling.tile, "overlap": tiling.overlap, "protocol": protocol or COCO}
+            how: dict[str, Any] = {"tile": tiling.tile, "overlap": tiling.overlap, "protocol": protocol or kept or COCO}
             folders = as_runs(runs or (), data, device=device, progress=advance, **how)
         with progress("writing") as advance:
             built = build(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from explorer.engine.fast.calibration import calibration_photos
 from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName, engine_for
 from explorer.engine.fast.model import FastModel
+from explorer.scoring.protocols import COCO, Protocol
 from explorer.types import Progress
 from explorer.zoo.downloads import DownloadError
 from explorer.zoo.registry import BACKBONE_PREFIX
@@ -186,6 +187,12 @@ def detecting_up_to(model: nn.Module, most: int) -> Iterator[None]:
     finally:
         for (part, name), value in zip(parts, before, strict=True):
             setattr(part, name, value)
+
+
+def detecting_for(model: nn.Module, protocol: Protocol) -> AbstractContextManager[None]:
+    """Lets a built model report as many objects an image as a protocol counts, where that is above COCO's 100."""
+    most = protocol.max_detections[-1]
+    return detecting_up_to(model, most) if most > COCO.max_detections[-1] else nullcontext()
 
 
 def detection_limit(model: nn.Module) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explorer.engine.devices import gpu_explained
+from explorer.engine.loading import detecting_for
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Resamples, bootstrap
 from explorer.errors.paired import Differences, differences
 from explorer.scoring.classes import shared_classes
@@ -101,6 +102,7 @@ def improve(
 
     ways = tuple(variants) or default_variants(detector)
     classes = shared_classes(detector.class_names, truth.class_names)
+    asked = protocol or COCO  # without a protocol, the model's own limit holds, which one of the ways raises
     protocol = protocol or COCO.with_limit(MOST_DETECTIONS)
     truth = truth_under(protocol, truth.of_classes(classes.names))
     images = len(truth.image_ids)
@@ -108,16 +110,17 @@ def improve(
         raise ValueError("there are no images to measure on")
     found: list[list[Detections]] = [[] for _ in ways]
     seconds = np.zeros((len(ways), images))
-    for way in ways:  # the first call is slower
-        way.detect(read_row(truth, 0))
-    for image in range(images):
-        pixels = read_row(truth, image)
-        for turn in range(len(ways)):
-            place = (turn + image) % len(ways)
-            detections, seconds[place, image] = ways[place].timed(pixels)
-            found[place].append(detections)
-        if progress:
-            progress(image + 1, images)
+    with detecting_for(detector.model, asked):
+        for way in ways:  # the first call is slower
+            way.detect(read_row(truth, 0))
+        for image in range(images):
+            pixels = read_row(truth, image)
+            for turn in range(len(ways)):
+                place = (turn + image) % len(ways)
+                detections, seconds[place, image] = ways[place].timed(pixels)
+                found[place].append(detections)
+            if progress:
+                progress(image + 1, images)
     resampled = [
         bootstrap(
             match(

@@ -14,6 +14,7 @@ from detectron2.modeling import GeneralizedRCNN, GeneralizedRCNNWithTTA
 from detectron2.modeling.proposal_generator import RPN
 
 from explorer.engine.detector import Detector
+from explorer.engine.loading import detection_limit
 from explorer.engine.prediction import to_detections
 from explorer.engine.windows import OVERLAP, Slices
 from explorer.types import Detections, Pixels
@@ -104,6 +105,7 @@ def flipped(detector: Detector) -> Variant:
     model = GeneralizedRCNNWithTTA(cfg, detector.model, batch_size=1)
 
     def detect(image: Pixels) -> Detections:
+        model.cfg.TEST.DETECTIONS_PER_IMAGE = detection_limit(detector.model)  # which may be raised for a protocol
         with torch.no_grad():
             (output,) = model([{"image": size.as_tensor(image), "height": image.shape[0], "width": image.shape[1]}])
         return to_detections(output["instances"], detector.class_names)
@@ -156,7 +158,7 @@ def _limits(model: Any, factor: int, detections: int) -> Iterator[None]:
         for name in ("pre_nms_topk", "post_nms_topk"):
             topk = getattr(rpn, name)
             setattr(rpn, name, {**topk, False: factor * topk[False]})
-        head.test_topk_per_image = detections
+        head.test_topk_per_image = max(detections, head.test_topk_per_image)
         yield
     finally:
         rpn.pre_nms_topk, rpn.post_nms_topk, head.test_topk_per_image = known

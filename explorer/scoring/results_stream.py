@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from explorer.data.ids import Id, as_id
 from explorer.reading import LARGEST_BYTES, open_file, parse_json, parse_quickly
 from explorer.scoring.columns import Truth
-from explorer.scoring.foreign.boxes import Box, results_of
+from explorer.scoring.foreign.boxes import Box, Looked, results_of
 from explorer.scoring.foreign.documents import boxes_in, is_foreign
 from explorer.scoring.foreign.reading import boxes_at
 
@@ -39,12 +39,14 @@ class ResultsFile:
         images: the file name of each image that it lists, by its own id; nothing for a plain list of detections.
         categories: the name of each category that it lists, by its own id.
         has_ids: its image ids are the data's, since it was read by the names of the files.
+        looked: the data's ids of images that it names, also of those without a detection.
     """
 
     blocks: Iterator[Block]
     images: Mapping[Id, str] = field(default_factory=dict)
     categories: Mapping[Id, str] = field(default_factory=dict)
     has_ids: bool = False
+    looked: frozenset[Id] = frozenset()
 
 
 def open_results(path: Path, name: str | None = None, truth: Truth | None = None) -> ResultsFile:
@@ -89,9 +91,12 @@ def open_results(path: Path, name: str | None = None, truth: Truth | None = None
     return ResultsFile(blocks_of(content["annotations"]), *names)
 
 
-def _foreign(boxes: Iterator[Box], truth: Truth, path: Path) -> ResultsFile:
+def _foreign(boxes: Iterator[Box | Looked], truth: Truth, path: Path) -> ResultsFile:
+    looked: set[Id] = set()
     try:
-        return ResultsFile(blocks_of(list(results_of(boxes, truth, path))), has_ids=True)
+        return ResultsFile(
+            blocks_of(list(results_of(boxes, truth, path, looked))), has_ids=True, looked=frozenset(looked)
+        )
     except ValueError as error:
         words = str(error)
         raise ValueError(words if words.startswith(str(path)) else f"{path}: {words}") from error

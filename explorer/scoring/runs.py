@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from explorer.data.annotations import categories_in_order
-from explorer.data.ids import id_column, id_order
+from explorer.data.ids import Id, id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.reading import read_json
@@ -86,16 +86,23 @@ def load_run(
     found = found_under(protocol_from(source.facts), source.truth, found)
     is_ours = source.file.name == RESULTS_FILE and source.file.with_name(IMAGES_FILE).is_file()
     known = source.results.images or (is_ours and "results" not in source.facts)
-    notes = () if known else silence(source.name, source.truth, found)
+    notes = () if known else silence(source.name, source.truth, found, source.results.looked)
     return Run(source.name, source.truth, found, source.facts, source.folder, notes=notes)
 
 
-def silence(name: str, truth: Truth, found: Found) -> tuple[str, ...]:
-    """One line on images without a detection, where nothing says which images the detector was run on."""
-    images = len(truth.image_ids)
-    without = images - len(np.unique(found.images))
+def silence(name: str, truth: Truth, found: Found, looked: Collection[Id] = ()) -> tuple[str, ...]:
+    """One line on images without a detection, where nothing says whether the detector was run on them.
+
+    Args:
+        name: of the detector.
+        truth: the images.
+        found: the detections.
+        looked: ids of images that it is known to have been run on.
+    """
+    ids = truth.image_ids.tolist()
+    without = len(set(ids) - set(looked) - {ids[row] for row in np.unique(found.images).tolist()})
     said = (
-        f"{without:,} of {images:,} images have no detections of {name}; they count as images in which nothing was "
+        f"{without:,} of {len(ids):,} images have no detections of {name}; they count as images in which nothing was "
         "found. If the detector was not run on them, the figures are too low."
     )
     return (said,) if without else ()

@@ -182,6 +182,18 @@ def test_images_without_detections_are_counted_aloud(invented: Photos) -> None:
     assert ex.Run.from_supervision(of_all, truth).metrics.details["notes"] == []
 
 
+def test_images_that_are_named_count_as_looked_at(invented: Photos, tmp_path: Path) -> None:
+    """Without a detection, too: only of images that nobody names is it not known whether the detector saw them."""
+    truth, nothing = invented.truth, Found([], [], [])
+    only = {name: own if name == "a.jpg" else nothing for name, own in invented.found.items()}
+    made = {name: supervision_of(own) for name, own in only.items()}
+    assert ex.Run.from_supervision(made, truth).metrics.details["notes"] == []
+    outputs = {name: [] for name in only}
+    (note,) = ex.Run.from_transformers(dict(list(outputs.items())[:1]), truth).metrics.details["notes"]
+    assert note.startswith(f"{len(only) - 1} of {len(only)} images have no detections")
+    assert ex.Run.from_transformers(outputs, truth).metrics.details["notes"] == []
+
+
 def test_supervision_itself(photos: Photos) -> None:
     supervision = pytest.importorskip("supervision")
     own = {name: supervision_of(found, supervision.Detections) for name, found in photos.found.items()}

@@ -68,7 +68,7 @@ def test_sizes_figures_and_views_are_the_protocols(name: str, scene: Any) -> Non
 
 
 def test_runs_of_one_protocol_bring_it(name: str, scene: Any, tmp_path: Path) -> None:
-    from explorer.browser.build import build
+    from explorer.browser.build import build, kept_protocol
     from explorer.browser.state import read_state
 
     runs = [Path(shutil.copytree(run, tmp_path / run.name)) for run in scene.runs]
@@ -79,6 +79,8 @@ def test_runs_of_one_protocol_bring_it(name: str, scene: Any, tmp_path: Path) ->
     state = read_state(dataset)
     assert state is not None
     assert state.rules.name == "8,32"
+    assert kept_protocol(scene.data, name) == state.rules, "by which browse runs a model that is added later"
+    assert kept_protocol(scene.data, f"no {name}") is None
     assert set(dataset.distinct("ground_truth.detections.size_bin")) <= {"under 8²", "8²–32²", "32² and over"}
     assert dataset.has_field("better_8_32_misses")
     assert dataset.has_field("better_AP_0_8")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 from explorer.cli import app
@@ -54,7 +55,7 @@ def oracle(truth: Truth, name: str, smallest_px: float, calls: list[str]) -> Var
 def test_what_is_gained_and_what_it_costs(truth: Truth) -> None:
     calls: list[str] = []
     steps: list[tuple[int, int]] = []
-    detector: Any = SimpleNamespace(name="none", class_names=truth.class_names)
+    detector: Any = SimpleNamespace(name="none", model=nn.Module(), class_names=truth.class_names)
     plain, better = improve(
         detector,
         truth,
@@ -76,7 +77,7 @@ def test_what_is_gained_and_what_it_costs(truth: Truth) -> None:
 
 @pytest.mark.parametrize(("sizes", "columns"), [("tinyperson", 4), ("visdrone", 3)])
 def test_gains_are_by_the_sizes_of_a_protocol(truth: Truth, sizes: str, columns: int) -> None:
-    detector: Any = SimpleNamespace(name="none", class_names=truth.class_names)
+    detector: Any = SimpleNamespace(name="none", model=nn.Module(), class_names=truth.class_names)
     ways = improve(
         detector,
         truth,
@@ -92,7 +93,7 @@ def test_gains_are_by_the_sizes_of_a_protocol(truth: Truth, sizes: str, columns:
 
 
 def test_no_images_are_refused(truth: Truth) -> None:
-    detector: Any = SimpleNamespace(name="none", class_names=truth.class_names)
+    detector: Any = SimpleNamespace(name="none", model=nn.Module(), class_names=truth.class_names)
     with pytest.raises(ValueError, match="no images"):
         improve(detector, truth.of_images([]), [oracle(truth, "all", 0, [])])
 

@@ -28,6 +28,7 @@ from explorer.ui.actions.models import Models
 from explorer.ui.actions.progress import Stopped
 from explorer.ui.actions.takeaway import as_coco, write_files
 from explorer.ui.examples import Example, examples
+from explorer.ui.layout.compare import _seen
 from explorer.ui.layout.compare import _warnings as warnings_of
 from explorer.ui.layout.session import explained
 from explorer.zoo import registry
@@ -50,6 +51,18 @@ def test_each_model_sees_the_photo_as_bgr(zoo: Any, photo: Path) -> None:
     assert len(zoo.fakes["A"].images) == 4
     image = zoo.fakes["A"].images[-1]
     assert image[0, 0].tolist() == [30, 20, 10]
+
+
+def test_other_objects_of_the_same_number_are_another_digest(both: PhotoComparison) -> None:
+    """By which the files to download are written anew: the table of counts may be the same."""
+    first = next(iter(both.predictions))
+    seen = both.predictions[first]
+    moved = replace(seen, detections=replace(seen.detections, boxes_xyxy=seen.detections.boxes_xyxy + 1))
+    other = replace(both, predictions={**both.predictions, first: moved})
+    assert other.counts(ALL) == both.counts(ALL)
+    digests = [both.digest(ALL), other.digest(ALL), both.digest(Filters(0.05, classes=("car",)))]
+    assert len({*digests, replace(both, photo=Path("other.png")).digest(ALL)}) == 4
+    assert both.digest(ALL) in _seen(both, ALL, "", 1400).counts
 
 
 def test_filters_act_without_running_a_model(zoo: Any, both: PhotoComparison) -> None:

@@ -167,7 +167,7 @@ def test_errors_of_results_are_those_of_their_run_in_any_format(
         explain_miss(models, examined, "yolo.csv", 0)
     few = read_truth(source).of_rows(np.arange(5))
     assert len(examine(models, ["yolo.csv"], few).truth.image_ids) == 5
-    with pytest.raises(ValueError, match="results on other images"):
+    with pytest.raises(ValueError, match="results on none of these 87 images"):
         examine(models, ["yolo.csv"], read_truth(f"{shared}/data/bccd:val"))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.aerial import make_aerial
+from explorer.engine.evaluation.evaluate import evaluate
 from explorer.scoring.protocols import PRESETS, protocol_of
 from explorer.scoring.runs import read_truth
 from explorer.ui.actions.errors import SIZE_BINS, Examination, annotated_images, examine, explain_miss
@@ -67,6 +68,21 @@ def test_sizes_are_those_of_the_protocol(models: Models, data: str) -> None:
     autopsy = found.analyses[0].autopsy
     assert autopsy is not None
     assert [name for _, name in SIZE_BINS] == [*PRESETS, "8,16,32,96"]
+
+
+def test_models_report_as_many_objects_as_the_protocol_counts(
+    models: Models, data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (head,) = (part for part in models.get(NAMES[0]).model.modules() if hasattr(part, "test_topk_per_image"))
+    monkeypatch.setattr(head, "test_topk_per_image", 1)
+    truth = annotated_images(data, 2)
+    few, many = (examine(models, NAMES[:1], truth, protocol=PRESETS[name]) for name in ("coco", "tinyperson"))
+    assert np.bincount(few.analyses[0].run.found.images).max() == 1
+    assert np.bincount(many.analyses[0].run.found.images).max() > 3
+    assert head.test_topk_per_image == 1
+    run = evaluate(models.get(NAMES[0]), truth, protocol=PRESETS["tinyperson"])
+    assert run.facts["detections_per_image"] == 200
+    assert len(run.found.scores) == len(many.analyses[0].run.found.scores)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from explorer.scoring.protocols import protocol_of
 from explorer.ui.actions.compare import compare
 from explorer.ui.actions.errors import USUAL_IMAGES, annotated_images, examine
 from explorer.ui.actions.filters import Filters
@@ -33,6 +34,15 @@ def test_the_record_is_what_the_models_find(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.classes, other.classes)
         np.testing.assert_allclose(one.boxes_xyxy, other.boxes_xyxy, atol=1)
         assert one.class_names == other.class_names
+
+
+def test_the_record_has_the_sizes_of_the_pages_protocol(tmp_path: Path) -> None:
+    protocol = protocol_of("soda")
+    opened = first_comparison(Models(protocol=protocol), opening().models, opening_photo(tmp_path))
+    assert opened is not None
+    assert opened.protocol == protocol
+    every = Filters(0.05, sizes=tuple(size.name for size in protocol.sizes))
+    assert all(row["objects"] > 0 for row in opened.counts(every))
 
 
 def test_recorded_errors_are_what_the_models_find() -> None:

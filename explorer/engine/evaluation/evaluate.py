@@ -26,7 +26,7 @@ from explorer.engine.evaluation.panoptic import PanopticEvaluator
 from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
 from explorer.engine.loaders import loaders_explained
-from explorer.engine.loading import detecting_up_to, detection_limit
+from explorer.engine.loading import detecting_for, detection_limit
 from explorer.engine.scales import scales
 from explorer.scoring.alike import annotations_sha256
 from explorer.scoring.columns import Run, Truth
@@ -86,11 +86,9 @@ def evaluate(
     detector.check_finds_objects()
     if out and find_trained(out):
         raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
-    most = protocol.max_detections[-1]
-    more = detecting_up_to(detector.model, most) if most > COCO.max_detections[-1] else nullcontext()
     folder = Path(out) if out and comm.is_main_process() else None
     named = None if isinstance(data, Truth) else str(data)
-    with alone_in(folder) if folder else nullcontext(), more:
+    with alone_in(folder) if folder else nullcontext(), detecting_for(detector.model, protocol):
         run = run_over(
             detector,
             data if isinstance(data, Truth) else register_coco(str(data)),
@@ -282,6 +280,7 @@ def _facts(detector: Detector, data: str | None) -> dict[str, Any]:
         "annotations": {"sha256": annotations_sha256(data) if data else None},
         "run_on": detector.device.type,
         "inference": detector.inference,
+        "detections_per_image": detection_limit(detector.model),
         "overrides": list(detector.overrides),
         **provenance(),
     }

@@ -32,13 +32,26 @@ class Box(NamedTuple):
     where: str = ""
 
 
-def results_of(boxes: Iterable[Box], truth: Truth, source: object) -> Iterator[dict[str, Any]]:
+class Looked(NamedTuple):
+    """An image that a detector was run on, whether it found something or not.
+
+    Attributes:
+        image: what its file is called, as of `Box`.
+    """
+
+    image: Any
+
+
+def results_of(
+    boxes: Iterable[Box | Looked], truth: Truth, source: object, looked: set[Id] | None = None
+) -> Iterator[dict[str, Any]]:
     """Turns detections into COCO results, with the data's ids.
 
     Args:
-        boxes: the detections.
+        boxes: the detections, among images that were looked at.
         truth: the images and classes that they are on.
         source: what to call them in errors.
+        looked: to which the ids of the latter are added.
 
     Raises:
         ValueError: an image or a class is not in the data, or a value is no number.
@@ -46,7 +59,14 @@ def results_of(boxes: Iterable[Box], truth: Truth, source: object) -> Iterator[d
     names = FileNames(truth)
     image_ids, categories = truth.image_ids.tolist(), truth.category_ids.tolist()
     rows: dict[Any, int] = {}
-    for number, box in enumerate(boxes):
+    number = -1
+    for box in boxes:
+        if isinstance(box, Looked):
+            row = names.row(box.image) if isinstance(box.image, (str, int)) else None
+            if looked is not None and row is not None:
+                looked.add(image_ids[row])
+            continue
+        number += 1
         try:
             if box.image not in rows:
                 rows[box.image] = _row(names, box.image)

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from reprlib import repr as shorten
 from typing import Any
 
-from explorer.scoring.foreign.boxes import Box
+from explorer.scoring.foreign.boxes import Box, Looked
 from explorer.scoring.foreign.tables import is_row, row_box
 
 _MMDETECTION = {"bboxes", "labels", "scores"}
@@ -31,7 +31,7 @@ def is_foreign(entry: Any) -> bool:
     return isinstance(entry, dict) and "image_id" not in entry and ("box" in entry or is_row(entry))
 
 
-def boxes_in(content: Any, stem: str, field: str | None = None) -> Iterator[Box] | None:
+def boxes_in(content: Any, stem: str, field: str | None = None) -> Iterator[Box | Looked] | None:
     """Reads detections out of what a JSON file holds; None where it is none of the known forms.
 
     Args:
@@ -55,8 +55,14 @@ def boxes_in(content: Any, stem: str, field: str | None = None) -> Iterator[Box]
     if isinstance(content.get("predictions"), list):
         return _dumped(content["predictions"], stem)
     if content and all(isinstance(own, list) for own in content.values()):
-        return (box for name, own in content.items() for box in _listed(own, name))
+        return _by_image(content)
     return None
+
+
+def _by_image(content: Mapping[str, Sequence[Any]]) -> Iterator[Box | Looked]:
+    for image, entries in content.items():
+        yield Looked(image)
+        yield from _listed(entries, image)
 
 
 def _listed(entries: Sequence[Any], image: str) -> Iterator[Box]:
@@ -94,7 +100,7 @@ def _dumped(predictions: Sequence[Any], stem: str) -> Iterator[Box]:
     yield from _mmdetection(predictions[0], stem)
 
 
-def _fiftyone_samples(samples: Sequence[Any], field: str | None) -> Iterator[Box]:
+def _fiftyone_samples(samples: Sequence[Any], field: str | None) -> Iterator[Box | Looked]:
     fields = {
         name: None
         for sample in samples
@@ -114,13 +120,14 @@ def _fiftyone_samples(samples: Sequence[Any], field: str | None) -> Iterator[Box
         yield from _fiftyone(found.get("detections") if isinstance(found, dict) else [], sample["filepath"], None)
 
 
-def _fiftyone_labels(labels: Mapping[str, Any], classes: Any) -> Iterator[Box]:
+def _fiftyone_labels(labels: Mapping[str, Any], classes: Any) -> Iterator[Box | Looked]:
     for image, found in labels.items():
         yield from _fiftyone(found or [], image, classes)
 
 
-def _fiftyone(found: Any, image: str, classes: Any) -> Iterator[Box]:
+def _fiftyone(found: Any, image: str, classes: Any) -> Iterator[Box | Looked]:
     name = PurePosixPath(image.replace("\\", "/")).name
+    yield Looked(image)
     if not isinstance(found, list):
         raise ValueError(f"the detections of {name} are {shorten(found)}, which must be a list")
     for place, own in enumerate(found):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from explorer.reading import read_json
-from explorer.scoring.foreign.boxes import Box
+from explorer.scoring.foreign.boxes import Box, Looked
 from explorer.scoring.foreign.documents import boxes_in
 from explorer.scoring.foreign.tables import boxes_in_arrays, boxes_in_csv, boxes_in_labels
 
@@ -20,14 +21,14 @@ def is_folder_of_results(path: Path) -> bool:
     return path.is_dir() and bool(_files(path))
 
 
-def boxes_at(path: Path) -> Iterator[Box] | None:
+def boxes_at(path: Path) -> Iterator[Box | Looked] | None:
     """Reads a folder, a CSV file or NumPy's arrays; None for any other file.
 
     Raises:
         ValueError: something in it is not as it must be, when it is gone through.
     """
     if path.is_dir():
-        return (box for file in _files(path) for box in _of_file(file))
+        return (box for file in _files(path) for box in itertools.chain([Looked(file.stem)], _of_file(file)))
     if path.suffix.lower() == ".csv":
         return boxes_in_csv(path)
     if path.suffix.lower() in (".npz", ".txt"):
@@ -44,7 +45,7 @@ def _files(folder: Path) -> list[Path]:
     return []
 
 
-def _of_file(file: Path) -> Iterator[Box]:
+def _of_file(file: Path) -> Iterator[Box | Looked]:
     if file.suffix.lower() == ".txt":
         return boxes_in_labels(file)
     if file.suffix.lower() == ".npz":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Protocol as Interface
@@ -116,6 +117,15 @@ class PhotoComparison:
     def shown(self, filters: Filters) -> dict[str, Detections]:
         """Returns what is shown of each model's objects."""
         return {name: filters.keep(own.detections, self.protocol) for name, own in self.predictions.items()}
+
+    def digest(self, filters: Filters) -> str:
+        """Returns a number that differs where the photo or anything that is shown of it does."""
+        seen = sha256(repr((self.photo, filters, self.protocol)).encode())
+        for name, found in self.shown(filters).items():
+            seen.update(name.encode())
+            for column in (found.boxes_xyxy, found.scores, found.classes):
+                seen.update(np.ascontiguousarray(column).tobytes())
+        return seen.hexdigest()
 
     def figure(
         self, filters: Filters, view_xyxy: Box | None = None, *, stacked: bool = False, width_px: int = WIDTH_PX

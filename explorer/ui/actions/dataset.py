@@ -92,8 +92,7 @@ class DataSet:
         ids = self.truth.image_ids.tolist()
         known = [row for row in rows if all(ids[row] in run.truth.row_of_image for run in self.runs.values())]
         files = (Path(self.truth.file_names[row]) for row in known)
-        there = (file for file in files if file.is_file())
-        return [file for file, _ in zip(there, range(MOST_PHOTOS), strict=False)]
+        return [file for file, _ in zip(filter(_is_readable, files), range(MOST_PHOTOS), strict=False)]
 
     @cached_property
     def _rows(self) -> dict[tuple[str, int, int], list[int]]:
@@ -136,13 +135,24 @@ def data_set(data: str | None, results: Sequence[str | Path] = (), protocol: Pro
     for path in results:
         run = load_run(path, data, protocol=protocol)
         data = data or str(run.facts["data"])
-        name = Path(path).name if run.folder is None else run.name
+        name = Path(path).name if run.folder is None else f"{run.name} ({run.folder.name})"  # not the model's own
         while name in runs:
             name = f"{name} ({path})"
         runs[name] = run
     if data is None:
         return None
     return DataSet(data, truth_under(protocol, read_truth(data)), runs, protocol)
+
+
+def _is_readable(photo: Path) -> bool:
+    from explorer.data.images import ImageError
+    from explorer.ui.actions.photos import read_photo
+
+    try:
+        read_photo(photo)
+    except (ImageError, OSError):
+        return False
+    return True
 
 
 def _as_uploaded(name: str) -> str:

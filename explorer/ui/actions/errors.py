@@ -226,8 +226,8 @@ def examine(
         if name in files:
             run, followed = _from_file(files[name], name, truth), None
         else:
-            run, followed = _run(models.get(name, count), truth, found, verify, count)
-        runs.append(replace(run_under(protocol, run), notes=tuple(filter(None, notes[place : place + 1]))))
+            run, followed = _run(models.get(name, count), truth, found, verify, protocol, count)
+        runs.append(replace(run_under(protocol, run), notes=(*run.notes, *filter(None, [notes[place]]))))
         autopsies.append(followed)
     if progress:
         progress(1.0, "resampling")
@@ -240,16 +240,21 @@ def _images_of(run: Run, name: str, truth: Truth) -> Truth:
     ids = zip(truth.image_ids.tolist(), truth.file_names, strict=True)
     rows = [row for row, (image, file) in enumerate(ids) if own.get(image) == file]
     if not rows:
-        raise ValueError(f"{name} has results on other images than these; choose the data set that it was made on.")
+        raise ValueError(
+            f"{name} has results on none of these {len(truth.image_ids)} images: examine more of them, or choose the "
+            "data set that it was made on."
+        )
     return truth.of_rows(np.array(rows, np.int64))
 
 
 def _from_file(run: Run, name: str, truth: Truth) -> Run:
     """A file's results on some of its images and classes."""
     from explorer.scoring.alike import restricted
+    from explorer.scoring.runs import silence
 
     part = restricted(run, truth.image_ids.tolist(), truth.class_names)
-    return replace(part, name=name, truth=truth, folder=None)
+    notes = silence(name, truth, part.found) if run.notes else ()  # of these images, not of all
+    return replace(part, name=name, truth=truth, folder=None, notes=notes)
 
 
 def examined(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: FoundRule = FOUND) -> Examination:
@@ -283,9 +288,18 @@ def _misses(analyses: Sequence[RunAnalysis]) -> dict[str, tuple[Miss, ...]]:
 
 
 def _run(
-    detector: Detector, truth: Truth, found: FoundRule, verify: bool, count: Progress
+    detector: Detector, truth: Truth, found: FoundRule, verify: bool, protocol: Protocol, count: Progress
 ) -> tuple[Run, Autopsy | None]:
     """What a model finds, and where it lost what it misses if its stages can be followed."""
+    from explorer.engine.loading import detecting_for
+
+    with detecting_for(detector.model, protocol):
+        return _followed(detector, truth, found, verify, count)
+
+
+def _followed(
+    detector: Detector, truth: Truth, found: FoundRule, verify: bool, count: Progress
+) -> tuple[Run, Autopsy | None]:
     from explorer.autopsy.examine import autopsy
     from explorer.autopsy.families import is_followed
     from explorer.engine.evaluation.reading import read_row
@@ -310,9 +324,11 @@ def explain_miss(models: Models, examination: Examination, name: str, number: in
         ValueError: there is no such miss, or the model's stages cannot be followed.
     """
     from explorer.autopsy.explain import explain
+    from explorer.engine.loading import detecting_for
 
     misses = examination.misses.get(name, ())
     if not 0 <= number < len(misses):
         raise ValueError("This missed object no longer exists; run Examine again.")
-    point = examination.point(name)
-    return explain(models.get(name), examination.truth, misses[number].row, iou=point.iou, score=point.score)
+    point, detector = examination.point(name), models.get(name)
+    with detecting_for(detector.model, examination.analyses[0].matches.protocol):
+        return explain(detector, examination.truth, misses[number].row, iou=point.iou, score=point.score)

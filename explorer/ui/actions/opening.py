@@ -64,7 +64,7 @@ def first_comparison(models: Models, names: Sequence[str], photo: Path) -> Photo
     from explorer.zoo.downloads import DownloadError
 
     if tuple(names) == opening().models:
-        return recorded_comparison(photo)
+        return replace(recorded_comparison(photo), protocol=models.protocol)
     try:
         return compare(models, names, photo)
     except (ValueError, DownloadError):  # said when they are asked for

@@ -244,7 +244,8 @@ def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
             list(rows[0]),
             [list(row.values()) for row in rows],
             caption=f"Objects by {called(found.protocol.name)} size, and time",
-        ),
+        )
+        + f"<!-- {found.digest(filters)} -->",  # other objects of the same numbers are another value: files are written
         ([*_TABLE_HEAD, *found.letters.values()], [list(row.values()) for row in objects]),
         _warnings(found),
     )

@@ -131,7 +131,7 @@ def errors_tab(desk: Desk, models: gr.Dropdown, width: gr.Number, tab: gr.Tab, *
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
         """Shows the record where nothing has been examined and it is of what is chosen."""
-        if known or (tuple(names), chosen, sized) != (opening().models, _AERIAL, COCO.name):
+        if known or (tuple(names), chosen, sized, given) != (opening().models, _AERIAL, COCO.name, COCO):
             return [gr.skip()] * (len(answers) + len(looked))
         found = recorded_examination(desk.telling(bar, request))
         overview = found, gr.Markdown(visible=True), *_overview(found, wide)
