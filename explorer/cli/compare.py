@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
     from explorer.report.tables import Grid
     from explorer.scoring.columns import Task
     from explorer.scoring.protocols import Protocol
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    """Names options, where functions name Python's arguments."""
+    try:
+        yield
+    except ValueError as error:
+        from explorer.scoring.alike import RunsDifferError
+
+        if isinstance(error, RunsDifferError):
+            raise error.as_options() from error
+        raise
 
 
 @grouped
@@ -86,7 +100,7 @@ def compare(
     from explorer.scoring.runs import load_run
     from explorer.writing import alone_in, replacing_together, write_json
 
-    with exit_codes():
+    with exit_codes(), _options_named():
         if len(runs) < 2:
             raise ValueError("a comparison needs at least two runs; create them with `explorer evaluate --out`")
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -22,6 +23,8 @@ _MEANS = {
 def gate_words(judged: Judgement) -> str:
     """Returns the outcome of a condition as a sentence."""
     a, b = judged.runs
+    if math.isnan(judged.difference):
+        return f"{judged.gate.text}: {judged.outcome}. The data has no objects that this figure is of."
     words = interval_words(judged.difference, judged.low, judged.high, signed=True).removesuffix(f", {TOO_FEW}")
     return f"{judged.gate.text}: {judged.outcome}. {b} − {a} is {words} points: {_MEANS[judged.outcome]}."
 

@@ -22,7 +22,32 @@ from explorer.scoring.columns import Run, Truth, in_order
 from explorer.scoring.ignored import run_under
 from explorer.scoring.protocols import Protocol
 
-HINT = "--force compares them all the same, on the images and classes that they share"
+
+class RunsDifferError(ValueError):
+    """Runs that may not be compared.
+
+    Args:
+        problems: in what they differ.
+        protocols: by different protocols, among others.
+        force: what to write to compare them all the same.
+        protocol: what to write to score all of them by one.
+    """
+
+    def __init__(
+        self, problems: Sequence[str], protocols: bool, force: str = "force=True", protocol: str = "protocol="
+    ) -> None:
+        same = f"{protocol} scores all of them by one protocol. " if protocols else ""
+        super().__init__(
+            f"The runs cannot be compared: {'; '.join(problems)}. {same}{force} compares them all the same, on the "
+            "images and classes that they share."
+        )
+        self.problems, self.protocols = problems, protocols
+
+    def as_options(self) -> RunsDifferError:
+        """Returns the same with the options of `explorer compare` in place of Python's arguments."""
+        return RunsDifferError(
+            self.problems, self.protocols, "--force", "--sizes, --max-detections or --iou-thresholds"
+        )
 
 
 def annotations_sha256(data: str) -> str | None:
@@ -54,16 +79,18 @@ def alike(
             them have. `Run.notes` say what differs, and so do the pages and documents made of them.
 
     Raises:
-        ValueError: the runs differ, which is named, and `force` is not set; or they share no image or no class.
+        RunsDifferError: the runs differ, which is named, and `force` is not set.
+        ValueError: they share no image or no class.
     """
     first, *others = runs
     problems = [problem for run in runs if (problem := _changed(run, data))]
+    protocols = protocol is None and any(other.protocol != first.protocol for other in others)
     for other in others:
         problems += [f"{first.name} and {other.name}: {words}" for words in _differences(first, other, protocol)]
     if not problems:
         return [run_under(protocol, run) for run in runs] if protocol else list(runs)
     if not force:
-        raise ValueError(f"The runs cannot be compared: {'; '.join(problems)}. {HINT}.")
+        raise RunsDifferError(problems, protocols)
     images = {image for image in first.truth.row_of_image if all(image in run.truth.row_of_image for run in others)}
     classes = [name for name in first.truth.class_names if all(name in run.truth.class_names for run in others)]
     if not images or not classes:
@@ -138,10 +165,7 @@ def _differences(a: Run, b: Run, protocol: Protocol | None) -> list[str]:
     if names[0] != names[1]:
         found.append(f"their classes were renamed differently ({names[0] or 'not at all'}, {names[1] or 'not at all'})")
     if protocol is None and a.protocol != b.protocol:
-        found.append(
-            f"they were scored by different protocols ({a.protocol}; {b.protocol}); name that of both with --sizes, "
-            "--max-detections or --iou-thresholds"
-        )
+        found.append(f"they were scored by different protocols ({a.protocol}; {b.protocol})")
     return found
 
 

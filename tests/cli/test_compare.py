@@ -119,6 +119,8 @@ def test_conditions_fail_a_check_only_where_the_interval_says_so(
     )
     assert few.exit_code == 0, few.output
     assert "AP < 50: no interval" in few.stderr
+    none = run(app, ["compare", a, a, *words, "--sizes", "4000", "--fail-if", "AP 4000– < 1"])
+    assert "The data has no objects that this figure is of." in " ".join(none.stderr.split()), none.output
     for given, say in (("APs", "is not a condition"), ("APx < 1", "no figure 'APx'; there are AP, AP50")):
         with monkeypatch.context() as before:
             before.setattr("explorer.api.compare.compare", None)  # refused before anything is compared
@@ -143,6 +145,7 @@ def test_runs_on_other_images_are_compared_by_force_alone(runs: list[Path], data
         refused = run(app, words)
         assert refused.exit_code == 2
         assert "they were run on 4 and 3 images" in refused.stderr
+        assert "--force compares them all the same" in refused.stderr
         assert not (tmp_path / "out").exists()
     forced = run(
         app, ["compare", str(runs[0]), str(fewer), "--out", str(tmp_path / "out"), "--resamples", "5", "--force"]

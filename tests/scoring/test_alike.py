@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from explorer.scoring.alike import alike, annotations_sha256, restricted
+from explorer.scoring.alike import RunsDifferError, alike, annotations_sha256, restricted
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
 from explorer.scoring.protocols import COCO
@@ -82,10 +82,15 @@ def test_runs_on_the_same_data_are_left_as_they_are(folder: Callable[..., Path])
 )
 def test_what_differs_is_named_and_refused(folder: Callable[..., Path], other: dict[str, Any], words: str) -> None:
     runs = runs_of(folder("a"), folder("b", **other))
-    with pytest.raises(ValueError, match=words) as refused:
+    with pytest.raises(RunsDifferError, match=words) as refused:
         alike(runs)
-    assert "--force" in str(refused.value)
-    assert "\n" not in str(refused.value)
+    in_python, on_command_line = str(refused.value), str(refused.value.as_options())
+    assert "force=True compares them all the same" in in_python
+    assert "--" not in in_python
+    assert "--force compares them all the same" in on_command_line
+    assert ("protocol= scores all of them" in in_python) == ("max_detections" in other)
+    assert ("--sizes, --max-detections or --iou-thresholds scores" in on_command_line) == ("max_detections" in other)
+    assert "\n" not in in_python
     forced = alike(runs, force=True)
     assert forced[0].truth.image_ids.tolist() == list(other.get("images", (1, 2, 3, 4)))
     assert forced[0].truth.class_names == forced[1].truth.class_names
