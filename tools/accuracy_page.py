@@ -1,4 +1,4 @@
-"""The tables of docs/results/accuracy.md, from what `tools/zoo.py` measured."""
+"""Generates the tables of docs/results/accuracy.md from the measurements of `tools/zoo.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints the tables of docs/models.md from the zoo: `python tools/model_table.py`."""
+"""Prints the tables of docs/models.md from the zoo's records: `python tools/model_table.py`."""
 
 from __future__ import annotations
 

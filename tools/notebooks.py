@@ -1,8 +1,8 @@
 """Runs the tutorials' scripts and stores them as notebooks with static pictures: `python tools/notebooks.py [NAME…]`.
 
-The script `notebooks/NN_*.py` is what is written and reviewed; the notebook beside it is made from it here. Figures and
-widgets are stored as pictures, drawn by Chromium through Playwright, so that a notebook stays below `MOST_KB` and reads
-well where nothing runs.
+Scripts `notebooks/NN_*.py` are edited and reviewed; this tool generates the notebooks from them. Figures and widgets
+are stored as pictures, rendered by Chromium through Playwright, so that a notebook is smaller than `MOST_KB` and
+can be read without running it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ Panel._repr_mimebundle_ = _still
 def main() -> None:
     """Runs and stores the notebooks named on the command line, or all."""
     parser = argparse.ArgumentParser(description="Run the tutorials and store them with static pictures.")
-    parser.add_argument("names", nargs="*", help="stems such as 01_meet_the_backbones; all where none is given")
-    parser.add_argument("--words", action="store_true", help="take over changed text; code must be what was run")
+    parser.add_argument("names", nargs="*", help="names such as 01_meet_the_backbones; all by default")
+    parser.add_argument("--words", action="store_true", help="only update text cells; code must be unchanged")
     given = parser.parse_args()
     names = given.names or [path.stem for path in sorted(FOLDER.glob("[0-9]*.py"))]
     if given.words:

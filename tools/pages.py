@@ -1,4 +1,4 @@
-"""Pages of docs/results from the templates beside this file: Markdown, whose prose stands there and not in scripts."""
+"""Renders the Markdown pages of docs/results from the templates beside this file, which contain their text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEMPLATES = Environment(  # noqa: S701 - Markdown, of our own figures
     lstrip_blocks=True,
 )
 _AS_IT_IS = ("|", "#", "!", "-", "**")
-"""How blocks begin that are not wrapped: tables, headings, pictures, lists, sums."""
+"""Beginnings of blocks that are not wrapped: tables, headings, pictures, lists, totals."""
 
 
 def rendered(name: str, /, **words: Any) -> str:

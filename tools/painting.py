@@ -1,4 +1,4 @@
-"""Draws Plotly's figures in Chromium through Playwright, for pictures that are stored."""
+"""Renders Plotly figures to PNG in Chromium through Playwright."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 WIDTH_PX, SCALE = 800, 0.9
-_HEIGHT_PX = 450  # Plotly's own, for figures that say nothing
+_HEIGHT_PX = 450  # Plotly's default, for figures without a height
 
 
 @contextmanager

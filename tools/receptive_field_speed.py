@@ -1,9 +1,9 @@
-"""Compares the quick way to effective receptive fields with the plain one: seconds and sides, on one V-39 FPN.
+"""Compares the fast method for effective receptive fields with the direct one: times and sides for V-39 with FPN.
 
     OMP_NUM_THREADS=2 python tools/receptive_field_speed.py    # two minutes on two cores
 
-The plain way follows the middle unit of every stage and level back on each of 16 inputs; its time is linear in the
-inputs, so that it is measured on two and counted eight times, before and after the quick way.
+The direct method backpropagates from the middle unit of every stage and level for each of 16 inputs. Its time is linear
+in the number of inputs, so it is measured on two inputs and multiplied by eight, before and after the fast method.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Measures the receptive fields of all backbones and writes docs/results/receptive-fields.{json,md}'s tables.
 
-    python tools/receptive_fields.py          # all of them: some ten minutes on two cores
-    python tools/receptive_fields.py NAME     # one again, in the others' company
+    python tools/receptive_fields.py          # all backbones: about ten minutes on two cores
+    python tools/receptive_fields.py NAME     # one backbone; the other results are kept
 
-The prose of the page stands in `templates/receptive-fields.md.j2`.
+The text of the page is in `templates/receptive-fields.md.j2`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def detectors() -> dict[str, Detector]:
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description="Measure receptive fields and write docs/results/receptive-fields.")
-    parser.add_argument("names", nargs="*", help="measure only these again; the others are as they were")
+    parser.add_argument("names", nargs="*", help="measure only these backbones and keep the other results")
     names = parser.parse_args().names
     file = RESULTS / "receptive-fields.json"
     models = json.loads(file.read_text())["models"] if names else {}

@@ -1,9 +1,9 @@
-"""Attacks, breaks and loads everything, and writes docs/results/reliability.md from what the tests counted.
+"""Runs all fault, attack and load tests, and writes docs/results/reliability.md from their counts.
 
-`make reliability` runs the tests part by part (hours) and keeps the results of each in `build/reliability`: stopped and
-called again at the same commit, it goes on with the part that it was at. `python tools/reliability.py RESULTS.xml…`
-takes results that pytest wrote with `--junitxml`, into a folder that is called like the commit; of a test that ran
-several times the last counts. A row is there only where its tests ran.
+`make reliability` runs the tests part by part (hours) and keeps the results of each in `build/reliability`: if it is
+interrupted, the next call at the same commit continues with the part that was running. `python tools/reliability.py
+RESULTS.xml…` reads results that pytest wrote with `--junitxml` to a folder named after the commit. If a test ran
+several times, the last result counts. The page only has rows for tests that ran.
 """
 
 from __future__ import annotations

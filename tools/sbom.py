@@ -1,8 +1,8 @@
-"""Writes what the environment consists of as CycloneDX JSON: packages, versions, licences, and who needs whom.
+"""Writes a software bill of materials as CycloneDX JSON: packages, versions, licences and dependencies.
 
-`make sbom`, or `python tools/sbom.py [FILE]` (standard output where none is given). Read from the packages' own
-metadata, so that nothing is asked of a network. The zoo's weights are listed with their licences, and so are the
-photographs that the package ships and the data that bundled weights were trained and measured on, which it does not.
+`make sbom`, or `python tools/sbom.py [FILE]` (by default standard output). Only the metadata of installed packages is
+read; no network is needed. The weights of the zoo, the bundled photographs, and the data sets on which bundled weights
+were trained and evaluated (which are not bundled) are listed with their licences.
 """
 
 from __future__ import annotations

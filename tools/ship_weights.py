@@ -1,11 +1,11 @@
-"""Turns a training run's checkpoint into the small file that the package carries, and measures its card.
+"""Converts a training run's checkpoint into the small file bundled with the package, and measures its card.
 
     python tools/ship_weights.py V-19-slim-dw-bccd output/run/model_final.pth --data ../shared/data/bccd:test
-    python tools/ship_weights.py V-19-slim-dw          # measures the file that is there again
+    python tools/ship_weights.py V-19-slim-dw          # measures the bundled file again
     python tools/ship_weights.py V-19-slim-dw-bccd --familiar ../shared/data/bccd:train ../shared/data/bccd:val
 
-What cannot be measured (backbone, recipe, what it was trained on) stands in the card before; see
-`explorer/zoo/weights/*/*.json`. Without `--data`, the card's aerial scenes are made and measured on.
+The card must already contain what cannot be measured: the backbone, the training recipe and the training data; see
+`explorer/zoo/weights/*/*.json`. Without `--data`, the model is evaluated on the aerial scenes that the card names.
 """
 
 from __future__ import annotations
@@ -89,10 +89,12 @@ def scenes_of(data: str) -> Iterator[tuple[Path, str]]:
 def main() -> None:
     """Ships and measures one model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="the card's file name, without .json")
-    parser.add_argument("checkpoint", type=Path, nargs="?", help="to ship; without it, the file that is there counts")
-    parser.add_argument("--data", help="a COCO folder to measure on, PATH[:SPLIT]")
-    parser.add_argument("--familiar", nargs="+", metavar="DATA", help="learn which photographs are like these")
+    parser.add_argument("name", help="name of the model's card, without .json")
+    parser.add_argument(
+        "checkpoint", type=Path, nargs="?", help="checkpoint to convert; default: measure the bundled file"
+    )
+    parser.add_argument("--data", help="data set for the evaluation, PATH[:SPLIT]")
+    parser.add_argument("--familiar", nargs="+", metavar="DATA", help="data sets of familiar photographs to learn")
     given = parser.parse_args()
     path = bundled_file(given.name)
     if given.familiar:

@@ -10,8 +10,8 @@ r"""Compares evaluated runs on small objects with the first one, and writes docs
     done
     python tools/small_objects.py runs/Mv2 runs/V_19_slim_dw runs/V_19_slim runs/V_19_dw runs/V_19
 
-The page's tables follow the runs; its prose stands in `templates/small-objects.md.j2` and names figures: read it
-again after a rerun.
+The tables of the page are generated from the runs. Its text in `templates/small-objects.md.j2` quotes figures: check it
+after every new run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFIX = "faster_rcnn_"
 def main() -> None:
     """Reads the runs and writes the page."""
     parser = argparse.ArgumentParser(description="Compare evaluated runs on small objects with the first one.")
-    parser.add_argument("runs", nargs="+", help="folders of explorer evaluate --out, with their autopsies")
+    parser.add_argument("runs", nargs="+", help="folders written by explorer evaluate --out and explorer autopsy")
     report = ex.compare(*parser.parse_args().runs)
     comparison, document = report.comparison, report.to_dict()
     document["pairs"] = [pair for pair in document["pairs"] if pair["a"] == comparison.names[0]]

@@ -1,11 +1,11 @@
 """Measures the speed of all released detectors on this machine and writes docs/results/speed-cpu.{json,md}.
 
-    python tools/speed.py GROUP…     # measures groups (all without a name) and writes the page again
-    python tools/speed.py --page     # writes the page from the JSON alone
+    python tools/speed.py GROUP…     # measures groups of models (all by default) and writes the page
+    python tools/speed.py --page     # only writes the page from the JSON file
     python tools/speed.py --name speed-amx GROUP…   # another machine's page
 
-Nothing else should run meanwhile; a group takes two to eight minutes on two cores. The weights are random: times
-hardly depend on them, and the released ones cannot be had everywhere.
+Nothing else should run meanwhile; a group takes two to eight minutes on two cores. Weights are random, because times
+hardly depend on them and released weights cannot be downloaded everywhere.
 """
 
 from __future__ import annotations
@@ -198,9 +198,9 @@ GROUPS: dict[str, Callable[[], Document]] = {
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description="Measure speed and write docs/results/speed-cpu.")
-    parser.add_argument("groups", nargs="*", help=f"among {', '.join(GROUPS)}")
-    parser.add_argument("--page", action="store_true", help="measure nothing, write the page again")
-    parser.add_argument("--name", default=RECORDED.stem, help="of the files in docs/results")
+    parser.add_argument("groups", nargs="*", help=f"groups of models to measure: {', '.join(GROUPS)}")
+    parser.add_argument("--page", action="store_true", help="only write the page, without measuring")
+    parser.add_argument("--name", default=RECORDED.stem, help="name of the files in docs/results")
     options = parser.parse_args()
     file = RECORDED.with_stem(options.name)
     known: Document = json.loads(file.read_text()) if file.is_file() else {}

@@ -1,4 +1,4 @@
-"""The tables of docs/results/speed-cpu.md, and sentences with figures, from what `tools/speed.py` measured."""
+"""Generates the tables and figures of docs/results/speed-cpu.md from the measurements of `tools/speed.py`."""
 
 from __future__ import annotations
 

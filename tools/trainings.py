@@ -1,4 +1,4 @@
-"""The trainings of the demo zoo that `tools/zoo.py` runs: the same recipe with one thing changed in each."""
+"""The trainings of the demo zoo that `tools/zoo.py` runs: one recipe, with one change in each training."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Makes the data that `configs/aerial-real` trains on: real aerial photographs with vehicles, mixed with drawn scenes.
+"""Makes the training data of `configs/aerial-real`: real aerial photographs with vehicles, and procedural scenes.
 
     python tools/vehicles.py ../shared/data/aerial-real vehicles
     python train_net.py --config-file aerial-real/faster_rcnn_V_19_slim_dw --num-gpus 0 MODEL.WEIGHTS demo/V-19-slim-dw
 
-Two thirds of the images are photographs. Of these, single ones come up more often than the frames of a sequence, which
-resemble each other. Classes are those that both have, and minibuses; val holds photographs alone.
+Two thirds of the images are photographs. Single photographs are repeated more often than the frames of a sequence,
+which resemble each other. The classes are those that both sources share, and minibuses; val contains only photographs.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def make_vehicles(real: Path, out: Path) -> None:
     """Makes the mix.
 
     Args:
-        real: the folder of aerial-real.
-        out: to write into.
+        real: folder of the aerial-real data set.
+        out: output folder.
     """
     drawn = out / "drawn"
     make_aerial(drawn, images=DRAWN, seed=SEED)
@@ -90,8 +90,8 @@ def make_vehicles(real: Path, out: Path) -> None:
 def main() -> None:
     """Makes the mix that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("real", type=Path, help="the folder of aerial-real")
-    parser.add_argument("out", type=Path, help="to write into")
+    parser.add_argument("real", type=Path, help="folder of the aerial-real data set")
+    parser.add_argument("out", type=Path, help="output folder")
     given = parser.parse_args()
     make_vehicles(given.real, given.out)
 

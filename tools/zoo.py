@@ -1,13 +1,13 @@
 """Trains the demo zoo and measures it: `make zoo`.
 
-    python tools/zoo.py                    # what is missing: data, trainings, evaluations, times; then the page
-    python tools/zoo.py --only V-19 R-50   # these trainings alone; the page is written once all are there
-    python tools/zoo.py --miniature        # all of it with two iterations and a few scenes, as a rehearsal
-    python tools/zoo.py --page             # the page from docs/results/accuracy.json alone
+    python tools/zoo.py                    # everything that is missing: data, trainings, evaluations, times, page
+    python tools/zoo.py --only V-19 R-50   # only these trainings; the page is written when all are complete
+    python tools/zoo.py --miniature        # a dry run of all steps with two iterations and a few scenes
+    python tools/zoo.py --page             # only write the page from docs/results/accuracy.json
 
-Everything lies below output/zoo and is taken up where it was left. Each training runs on one core; `--jobs` says how
-many run at a time. The times are measured last, when nothing else should run. A rehearsal has its own folder, where its
-page lies too.
+Results are stored in output/zoo, and an interrupted run continues where it stopped. Each training uses one core;
+`--jobs` sets the number of parallel trainings. Times are measured last; nothing else should run meanwhile. A dry run
+writes to its own folder, including the page.
 """
 
 from __future__ import annotations
@@ -163,10 +163,12 @@ def miniature(folder: Path) -> Zoo:
 def main() -> None:
     """Trains, measures and writes."""
     parser = argparse.ArgumentParser(description="Train the demo zoo, measure it, write docs/results/accuracy.")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="among " + "; ".join(one.name for one in TRAININGS))
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one core each")
-    parser.add_argument("--miniature", action="store_true", help=f"rehearse all of it, in {REHEARSAL}")
-    parser.add_argument("--page", action="store_true", help="measure nothing, write the page again")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="names of trainings: " + "; ".join(one.name for one in TRAININGS)
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel trainings, one core each")
+    parser.add_argument("--miniature", action="store_true", help=f"do a dry run of all steps in {REHEARSAL}")
+    parser.add_argument("--page", action="store_true", help="only write the page, without measuring")
     given = parser.parse_args()
     if unknown := set(given.only or ()) - {one.name for one in TRAININGS}:
         parser.error(f"no training is called {' or '.join(sorted(unknown))}; --help names them all")

@@ -33,7 +33,7 @@ class Judged:
     Crowds, detections in crowds and those beyond a hundred of a class in an image are neither right nor wrong.
 
     Attributes:
-        matches: who took whom, for COCO's sizes.
+        matches: the detections matched to objects, for COCO's sizes.
         taxonomy: the error type of each detection and object.
         point: what counts as found.
         objects: `(D,)` row of the object that each detection has.

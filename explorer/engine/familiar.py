@@ -119,10 +119,10 @@ def familiar_of(detector: Detector) -> Familiar | None:
 
 
 def unfamiliar(detector: Detector, image_bgr: Pixels) -> str:
-    """Says in a sentence that a model has not seen such photographs; empty where it has, or where that is not known.
+    """Returns a warning if a photograph differs from those the model was trained on; empty if not, or if unknown.
 
     Args:
-        detector: any; those that come with the package and were trained on photographs know.
+        detector: any detector; only bundled models that were trained on photographs record what these look like.
         image_bgr: `(height, width, 3)` uint8, BGR, as `explorer.read_image` gives it.
     """
     known = familiar_of(detector)

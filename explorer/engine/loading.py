@@ -49,9 +49,9 @@ def load_detector(
     bare: bool = False,
     progress: Progress | None = None,
 ) -> Detector:
-    """Builds a detector and loads its weights, which are downloaded if need be.
+    """Builds a detector and loads its weights, which are downloaded if necessary.
 
-    A detector whose config names no weights has random ones, and "(random weights)" in its name.
+    If the config names no weights, they are random, and the detector's name contains "(random weights)".
 
     Args:
         model: a zoo name, a config file, a shipped config's name, the folder of a training run (its best checkpoint,
@@ -62,17 +62,17 @@ def load_detector(
         overrides: `KEY VALUE` pairs for the config, `key=value` for a LazyConfig.
         device: `auto` takes a GPU where there is one; otherwise a torch device such as `cpu` or `cuda:1`.
         lowest_score: report objects from this score up, instead of from the config's own threshold.
-        exact: run the model operation by operation as trained, to the last bit; otherwise the fast way, whose features
-            differ in the sixth digit (see `explorer.engine.fast`).
-        dtype: what the fast way computes in; see `fast`.
-        engine: what the fast way runs on; `torch` is ready at once, `auto` the fastest over many images.
-        images: how many images it will run on, where that is known; `auto` then is what is done with them soonest.
+        exact: run the original model, bit by bit as trained; otherwise an optimised model, whose features differ in the
+            sixth digit (see `explorer.engine.fast`).
+        dtype: number format of the optimised model; see `fast`.
+        engine: engine of the optimised model; `torch` is ready at once, `auto` is the fastest for many images.
+        images: number of images that it will process, if known; `auto` then minimises the total time for them.
         calibrate: see `fast`.
         emulate: see `fast`.
-        allow_partial: take what fits of weights that do not fit wholly, such as a backbone's alone; the rest is random,
-            and the detector has "(partial weights)" in its name.
-        bare: take a backbone without a detector, too: `backbone:V-99-eSE`, `backbone:FILE`.
-        progress: called with bytes done and bytes in total while weights come.
+        allow_partial: accept weights that fit only partially, such as those of a backbone; the rest is random, and the
+            detector's name contains "(partial weights)".
+        bare: also accept a backbone without a detector: `backbone:V-99-eSE`, `backbone:FILE`.
+        progress: called with the number of bytes downloaded and the total.
 
     Raises:
         ValueError: if the model, a key, the device or the number format is unknown, the weights do not fit, a
@@ -222,21 +222,21 @@ def fast(
     calibrate: str | Path | None = None,
     emulate: bool = False,
 ) -> Detector:
-    """Returns the detector with a fast way to run it, which its `detect` takes.
+    """Returns the detector with an optimised model, which its `detect` runs.
 
     Args:
-        detector: any; its `model` stays as it is.
-        dtype: `float32` gives the same detections; `bfloat16` and `int8` nearly the same in less time, where the
-            hardware computes in them; `auto` takes bfloat16 where it can, else int8, else float32, and
-            `detector.fast.chosen.reason` says why.
+        detector: any detector; its `model` is not changed.
+        dtype: `float32` gives the same detections; `bfloat16` and `int8` give nearly the same detections in less time
+            on hardware that supports them; `auto` selects bfloat16, int8 or float32 in this order, and
+            `detector.fast.chosen.reason` names the reason.
         engine: `openvino`, `compile` (torch.compile; its first image takes up to a minute), `torch`, or `auto`.
-        calibrate: photos like those that the model will see, a folder or `PATH:SPLIT` of a data set, which set the
-            ranges of int8; these are kept for the model's weights, so that later calls need no photos. A model of
-            aerial scenes takes scenes.
-        emulate: take a format that the hardware does not compute in, which is slower than float32.
+        calibrate: photos that resemble the model's later input, a folder or `PATH:SPLIT` of a data set, which set the
+            ranges of int8. The ranges are cached for the model's weights, so later calls need no photos. Models of
+            aerial scenes use generated scenes.
+        emulate: allow a format that the hardware does not support, which is slower than float32.
 
     Raises:
-        ValueError: there is no such format, engine or photos, or the format cannot be had.
+        ValueError: the format or engine does not exist or is not available, or there are no photos.
     """
     if calibrate is not None and dtype not in ("auto", "int8"):
         raise ValueError(f"Photos to calibrate on are for int8, and {dtype} was asked for: take int8 or auto.")

@@ -108,16 +108,18 @@ class Resamples:
 def bootstrap(
     matches: Matches, resamples: int = RESAMPLES, seed: int = 0, progress: Progress | None = None
 ) -> Resamples:
-    """Computes a run's figures on resampled images.
+    """Computes a run's metrics on bootstrap resamples of its images.
 
     Args:
-        matches: who took whom.
-        resamples: how many.
-        seed: of the draws; runs on the same images get the same draws from the same seed.
-        progress: called after every few resamples.
+        matches: the detections matched to objects, as `match` returns them.
+        resamples: number of resamples of the images, 2 or more.
+        seed: random seed; runs on the same images get the same resamples from the same seed.
+        progress: called regularly with the number of resamples done and the total.
 
     Raises:
-        ValueError: there are no images, or fewer than 2 resamples are asked for.
+        ValueError: there are no images, or `resamples` is below 2.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile intervals over images).
     """
     weights = draw(len(matches.run.truth.image_ids), resamples, seed)
     figures = score(matches)

@@ -56,18 +56,20 @@ def calibration(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> Calibration:
-    """Measures how well a run's scores tell how often it is right.
+    """Measures the calibration of a run's scores: how well a score predicts the precision of detections.
 
     Args:
-        matches: who took whom.
-        iou: from which overlap a detection is right; one of the thresholds.
-        bins: of the score, from 0 to 1, equally wide.
-        resamples: of the images, for the interval.
-        seed: of the draws.
-        confidence: of the interval, 0 to 1.
+        matches: the detections matched to objects, as `match` returns them.
+        iou: minimum IoU of a correct detection; one of the matched thresholds.
+        bins: number of equally wide bins of the score from 0 to 1.
+        resamples: number of bootstrap resamples of the images for the interval.
+        seed: random seed of the resamples.
+        confidence: confidence level of the interval, 0 to 1.
 
     Raises:
-        ValueError: a score is not between 0 and 1, there are no images, or nothing was matched at this IoU.
+        ValueError: a score is not in [0, 1], there are no images, or the detections were not matched at this IoU.
+
+    Source: Kueppers et al., "Multivariate Confidence Calibration for Object Detection", CVPRW 2020 (arXiv 2004.13546).
     """
     scores = matches.run.found.scores
     if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):

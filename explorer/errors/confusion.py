@@ -69,7 +69,7 @@ def confusion(matches: Matches, point: OperatingPoint) -> Confusion:
     """Counts objects by annotated and detected class.
 
     Args:
-        matches: who took whom, within each class.
+        matches: the detections matched to objects of the same class.
         point: from which score on detections count, and with which overlap; one of the thresholds.
 
     Raises:

@@ -62,14 +62,16 @@ class BestScores:
 
 
 def best_scores(matches: Matches, iou: float = 0.5) -> BestScores:
-    """Finds, by size and class, from which score on a detector errs least.
+    """Finds the score threshold with the least localisation-recall-precision (LRP) error, by size and class.
 
     Args:
-        matches: who took whom.
-        iou: from which overlap a detection is right; one of the thresholds, below 1.
+        matches: the detections matched to objects, as `match` returns them.
+        iou: minimum IoU of a correct detection; one of the matched thresholds, below 1.
 
     Raises:
-        ValueError: nothing was matched at this IoU, or it is 1.
+        ValueError: the detections were not matched at this IoU, or it is 1.
+
+    Source: Oksuz et al., "One Metric to Measure them All", TPAMI 2022 (arXiv 2011.10772).
     """
     level = matches.threshold_index(iou)
     if iou >= 1:

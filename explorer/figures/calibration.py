@@ -11,10 +11,11 @@ from explorer.text import NAME_LENGTH, in_plotly
 
 
 def reliability(measured: Calibration) -> go.Figure:
-    """Draws precision against the mean score of each bin, one line per size; on the diagonal scores are what they say.
+    """Draws a reliability diagram: precision against the mean score of each bin, one line per size.
 
     Args:
-        measured: of a run; sizes without detections are left out.
+        measured: result of `calibration`; sizes without detections are left out, and calibrated scores are on the
+            diagonal.
     """
     figure = go.Figure(
         go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": INK, "dash": "dash", "width": 1}, showlegend=False)

@@ -79,8 +79,8 @@ def rates(
 ) -> go.Figure:
     """Draws whole models' times against their multiplications, and how fast each stage multiplies.
 
-    On the right, a stage that does few multiplications for each byte waits for memory, and one that does many for
-    arithmetic: the picture that is called a roofline.
+    The right part is a roofline plot: stages with few multiplications per byte are limited by memory, stages with many
+    by arithmetic.
 
     Args:
         costs: by model.

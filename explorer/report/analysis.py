@@ -30,7 +30,7 @@ class RunAnalysis:
     """What a report says of one run.
 
     Attributes:
-        matches: who took whom, for COCO's size bins and the finer ones.
+        matches: the detections matched to objects, for COCO's size bins and finer ones.
         resamples: figures by size, and the same on resampled images.
         point: what counts as found: by default, from the score at which half of what is shown is right.
         taxonomy: the error type of each detection and object, at the point's IoU.

@@ -63,7 +63,7 @@ class Accumulator:
     """Sorted matches, ready for weightings of the images.
 
     Args:
-        matches: who took whom.
+        matches: the detections matched to objects, as `match` returns them.
         most: the largest weight that will be asked for.
     """
 

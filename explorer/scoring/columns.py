@@ -189,19 +189,19 @@ class Found:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """A detector's objects beside the annotations, and where they come from.
+    """The detections of a detector on a data set, together with the annotations and their origin.
 
     Attributes:
-        name: what to call it in tables: the model's name, or the file's without its suffix.
-        truth: what is there; only the images that the detector was run on.
-        found: what the detector says.
+        name: display name: the model's name, or the file's name without its suffix.
+        truth: the annotations of the images on which the detector was run.
+        found: the detections.
         facts: `run.json` as `explorer evaluate` wrote it (model, weights, data, overrides, versions); empty for a
             plain results file.
-        folder: where it was read from; None for a plain results file.
-        segments: figures of panoptic and semantic segmentation by task and name, in percent, where an evaluation took
-            them; classes as in `PQ-car`.
-        notes: one line each on what was not scored.
-        metrics: COCO's figures, as an evaluation took them; without values for a run that was read, of which
+        folder: folder from which it was read; None for a plain results file.
+        segments: metrics of panoptic and semantic segmentation in percent, by task and name, if they were evaluated;
+            metrics of a class are named as in `PQ-car`.
+        notes: one sentence on each kind of object or image that was not scored.
+        metrics: COCO's metrics from the evaluation; empty for a run that was read from files, for which
             `explorer.scoring.metrics.metrics_of` computes them.
     """
 
@@ -219,10 +219,10 @@ class Run:
 
     @property
     def protocol(self) -> Protocol:
-        """By which it is scored: COCO's, unless its record says otherwise.
+        """The protocol that the run records, by default COCO's.
 
         Raises:
-            ValueError: what the record says is no protocol.
+            ValueError: the recorded protocol is invalid.
         """
         return protocol_from(self.facts)
 

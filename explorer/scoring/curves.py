@@ -75,7 +75,7 @@ def size_curves(matches: Matches, iou: float = 0.5) -> SizeCurves:
     """Computes each class's curve for every size of the protocol.
 
     Args:
-        matches: who took whom.
+        matches: the detections matched to objects, as `match` returns them.
         iou: from which overlap a detection is right; one of the thresholds.
 
     Raises:
@@ -138,7 +138,7 @@ class BestFirst:
     """The detections that are within the limit, by group and, in it, by falling score.
 
     Args:
-        matches: who took whom.
+        matches: the detections matched to objects, as `match` returns them.
         groups: `(D,)` int64, the group of each detection.
         number: `N`, of groups.
     """
@@ -208,7 +208,7 @@ def judged(matches: Matches, size: int, level: int) -> tuple[Ints, npt.NDArray[n
     """Returns the rows of the detections that count, and whether each finds an object.
 
     Args:
-        matches: who took whom.
+        matches: the detections matched to objects, as `match` returns them.
         size: the size bin's place.
         level: the IoU threshold's place.
     """

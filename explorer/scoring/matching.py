@@ -131,14 +131,16 @@ def match(
     """Matches detections to objects by COCO's rules, with the sizes, thresholds and limits of the run's protocol.
 
     Args:
-        run: what is there and what was found.
-        task: boxes or masks.
-        thresholds: other IoU thresholds.
-        bins: other size bins; else the protocol's, and finer ones.
-        max_detections: other limits on the detections that figures count.
+        run: a run with its annotations and detections.
+        task: `bbox` or `segm`.
+        thresholds: IoU thresholds; None for those of the run's protocol.
+        bins: size bins; None for those of the protocol and finer ones.
+        max_detections: limits on the number of detections; None for those of the protocol.
 
     Raises:
-        ValueError: a setting is out of range, or masks are asked for that are not there.
+        ValueError: a setting is out of range, or the task is `segm` and the run or the annotations have no masks.
+
+    Source: pycocotools' `COCOeval.evaluateImg`, whose matches these equal.
     """
     protocol = run.protocol
     thresholds = protocol.iou_thresholds if thresholds is None else thresholds

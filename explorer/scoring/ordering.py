@@ -51,7 +51,7 @@ def order(matches: Matches, most: int = 1) -> Ordering:
     """Orders the detections within the limit per image and class.
 
     Args:
-        matches: who took whom.
+        matches: the detections matched to objects, as `match` returns them.
         most: how often an image may be repeated.
     """
     found, number = matches.run.found, len(matches.run.truth.image_ids)

@@ -22,13 +22,13 @@ SCORES_AT_A_TIME = 2**18
 
 @dataclass(frozen=True)
 class FoundRule:
-    """What makes an object found. Without arguments it is the rule of every view.
+    """The rule by which an object counts as found. Without arguments, it is the default of all commands and views.
 
     Attributes:
-        iou: the least overlap with the annotation, above 0 and at most 1.
-        score: the least score, the same for every run; None to choose each run's own, by precision.
-        precision: then a run is used from the lowest score at which this share of what it shows is right; None for a
-            half or, where it is never right that often, its best.
+        iou: minimum IoU with the annotation, in (0, 1].
+        score: minimum score, the same for all runs; None to choose the score of each run by precision.
+        precision: the lowest score with at least this precision is chosen; None for 0.5, or for the highest precision
+            that the run reaches if that is lower.
 
     Raises:
         ValueError: a number is out of range, or both a score and a precision are given.

@@ -42,19 +42,19 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a benchmark scores detections.
+    """The evaluation settings of a benchmark.
 
     Attributes:
-        name: of the preset, or the sides between its sizes, as in `8,16,32,96`.
-        bins: the sizes that it reports, that of all objects first.
-        iou_thresholds: over which average precision is a mean.
-        max_detections: limits on the detections that figures count, ascending; the last is that of average precision.
-        per_class: the limits are on the detections of one class in an image, not on all of an image.
-        every_recall: average precision is the area under the whole curve, not a mean over COCO's 101 recalls.
-        unscored: names of classes whose objects do not count, in lower case.
-        ignored_regions: names of classes whose boxes are regions where nothing counts, in lower case.
-        ignored_cover: a detection that has no object does not count where the share of it that lies in an ignored
-            object, a crowd or one of another size, reaches the IoU threshold.
+        name: name of the preset, or the sides that separate its sizes, as in `8,16,32,96`.
+        bins: size bins of the reported metrics; the first one contains all objects.
+        iou_thresholds: thresholds over which average precision is averaged.
+        max_detections: limits on the number of detections, ascending; the last one applies to average precision.
+        per_class: whether the limits apply to each class of an image instead of to the whole image.
+        every_recall: whether average precision is the area under the curve instead of a mean over COCO's 101 recalls.
+        unscored: lower-case names of classes that are not scored.
+        ignored_regions: lower-case names of classes whose boxes are ignored regions.
+        ignored_cover: whether an unmatched detection is ignored if the share of its area inside an ignored object (a
+            crowd, or an object of another size) reaches the IoU threshold.
     """
 
     name: str
@@ -224,9 +224,9 @@ def protocol_of(
     """Returns a protocol by name, or COCO's with other sizes.
 
     Args:
-        sizes: the name of a preset, or sides in pixels, ascending, between which sizes lie: `8,16,32,96`.
-        max_detections: another limit on the detections that average precision counts.
-        iou_thresholds: others, over which average precision is a mean.
+        sizes: name of a preset, or ascending sides in pixels that separate sizes, as in `8,16,32,96`.
+        max_detections: limit on the number of detections for average precision; None for that of the preset.
+        iou_thresholds: thresholds over which average precision is averaged; where empty, those of the preset.
 
     Raises:
         ValueError: there is no such protocol, the sides are no ascending numbers, the limit is below 1, or thresholds

@@ -119,9 +119,9 @@ def annotated_images(data: str | None, most: int, progress: ProgressBar | None =
     """Reads the images to examine models on.
 
     Args:
-        data: a COCO folder, `PATH[:SPLIT]`; None makes procedural aerial scenes, which are kept.
-        most: how many images.
-        progress: called with the share that is done and what is being done.
+        data: `PATH[:SPLIT]` of a data set; None for procedural aerial scenes, which are generated once and cached.
+        most: maximum number of images.
+        progress: called with the completed share in [0, 1] and the name of the current step.
 
     Raises:
         ValueError: there is no such data set.
@@ -189,18 +189,18 @@ def examine(
     verify: bool = False,
     protocol: Protocol | None = None,
 ) -> Examination:
-    """Runs models on annotated images and finds out what they miss and where it is lost.
+    """Runs models on annotated images and determines which objects they miss, and which stage lost each of them.
 
-    Files of results count as they are, on those of the images that they are on; nobody can say where they lost objects.
+    Results files are scored on the images that they cover; without a model, the stage that lost an object is unknown.
 
     Args:
-        models: where detectors are kept.
-        names: one to four.
-        truth: the images and what is in them.
-        progress: called with the share that is done and what is being done.
-        found: what counts as found.
-        verify: relax for each lost object the stage that lost it, to see that it did.
-        protocol: whose sizes, IoU thresholds and limits are gone by; None for the one of `models`.
+        models: cache of loaded detectors.
+        names: names of one to four models.
+        truth: the images and their annotations.
+        progress: called with the completed share in [0, 1] and the name of the current step.
+        found: IoU and score from which an object counts as found.
+        verify: check each verdict by relaxing only the stage that lost the object.
+        protocol: size bins, IoU thresholds and detection limits; None for those of `models`.
 
     Raises:
         ValueError: a model has other classes than the data, or cannot be used; results are on other images.

@@ -166,7 +166,7 @@ def _where(entry: ZooEntry) -> str:
 
 
 class Models:
-    """Detectors by name, loaded when first asked for; the least recently used go when they take too much memory."""
+    """A cache of detectors by name, loaded on first use; the least recently used ones are evicted."""
 
     def __init__(
         self,
