@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from explorer.figures.style import FAINT, run_rgb
+from explorer.engine.colors import ink_on
+from explorer.figures.style import FAINT, in_hex, run_color, run_rgb
 from explorer.text import NAME_LENGTH, in_plotly
 
 
@@ -25,6 +26,8 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
                 name=in_plotly(name),
                 marker={"color": run_rgb(place)},
                 text=list(own.values()),
+                textangle=0,
+                insidetextfont={"color": in_hex(ink_on(run_color(place)))},
                 hovertemplate="%{x}: %{y}<extra>%{fullData.name}</extra>",
             )
             for place, (name, own) in enumerate(bars.items())
@@ -38,10 +41,10 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
 
 
 def on_panel(title: str, height: int = 300) -> dict[str, object]:
-    """The layout of a figure in the panel; words have no colour, so that FiftyOne gives them that of its theme."""
+    """The layout of a figure in the panel; words take FiftyOne's font and the colour of its theme."""
     return {
         "title": {"text": title, "font": {"size": 14}, "x": 0.02, "y": 0.97, "yanchor": "top"},
-        "font": {"color": None, "size": 12},
+        "font": {"color": None, "family": None, "size": 12},
         "height": height,
         "margin": {"l": 40, "r": 10, "t": 60, "b": 40},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},

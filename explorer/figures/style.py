@@ -35,9 +35,14 @@ def run_rgb(place: int, opacity: float = 1) -> str:
     return rgb(_RUNS[place % len(_RUNS)], opacity)
 
 
+def run_color(place: int) -> tuple[int, int, int]:
+    """The same colour as red, green and blue, 0 to 255."""
+    return SERIES[_RUNS[place % len(_RUNS)]]
+
+
 def run_hex(place: int) -> str:
     """The same colour as `#rrggbb`."""
-    return in_hex(SERIES[_RUNS[place % len(_RUNS)]])
+    return in_hex(run_color(place))
 
 
 def in_hex(color: tuple[int, int, int]) -> str:

@@ -106,7 +106,8 @@ def test_words_of_the_panel_read_in_both_themes(page: Any) -> None:
     seen = set()
     for _ in range(2):
         page.get_by_title(re.compile("^(Light|Dark) mode$")).click()
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(500)  # the old figures go
+        page.locator(".js-plotly-plot .gtitle").nth(3).wait_for()
         seen.add(page.get_by_title(re.compile("^(Light|Dark) mode$")).get_attribute("title"))
         words = page.evaluate(CONTRASTS)
         assert {"AP by object size, % with 95 % intervals", "small", RUNS[0]} <= {own for own, _ in words}

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 TABS = ("Compare", "Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
-CONTRASTS = """(place = '') => {
+CONTRASTS = """place => {
     const rgb = words => (words.match(/[\\d.]+/g) || []).map(Number);
     const luminance = color => color.slice(0, 3).map(value => value / 255)
         .map(unit => unit <= 0.04045 ? unit / 12.92 : ((unit + 0.055) / 1.055) ** 2.4)
@@ -22,14 +22,18 @@ CONTRASTS = """(place = '') => {
         return [255, 255, 255];
     };
     const elsewhere = '.hoverlayer, .heatmap-label';  // on a ground of their own
-    const drawn = [...document.querySelectorAll(`${place} .js-plotly-plot text`)].filter(own =>
-        own.textContent.trim() && own.closest('.js-plotly-plot').offsetParent && !own.closest(elsewhere));
-    const written = place ? [...document.querySelectorAll(`${place} *`)].filter(own => own.offsetParent &&
-        [...own.childNodes].some(one => one.nodeType === 3 && one.textContent.trim())) : [];
+    const drawn = [...document.querySelectorAll(`${place || ''} .js-plotly-plot text`)].filter(own =>
+        own.textContent.trim() && own.checkVisibility() && !own.closest(elsewhere));
+    const written = place ? [...document.querySelectorAll(`${place} *`)].filter(own =>
+        own instanceof HTMLElement && own.checkVisibility() && [...own.childNodes].some(
+            one => one.nodeType === 3 && one.textContent.trim())) : [];
     return [...drawn, ...written].map(own => {
         const behind = own.closest('.annotation-text-g')?.querySelector('.bg');
         const box = behind && getComputedStyle(behind), style = getComputedStyle(own);
-        const back = box && +box.fillOpacity && box.fill !== 'none' && +box.opacity ? rgb(box.fill) : ground(own);
+        const bar = own.closest('.point')?.querySelector('path'), at = own.getBoundingClientRect();
+        const [top, bottom] = bar ? [bar.getBoundingClientRect().top, bar.getBoundingClientRect().bottom] : [0, 0];
+        const back = box && +box.fillOpacity && box.fill !== 'none' && +box.opacity ? rgb(box.fill)
+            : top < at.bottom && at.top < bottom ? rgb(getComputedStyle(bar).fill) : ground(own);
         const ink = rgb(own instanceof SVGElement ? style.fill : style.color);
         const pair = [luminance(ink), luminance(back)].sort((one, other) => one - other);
         return [own.textContent, (pair[1] + 0.05) / (pair[0] + 0.05)];
