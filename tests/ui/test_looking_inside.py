@@ -15,7 +15,7 @@ from explorer.ui.actions.features import object_at, show_layers, what_speaks_for
 from explorer.ui.actions.fields import Fields, fields_and_objects, fields_at, layers_of
 from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
-from explorer.ui.actions.speed import TIMES, as_rows, measure, pareto
+from explorer.ui.actions.speed import TIMES, as_rows, inputs_of, measure, pareto
 
 VOVNET, MOBILENET = "demo/V-19-slim-dw", "demo/MobileNetV2"
 
@@ -127,9 +127,10 @@ def test_times_are_of_the_same_rounds(models: Models, compared: PhotoComparison)
     )
     assert {name: len(own) for name, own in seconds.items()} == {VOVNET: 2, MOBILENET: 2}
     assert told[-1] == "measuring: 6 of 6"  # with a round to warm up
-    assert as_rows({"A": np.array([0.1, 0.2]), "B": np.array([0.2, 0.2])}) == [
-        ["A", "150", "100", "200", "1.00 (1.00 to 1.00)"],
-        ["B", "200", "200", "200", "1.50 (1.00 to 2.00)"],
+    assert inputs_of(models, [VOVNET], compared.image_bgr) == {VOVNET: "640 × 480"}
+    assert as_rows({"A": np.array([0.1, 0.2]), "B": np.array([0.2, 0.2])}, {"A": "640 × 480", "B": "800 × 600"}) == [
+        ["A", "640 × 480", "150", "100", "200", "1.00 (1.00 to 1.00)"],
+        ["B", "800 × 600", "200", "200", "200", "1.50 (1.00 to 2.00)"],
     ]
 
 

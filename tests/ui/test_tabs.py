@@ -144,7 +144,7 @@ def test_speed_as_released_and_on_this_machine(visit: Open) -> None:
     on_own_images = page.plot(1)
     assert len(on_own_images["traces"]) == 2
     assert len(page.plot(2)["traces"][0]["x"]) == 7
-    assert page.table("Time per photo")[0][4] == "1.00 (1.00 to 1.00)"
+    assert page.table("Time per photo")[0][5] == "1.00 (1.00 to 1.00)"
     page.shot("speed")
     assert page.violations(both_themes=True) == []
 

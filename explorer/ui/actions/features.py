@@ -28,7 +28,7 @@ LAYERS = ("stem", "stage2", "stage3", "stage4", "stage5", "res2", "res3", "res4"
 """Layers to offer: the stages of VoVNet, those of ResNet and MobileNetV2, and the levels of the pyramid."""
 MOST_MAPS = 8
 _TWO_SCORES = (
-    "The two scores differ because a detector scores the proposal and then adjusts its box, whereas here the "
+    "The two scores can differ: a detector scores the proposal and then adjusts its box, whereas here the "
     "final box is scored."
 )
 

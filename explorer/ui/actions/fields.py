@@ -143,10 +143,11 @@ def fields_and_objects(
         progress: called with the share that is done and what is being done.
     """
     from explorer.figures.receptive_field import fields_against_objects
+    from explorer.receptive_field.theoretical import FIRST_SIZE_PX
     from explorer.report.fields import anchor_sides
 
     levels = {name: module for name, module in layers_of(detector).items() if name.startswith("p")}
-    found = known.of(detector, SIZE)
+    found = known.of(detector, (FIRST_SIZE_PX, FIRST_SIZE_PX))  # no edge cuts them
     measured = measured_fields(detector, levels, gates=gates, progress=progress)
     return fields_against_objects(
         {name: float(max(found[module].size_px)) for name, module in levels.items()},

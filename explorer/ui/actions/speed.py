@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -123,13 +123,21 @@ def measure(
     return interleaved(calls, rounds=rounds, progress=part_of(progress, 0, 1, "measuring"))
 
 
-def as_rows(seconds: dict[str, npt.NDArray[np.float64]]) -> list[list[str]]:
-    """One row per model: median, fastest and slowest in milliseconds, and the median of the ratios to the first one."""
+def inputs_of(models: Models, names: Sequence[str], image_bgr: Pixels) -> dict[str, str]:
+    """Says by model what it scales a photo to, `width × height` in pixels."""
+    height, width = image_bgr.shape[:2]
+    detectors = [models.get(name) for name in models.networks(names)]
+    sizes = {detector.name: detector.model_input.size_for(height, width) for detector in detectors}
+    return {name: f"{columns:,} × {rows:,}" for name, (rows, columns) in sizes.items()}
+
+
+def as_rows(seconds: dict[str, npt.NDArray[np.float64]], inputs: Mapping[str, str]) -> list[list[str]]:
+    """One row per model: input, median, fastest and slowest in ms, and the median of the ratios to the first one."""
     first = next(iter(seconds.values()))
     rows = []
     for name, own in seconds.items():
         ratios = own / first
         ends = f"{ratios.min():.2f} to {ratios.max():.2f}"
         milliseconds = [f"{1000 * value:.0f}" for value in (np.median(own), own.min(), own.max())]
-        rows.append([legible(name), *milliseconds, f"{np.median(ratios):.2f} ({ends})"])
+        rows.append([legible(name), inputs[name], *milliseconds, f"{np.median(ratios):.2f} ({ends})"])
     return rows

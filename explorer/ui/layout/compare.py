@@ -36,8 +36,8 @@ _HELP = """- **Pictures**: each class has the same colour for every model. Dotte
 - **Results from a file** (`--results`) are drawn beside models, for photos of the data set that they are on.
 - **Found** counts the annotated objects that a model finds. It has the same meaning in every tab: a detection of the
   object's class with IoU ≥ 0.5 and at least the score of the slider.
-- **Time** is that of the whole detector on this machine after a warm-up run: median, minimum and maximum of three
-  runs. Slow models run once.
+- **Time** is that of the whole detector on this machine, at its own input size, after a warm-up run: median, minimum
+  and maximum of three runs. Slow models run once.
 - **Seen by** groups detections of the same class that overlap with IoU ≥ 0.5. Unless the photo is annotated, this does
   not tell which model is right.
 - **Sizes** are those of the protocol that the page was started with (`--sizes`). COCO's are areas below 32² px

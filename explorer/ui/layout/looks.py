@@ -83,6 +83,7 @@ button[role=tab].selected {{ color: #1d4ed8 }}
     border-bottom: 1px solid var(--border-color-primary) !important
 }}
 .results tbody tr:nth-child(odd) {{ background: var(--background-fill-secondary) }}
+.js-plotly-plot .modebar-group {{ background: none !important }}
 @media (hover: none) {{
     .js-plotly-plot .modebar {{ display: none }}
     .pictures .js-plotly-plot .modebar {{ display: block }}

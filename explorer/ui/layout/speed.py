@@ -8,7 +8,7 @@ import gradio as gr
 
 from explorer.figures.words import waiting
 from explorer.ui.actions.photos import read_photo
-from explorer.ui.actions.speed import TASKS, TIMES, Task, as_rows, measure, on_own_images, pareto
+from explorer.ui.actions.speed import TASKS, TIMES, Task, as_rows, inputs_of, measure, on_own_images, pareto
 from explorer.ui.layout.session import SHORT, Desk, explained
 from explorer.ui.tables import html_table
 
@@ -16,10 +16,10 @@ _SAYS = """**Recorded**: published box AP on COCO val2017 against time per image
 Selected models are highlighted by a ring. **V2-19**, V2-19-Slim and V2-19-DW are light detectors with a pyramid of 128
 channels (FPNLite); **V2-19-FPN** is the backbone of V2-19 with the usual pyramid of 256 channels."""
 _HERE = """**On this machine**: the selected models on the selected photo, in rounds in which each model runs once, so
-that changes in the machine's load affect all models equally. Ratios are computed within a round; the minimum and
-maximum are given."""
+that changes in the machine's load affect all models equally. Each model scales the photo to its own input size, so
+these are times of whole detectors, not of backbones alone. Ratios are computed within a round."""
 
-_HEAD = ("model", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (min to max)")
+_HEAD = ("model", "input, px", "median, ms", "fastest, ms", "slowest, ms", "ratio to the first (min to max)")
 
 
 def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number, tab: gr.Tab) -> None:
@@ -47,8 +47,10 @@ def speed_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, width: gr.Number
     ) -> Any:
         from explorer.figures.speed import measured_times
 
-        seconds = measure(desk.models, names, read_photo(image), progress=desk.telling(bar, request))
-        words = html_table(_HEAD, as_rows(seconds), caption="Time per photo, whole detector")
+        pixels = read_photo(image)
+        seconds = measure(desk.models, names, pixels, progress=desk.telling(bar, request))
+        rows = as_rows(seconds, inputs_of(desk.models, names, pixels))
+        words = html_table(_HEAD, rows, caption="Time per photo, whole detector")
         return measured_times(seconds), gr.update(value=words, visible=True)
 
     def draw(of: Task, on: str, names: list[str], wide: float) -> Any:
