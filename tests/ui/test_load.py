@@ -21,6 +21,7 @@ import pytest
 
 from explorer.ui.examples import examples
 from explorer.ui.layout.compare import PICTURES
+from explorer.ui.layout.page import MOST_SESSIONS
 
 pytestmark = pytest.mark.slow
 
@@ -41,11 +42,14 @@ class Visitor:
         self.waits_s: list[float] = []
 
     def stay(self, until: float) -> None:
-        while time.monotonic() < until:
+        """Compares and filters once, and again until it is time to go."""
+        staying = True
+        while staying:
             try:
                 self.compare_and_filter()
             except Exception as error:
                 self.outcomes[f"{type(error).__name__}: {error}"[:200]] += 1
+            staying = time.monotonic() < until
 
     def compare_and_filter(self) -> None:
         photo = {"path": self.upload(self.random.choice(self.photos)), "meta": {"_type": "gradio.FileData"}}
@@ -118,8 +122,8 @@ def test_fifty_visitors_for_minutes(
         first.compare_and_filter()
     assert set(first.outcomes) == {"done"}
 
-    def crowd(minutes: float, offset: int) -> list[Visitor]:
-        visitors = [visitor(offset + seed) for seed in range(VISITORS)]
+    def crowd(minutes: float, seeds: range) -> list[Visitor]:
+        visitors = [visitor(seed) for seed in seeds]
         until = time.monotonic() + 60 * minutes
         threads = [threading.Thread(target=one.stay, args=(until,)) for one in visitors]
         for thread in threads:
@@ -129,10 +133,9 @@ def test_fifty_visitors_for_minutes(
         return visitors
 
     alone = fresh_server.memory_mb
-    for offset in (0, VISITORS):  # as many sessions as are kept
-        crowd(MINUTES / 3, offset)
+    visitors = crowd(0, range(MOST_SESSIONS))
     before = fresh_server.memory_mb
-    visitors = crowd(MINUTES, 2 * VISITORS)
+    visitors += crowd(MINUTES, range(MOST_SESSIONS, MOST_SESSIONS + VISITORS))
     after = fresh_server.memory_mb
     outcomes = sum((one.outcomes for one in visitors), Counter())
     waits = sorted(wait for one in visitors for wait in one.waits_s)
@@ -155,6 +158,12 @@ def test_uploads_go_when_the_server_ends(fresh_server: Any, visitor: Callable[[i
     one.compare_and_filter()
     assert set(one.outcomes) == {"done"}
     assert files() > own
+    others = [threading.Thread(target=visitor(seed).stay, args=(0,)) for seed in range(1, 5)]
+    for other in others:
+        other.start()
+    time.sleep(2)  # models are at work
     fresh_server.process.terminate()
-    fresh_server.process.wait(30)
+    assert fresh_server.process.wait(30) == 0
     assert files() <= own
+    for other in others:
+        other.join()
