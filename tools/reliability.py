@@ -1,17 +1,21 @@
 """Runs all fault, attack and load tests, and writes docs/results/reliability.md from their counts.
 
-`make reliability` runs the tests part by part (hours) and keeps the results of each in `build/reliability`: if it is
-interrupted, the next call at the same commit continues with the part that was running. `python tools/reliability.py
-RESULTS.xml…` reads results that pytest wrote with `--junitxml` to a folder named after the commit. If a test ran
-several times, the last result counts. The page only has rows for tests that ran.
+`make reliability` runs the tests that have no result yet or failed (hours if there are none). What each counted, and at
+which commit, is kept in `docs/results/reliability.json`; after Ctrl-C, the next call continues. `--again` runs all tests
+anew, `--only WORD` those with this word in their name, `--page` none. `python tools/reliability.py RESULTS.xml…` reads
+results that pytest wrote with `--junitxml` to a folder named after the commit. If a test ran several times, the last
+result counts. The page only has rows for tests that ran.
 """
 
 from __future__ import annotations
 
-import shlex
+import argparse
+import itertools
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,25 +23,13 @@ from xml.etree import ElementTree
 from pages import RESULTS, ROOT, rendered
 
 from explorer.engine.artifacts import provenance
-from explorer.writing import replacing
+from explorer.reading import read_json
+from explorer.writing import replacing, write_json
 
 PAGE = RESULTS / "reliability.md"
-KEPT = ROOT / "build/reliability"
-PARTS = (
-    "tests/hostile/test_refusals.py tests/hostile/test_annotations.py",
-    "tests/engine/test_devices.py tests/cli/test_broken_gpu.py",
-    "tests/ui/test_api.py tests/ui/test_routes.py tests/ui/test_strangers.py",
-    "tests/ui/test_load.py",
-    "tests/hostile/test_fuzz.py",
-    "tests/hostile/test_fuzz_data.py",
-    "tests/engine/training/test_resume.py",
-    "tests/browser/test_killed.py",
-    "tests/browser/test_database_ends.py",
-    "tests/faults/test_clock.py tests/faults/test_disk.py tests/faults/test_processes.py tests/faults/test_training.py",
-    "tests/faults/test_steps.py -k twenty",
-    "tests/faults/test_steps.py -k 'every_step and (kill or interrupt or full)'",
-    "tests/faults/test_steps.py -k 'every_step and (readonly or second)'",
-)
+KEPT = RESULTS / "reliability.json"
+KIND = "not network and not gpu"
+STEPS = "tests.faults.test_steps"
 
 
 @dataclass(frozen=True)
@@ -84,6 +76,7 @@ KINDS = {"inputs": "inputs tried", "faults": "faults injected", "load": "load he
 EVERY, ONCE = "test_every_step_fails[", "test_one_step_fails["
 AT_STEPS = {"kill", "interrupt", "full", "readonly"}
 """The faults of all commands that write."""
+FAILED = "failed"
 UNCOUNTED = "tests that failed before they counted anything"
 ROWS = (
     Row("inputs", "hostile files of every kind that is read", "tests.hostile.test_refusals", "test_a_hostile_file"),
@@ -100,13 +93,13 @@ ROWS = (
     Row("inputs", "paths that lead elsewhere, by route and way", "tests.ui.test_routes", counted=("paths",)),
     Row("inputs", "routes without need, long bodies, headers, uploads", "tests.ui.test_routes"),
     Row("inputs", "foreign origins, forged headers, long and slow calls", "tests.ui.test_strangers"),
-    Row("faults", "SIGKILL before a step of writing", "tests.faults.test_steps", counted=("kill",)),
-    Row("faults", "SIGINT before a step of writing", "tests.faults.test_steps", counted=("interrupt",)),
-    Row("faults", "no room from a step of writing on", "tests.faults.test_steps", counted=("full",)),
-    Row("faults", "read-only from a step of writing on", "tests.faults.test_steps", counted=("readonly",)),
-    Row("faults", "a second process at a step of writing", "tests.faults.test_steps", counted=("second",)),
-    Row("faults", "SIGKILL at a random time", "tests.faults.test_steps", counted=("kill at",)),
-    Row("faults", "SIGINT at a random time", "tests.faults.test_steps", counted=("interrupt at",)),
+    Row("faults", "SIGKILL before a step of writing", STEPS, counted=("kill",)),
+    Row("faults", "SIGINT before a step of writing", STEPS, counted=("interrupt",)),
+    Row("faults", "no room from a step of writing on", STEPS, counted=("full",)),
+    Row("faults", "read-only from a step of writing on", STEPS, counted=("readonly",)),
+    Row("faults", "a second process at a step of writing", STEPS, counted=("second",)),
+    Row("faults", "SIGKILL at a random time", STEPS, counted=("kill at",)),
+    Row("faults", "SIGINT at a random time", STEPS, counted=("interrupt at",)),
     Row("faults", "SIGINT while Python starts", "tests.faults.test_processes", counted=("interrupted",)),
     Row("faults", "a real disk that is full, then larger", "tests.faults.test_disk", counted=("full disk",)),
     Row("faults", "a real disk that is read-only", "tests.faults.test_disk", counted=("read-only disk",)),
@@ -129,27 +122,77 @@ ROWS = (
 )
 
 
-def run(commit: str) -> Iterator[Path]:
-    """Runs the tests, slow ones too, part by part, and yields pytest's results of each."""
-    for number, part in enumerate(PARTS):
-        results = KEPT / commit / f"{number}.xml"
-        if not results.is_file():
-            command = [sys.executable, "-m", "pytest", "-q", "-m", "not network and not gpu", f"--junitxml={results}"]
-            subprocess.run([*command, *shlex.split(part)], cwd=ROOT, check=False)  # failures are what the table is for
-        yield results
+def existing() -> list[str]:
+    """The tests of the rows as pytest calls them; of commands, those that fail at every step, or at random times."""
+    modules = sorted({f"{row.module.replace('.', '/')}.py" for row in ROWS})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", KIND, *modules]
+    told = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [line for line in told if "::" in line and f"::{ONCE}" not in line]
+
+
+def batches(tests: Iterable[str]) -> Iterator[list[str]]:
+    """Yields what one pytest runs: a module, but a single one of the tests of commands, each of which takes minutes."""
+    for module, own in itertools.groupby(tests, lambda test: names_of(test)[0]):
+        batch = list(own)
+        yield from [[one] for one in batch] if module == STEPS else [batch]
+
+
+def names_of(test: str) -> tuple[str, str]:
+    """Module and name of a test, as results have them."""
+    file, _, name = test.partition("::")
+    return file.removesuffix(".py").replace("/", "."), name
+
+
+def run(tests: Sequence[str], commit: str) -> tuple[list[Case], bool]:
+    """Runs tests, and returns their results and whether none was left out, which is what Ctrl-C does."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder, commit, "results.xml")
+        command = [sys.executable, "-m", "pytest", "-q", "-m", KIND, f"--junitxml={results}", *tests]
+        process = subprocess.Popen(command, cwd=ROOT)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # pytest ends by it, and writes what it has
+        try:
+            code = process.wait()  # failures are what the table is for
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return read([results] if results.is_file() else []), code in (0, 1)
+
+
+def kept() -> list[Case]:
+    """The results that are kept."""
+    content = read_json(KEPT) if KEPT.is_file() else {}
+    return [
+        Case(module, name, {key: value for key, value in counted.items() if key != FAILED}, FAILED not in counted, own)
+        for own, modules in content.items()
+        for module, names in modules.items()
+        for name, counted in names.items()
+    ]
+
+
+def keep(cases: Iterable[Case]) -> None:
+    """Keeps results: by commit, module and test, what was counted."""
+    content: dict[str, dict[str, dict[str, Mapping[str, int]]]] = {}
+    for case in sorted(cases, key=lambda case: (case.commit, case.module, case.name)):
+        counted = case.counted | ({} if case.passed else {FAILED: 1})
+        content.setdefault(case.commit, {}).setdefault(case.module, {})[case.name] = counted
+    write_json(content, KEPT, indent=1)
+
+
+def merged(*results: Iterable[Case]) -> list[Case]:
+    """Of a test that ran several times the last counts."""
+    return list({(case.module, case.name): case for case in itertools.chain(*results)}.values())
 
 
 def read(results: Iterable[Path]) -> list[Case]:
-    """Reads results; skipped tests are none, and of a test that ran several times the last counts."""
-    cases = {}
+    """Reads what pytest wrote; skipped tests are none."""
+    cases = []
     for path in results:
         for element in ElementTree.parse(path).iter("testcase"):  # noqa: S314 - pytest's own
             if element.find("skipped") is None:
                 counted = {one.get("name", ""): int(one.get("value", "")) for one in element.iter("property")}
                 failed = element.find("failure") is not None or element.find("error") is not None
                 names = element.get("classname", ""), element.get("name", "")
-                cases[names] = Case(*names, counted, not failed, path.parent.name[:9])
-    return list(cases.values())
+                cases.append(Case(*names, counted, not failed, path.parent.name[:9]))
+    return merged(cases)
 
 
 def commits(cases: Iterable[Case]) -> str:
@@ -196,9 +239,35 @@ def page(cases: Sequence[Case]) -> str:
     )
 
 
+def update(*, again: bool, words: Sequence[str]) -> list[Case]:
+    """Runs what has no result or failed, keeps what each pytest told, and returns all results."""
+    tests = existing()
+    there = set(map(names_of, tests))
+    cases = [case for case in kept() if (case.module, case.name) in there]
+    done = {(case.module, case.name) for case in cases if case.passed and not again}
+    wanted = [test for test in tests if names_of(test) not in done and all(word in test for word in words)]
+    for batch in batches(wanted):
+        own, whole = run(batch, (provenance()["code"] or {}).get("commit", "unknown"))
+        cases = merged(cases, own)
+        keep(cases)
+        if not whole:
+            break
+    return cases
+
+
 def main() -> None:
-    """Runs the tests where no results are named, writes the page, and exits with 1 where a test failed."""
-    cases = read([Path(name) for name in sys.argv[1:]] or run((provenance()["code"] or {}).get("commit", "unknown")))
+    """Brings the results up to date, writes the page, and exits with 1 where a test failed."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("results", nargs="*", type=Path, metavar="RESULTS.xml", help="take these instead of running")
+    asked.add_argument("--again", action="store_true", help="run what has passed, too")
+    asked.add_argument("--only", action="append", default=[], metavar="WORD", help="run only what has this in its name")
+    asked.add_argument("--page", action="store_true", help="run nothing, and write the page from what is kept")
+    given = asked.parse_args()
+    if given.results or given.page:
+        cases = merged(kept(), read(given.results))
+        keep(cases)
+    else:
+        cases = update(again=given.again, words=given.only)
     with replacing(PAGE) as scratch:
         scratch.write_text(page(cases), encoding="utf-8")
     for case in cases:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,9 @@ def test_counts_failures_and_skips(tool: ModuleType, tmp_path: Path) -> None:
     assert "**lost: 1, executed: 1, escaped: 0; failed tests in all: 2**" in page
     assert "**inputs tried: 2; faults injected: 23; load held, in actions: 0**" in page
     later = results(tmp_path / "b.xml", (steps, "test_every[b]", {"kill": 3}, ""))
-    assert "**lost: 0, executed: 1, escaped: 0; failed tests in all: 1**" in tool.page(tool.read([first, later]))
+    assert "**lost: 0, executed: 1, escaped: 0; failed tests in all: 1**" in tool.page(
+        tool.merged(tool.read([first]), tool.read([later]))
+    )
 
 
 @pytest.mark.parametrize("module", ["tests.faults.test_steps", "", "tests.ui.test_load"])
@@ -64,10 +67,39 @@ def test_a_test_that_fails_before_it_counts_is_in_the_table(tool: ModuleType, tm
     assert f"lost: {int(module != 'tests.ui.test_load')}, executed: 0, escaped: 0; failed tests in all: 1**" in page
 
 
-def test_each_test_of_the_parts_is_in_one_of_them(tool: ModuleType) -> None:
-    assert len(tool.PARTS) == 13
-    named = {word for part in tool.PARTS for word in part.split() if word.endswith(".py")}
-    assert named == {row.module.replace(".", "/") + ".py" for row in tool.ROWS}
+def test_what_was_counted_is_kept(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "KEPT", tmp_path / "kept.json")
+    assert tool.kept() == []
+    cases = tool.read([results(tmp_path / "a.xml", ("a.b", "c[d]", {"kill": 2}, ""), ("a.b", "e", {}, "<failure/>"))])
+    tool.keep(cases)
+    assert tool.kept() == cases
+
+
+def test_only_what_is_missing_or_failed_runs(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["passed[a]", "failed[a]", "missing[a]", "stopped[a]", "never[a]"]
+    tests = [f"tests/faults/test_steps.py::{name}" for name in names]
+    ran: list[str] = []
+
+    def run(batch: list[str], commit: str) -> tuple[list[Any], bool]:
+        ran.extend(batch)
+        own = [tool.Case(*tool.names_of(test), {}, True, "later") for test in batch]
+        return ([], False) if "stopped" in batch[0] else (own, True)
+
+    monkeypatch.setattr(tool, "KEPT", tmp_path / "kept.json")
+    monkeypatch.setattr(tool, "existing", lambda: tests)
+    monkeypatch.setattr(tool, "run", run)
+    first = [tool.Case(tool.STEPS, name, {}, name != "failed[a]", "first") for name in [*names[:2], "gone[a]"]]
+    tool.keep(first)
+    cases = tool.update(again=False, words=())
+    assert ran == tests[1:4]
+    assert {(case.name, case.commit) for case in cases} == {
+        (names[0], "first"),
+        *((name, "later") for name in names[1:3]),
+    }
+    assert set(map(repr, tool.kept())) == set(map(repr, cases))
+    ran.clear()
+    tool.update(again=True, words=["passed", "[a]"])
+    assert ran == tests[:1]
 
 
 def test_commands_whose_every_step_was_tried_are_named(tool: ModuleType, tmp_path: Path) -> None:
