@@ -1,10 +1,10 @@
 """Runs all fault, attack and load tests, and writes docs/results/reliability.md from their counts.
 
 `make reliability` runs the tests that have no result yet or failed (hours if there are none). What each counted, and at
-which commit, is kept in `docs/results/reliability.json`; after Ctrl-C, the next call continues. `--again` runs all tests
-anew, `--only WORD` those with this word in their name, `--page` none. `python tools/reliability.py RESULTS.xml…` reads
-results that pytest wrote with `--junitxml` to a folder named after the commit. If a test ran several times, the last
-result counts. The page only has rows for tests that ran.
+which commit, is kept in `docs/results/reliability.json`; after Ctrl-C, the next call continues. `--again` runs all
+tests anew, `--only WORD` those with this word in their name, `--page` none. `python tools/reliability.py RESULTS.xml…`
+reads results that pytest wrote with `--junitxml` to a folder named after the commit. If a test ran several times, the
+last result counts. The page only has rows for tests that ran.
 """
 
 from __future__ import annotations
