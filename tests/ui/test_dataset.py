@@ -17,7 +17,7 @@ from explorer.data.convert import convert
 from explorer.scoring.protocols import PRESETS, protocol_of
 from explorer.scoring.runs import read_truth
 from explorer.ui.actions.compare import compare
-from explorer.ui.actions.dataset import data_set
+from explorer.ui.actions.dataset import DataSet, data_set
 from explorer.ui.actions.errors import examine, explain_miss
 from explorer.ui.actions.filters import Filters
 from explorer.ui.actions.models import Models
@@ -108,7 +108,8 @@ def test_a_photo_of_another_name_size_or_set_is_not_taken_for_one(
         found = compare(models, ["A", "yolo.csv"], other, timed=False)
         assert found.truth is None
         assert list(found.predictions) == ["A"]
-        assert found.unavailable["yolo.csv"].endswith(f"bccd:test, and {other.name} is none of them.")
+        said = f"This file has detections on the 72 photos of bccd:test, and {other.name} is none of them."
+        assert found.unavailable["yolo.csv"] == said
 
 
 def test_photos_of_one_name_are_told_by_their_pixels(tmp_path: Path) -> None:
@@ -217,3 +218,27 @@ def test_the_page_opens_on_a_photo_of_the_data_with_the_results_chosen(results: 
     tables = [block["props"].get("value") for block in page.config["components"] if block["type"] == "html"]
     (counted,) = (table for table in tables if "<caption>Objects by 8,32,96 size, and time" in str(table))
     assert ">yolo.csv</td>" in counted
+    assert known["Data set"]["value"] == "bccd:test"
+    assert str(shared) not in json.dumps(page.config, default=str)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("{folder}", "cells"),
+        ("{folder}:val", "cells:val"),
+        ("{folder}/all.json", "all.json"),
+        ("{folder}/all.json:{folder}", "all.json:cells"),
+    ],
+)
+def test_visitors_are_not_told_where_a_data_set_is(source: str, name: str, shared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    (folder / "all.json").touch()
+    assert DataSet(source.format(folder=folder), read_truth(f"{shared}/data/bccd:test")).name == name
+
+
+def test_files_of_one_name_are_numbered(results: Path, shared: Path, tmp_path: Path) -> None:
+    data = data_set(f"{shared}/data/bccd:test", [results, shutil.copy(results, tmp_path), results])
+    assert data is not None
+    assert list(data.runs) == ["yolo.csv", "yolo.csv (2)", "yolo.csv (3)"]

@@ -17,6 +17,7 @@ from explorer.ui.examples import annotated_in
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
+    from explorer.ui.actions.dataset import DataSet
 
 _LONGEST_REASON = 300
 _RUNS, _TIMED_S = 3, 0.6
@@ -31,6 +32,7 @@ def compare(
     timed: bool = True,
     tiles: bool = False,
     even_none: bool = False,
+    more_data: Sequence[DataSet] = (),
 ) -> PhotoComparison:
     """Runs each model on one photo; files of results have what they found there before.
 
@@ -44,6 +46,7 @@ def compare(
         timed: repeat runs for times; without it each model runs once.
         tiles: look at a large photo in overlapping tiles.
         even_none: where no model can be used, return a comparison that says why of each, instead of an error.
+        more_data: data sets beside that of `models`, in which the photo is looked up, too.
 
     Raises:
         ValueError: no photo, one that cannot be read, no model or too many, or no model that can be used.
@@ -90,8 +93,8 @@ def compare(
     reasons = {name: _one_line(error) for name, error in failures.items()}
     said = advice(scales, (height, width), tiles=tiles)
     truth = annotated_in(image_bgr)
-    if truth is None and data:
-        truth = data.annotated(path, image_bgr)
+    for own in (*((data,) if data else ()), *more_data):
+        truth = own.annotated(path, image_bgr) if truth is None else truth
     files = frozenset(filter(models.is_file, predictions))
     return PhotoComparison(path, predictions, reasons, times_s, truth, strange, said, models.protocol, files, told)
 

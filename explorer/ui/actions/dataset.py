@@ -48,6 +48,13 @@ class DataSet:
     runs: Mapping[str, Run] = field(default_factory=dict)
     protocol: Protocol = COCO
 
+    @property
+    def name(self) -> str:
+        """What visitors are told: the folder's or file's name with the split, and not where on the server it is."""
+        whole = Path(self.source).exists() or ":" not in self.source
+        path, split = (self.source, "") if whole else self.source.rsplit(":", 1)
+        return legible(":".join(filter(None, (Path(path).resolve().name, Path(split).name))))
+
     def annotated(self, photo: Path, image_bgr: Pixels) -> Detections | None:
         """Returns the annotations of a photo without crowds; None if the photo does not belong to the data set."""
         row = self._row(photo, image_bgr)
@@ -81,7 +88,7 @@ class DataSet:
         own = None if row is None else run.truth.row_of_image.get(self.truth.image_ids.tolist()[row])
         if own is None:
             raise ValueError(
-                f"This file has detections on the {len(run.truth.image_ids):,} photos of {legible(self.source)}, and "
+                f"This file has detections on the {len(run.truth.image_ids):,} photos of {self.name}, and "
                 f"{legible(photo.name)} is none of them"
             )
         return Recorded(detections_of(run.truth, run.found, own))
@@ -136,9 +143,8 @@ def data_set(data: str | None, results: Sequence[str | Path] = (), protocol: Pro
         run = load_run(path, data, protocol=protocol)
         data = data or str(run.facts["data"])
         name = Path(path).name if run.folder is None else f"{run.name} ({run.folder.name})"  # not the model's own
-        while name in runs:
-            name = f"{name} ({path})"
-        runs[name] = run
+        alike = sum(own == name or own.startswith(f"{name} (") for own in runs)
+        runs[f"{name} ({alike + 1})" if alike else name] = run
     if data is None:
         return None
     return DataSet(data, truth_under(protocol, read_truth(data)), runs, protocol)

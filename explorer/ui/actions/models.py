@@ -106,7 +106,7 @@ def results_choices(data: DataSet | None) -> list[ModelChoice]:
     """Lists files of other detectors' results on a data set."""
     if data is None:
         return []
-    facts = f"another detector's results, shown on photos of {legible(data.source)}; no network"
+    facts = f"another detector's results, shown on photos of {data.name}; no network"
     return [ModelChoice(name, f"{legible(name)} · results from a file", True, facts) for name in data.runs]
 
 

@@ -32,7 +32,7 @@ _SLIDE = "Drag the line: model A's detections are on the left, model B's on the 
 _TILES = "The photo is processed in overlapping tiles. This finds small objects but takes longer."
 _HELP = """- **Pictures**: each class has the same colour for every model. Dotted white outlines mark annotated
   objects, which are known for the generated scenes, the blood cells, and photos of the data set that the page was
-  started with (`--data`), recognised by their file name and size.
+  started with (`--data`) or that you uploaded in Errors, recognised by their file name and size.
 - **Results from a file** (`--results`) are drawn beside models, for photos of the data set that they are on.
 - **Found** counts the annotated objects that a model finds. It has the same meaning in every tab: a detection of the
   object's class with IoU ≥ 0.5 and at least the score of the slider.
@@ -150,7 +150,10 @@ def compare_tab(desk: Desk, photo: gr.Image, models: gr.Dropdown, first: PhotoCo
         request: gr.Request,
         bar: gr.Progress = gr.Progress(),  # noqa: B008 - gradio looks for this default
     ) -> Any:
-        found = compare(desk.models, names, image, desk.telling(bar, request), tiles=tiles, even_none=True)
+        own = desk.data_of(request)
+        found = compare(
+            desk.models, names, image, desk.telling(bar, request), tiles=tiles, even_none=True, more_data=own
+        )
         kept = [name for name in of_class if name in found.class_names]
         choices = gr.Dropdown(choices=found.class_names, value=kept)
         return found, choices, *_draw(found, Filters(score, of_size, kept), how, int(wide))

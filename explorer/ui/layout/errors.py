@@ -265,7 +265,8 @@ def _data_controls(desk: Desk, *, uploads: bool) -> tuple[gr.Dropdown, gr.Dropdo
 
 def _at_start(desk: Desk) -> str:
     """What to call the data set that the page starts with."""
-    return legible(desk.data) if desk.data else _AERIAL
+    given = desk.models.data
+    return given.name if given else _AERIAL
 
 
 def _own_data(desk: Desk, data: gr.Dropdown, known: gr.State) -> None:

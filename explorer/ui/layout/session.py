@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from explorer.text import in_html
+from explorer.ui.actions.dataset import DataSet, data_set
 from explorer.ui.actions.errors import uploaded_data
 from explorer.ui.actions.fields import Fields
 from explorer.ui.actions.models import Models, uploaded_pair
@@ -52,6 +53,7 @@ class Desk:
     _stopped: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _owned: dict[str, list[str]] = field(default_factory=dict)
+    _data: dict[str, list[DataSet]] = field(default_factory=dict)
     _uploads: Iterator[int] = field(default_factory=lambda: count(1))
 
     def folder_of(self, request: gr.Request) -> Path:
@@ -71,6 +73,7 @@ class Desk:
             self._stopped.discard(str(request.session_hash))
         for name in self._owned.pop(str(request.session_hash), ()):
             self._drop(name)
+        self._data.pop(str(request.session_hash), None)
         shutil.rmtree(Path(self.folder.name) / str(request.session_hash), ignore_errors=True)
 
     def take_model(self, files: Sequence[str] | None, request: gr.Request) -> str:
@@ -106,10 +109,17 @@ class Desk:
             raise ValueError("Choose a zip archive of a data set first.")
         folder = Path(tempfile.mkdtemp(prefix="data-", dir=self.folder_of(request)))
         try:
-            return uploaded_data(Path(archive), folder, progress)
+            splits = uploaded_data(Path(archive), folder, progress)
+            read = [data_set(source, protocol=self.models.protocol) for source in splits.values()]
         except ValueError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._data.setdefault(str(request.session_hash), []).extend(own for own in read if own)
+        return splits
+
+    def data_of(self, request: gr.Request) -> Sequence[DataSet]:
+        """Returns the data sets that a session uploaded, whose photos are recognised in Compare."""
+        return self._data.get(str(request.session_hash), ())
 
     def _drop(self, name: str) -> None:
         for models in (self.models, self.models_for_long):
