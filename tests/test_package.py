@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -103,6 +104,19 @@ def test_the_commands_that_need_no_detectron2_run_without_it() -> None:
     for words in (["--help"], ["zoo", "list"], ["data", "make", "aerial", "--help"]):
         program = f"{WITHOUT}\nfrom explorer.cli import main; main({words})"
         subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+
+@pytest.mark.slow
+def test_all_that_is_imported_of_detectron2_is_there_when_its_engine_is() -> None:
+    """The page and the App import it before their threads start, or as their first step; two halves at once fail."""
+    program = "import sys, detectron2.engine; print(*(name for name in sys.modules if name.startswith('detectron2')))"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "explorer").rglob("*.py")]
+    used = {
+        name for text in sources for name in re.findall(r"^\s*(?:from|import) (detectron2[\w.]*)", text, re.MULTILINE)
+    }
+    assert len(used) > 20
+    assert used <= set(done.stdout.split())
 
 
 def test_a_wheel_names_the_source_that_make_takes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,7 @@ def explain_object(dataset: Any, run: str, sample_id: str, label_id: str) -> dic
     Raises:
         ValueError: the object was drawn in the App, or the model cannot be built or followed.
     """
+    _import_detectron2()
     from explorer.autopsy.explain import explain
     from explorer.browser.ids import kept_ids
     from explorer.figures.explain import explained
@@ -137,6 +139,7 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
     Raises:
         ValueError: there is no such model, or the field is that of something else.
     """
+    _import_detectron2()
     import fiftyone as fo
 
     from explorer.data.images import read_image
@@ -175,6 +178,11 @@ def plain_arrays(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain_arrays(item) for key, item in value.items()}
     return [plain_arrays(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _import_detectron2() -> None:
+    """Imports detectron2 whole: its modules import one another, which fails where two of the App's threads begin."""
+    import_module("detectron2.engine")
 
 
 @lru_cache(maxsize=1)
