@@ -33,6 +33,7 @@ PAGES = {
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 NOTEBOOK_LINK = re.compile(r'href="(?![a-z]+:|#)([^"#]+\.(?:md|ipynb))(#[^"]*)?"')
 FOLDER_LINK = re.compile(r"\[([^]]+)\]\(([^)\s#:]+)\)")
+INTERVAL = re.compile(r"\[[+−-]?[\d.]+ ?%?, [+−-]?[\d.]+ ?%?\]")
 NO_PROSE = re.compile(r"[#!|<{]|```|[-*] |\d+\.")
 REFERENCE = "reference"
 
@@ -107,7 +108,8 @@ def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Page, files: Files, **_: Any) -> str:
-    """Makes links of a tutorial, which is converted to HTML by its plugin, links between pages."""
+    """Keeps intervals in one line; makes links of a tutorial, which its plugin converts, links between pages."""
+    html = INTERVAL.sub(lambda match: match[0].replace(" ", "\N{NO-BREAK SPACE}"), html)
     if not page.file.src_uri.endswith(".ipynb"):
         return html
 

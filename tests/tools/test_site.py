@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -33,3 +33,10 @@ def test_the_reference_has_every_public_name_once(site: ModuleType) -> None:
 def test_a_name_without_a_comment_above_belongs_to_the_group_before(site: ModuleType) -> None:
     stub = "# First\nfrom .a import b as b\nfrom .a import c as c\n\n# Second\nfrom .d.e import f as f\n"
     assert site.reference_groups(stub) == {"First": ["explorer.a.b", "explorer.a.c"], "Second": ["explorer.d.e.f"]}
+
+
+def test_an_interval_stays_in_one_line(site: ModuleType) -> None:
+    html = "<td>33.6 [31.0, 36.1]</td><td>−3.8 [−7.9, +0.3]</td><td>a [list, of words]</td>"
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="results/accuracy.md"))
+    kept = site.on_page_content(html, page, files=None)
+    assert [cell.count("\N{NO-BREAK SPACE}") for cell in kept.split("</td>")] == [1, 1, 0, 0]
