@@ -19,17 +19,9 @@ MOST_CLASSES = 7
 _WORD_LENGTH = 14
 CELL_INK, CELLS = "rgb(17,17,17)", ("rgb(222,235,247)", "rgb(86,150,205)")
 """Of numbers in a matrix and of its cells, which the numbers read on at every shade."""
+_DETECTED = "detected as<br><sup>darker: a larger share of its row</sup>"
 _LETTERS_BELOW = 40
 """So many stand beside each other below a matrix on a narrow page; more are turned."""
-
-_SHARES = {
-    "title": {"text": "% of row", "side": "top"},
-    "orientation": "h",
-    "thickness": 10,
-    "y": 1.01,
-    "yanchor": "bottom",
-}
-"""The bar of colours, above the cells, which keep the width of a narrow page."""
 
 
 def precision_recall(curves: SizeCurves) -> go.Figure:
@@ -135,15 +127,15 @@ def confusion_matrix(confused: Confusion, size: str = "all") -> go.Figure:
             zmax=100,
             xgap=1,
             ygap=1,
-            colorbar=_SHARES,
+            showscale=False,
             hovertemplate="annotated %{customdata[0]}, detected %{customdata[1]}: %{customdata[2]:,}<extra></extra>",
         )
     )
     ticks = {"tickvals": list(range(len(kept))), "showgrid": False, "zeroline": False, "color": INK}
     angle = 0 if len(across) * max(map(len, across)) <= _LETTERS_BELOW else -40
-    figure.update_xaxes(title="detected as", ticktext=across, tickangle=angle, **ticks)
+    figure.update_xaxes(title=_DETECTED, ticktext=across, tickangle=angle, **ticks)
     figure.update_yaxes(title="annotated as", ticktext=down, autorange="reversed", **ticks)
     figure.update_layout(
-        LAYOUT, height=max(360, 170 + (34 if few else 14) * len(kept)), margin={"l": 60, "r": 20, "t": 60, "b": 60}
+        LAYOUT, height=max(340, 150 + (34 if few else 14) * len(kept)), margin={"l": 60, "r": 20, "t": 20, "b": 80}
     )
     return figure

@@ -122,13 +122,13 @@ def test_a_click_moves_the_fields_and_all_words_read_in_the_dark_theme(page: Any
     screenshot(page, "lab-fields")
 
     clicker.get_by_role("listbox").first.select_option([])
-    clicker.get_by_role("alert").get_by_text("choose levels").wait_for(timeout=30_000)
+    clicker.get_by_role("alert").get_by_text("Choose at least one layer").wait_for(timeout=30_000)
     page.emulate_media(color_scheme="dark")
     page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     page.wait_for_timeout(1000)
     screenshot(page, "lab-dark")
     shown = page.evaluate(CONTRASTS, ".jp-OutputArea-output:has(.widget-listbox, .widget-select-multiple)")
-    assert any("choose levels" in words for words, _ in shown)
+    assert any("Choose at least one layer" in words for words, _ in shown)
     assert len(shown) > 20
     assert [(words, round(ratio, 1)) for words, ratio in shown if ratio < 4.5] == []
 

@@ -98,6 +98,8 @@ def test_fields_at_a_point_are_those_of_the_library(models: Models, compared: Ph
     assert known.of(detector, (480, 640)) is known.of(detector, (480, 640))  # found once
     with pytest.raises(ValueError, match="has none of the layers"):
         fields_at(known, detector, compared.image_bgr, (320, 240), ["res2"], effective=False)
+    with pytest.raises(ValueError, match="Choose at least one layer"):
+        fields_at(known, detector, compared.image_bgr, (320, 240), [], effective=False)
     with pytest.raises(ValueError, match="outside the photo"):
         fields_at(known, detector, compared.image_bgr, (9000, 240), ["p2"], effective=False)
 

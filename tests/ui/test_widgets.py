@@ -168,7 +168,7 @@ def test_a_click_moves_the_fields_and_so_does_typing(demos: Models, scenes: dict
     assert (mark.x[0], mark.y[0]) == (125, 250)
     assert (min(outline.x) + max(outline.x)) / 2 == pytest.approx(middle - 195, abs=4)
     clicker.layers.value = ()
-    assert "choose levels" in clicker.says.value
+    assert "at least one layer" in clicker.says.value
 
 
 def test_side_by_side_zooms_to_what_is_chosen(zoo: Any, photo: Path) -> None:

@@ -81,10 +81,12 @@ def fields_at(
         progress: called with the share that is done and what is being done.
 
     Raises:
-        ValueError: the point lies outside the photo, or the model has none of the layers.
+        ValueError: the point lies outside the photo, no layer is chosen, or the model has none of them.
     """
     from explorer.figures.receptive_field import fields_over_photo
 
+    if not layers:
+        raise ValueError("Choose at least one layer, such as p2.")
     names = {layer: module for layer, module in layers_of(detector).items() if layer in layers}
     if not names:
         raise ValueError(f"{detector.name} has none of the layers {', '.join(layers)}; choose levels such as p2.")
