@@ -230,7 +230,11 @@ class Panoptic:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall-clock seconds by stage, in the order in which the stages ran."""
+    """Wall-clock times of one call.
+
+    Attributes:
+        stages_s: seconds by stage, in the order in which the stages ran.
+    """
 
     stages_s: Mapping[str, float]
 
@@ -241,7 +245,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Evaluation figures in percent, by task (`bbox`, `segm`, `panoptic_seg`) and COCO name (`AP`, `APs`, `PQ`, …)."""
+    """Metrics of an evaluation.
+
+    Attributes:
+        values: metrics in percent, by task (`bbox`, `segm`, `panoptic_seg`) and COCO name (`AP`, `APs`, `PQ`, …).
+        images: number of evaluated images.
+        details: further results by name, such as the AP of each class.
+    """
 
     values: Mapping[str, Mapping[str, float]]
     images: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -47,6 +48,22 @@ def test_every_promised_name_is_there(name: str) -> None:
     assert promised.__name__.rpartition(".")[2] == name
     assert callable(promised)
     assert name in dir(explorer)
+
+
+@pytest.mark.parametrize("name", [name for name in explorer.__all__ if name != "__version__"])
+def test_every_promised_name_says_what_it_takes(name: str) -> None:
+    """A function its parameters, a data class the attributes that it does not inherit, in a list of each."""
+    from explorer.api.autopsy import autopsy
+
+    promised = autopsy if name == "autopsy" else getattr(explorer, name)  # which is a package, too
+    takes = (
+        vars(promised).get("__annotations__", {})
+        if inspect.isclass(promised)
+        else inspect.signature(promised).parameters
+    )
+    told = inspect.getdoc(promised) or ""
+    assert told.partition("\n")[0].endswith(".")
+    assert [one for one in takes if not one.startswith("_") and f"    {one}:" not in told] == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

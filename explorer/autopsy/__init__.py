@@ -1,4 +1,4 @@
-"""Where a missed object died: a detector's stages followed in one forward pass, and what each of them lost.
+"""The stage of a detector that lost each missed object: all stages are followed in one forward pass.
 
 `explorer.autopsy` names this package and the public function, so the package can be called:
 `explorer.autopsy(model, data)` is `explorer.api.autopsy.autopsy(model, data)`.

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
-    """What a detector says about one image, in the frame of the original image, and how long it took."""
+    """The output of a detector for one image, in the frame of the original image.
+
+    Attributes:
+        detections: the detected objects, best first.
+        panoptic: the panoptic segmentation; None unless the model is panoptic.
+        timing: seconds by stage.
+    """
 
     detections: Detections
     panoptic: Panoptic | None

@@ -48,6 +48,9 @@ def eigen_cam(feature: FeatureMap) -> MapView:
     The channels at each position are projected on the first right singular vector, with the sign that makes the sum
     positive; negative values become 0. Positions in the padding are ignored.
 
+    Args:
+        feature: the feature map, as `feature_maps` returns it.
+
     Source: Muhammad and Yeasin, Eigen-CAM, IJCNN 2020 (arXiv 2008.00299).
     """
     content = feature.content

@@ -28,7 +28,11 @@ class RankedChannel:
 
 
 def energy(feature: FeatureMap) -> MapView:
-    """Returns the activation energy of a feature map: the L2 norm over its channels at each position."""
+    """Returns the activation energy of a feature map: the L2 norm over its channels at each position.
+
+    Args:
+        feature: the feature map, as `feature_maps` returns it.
+    """
     values = np.sqrt(np.square(feature.content, dtype=np.float64).sum(axis=0)).astype(np.float32)
     says = (
         "How strongly the layer answers at each place: the length of its vector of channels (L2 norm). Bright is much "

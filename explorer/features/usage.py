@@ -50,6 +50,9 @@ def layer_usage(model: nn.Module) -> list[LayerUsage]:
     depends neither on a photo nor on the magnitude of activations. Random weights of equal variance give 1 for every
     input.
 
+    Args:
+        model: a backbone or a detector.
+
     Raises:
         ValueError: the model has no OSA block.
     """

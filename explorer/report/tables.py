@@ -81,7 +81,11 @@ class Grid:
 
 
 def cost_grid(costs: Mapping[str, Sequence[StageCost]]) -> Grid:
-    """What each stage of some models costs: parameters, multiplications, memory traffic."""
+    """Makes a table of the parameters, multiplications and memory traffic of each stage.
+
+    Args:
+        costs: costs of the stages, by model, as `stage_costs` returns them.
+    """
     head = ("model", "stage", "parameters, M", "GMAC", "memory traffic, MB", "MAC per byte")
     rows = tuple(
         (

@@ -111,7 +111,12 @@ def stage_costs(
 
 
 def total_cost(costs: Sequence[StageCost], name: str = "all") -> StageCost:
-    """Adds the costs of stages."""
+    """Adds the costs of stages.
+
+    Args:
+        costs: costs of the stages, as `stage_costs` returns them.
+        name: name of the sum.
+    """
     sums = (sum(getattr(cost, key) for cost in costs) for key in ("params", "macs", "read_bytes", "written_bytes"))
     return StageCost(name, *sums)
 
