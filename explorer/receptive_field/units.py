@@ -133,7 +133,8 @@ def _spread(
         step = max(rounded(distance_px / (stride * period)), 1) * period
         number = max(units // step, 1)
         middle = units // 2
-        first = middle + round((units / 2 - (number - 1) * step / 2 - middle) / period) * period
+        # half a period is rounded down: rounded up, the last unit would lie beyond the map
+        first = middle + math.ceil((units / 2 - (number - 1) * step / 2 - middle) / period - 0.5) * period
         places.append(tuple(first + step * place for place in range(number)))
         window.append(step * stride)
     if len(places[0]) * len(places[1]) < 2:
