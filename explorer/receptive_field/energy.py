@@ -14,7 +14,7 @@ SHARE = 0.95
 """An effective field's area is that of the brightest pixels that hold this share of the energy."""
 CONFIDENCE = 0.95
 FEWEST_UNITS = 4
-"""Before an interval is looked at."""
+"""Before an interval is gone by; the shortfall is known from two on."""
 
 
 def area_px(energy: npt.NDArray[np.floating], share: float = SHARE) -> int:
@@ -73,9 +73,9 @@ class EnergySum:
         self.units += len(energy)
         if self._narrower_than is not None:
             self._parts += list(energy.astype(np.float32))
-            if self.units >= FEWEST_UNITS and self.total.any():
+            if self.units > 1 and self.total.any():
                 width, self.shortfall = self.side_error()
-                self.is_settled = width < self._narrower_than
+                self.is_settled = self.units >= FEWEST_UNITS and width < self._narrower_than
 
     def replace(self, energy: Floats) -> None:
         """Starts again with the energy of some units in another window."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from explorer.receptive_field.theoretical import ReceptiveField
     from explorer.types import Detections
 
-INPUTS, SIZE = 2, (512, 512)
+INPUTS, SIZE = 4, (512, 512)
 """Effective fields are measured on so many inputs of noise of this size; they are kept on disk."""
 _MOST_KEPT = 16
 
