@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Data, Model, as_detector, as_truth
+from explorer.api.inputs import Data, Model, as_truth, on_device
 from explorer.api.result import Result
 from explorer.report.fields import NARROWER_THAN, FieldReport, LevelField, field_grid, field_report
 from explorer.report.tables import Grid
@@ -16,6 +16,7 @@ from explorer.writing import plain
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from explorer.engine.detector import Detector
     from explorer.receptive_field.theoretical import ReceptiveField
 
 _LEAST_PX = 64
@@ -104,6 +105,7 @@ def receptive_fields(
     inputs: int = 16,
     size: tuple[int, int] = (512, 512),
     gates: bool = True,
+    device: str = "auto",
     first: Callable[[dict[str, ReceptiveField]], None] | None = None,
     progress: Progress | None = None,
 ) -> ReceptiveFieldReport:
@@ -116,12 +118,14 @@ def receptive_fields(
         inputs: maximum number of noise images for effective fields; 0 skips them.
         size: `(height, width)` of these in pixels, 64 or more each.
         gates: whether squeeze-excitation is active while effective fields are measured.
+        device: device of a model that is not loaded yet: `auto`, `cpu`, `cuda` or `cuda:N`.
         first: called with the theoretical fields by name before effective fields, which take longer, are measured.
         progress: called after each batch with the number of inputs done and the total.
 
     Raises:
         ValueError: the model has no backbone with named feature maps, or the noise is too small.
         DownloadError: its weights cannot be downloaded.
+        DeviceError: the GPU fails, and it was asked for by name or the detector is on it.
 
     Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks" (Distill, 2019) for theoretical
     fields; Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks" (NeurIPS
@@ -133,6 +137,9 @@ def receptive_fields(
             f"(size=(512, 512), or --size 512x512)."
         )
     truth = None if data is None else as_truth(data, limit)
-    detector = as_detector(model, exact=True)
-    report = field_report(detector, truth, inputs=inputs, size=size, gates=gates, first=first, progress=progress)
-    return ReceptiveFieldReport(detector.origin, report)
+
+    def measure(detector: Detector) -> ReceptiveFieldReport:
+        report = field_report(detector, truth, inputs=inputs, size=size, gates=gates, first=first, progress=progress)
+        return ReceptiveFieldReport(detector.origin, report)
+
+    return on_device(model, measure, device, exact=True)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from explorer.receptive_field.energy import SHARE, EnergySum, area_px
-from explorer.receptive_field.theoretical import ReceptiveField, theoretical_fields
+from explorer.receptive_field.theoretical import ReceptiveField, device_of, theoretical_fields
 from explorer.receptive_field.units import Units, apart, middle_alone, nearly_apart
 from explorer.types import Floats, Progress
 from explorer.writing import replacing
@@ -36,7 +36,7 @@ from explorer.zoo.downloads import cache_dir
 GATES = ("ESE", "SqueezeExcite", "EffectiveSEModule", "SEModule", "SqueezeExcitation")
 """Names of the classes whose gates `gates=False` leaves out."""
 
-_VERSION = 3  # of the measurement; one that gives other figures has another
+_VERSION = 4  # of the measurement; one that gives other figures has another
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,8 @@ class EffectiveField:
         grid: `(rows, columns)` of the map.
         inputs: number of inputs that it was measured on.
         units: number of units that were measured on them, all put where the one in the middle is.
-        shortfall: how far the side falls short of what more units would give, as a share of it (see `EnergySum`).
+        shortfall: how far the side falls short of what more units would give, as a share of it (see `EnergySum`); 0
+            where it is not estimated: for a single unit, and without `narrower_than`.
     """
 
     layer: str
@@ -124,9 +125,10 @@ def effective_fields(
 ) -> dict[str, EffectiveField]:
     """Measures the effective receptive fields of the middle units of layers, by gradients on random inputs.
 
-    The model is used in evaluation mode and is not changed. Squeeze-excitation and normalisation by statistics of the
-    whole map give distant pixels a small influence. Units that copy another unit, such as those of an FPN's `p6` that
-    subsamples `p5`, are measured once.
+    The model is used in evaluation mode, on its own device, and is not changed. Squeeze-excitation and normalisation by
+    statistics of the whole map give distant pixels a small influence. A layer's field does not depend on the other
+    layers that are measured with it: where the units of two layers in a pass have the same values, as those of an FPN's
+    `p6` that subsamples `p5` can have, both get the same energy from one backward pass.
 
     Args:
         model: a network that takes a batch `(n, 3, height, width)`: a backbone, with or without FPN.
@@ -134,7 +136,7 @@ def effective_fields(
             output such as `p2`.
         inputs: batches of normalised images, all of one size.
         gates: whether squeeze-excitation is active; otherwise it is left out.
-        seed: random seed of the signs of the gradients.
+        seed: random seed of the signs of the gradients, which are the same for layers of equally many channels.
         narrower_than: enables the faster method. A layer gets no more inputs once the 95 % interval of its side is
             narrower than this share of the side, such as 0.03; each pass measures several units that are far enough
             apart; sides are corrected for the few inputs; and the network computes in bfloat16 if the processor
@@ -154,8 +156,7 @@ def effective_fields(
     quick = narrower_than is not None
     theory = theoretical_fields(model, ignore_global=True) if quick else {}
     spots = {
-        layer: Spot(layer, theory.get(layer), torch.Generator().manual_seed(seed + place), narrower_than)
-        for place, layer in enumerate(layers)
+        layer: Spot(layer, theory.get(layer), torch.Generator().manual_seed(seed), narrower_than) for layer in layers
     }
     done, size = 0, None
     with prepared(model, gates), outputs_of(model, layers) as found, _number_format(quick):
@@ -298,7 +299,7 @@ class Spot:
 
 def _follow_back(model: nn.Module, batch: Tensor, wanted: Sequence[Spot], found: dict[str, Tensor]) -> None:
     """Adds the energy of one batch to each wanted layer's."""
-    image = batch.detach().clone(memory_format=torch.channels_last).requires_grad_()
+    image = batch.detach().to(device_of(model, batch.device)).clone(memory_format=torch.channels_last).requires_grad_()
     found.clear()
     result = model(image)
     if isinstance(result, Mapping):
@@ -309,10 +310,11 @@ def _follow_back(model: nn.Module, batch: Tensor, wanted: Sequence[Spot], found:
             names = ", ".join(sorted(found)) or "none"
             raise ValueError(f"there is no layer {spot.layer!r} with a map; there are {names}")
         values = spot.chosen(found[spot.layer], image)
+        total = spot.signed(values)  # drawn for copies too, which may be followed by themselves in the next pass
         energy = next((own for theirs, own in known if theirs.equal(values) and theirs.any()), None)
         if energy is None:
-            (gradient,) = torch.autograd.grad(spot.signed(values), image, retain_graph=True)
-            energy = gradient.double().square().sum(dim=1).numpy()
+            (gradient,) = torch.autograd.grad(total, image, retain_graph=True)
+            energy = gradient.cpu().double().square().sum(dim=1).numpy()
         known.append((values, energy))
         spot.add(energy)
     found.clear()

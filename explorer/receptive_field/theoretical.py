@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -195,7 +196,7 @@ def _follow(
 ) -> dict[str, ReceptiveField]:
     fields: dict[str, ReceptiveField] = {}
     with evaluating(model), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        image = torch.empty(1, channels, *size)
+        image = torch.empty(1, channels, *size, device=device_of(model))
         tracer = _Tracer(image, ignore_global)
 
         def ends(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
@@ -280,6 +281,12 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _span(seen: Bools) -> tuple[int, int] | None:
     places = np.flatnonzero(seen)
     return (int(places[0]), int(places[-1]) + 1) if len(places) else None
+
+
+def device_of(model: nn.Module, otherwise: torch.device | str = "cpu") -> torch.device:
+    """Returns the device of a model's weights, and another where it has none."""
+    held = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device(otherwise) if held is None else held.device
 
 
 @contextmanager

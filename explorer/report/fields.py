@@ -35,7 +35,8 @@ class LevelField:
         stride_px: from one unit to the next.
         theoretical_px: side of the theoretical field, what looks at the whole map left out.
         phases: how many differently placed fields neighbouring units have.
-        effective_px: side of the square as large as the pixels that hold 95 % of the energy; NaN if not measured.
+        effective_px: side of the square as large as the pixels that hold 95 % of the energy, corrected for what few
+            units fall short by (`EffectiveField.side_px`); NaN if not measured.
         gaussian_radius_px: two standard deviations of the Gaussian that fits the energy; NaN if not measured.
         inputs: how many inputs the effective field was measured on.
         anchors_px: sides of the level's anchors.

@@ -191,13 +191,36 @@ def test_a_copy_of_a_unit_is_not_followed_back_again(monkeypatch: pytest.MonkeyP
     assert len(passes) == 2 * 15
     np.testing.assert_array_equal(measured["p6"].energy, measured["p5"].energy)
     assert (measured["p5"].unit, measured["p6"].unit) == ((8, 8), (4, 4))
-    alone = effective_fields(Pyramid(), ["p6"], random_inputs(60, (32, 32)))["p6"]
-    assert alone.side_px() == pytest.approx(measured["p6"].side_px(), rel=0.03)
 
 
-def signs_of(place: int, channels: int, number: int) -> list[Tensor]:
+def test_a_layer_alone_or_kept_from_before_is_what_it_is_beside_others(tmp_path: Path) -> None:
+    settings = {"inputs": 6, "size": (32, 32), "batch": 1, "narrower_than": 0.1}
+    layers = ["p4", "p5", "p6"]
+    together = cached_effective_fields(Pyramid(), layers, folder=tmp_path / "together", **settings)
+    for layer in layers[::-1]:
+        cached_effective_fields(Pyramid(), [layer], folder=tmp_path / "alone", **settings)
+    for layer, field in cached_effective_fields(Pyramid(), layers, folder=tmp_path / "alone", **settings).items():
+        assert field.units == together[layer].units > 1
+        np.testing.assert_allclose(field.energy, together[layer].energy, rtol=1e-6, atol=1e-12)
+
+
+def test_a_model_on_another_device_gets_its_inputs_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors of `meta` have shapes and no values, and mix with the CPU's as little as a GPU's do."""
+    copied: list[torch.device] = []
+
+    def cpu(tensor: Tensor) -> Tensor:
+        copied.append(tensor.device)
+        return torch.ones(tensor.shape)
+
+    monkeypatch.setattr(Tensor, "cpu", cpu)
+    field = effective_fields(thin().to("meta"), ["stage2"], random_inputs(1, (96, 96)), narrower_than=0.1)["stage2"]
+    assert {device.type for device in copied} == {"meta"}
+    assert (field.grid, field.units) == ((24, 24), 4)
+
+
+def signs_of(channels: int, number: int) -> list[Tensor]:
     """The signs of one layer's middle unit, input by input."""
-    generator = torch.Generator().manual_seed(place)
+    generator = torch.Generator().manual_seed(0)
     return [torch.randint(0, 2, (1, channels, 1, 1), generator=generator)[:, :, 0, 0] * 2 - 1 for _ in range(number)]
 
 
@@ -209,8 +232,8 @@ def test_a_layer_gets_no_more_inputs_than_it_needs(monkeypatch: pytest.MonkeyPat
     measured = effective_fields(Pyramid(), layers, inputs, narrower_than=0.1, progress=lambda *step: steps.append(step))
     assert 4 <= min(spot.inputs for spot in measured.values()) < 40
     assert steps[-1] == (max(spot.inputs for spot in measured.values()), 40)
-    for place, (layer, spot) in enumerate(measured.items()):
-        expected = straightforward(Pyramid(), layer, inputs[: spot.inputs], signs_of(place, 6, spot.inputs))
+    for layer, spot in measured.items():
+        expected = straightforward(Pyramid(), layer, inputs[: spot.inputs], signs_of(6, spot.inputs))
         np.testing.assert_allclose(spot.energy, expected, rtol=1e-4, atol=1e-9)
 
 
