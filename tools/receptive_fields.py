@@ -13,12 +13,14 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from pages import RESULTS, as_table, rendered
 
 from explorer.backbones.specs import VARIANTS
 from explorer.config import load_config
 from explorer.engine.artifacts import provenance
 from explorer.engine.building import make_detector
+from explorer.engine.config_facts import Config
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.report.fields import field_report
@@ -28,7 +30,7 @@ Level = dict[str, Any]
 Models = dict[str, dict[str, list[Level]]]
 """By name and by whether squeeze-excitation works: stages and levels, as `explorer receptive-field --json` has them."""
 
-INPUTS, SIZE = 2, (512, 512)
+INPUTS, SIZE = 4, (512, 512)
 BASE = "faster_rcnn_V_39_FPN_3x"
 OTHERS = {"ResNet-50": "faster_rcnn_R_50_FPN_3x", "ResNet-101": "faster_rcnn_R_101_FPN_3x"}
 LIGHT = "faster_rcnn_Mv2_FPNLite_3x"
@@ -39,16 +41,21 @@ def detectors() -> dict[str, Detector]:
     """Every backbone with a 256-channel FPN and random weights, then the demo models and their random twins."""
     made = {}
     for name in VARIANTS:
-        made[name] = make_detector(load_config(BASE, ["MODEL.VOVNET.CONV_BODY", name]), name, device="cpu")
+        made[name] = untrained(load_config(BASE, ["MODEL.VOVNET.CONV_BODY", name]), name)
     for name, config in OTHERS.items():
-        made[name] = make_detector(load_config(config), name, device="cpu")
-    wide = ["MODEL.FPN.OUT_CHANNELS", "256"]
-    made["MobileNetV2"] = make_detector(load_config(LIGHT, wide), "MobileNetV2", device="cpu")
+        made[name] = untrained(load_config(config), name)
+    made["MobileNetV2"] = untrained(load_config(LIGHT, ["MODEL.FPN.OUT_CHANNELS", "256"]), "MobileNetV2")
     for name, demo in DEMOS.items():
         trained = load_detector(demo, device="cpu")
         made[f"{name}, trained"] = trained
-        made[f"{name}, its random twin"] = make_detector(trained.cfg, name, device="cpu")
+        made[f"{name}, its random twin"] = untrained(trained.cfg, name)
     return made
+
+
+def untrained(cfg: Config, name: str) -> Detector:
+    """A detector with the random weights that training starts from, the same ones each time."""
+    torch.manual_seed(0)
+    return make_detector(cfg, name, device="cpu")
 
 
 def main() -> None:
