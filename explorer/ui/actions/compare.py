@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from explorer.text import legible
-from explorer.types import Pixels
+from explorer.types import Pixels, Progress
 from explorer.ui.actions.comparison import LETTERS, PhotoComparison, Seen
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.photos import read_photo
@@ -54,49 +56,84 @@ def compare(
         DeviceError: no model can be run, since a GPU fails.
     """
     from explorer.engine.devices import DeviceError, cpu_behind, fallbacks
-    from explorer.engine.familiar import unfamiliar
-    from explorer.engine.scales import scale_of
     from explorer.zoo.downloads import DownloadError
 
-    wanted, image_bgr, data = chosen(names), read_photo(photo), models.data
-    path, (height, width) = Path(str(photo)), image_bgr.shape[:2]
-    predictions: dict[str, Seen] = {}
-    times_s: dict[str, Sequence[float]] = {}
-    strange: dict[str, str] = {}
-    scales: dict[str, float] = {}
+    wanted, image_bgr, path = chosen(names), read_photo(photo), Path(str(photo))
+    answers: list[_Answer] = []
     failures: dict[str, ValueError | DownloadError | DeviceError] = {}
     told: list[str] = []
     for place, name in enumerate(wanted):
-
-        def run(device: str, name: str = name, place: int = place) -> None:
-            if data and models.is_file(name):
-                predictions[name] = data.found(name, path, image_bgr)
-                return
-            detector = models.get(name, part_of(progress, place, len(wanted), name), device)
-            detector = in_tiles(detector) if tiles else detector
-            first = detector.detect(image_bgr)
-            times_s[detector.name] = _times(detector, image_bgr, first.timing.total_s, _RUNS if timed else 1)
-            predictions[detector.name] = first
-            scales[LETTERS[len(scales)]] = scale_of(detector.model_input, detector.cut, height, width)
-            if words := unfamiliar(detector, image_bgr):
-                strange[detector.name] = words
-
+        own = part_of(progress, place, len(wanted), name)
+        ask = partial(_ask, models, name, path, image_bgr, progress=own, runs=_RUNS if timed else 1, tiles=tiles)
         try:
             with fallbacks(told):
-                cpu_behind("auto", run)
+                answers.append(cpu_behind("auto", ask))
         except Stopped:
             raise
         except (ValueError, DownloadError, DeviceError) as error:
             failures[name] = error
-    if not predictions and not even_none:
+    if not answers and not even_none:
         raise next(iter(failures.values()))
-    reasons = {name: _one_line(error) for name, error in failures.items()}
-    said = advice(scales, (height, width), tiles=tiles)
+    scales = dict(zip(LETTERS, (one.scale for one in answers if one.scale is not None), strict=False))
     truth = annotated_in(image_bgr)
-    for own in (*((data,) if data else ()), *more_data):
-        truth = own.annotated(path, image_bgr) if truth is None else truth
-    files = frozenset(filter(models.is_file, predictions))
-    return PhotoComparison(path, predictions, reasons, times_s, truth, strange, said, models.protocol, files, told)
+    for data in (*((models.data,) if models.data else ()), *more_data):
+        truth = data.annotated(path, image_bgr) if truth is None else truth
+    return PhotoComparison(
+        path,
+        {one.name: one.seen for one in answers},
+        {name: _one_line(error) for name, error in failures.items()},
+        {one.name: one.times_s for one in answers if one.times_s},
+        truth,
+        {one.name: one.strange for one in answers if one.strange},
+        advice(scales, image_bgr.shape[:2], tiles=tiles),
+        models.protocol,
+        frozenset(one.name for one in answers if models.is_file(one.name)),
+        told,
+    )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a model or a file of results has on the photo.
+
+    Attributes:
+        name: of the model with its caveat, or of the file.
+        seen: the detections.
+        times_s: seconds of each run of a model.
+        strange: a warning where a model was trained on other photographs.
+        scale: pixels of a model's input per pixel of the photo, along a side.
+    """
+
+    name: str
+    seen: Seen
+    times_s: Sequence[float] = ()
+    strange: str = ""
+    scale: float | None = None
+
+
+def _ask(
+    models: Models,
+    name: str,
+    photo: Path,
+    image_bgr: Pixels,
+    device: str,
+    *,
+    progress: Progress,
+    runs: int,
+    tiles: bool,
+) -> _Answer:
+    """Runs one model on the photo, or looks it up in a file of results."""
+    from explorer.engine.familiar import unfamiliar
+    from explorer.engine.scales import scale_of
+
+    if models.data and models.is_file(name):
+        return _Answer(name, models.data.found(name, photo, image_bgr))
+    detector = models.get(name, progress, device)
+    detector = in_tiles(detector) if tiles else detector
+    first = detector.detect(image_bgr)
+    times_s = _times(detector, image_bgr, first.timing.total_s, runs)
+    scale = scale_of(detector.model_input, detector.cut, *image_bgr.shape[:2])
+    return _Answer(detector.name, first, times_s, unfamiliar(detector, image_bgr), scale)
 
 
 def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:
