@@ -17,7 +17,9 @@ from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, SMALL_AREA_PX, Detections, Pixels, Timing
 from explorer.ui.actions.filters import Filters
+from explorer.ui.actions.models import GENERATED, trained_on
 from explorer.ui.actions.photos import read_photo
+from explorer.zoo.registry import entries
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -103,6 +105,25 @@ class PhotoComparison:
     def letters(self) -> dict[str, str]:
         """What to call each model where there is little room: A, B, C, D."""
         return dict(zip(self.predictions, LETTERS, strict=False))
+
+    @property
+    def cautions(self) -> list[str]:
+        """What is to be known before the boxes are believed, in sentences."""
+        drawn = [name for name in self._of_generated_scenes() if not self._is_of_classes(name)]
+        was, its = ("was", "its") if len(drawn) == 1 else ("were", "their")
+        origin = (
+            f"{' and '.join(drawn)} {was} trained on {GENERATED} only; do not rely on {its} detections in photographs."
+        )
+        return [*self.fallbacks, *self.unfamiliar.values(), *filter(None, [origin if drawn else "", self.advice])]
+
+    def _of_generated_scenes(self) -> list[str]:
+        names = {entry.name for entry in entries() if trained_on(entry) == GENERATED}
+        return [name for name in self.predictions if name in names]
+
+    def _is_of_classes(self, name: str) -> bool:
+        """Whether objects of a model's classes are annotated, as in generated scenes; few photographs have any."""
+        known = self.truth.class_names if self.truth else ()
+        return not set(known).isdisjoint(self.predictions[name].detections.class_names)
 
     @property
     def class_names(self) -> list[str]:

@@ -31,7 +31,8 @@ MOST_MODELS = 4
 _READY = ("bundled", "cached")
 _WARM_SIZE = (480, 640)
 _NEARNESS = {"bundled": 0, "cached": 1, REFUSED: 3}
-_DATA = {"aerial": "generated aerial scenes", "aerial-real": "real aerial photographs", "bccd": "blood cells"}
+GENERATED = "generated aerial scenes"
+_DATA = {"aerial": GENERATED, "aerial-real": "real aerial photographs", "bccd": "blood cells"}
 """What is trained on, by the folder of the config."""
 
 

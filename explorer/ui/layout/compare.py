@@ -256,8 +256,8 @@ def _seen(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> 
 
 def _warnings(found: PhotoComparison) -> str:
     """What is to be known before the boxes are believed, as HTML."""
-    sentences = [*found.fallbacks, *found.unfamiliar.values(), *([found.advice] if found.advice else [])]
-    return f"<ul>{''.join(f'<li>{in_html(one)}</li>' for one in sentences)}</ul>" if sentences else ""
+    sentences = "".join(f"<li>{in_html(one)}</li>" for one in found.cautions)
+    return f"<ul>{sentences}</ul>" if sentences else ""
 
 
 def _draw(found: PhotoComparison, filters: Filters, how: str, width_px: int) -> list[Any]:
