@@ -244,6 +244,7 @@ def update(*, again: bool, words: Sequence[str]) -> list[Case]:
     tests = existing()
     there = set(map(names_of, tests))
     cases = [case for case in kept() if (case.module, case.name) in there]
+    keep(cases)
     done = {(case.module, case.name) for case in cases if case.passed and not again}
     wanted = [test for test in tests if names_of(test) not in done and all(word in test for word in words)]
     for batch in batches(wanted):

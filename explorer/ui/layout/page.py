@@ -194,7 +194,7 @@ def build(
     photo_file = Path(shutil.copy(tried[0], folder)) if tried and own else opening_photo(folder)
     first = first_comparison(short, preset, photo_file)
     if warm:
-        threading.Thread(target=_load, args=(short, preset), daemon=True).start()
+        threading.Thread(target=_load, args=(short, preset)).start()
     page: gr.Blocks
     with gr.Blocks(title="VoVNet Explorer", analytics_enabled=False, fill_width=True, delete_cache=_CACHE_S) as page:
         gr.Markdown(_INTRO)
@@ -287,7 +287,10 @@ def _narrow(redraw: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _load(models: Models, names: Sequence[str]) -> None:
+    """Loads models; no further one once the program ends, which waits for this thread: PyTorch aborts a left one."""
     for name in names:
+        if not threading.main_thread().is_alive():
+            return
         with suppress(ValueError, DownloadError):  # said when the model is asked
             models.get(name)
 
