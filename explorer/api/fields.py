@@ -105,7 +105,7 @@ def receptive_fields(
     inputs: int = 16,
     size: tuple[int, int] = (512, 512),
     gates: bool = True,
-    device: str = "auto",
+    device: str = "cpu",
     first: Callable[[dict[str, ReceptiveField]], None] | None = None,
     progress: Progress | None = None,
 ) -> ReceptiveFieldReport:
