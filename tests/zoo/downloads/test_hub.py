@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 from typer.testing import CliRunner
 
 import explorer as ex
 from explorer.cli.zoo import app
 from explorer.config import CONFIGS
 from explorer.data.sources import instances_split
-from explorer.engine.training.command import parse_arguments, read_config
+from explorer.engine.training.command import job, parse_arguments, read_config
 from explorer.scoring.results_file import RESULTS_FILE
 from explorer.zoo import registry
 from explorer.zoo.downloads import DownloadError
@@ -128,6 +129,26 @@ def test_training_starts_from_a_repository(
         find_weights("hf-hub:me/none")
     monkeypatch.setenv("EXPLORER_OFFLINE", "1")
     assert find_weights("hf-hub:me/cells")[0] == weights
+
+
+def test_a_training_begins_with_a_repositorys_tensors(
+    hub: Hub, files: dict[str, bytes], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One iteration that changes nothing: the run's final weights are the repository's."""
+    for name in ("default_setup", "setup_logger"):  # which leave log files open
+        monkeypatch.setattr(f"explorer.engine.training.command.{name}", lambda *args, **options: None)
+    hub.repositories["me/cells"] = files
+    words = ["MODEL.WEIGHTS", "hf-hub:me/cells", "OUTPUT_DIR", str(tmp_path / "out"), "INPUT.MIN_SIZE_TRAIN", "(96,)"]
+    words += ["DATASETS.TRAIN", f"('{shared}/data/bccd:train',)", "DATASETS.TEST", "()", "DATALOADER.NUM_WORKERS", "0"]
+    words += ["SOLVER.MAX_ITER", "1", "SOLVER.BASE_LR", "1e-30", "SOLVER.IMS_PER_BATCH", "1"]
+    job(parse_arguments(["--config-file", "bccd/faster_rcnn_V_19_slim_dw", "--num-gpus", "0", *words]))
+    trained = torch.load(tmp_path / "out/model_final.pth", weights_only=True)["model"]
+    theirs = load(files["model.safetensors"])
+    moving = ("running_mean", "running_var", "num_batches_tracked")
+    same = [key for key in theirs if not key.endswith(moving)]
+    assert len(same) > 100
+    for key in same:
+        assert torch.equal(trained[key], theirs[key].to(trained[key].dtype)), key
 
 
 def test_what_a_hub_refuses_is_one_line(hub: Hub, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
