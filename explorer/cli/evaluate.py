@@ -129,13 +129,15 @@ def _write_report(run: Run, out: Path) -> None:
 def _show(run: Run, data: str, out: Path | None) -> None:
     from rich.console import Console
 
-    from explorer.engine.evaluation.tables import class_table, figure_tables
+    from explorer.engine.evaluation.tables import as_text, class_table, figure_tables
 
     console, metrics = Console(), run.metrics
     say((run.name, "bold"), f" on {data}, {metrics.images} images, in percent")
     for table in (*figure_tables(metrics), class_table(metrics.details["per_class"])):
         if table:
-            console.print(table)
+            lines = as_text(table).rstrip("\n")
+            cut = max(map(len, lines.splitlines())) > console.width  # a table in too few columns would lose digits
+            console.print(lines if cut else table, soft_wrap=cut, highlight=False)
     for note in metrics.details["notes"]:
         say(note)
     if out:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from explorer.cli import app
+from tests.fixtures.cells import Cells
 
 run = CliRunner().invoke
 
@@ -94,3 +95,12 @@ def test_a_negative_value_is_a_value_and_a_mistyped_option_is_not(
     done = run(app, [*start, *data, "SEED", value])
     assert done.exit_code == 2
     assert words in done.stderr
+
+
+def test_a_table_wider_than_the_terminal_keeps_its_digits(cells: Cells, tmp_path: Path) -> None:
+    (tmp_path / "found.json").write_text(json.dumps(cells.results))
+    words = ["evaluate", "--results", str(tmp_path / "found.json"), "--data", cells.data, "--sizes", "8,16,32,96"]
+    done = run(app, words, env={"COLUMNS": "60"})
+    assert done.exit_code == 0, done.output
+    assert "…" not in done.stdout
+    assert f"{cells.figures['AR100']:.2f}" in done.stdout
