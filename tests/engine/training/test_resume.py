@@ -124,8 +124,14 @@ def forkserver() -> Any:
     return context
 
 
+def train(args: Namespace) -> None:
+    """Starts its loaders as a training from a shell does: they see that it was killed, and end."""
+    multiprocessing.set_start_method("fork", force=True)
+    main(args)
+
+
 def start(context: Any, args: Namespace) -> Any:
-    process = context.Process(target=main, args=(args,))
+    process = context.Process(target=train, args=(args,))
     process.start()
     return process
 
@@ -137,8 +143,15 @@ def kill_after(process: Any, folder: Path, pause_s: float) -> str:
         assert process.is_alive(), "the training ended before it could be killed"
         time.sleep(0.002)
     time.sleep(pause_s)
+    loaders = [
+        Path("/proc", pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    deadline_s = time.monotonic() + 30
+    while any(loader.exists() for loader in loaders):  # they look every five seconds, and hold the folder until then
+        assert time.monotonic() < deadline_s, "a process that loads images outlived its training"
+        time.sleep(0.1)
     assert process.exitcode == -signal.SIGKILL, "the training ended before it could be killed"
     last = last_checkpoint(folder)
     assert last is not None
