@@ -21,6 +21,8 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
+from explorer.processor import processor_name
+
 Status = Literal["ok", "warning", "error"]
 
 DETECTRON2_COMMIT = "a59f05630a8f205756064244bf5beb8661f96180"
@@ -173,7 +175,7 @@ def check_detection() -> Check:
 def check_processor() -> Check:
     """Names the processor, the cores this process may use, and its hardware for bfloat16."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Check("processor", "ok", f"{_processor_name()}, {cores} cores; {_low_precision()}")
+    return Check("processor", "ok", f"{processor_name()}, {cores} cores; {_low_precision()}")
 
 
 def check_gpu() -> Check:
@@ -341,13 +343,6 @@ def add_extra(extra: str) -> str:
 def another_mongod(problem: str) -> str:
     """The command that installs a MongoDB that starts, where FiftyOne's own gives a reason not to."""
     return ADD_MONGODB_FOR_OPENSSL_3 if OPENSSL_1_1 in problem and not _in_checkout() else reinstall()
-
-
-def _processor_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _low_precision() -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from explorer.processor import processor_name
+
 PACKAGES = {
     "torch": ("torch",),
     "torchvision": ("torchvision",),
@@ -25,13 +27,17 @@ PACKAGES = {
 
 
 def provenance() -> dict[str, Any]:
-    """Says when and with what a result is made: UTC date, code, versions, processor architecture, GPU if any."""
+    """Says when and with what a result is made: UTC date, code, versions, system, processor, threads, GPU if any."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"vovnet-explorer": version("vovnet-explorer"), "python": platform.python_version()}
         | {package: _installed(names) for package, names in PACKAGES.items()},
-        "code": _code(),
-        "machine": platform.machine(),
+        "code": code_facts(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor_name(),
+            "threads": torch.get_num_threads(),
+        },
         "gpu": _gpu(),
     }
 
@@ -44,8 +50,8 @@ def _gpu() -> str | None:
 
 
 @cache
-def _code() -> dict[str, Any] | None:
-    """The commit that this package runs at, and whether files differ from it; None where it is no git checkout."""
+def code_facts() -> dict[str, Any] | None:
+    """Returns the commit that this package runs at, and whether files differ from it; None outside a git checkout."""
     root, program = Path(__file__).resolve().parents[2], shutil.which("git")
     if program is None or not (root / ".git").exists():
         return None

@@ -282,5 +282,6 @@ def _facts(detector: Detector, data: str | None) -> dict[str, Any]:
         "inference": detector.inference,
         "detections_per_image": detection_limit(detector.model),
         "overrides": list(detector.overrides),
+        "seed": detector.cfg.get("SEED"),  # of training; evaluation draws nothing
         **provenance(),
     }

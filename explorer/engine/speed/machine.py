@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from explorer.engine.artifacts import code_facts
 from explorer.engine.fast.hardware import cpu_flags, probe
 from explorer.engine.speed.interleaved import interleaved
+from explorer.processor import processor_name
 
 SIDE = 4096
 
@@ -90,27 +90,11 @@ def hardware_facts(device: torch.device) -> dict[str, Any]:
     hardware = probe(device)
     telling = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name(),
         "cpu_flags": [flag for flag in telling if flag in cpu_flags()],
         "bfloat16": hardware.bfloat16,
         "int8": hardware.int8,
         "openvino": hardware.openvino,
         "compiler": hardware.compiler,
-        "commit": _commit(),
+        "commit": (code_facts() or {}).get("commit"),
     }
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _commit() -> str | None:
-    """Returns the commit of the checkout that this file lies in; None for an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
