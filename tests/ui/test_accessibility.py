@@ -33,7 +33,7 @@ CONTRASTS = """place => {
         const bar = own.closest('.point')?.querySelector('path'), at = own.getBoundingClientRect();
         const [top, bottom] = bar ? [bar.getBoundingClientRect().top, bar.getBoundingClientRect().bottom] : [0, 0];
         const back = box && +box.fillOpacity && box.fill !== 'none' && +box.opacity ? rgb(box.fill)
-            : top < at.bottom && at.top < bottom ? rgb(getComputedStyle(bar).fill) : ground(own);
+            : bar && top < at.bottom && at.top < bottom ? rgb(getComputedStyle(bar).fill) : ground(own);
         const ink = rgb(own instanceof SVGElement ? style.fill : style.color);
         const pair = [luminance(ink), luminance(back)].sort((one, other) => one - other);
         return [own.textContent, (pair[1] + 0.05) / (pair[0] + 0.05)];
