@@ -173,7 +173,7 @@ def of_run(
     def followed(detector: Detector) -> Autopsy:
         named = detector.with_renamed(run.facts.get("renamed", {}))
         most = run.facts.get("detections_per_image")  # as many as when the run was made
-        with detecting_up_to(named.model, int(most)) if most else nullcontext():
+        with detecting_up_to(named.model, most) if isinstance(most, int) and most > 0 else nullcontext():
             return follow(named, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
 
     own = on_device(model, followed, device, exact=True, **options)

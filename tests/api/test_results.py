@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 
 import explorer as ex
 from explorer.api import result as room
+from explorer.api.autopsy import of_run
 from explorer.api.result import Result
+from explorer.report.analysis import analyse
 from tests.fixtures.hostile import HIDDEN, Hostile
 
 TAGS = {"p", "b", "table", "thead", "tbody", "tr", "th", "td"}
@@ -105,3 +109,15 @@ def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, r
     with pytest.raises(ModuleNotFoundError, match=r"to_pandas needs pandas.*pip install pandas"):
         results["evaluate"].to_pandas()
     assert room.optional("json", "a test") is json
+
+
+@pytest.mark.parametrize(("recorded", "limit"), [(7, 7), ([1], 100), (None, 100)])
+def test_an_autopsy_follows_the_model_with_the_detection_limit_of_its_run(
+    recorded: Any, limit: int, detector: ex.Detector, evaluation: ex.Evaluation
+) -> None:
+    (head,) = (part for part in detector.model.modules() if hasattr(part, "test_topk_per_image"))
+    run = replace(evaluation, facts={**evaluation.facts, "detections_per_image": recorded})
+    seen: list[int] = []
+    of_run(analyse(run, resamples=2), detector, progress=lambda *_: seen.append(head.test_topk_per_image))
+    assert set(seen) == {limit}
+    assert head.test_topk_per_image == 100, "as it was"
