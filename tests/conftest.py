@@ -15,7 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,6 +69,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         order = {group: place for place, group in enumerate(LONGEST)}
         items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Lets every test, and the fixtures made for it, draw the same numbers in whatever order and company it runs."""
+    np.random.seed(0)  # noqa: NPY002 - detectron2's augmentations draw from the global generator
+    torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

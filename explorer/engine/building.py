@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from detectron2.config import instantiate
 from detectron2.modeling import build_model
 from omegaconf import DictConfig
@@ -19,11 +20,16 @@ from explorer.engine.devices import cpu_behind, pick_device
 from explorer.types import PARTIAL, RANDOM
 from explorer.zoo.checkpoints import load_weights
 
+RANDOM_SEED = 0
+"""Seed of random weights: two calls build the same network, so that what is measured with it can be repeated."""
+
 
 def make_detector(
     cfg: Config, name: str, *, weights: Path | None = None, device: str = "auto", allow_partial: bool = False
 ) -> Detector:
     """Builds the model of a config; without `weights` its weights are random, whatever the config names.
+
+    Random weights are the same in every call (`RANDOM_SEED`), and the global generators stay as they are.
 
     Args:
         cfg: a yaml config or a LazyConfig.
@@ -40,7 +46,9 @@ def make_detector(
 
 
 def _made(cfg: Config, name: str, weights: Path | None, device: str, allow_partial: bool) -> Detector:
-    network = build(cfg, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(RANDOM_SEED)
+        network = build(cfg, device)
     caveat, remarks = RANDOM, tuple[str, ...]()
     if weights is not None:
         bare = isinstance(network, BackboneOnly)
