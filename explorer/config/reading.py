@@ -40,7 +40,7 @@ _OPTIONAL_LAZY_KEYS = frozenset(
 )
 _LONGEST_REASON = 300
 # What yacs raises on keys and values that it does not take; the last three on texts that it tries to read as values.
-_REFUSALS = (AssertionError, KeyError, ValueError, MemoryError, RecursionError, TypeError)
+_REFUSALS = (AssertionError, KeyError, ValueError, MemoryError, RecursionError, TypeError, OverflowError)
 
 
 def add_vovnet_config(cfg: CfgNode) -> CfgNode:
@@ -173,7 +173,7 @@ def load_config(source: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
     if (version := values.get("VERSION", cfg.VERSION)) != cfg.VERSION:
         raise ValueError(f"{path} has VERSION {version}; {cfg.VERSION} is read. Upgrade it with detectron2.")
     try:
-        cfg.merge_from_other_cfg(CfgNode(values))
+        cfg.merge_from_other_cfg(CfgNode(_as_floats(values, cfg)))
     except _REFUSALS as error:
         raise ValueError(f"{path}: {_explain(error, cfg)}") from error
     _merge_overrides(cfg, overrides)
@@ -276,9 +276,35 @@ def _merge_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
     if len(overrides) % 2:
         raise ValueError(f"Overrides come in pairs, KEY VALUE; {overrides[-1]!r} has no value.")
     try:
-        cfg.merge_from_list(list(overrides))
+        cfg.merge_from_list(_floats_in(overrides, cfg))
     except _REFUSALS as error:
         raise ValueError(f"Overrides {' '.join(overrides)}: {_explain(error, cfg)}") from error
+
+
+def _as_floats(values: Mapping[str, Any], cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes whole numbers floats where the config has floats, which yacs refuses to do."""
+    found = dict(values)
+    for key, value in values.items():
+        known = cfg.get(key)
+        if isinstance(value, dict) and isinstance(known, Mapping):
+            found[key] = _as_floats(value, known)
+        elif type(value) is int and isinstance(known, float):
+            found[key] = float(value)
+    return found
+
+
+def _floats_in(overrides: Sequence[str], cfg: CfgNode) -> list[str]:
+    """The same for `KEY VALUE` pairs."""
+    words = list(overrides)
+    for place in range(0, len(words), 2):
+        *parents, name = words[place].split(".")
+        node: Any = cfg
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, CfgNode) else None
+        whole = words[place + 1].removeprefix("-").isdecimal()
+        if whole and isinstance(node, CfgNode) and isinstance(node.get(name), float):
+            words[place + 1] += ".0"
+    return words
 
 
 def _explain(error: Exception, cfg: CfgNode) -> str:

@@ -41,6 +41,14 @@ def test_overrides_are_applied():
     assert get_cfg().MODEL.VOVNET.ESE is None
 
 
+def test_a_whole_number_is_a_value_of_a_key_with_fractions(tmp_path):
+    path = write(tmp_path / "config.yaml", "SOLVER: {BASE_LR: 1}\nINPUT: {ZOOM_TEST: 2, MIN_SIZE_TEST: 600}\n")
+    cfg = load_config(path, ["INPUT.ZOOM_TEST", "3", "SOLVER.MAX_ITER", "7"])
+    assert (cfg.SOLVER.BASE_LR, cfg.INPUT.ZOOM_TEST, cfg.INPUT.MIN_SIZE_TEST, cfg.SOLVER.MAX_ITER) == (1.0, 3.0, 600, 7)
+    assert isinstance(cfg.INPUT.ZOOM_TEST, float)
+    assert isinstance(cfg.INPUT.MIN_SIZE_TEST, int)
+
+
 @pytest.mark.parametrize("name", [name for name in config_names() if name.endswith(".yaml")])
 def test_shipped_configs_are_read_as_detectron2_reads_them(name):
     theirs = get_cfg()
