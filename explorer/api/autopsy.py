@@ -55,8 +55,8 @@ class AutopsyReport(Result):
 
     @property
     def title(self) -> str:
-        truth = self.run.truth
-        return f"{self.run.name}, {len(truth.image_ids):,} images with {int((~truth.crowds).sum()):,} objects"
+        images, unscored = len(self.run.truth.image_ids), self.analysis.matches.unscored
+        return f"{self.run.name}, {images:,} images with {int((~unscored).sum()):,} objects"
 
     def tables(self) -> list[Grid]:
         """Returns the outcomes of objects by size and, if verified, how many verdicts were confirmed."""

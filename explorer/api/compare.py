@@ -43,9 +43,9 @@ class ComparisonReport(Result):
 
     @property
     def title(self) -> str:
-        truth = self.comparison.truth
+        images, unscored = len(self.comparison.truth.image_ids), self.comparison.matches[0].unscored
         runs = " against ".join(self.comparison.names)
-        return f"{runs}, {len(truth.image_ids):,} images with {int((~truth.crowds).sum()):,} objects"
+        return f"{runs}, {images:,} images with {int((~unscored).sum()):,} objects"
 
     def tables(self) -> list[Grid]:
         """Returns figures by size and, for each pair of runs, the differences and who finds which objects."""

@@ -70,7 +70,7 @@ def compared(matches: list[Matches], points: list[OperatingPoint]) -> Diff:
 
     truth, names, protocol = matches[0].run.truth, [own.run.name for own in matches], matches[0].protocol
     taking = [found_by(own, point) for own, point in zip(matches, points, strict=True)]
-    who = outcomes(taking[0], taking[1], truth.crowds)
+    who = outcomes(taking[0], taking[1], matches[0].unscored)
     only = {f"only {name}": np.flatnonzero(who == place) for place, name in enumerate(names, start=1)}
     resamples = [bootstrap(own, RESAMPLES) for own in matches]
     by_size = ap_by_size(resamples)

@@ -30,7 +30,8 @@ SURE_PRECISION = 0.9
 class Judged:
     """A run with what COCO's rules say at the IoU of its operating point; -1 stands for none, NaN for no number.
 
-    Crowds, detections in crowds and those beyond a hundred of a class in an image are neither right nor wrong.
+    Crowds, objects that the protocol ignores, and detections of either are neither right nor wrong. The limit on
+    detections is average precision's alone.
 
     Attributes:
         matches: the detections matched to objects, for COCO's sizes.
@@ -41,7 +42,8 @@ class Judged:
         right: `(D,)` int8, 1 for a true positive, 0 for a false one, -1 for neither.
         detections: `(G,)` row of the detection that has each object.
         found: `(G,)` bool.
-        missed: `(G,)` int8, 0 for an object that has a detection at any score, 1 for one that has none, -1 for a crowd.
+        missed: `(G,)` int8, 0 for an object that has a detection at any score, 1 for one that has none, -1 for one that
+            is not scored.
         suspects: `(D,)` bool: wrong by the annotations, but the model is sure of it. Many a label error is among them.
         label_errors: what is likely wrong with the annotations, by the row of the detection that denies them.
         ap: `(I,)` each image's AP as a data set of its own, in percent.
@@ -147,9 +149,10 @@ def _judge(
     run, iou = matches.run, float(matches.thresholds[matches.threshold_index(point.iou)])
     taxonomy, scores = classify_errors(run, foreground=iou), object_scores(matches, iou)
     objects = matches.objects_taken(iou)
-    in_crowd = np.append(run.truth.crowds, False)[objects]
-    objects = np.where(in_crowd, NOBODY, objects)
-    right = np.where(in_crowd, -1, objects != NOBODY).astype(np.int8)
+    unscored = matches.unscored
+    on_unscored = np.append(unscored, False)[objects]
+    objects = np.where(on_unscored, NOBODY, objects)
+    right = np.where(on_unscored, -1, objects != NOBODY).astype(np.int8)
     detections = matches.detections_taking(iou)
     wrong = np.isin(taxonomy.detection_types, (ErrorType.BACKGROUND, ErrorType.CLASSIFICATION))
     return Judged(
@@ -161,7 +164,7 @@ def _judge(
         right,
         detections,
         scores >= point.score,
-        np.where(run.truth.crowds, -1, detections == NOBODY).astype(np.int8),
+        np.where(unscored, -1, detections == NOBODY).astype(np.int8),
         wrong & (run.found.scores >= sure_score),
         {own.detection: own for own in suspects(run)},
         average_precision_by_image(matches),

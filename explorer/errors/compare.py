@@ -28,7 +28,7 @@ class Pair:
         b: place of the second.
         differences: B's figures minus A's, arrays `(F, S)` by figure and size bin.
         differences_by_class: the same by class, arrays `(F, S, C)`.
-        who: `(G,)` int8, who finds each object: its place in `paired.OUTCOMES`, -1 for crowds.
+        who: `(G,)` int8, who finds each object: its place in `paired.OUTCOMES`, -1 for those of `Matches.unscored`.
         tallies: objects by who finds them, by size bin's name and class name (None for all classes).
     """
 
@@ -136,7 +136,7 @@ def _pair(
 ) -> Pair:
     a, b = which
     truth = matches[a].run.truth
-    who = outcomes(taking[a], taking[b], truth.crowds)
+    who = outcomes(taking[a], taking[b], matches[a].unscored)
     by_size = {size.name: np.flatnonzero(size.names(truth.areas_px)) for size in matches[a].bins}
     groups: dict[Group, Ints] = {(size, None): rows for size, rows in by_size.items()}
     for row, class_name in enumerate(truth.class_names):

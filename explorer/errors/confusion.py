@@ -3,7 +3,8 @@
 On the diagonal are the objects that are found, by COCO's matching within each class. Of what is left, each detection
 shown, best first, has the free object of another class that it overlaps most, if by enough: these are taken for each
 other. Objects still left are missed, detections still left stand where nothing is annotated. So rows add up to the
-objects of each class, columns to its detections shown; crowds, and what lies in them, are in neither.
+objects of each class, columns to its detections shown; crowds, and what lies in them, are in neither. The limit on
+detections is average precision's, and cuts nothing here.
 """
 
 from __future__ import annotations
@@ -76,9 +77,9 @@ def confusion(matches: Matches, point: OperatingPoint) -> Confusion:
         ValueError: nothing was matched at this IoU.
     """
     run, nothing = matches.run, len(matches.run.truth.class_names)
-    ignored = matches.objects_ignored[matches.bin_index("all")]
+    ignored = matches.unscored
     in_ignored = np.append(ignored, False)[matches.objects_taken(point.iou)]
-    shown = matches.counted & (run.found.scores >= point.score) & ~in_ignored
+    shown = (run.found.scores >= point.score) & ~in_ignored
     detections = found_by(matches, point)
     detections[ignored] = NOBODY
     free = shown.copy()

@@ -34,6 +34,7 @@ import numpy as np
 
 from explorer.errors.taxonomy import ERRORS, ErrorType, Taxonomy
 from explorer.scoring.accumulate import RECALLS
+from explorer.scoring.curves import average_precision as area_under_curve
 from explorer.scoring.metrics import mean_over_classes
 from explorer.scoring.sizes import ALL, COCO_BINS, SizeBin
 from explorer.types import Bools, Floats, Ints
@@ -149,19 +150,23 @@ class _Detections:
         order = np.argsort(classes, kind="stable")
         edges = np.searchsorted(classes[order], np.arange(len(objects) + 1))
         hits = [correct[order[first:last]] for first, last in pairwise(edges)]
-        aps = [average_precision(hit, number) for hit, number in zip(hits, objects.tolist(), strict=True)]
+        every = self.taxonomy.run.protocol.every_recall
+        aps = [average_precision(hit, number, every) for hit, number in zip(hits, objects.tolist(), strict=True)]
         return np.where(self.objects > 0, aps, np.nan)
 
 
-def average_precision(correct: Bools, objects: int) -> float:
-    """Computes COCO's AP of one class at one IoU, in percent.
+def average_precision(correct: Bools, objects: int, every_recall: bool = False) -> float:
+    """Computes AP of one class at one IoU, in percent.
 
     Args:
         correct: `(N,)` whether each detection is, best first.
         objects: how many there are; with none, AP is 100 without detections and 0 with any.
+        every_recall: the whole area under the curve, as VisDrone has it, and not the mean over COCO's 101 recalls.
     """
     if objects == 0:
         return 0.0 if len(correct) else 100.0
+    if every_recall:
+        return 100 * area_under_curve(correct, objects, every_recall=True)
     hits = np.cumsum(correct)
     precision = hits / (np.arange(1, len(correct) + 1) + np.spacing(1))  # pycocotools adds the spacing too
     envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -122,10 +122,10 @@ def differences(a: Resamples, b: Resamples, confidence: float, *, by_class: bool
     return Differences(points, p, needed, a.figures.images)
 
 
-def outcomes(found_by_a: Ints, found_by_b: Ints, crowds: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
-    """Says who finds each object: its place in `OUTCOMES`, -1 for crowds."""
+def outcomes(found_by_a: Ints, found_by_b: Ints, unscored: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
+    """Says who finds each object: its place in `OUTCOMES`, -1 for those that count as neither (`Matches.unscored`)."""
     who = np.where(found_by_a != NOBODY, np.where(found_by_b != NOBODY, 0, 1), np.where(found_by_b != NOBODY, 2, 3))
-    return np.where(crowds, -1, who).astype(np.int8)
+    return np.where(unscored, -1, who).astype(np.int8)
 
 
 def tallies(
@@ -136,7 +136,7 @@ def tallies(
     Args:
         truth: the objects.
         who: `(G,)`, see `outcomes`.
-        groups: rows of objects by size bin and class; crowds among them are left out.
+        groups: rows of objects by size bin and class; those that nobody can find or miss are left out.
         weights: `(I, B)`, how often each image counts in each resample.
         confidence: of the intervals, 0 to 1.
     """

@@ -64,7 +64,7 @@ def telling_misses(analysis: RunAnalysis, rival: RunAnalysis | None = None, most
         most: how many.
     """
     run, fates = analysis.run, fates_of(analysis)
-    missed = np.flatnonzero((found_by(analysis.matches, analysis.point) == NOBODY) & ~run.truth.crowds)
+    missed = np.flatnonzero((found_by(analysis.matches, analysis.point) == NOBODY) & ~analysis.matches.unscored)
     best, best_iou = _nearest(analysis)
     rival_scores = _rival_scores(rival, len(run.truth))
     order = np.lexsort((run.truth.areas_px[missed], -best_iou[missed], -rival_scores[missed]))

@@ -45,6 +45,8 @@ class SizeCurves:
         precision: `(A, C, 101)` float64, as in `Curves`, at the recalls 0, 0.01, … 1.
         scores: `(A, C, 101)` float64, as in `Curves`.
         recall: `(A, C)` float64, as in `Curves`.
+        average_precision: `(A, C)` float64, AP at this IoU in percent as the protocol has it: the mean over the 101
+            recalls, or the area under the whole curve; NaN for classes without objects.
     """
 
     run: str
@@ -55,6 +57,7 @@ class SizeCurves:
     precision: Floats
     scores: Floats
     recall: Floats
+    average_precision: Floats
 
     @property
     def mean_precision(self) -> Floats:
@@ -64,11 +67,6 @@ class SizeCurves:
         number = present.sum(axis=1)[:, None]
         mean: Floats = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
         return mean
-
-    @property
-    def average_precision(self) -> Floats:
-        """AP at this IoU in percent, `(A, C)`, the mean over the 101 recalls; NaN for classes without objects."""
-        return np.where(self.objects > 0, 100 * self.precision.mean(axis=2), np.nan)
 
 
 def size_curves(matches: Matches, iou: float = 0.5) -> SizeCurves:
@@ -91,24 +89,26 @@ def size_curves(matches: Matches, iou: float = 0.5) -> SizeCurves:
 def class_curves(matches: Matches) -> Curves:
     """Computes each class's curve at each IoU threshold, for objects of all sizes."""
     size = matches.bin_index("all")
-    parts = [_curves_at(matches, size, level)[1:] for level in range(len(matches.thresholds))]
+    parts = [_curves_at(matches, size, level)[1:4] for level in range(len(matches.thresholds))]
     return Curves(*(np.stack(column) for column in zip(*parts, strict=True)))
 
 
-def _curves_at(matches: Matches, size: int, level: int) -> tuple[Ints, Floats, Floats, Floats]:
-    """Returns the objects of each class, precision and scores at the 101 recalls, and the highest recall."""
+def _curves_at(matches: Matches, size: int, level: int) -> tuple[Ints, Floats, Floats, Floats, Floats]:
+    """Returns the objects of each class, precision and scores at the 101 recalls, the highest recall, and AP."""
     run, classes = matches.run, len(matches.run.truth.class_names)
     objects = np.bincount(run.truth.classes[~matches.objects_ignored[size]], minlength=classes)
     precision = np.full((classes, len(RECALLS)), -1.0)
-    scores, recall = precision.copy(), np.full(classes, -1.0)
+    scores, recall, average = precision.copy(), np.full(classes, -1.0), np.full(classes, np.nan)
     rows, hits = judged(matches, size, level)
     order = np.lexsort((-run.found.scores[rows], run.found.classes[rows]))
     rows, hits = rows[order], hits[order]
     edges = np.searchsorted(run.found.classes[rows], np.arange(classes + 1)).tolist()
     for row in np.flatnonzero(objects).tolist():
         own = slice(edges[row], edges[row + 1])
-        precision[row], scores[row], recall[row] = curve(hits[own], run.found.scores[rows[own]], int(objects[row]))
-    return objects, precision, scores, recall
+        number = int(objects[row])
+        precision[row], scores[row], recall[row] = curve(hits[own], run.found.scores[rows[own]], number)
+        average[row] = 100 * average_precision(hits[own], number, every_recall=matches.protocol.every_recall)
+    return objects, precision, scores, recall, average
 
 
 def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Floats, Floats, float]:
@@ -132,6 +132,18 @@ def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Fl
     places = places[places < len(reached)]
     precision[: len(places)], reached_at[: len(places)] = best[places], scores[places]
     return precision, reached_at, float(reached[-1])
+
+
+def average_precision(hits: npt.NDArray[np.bool_], objects: int, *, every_recall: bool = False) -> float:
+    """Computes AP at one IoU, a fraction.
+
+    Args:
+        hits: whether each detection that counts finds an object, best first.
+        objects: number of objects, at least one.
+        every_recall: the whole area under the curve, and not the mean over COCO's 101 recalls.
+    """
+    counted = np.flatnonzero(hits) + 1
+    return float(_areas(np.zeros(len(counted), np.int64), counted, np.array([objects]), every_recall)[0])
 
 
 class BestFirst:

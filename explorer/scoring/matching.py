@@ -67,6 +67,12 @@ class Matches:
         return within
 
     @property
+    def unscored(self) -> npt.NDArray[np.bool_]:
+        """Which objects count neither as found nor as missed, `(G,)`: crowds, and those that the protocol ignores."""
+        ignored: npt.NDArray[np.bool_] = self.objects_ignored[self.bin_index("all")]
+        return ignored
+
+    @property
     def cut(self) -> tuple[int, int]:
         """How many detections are beyond the largest limit, and how many objects no detection within it could have."""
         groups = self.run.truth.images

@@ -170,7 +170,7 @@ def ranking(many: Iterable[Matches], iou: float) -> Ranking:
     columns, objects, name = [], 0, ""
     for matches in many:
         columns.append(_judged(matches, iou))
-        objects += int((~matches.objects_ignored[matches.bin_index("all")]).sum())
+        objects += int((~matches.unscored).sum())
         name = matches.run.name
     scores, right = np.concatenate([own for own, _ in columns]), np.concatenate([own[hits] for own, hits in columns])
     scores.sort()
@@ -194,6 +194,6 @@ def found_by(matches: Matches, point: OperatingPoint) -> Ints:
 def _judged(matches: Matches, iou: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """The scores of the detections that count, and whether each finds an object."""
     objects = matches.objects_taken(iou)
-    ignored = np.append(matches.objects_ignored[matches.bin_index("all")], False)[objects]
+    ignored = np.append(matches.unscored, False)[objects]
     kept = np.flatnonzero(~ignored)
     return matches.run.found.scores[kept], objects[kept] != NOBODY

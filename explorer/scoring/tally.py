@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explorer.scoring.curves import Curves, curve
+from explorer.scoring.curves import Curves, average_precision, curve
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.metrics import Figures, count_objects, figures_of
 from explorer.scoring.outcomes import Ranking, ranking
@@ -93,6 +93,7 @@ class Tally(ExitStack):
         like, classes = self._like, len(self._like.run.truth.class_names)
         shape = (len(like.bins), len(like.thresholds), classes)
         precision, scores, recall = np.full((*shape, 101), -1.0), np.full((*shape, 101), -1.0), np.full(shape, -1.0)
+        average, every_recall = np.full(shape, np.nan), like.protocol.every_recall
         for row in range(classes):
             own = self._of_class(row)
             own = own[np.argsort(-own["score"], kind="stable")]
@@ -101,18 +102,16 @@ class Tally(ExitStack):
                     bit = np.uint16(1 << level)
                     kept = (own["counts"][:, size] & bit) > 0
                     hits = (own["hits"][kept, size] & bit) > 0
-                    at = (size, level, row)
-                    precision[at], scores[at], recall[at] = curve(
-                        hits, own["score"][kept], int(self._objects[size, row])
-                    )
+                    at, number = (size, level, row), int(self._objects[size, row])
+                    precision[at], scores[at], recall[at] = curve(hits, own["score"][kept], number)
+                    average[at] = average_precision(hits, number, every_recall=every_recall)
         all_sizes = like.bin_index("all")
         curves = Curves(precision[all_sizes], scores[all_sizes], recall[all_sizes])
-        return self._figures(precision), curves
+        return self._figures(average), curves
 
-    def _figures(self, precision: Floats) -> Figures:
+    def _figures(self, average: Floats) -> Figures:
         like = self._like
         objects = np.where(self._objects > 0, self._objects, np.nan)
-        average = np.where(self._objects[:, None] > 0, precision.mean(axis=-1), np.nan)
         recall = self._hits / objects / len(like.thresholds)
         return Figures(
             run=like.run.name,

@@ -10,6 +10,7 @@ import numpy as np
 from explorer.browser.judging import judge
 from explorer.errors.taxonomy import ErrorType
 from explorer.scoring.ignored import run_under
+from explorer.scoring.metrics import score
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.protocols import protocol_of
 
@@ -25,6 +26,18 @@ def test_what_is_in_a_crowd_is_neither_right_nor_wrong(as_scene_run: Callable[[s
     assert np.isnan(judged.ious[in_crowd]).all()
     assert (judged.missed[run.truth.crowds] == -1).all()
     assert not judged.found[run.truth.crowds].any()
+
+
+def test_what_a_protocol_ignores_is_neither_right_nor_missed(as_scene_run: Callable[[str], Any]) -> None:
+    """SODA's evaluation is of objects up to 2000 px²; what FiftyOne counts is what its figures are of."""
+    judged = judge(run_under(protocol_of("soda"), as_scene_run("better")))
+    truth, taken = judged.run.truth, judged.matches.objects_taken(0.5)
+    ignored = truth.crowds | (truth.areas_px > 2000)
+    assert (ignored & ~truth.crowds).sum() > 1
+    assert (judged.missed[ignored] == -1).all()
+    assert (judged.right[np.append(ignored, False)[taken]] == -1).all()
+    assert (judged.missed >= 0).sum() == score(judged.matches).objects[0].sum()
+    assert (judged.right == 1).sum() == (judged.missed == 0).sum()
 
 
 def test_every_match_is_told_from_both_sides(as_scene_run: Callable[[str], Any]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from explorer.api.compare import ComparisonReport
 from explorer.autopsy.files import write_autopsy
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.result import Autopsy
@@ -29,8 +30,10 @@ from explorer.report.page import write_comparison_page, write_run_page
 from explorer.report.tables import class_grid, difference_grid, fate_grid, object_grid, size_grid
 from explorer.report.words import interval_words, p_words, seed_settle_words, settle_words
 from explorer.scoring.columns import Run
+from explorer.scoring.ignored import run_under
 from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.protocols import SODA
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import truth_from_coco
 from explorer.text import in_html
@@ -204,6 +207,25 @@ def test_misses_are_of_every_reason_and_what_the_rival_finds_comes_first(compari
     assert own.reason == "detected as another class"
     assert own.nearest is not None
     assert (own.nearest.class_name, own.nearest.iou) == ("dog", 1)
+
+
+def test_what_a_protocol_ignores_is_no_miss(runs: tuple[Run, Run]) -> None:
+    """SODA ignores objects above 2000 px²: here one in three."""
+    given = [run_under(SODA, run) for run in runs]
+    compared = compare([match(run) for run in given], found=FoundRule(score=0.1), resamples=20)
+    ignored = compared.truth.areas_px > 2000
+    assert ignored.sum() == 6
+    (pair,) = compared.pairs
+    assert (pair.who[ignored] == -1).all()
+    for (size, _), tally in pair.tallies.items():
+        scored = compared.resamples[0].figures
+        at = [own.name for own in scored.bins].index(size)
+        assert tally.objects <= scored.objects[at].sum(), size
+    for analysis in analyses_of(compared):
+        misses = telling_misses(analysis)
+        assert not ignored[[miss.row for miss in misses]].any()
+        assert "found" not in {miss.reason for miss in misses}
+    assert ComparisonReport(compared, analyses_of(compared)).title.endswith("6 images with 12 objects")
 
 
 def test_tables_have_the_figures(analysis: RunAnalysis, comparison: Comparison, autopsied: Autopsy) -> None:

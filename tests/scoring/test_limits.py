@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from explorer.errors.compare import compare
+from explorer.errors.confusion import confusion
 from explorer.errors.taxonomy import ErrorType, classify_errors
 from explorer.scoring.columns import Run
 from explorer.scoring.matching import match
@@ -41,6 +42,16 @@ def test_no_object_beyond_the_limit_counts_as_missed(as_run: Callable[..., Run])
     assert comparison.points[1].detections == OBJECTS
     assert not (classify_errors(all_of_them).object_types == ErrorType.MISSED).any()
     assert (classify_errors(hundred).object_types == ErrorType.MISSED).sum() == 200
+
+
+def test_a_confusion_matrix_counts_what_is_shown(as_run: Callable[..., Run]) -> None:
+    content, results = crowded(OBJECTS)
+    content["annotations"] = content["annotations"][:150]  # and as many false ones, most of them beyond the limit
+    matches = match(as_run(content, results))
+    point = FoundRule(score=0.5).of(matches)
+    counts = confusion(matches, point).of()
+    assert counts.tolist() == [[150, 0], [150, 0]]
+    assert counts[:, 0].sum() == point.detections
 
 
 def test_what_the_limit_cuts_is_said(as_run: Callable[..., Run]) -> None:

@@ -12,12 +12,16 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from explorer.errors.bootstrap import bootstrap
+from explorer.errors.oracles import fix
+from explorer.errors.taxonomy import classify_errors
 from explorer.scoring.columns import Run
+from explorer.scoring.curves import size_curves
 from explorer.scoring.ignored import run_under
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import metrics_of, score
 from explorer.scoring.protocols import COCO, PRESETS, VISDRONE, Protocol, protocol_from, protocol_of
 from explorer.scoring.runs import load_run
+from explorer.scoring.tally import Tally
 from explorer.types import SIZES
 
 Invent = Callable[..., tuple[dict[str, Any], list[dict[str, Any]]]]
@@ -258,6 +262,12 @@ def test_visdrone_is_its_toolkits_rules(seed: int, as_run: AsRun) -> None:
     figures = score(match(run))
     expected = visdrone(content, results)
     assert {name: figures.value(name) for name in expected} == pytest.approx(expected, abs=1e-9)
+    # whatever else says AP, of parts or by what errors cost, has the area under the whole curve too
+    with Tally(match(run), 0.5) as tally:
+        assert dict(tally.score()[0].named()) == pytest.approx(dict(figures.named()), abs=1e-9, nan_ok=True)
+    curves = size_curves(match(run))
+    np.testing.assert_allclose(curves.average_precision[0], figures.by_class[figures.names.index("AP50"), 0], atol=1e-9)
+    assert fix(classify_errors(run)).mean_ap == pytest.approx(figures.value("AP50"), abs=1e-9)
     again = run_under(VISDRONE, run)
     assert (len(again.truth), len(again.found)) == (len(run.truth), len(run.found))
     # the same rules on resamples: one of each image as it is
