@@ -198,8 +198,10 @@ def _judge_annotation(
     if size is None:
         yield "unknown-image", f"image id {annotation['image_id']!r} is not in the list of images"
         return
-    if is_crowd(annotation):
+    if is_set(annotation.get("iscrowd")):
         yield "crowd", "a crowd region"
+    elif is_crowd(annotation):
+        yield "crowd", "`ignore` is set: nothing is learnt from it, but it is scored, since pycocotools goes by iscrowd"
     if finding := judge_box(annotation.get("bbox"), size):
         yield finding
     segmentation = annotation.get("segmentation")
@@ -210,8 +212,24 @@ def _judge_annotation(
 
 
 def is_crowd(annotation: Mapping[str, Any]) -> bool:
-    """Tells whether an annotation is a crowd, or marked to be ignored, which is treated alike."""
-    return bool(annotation.get("iscrowd")) or bool(annotation.get("ignore"))
+    """Tells whether an annotation is a crowd, or marked to be ignored, from which nothing is learnt either."""
+    return is_set(annotation.get("iscrowd")) or is_set(annotation.get("ignore"))
+
+
+def is_set(flag: Any) -> bool:
+    """Tells whether a flag is set, as a truth value, a number above 0, or one of them as a text: `1`, `1.0`, `True`.
+
+    Open Images writes -1 for what is not known, and DOTA's evaluation takes any difficulty above 0.
+    """
+    if isinstance(flag, str):
+        word = flag.strip().lower()
+        if word in ("true", "yes"):
+            return True
+        try:
+            flag = float(word)
+        except ValueError:
+            return False
+    return isinstance(flag, int | float) and flag > 0
 
 
 def judge_box(box: Any, size: Size) -> Finding | None:

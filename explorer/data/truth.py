@@ -9,7 +9,7 @@ from typing import Any
 
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import judge_annotations, judge_ids, judge_names, say_once
+from explorer.data.annotations import is_set, judge_annotations, judge_ids, judge_names, say_once
 from explorer.data.layout import Split
 from explorer.data.masks import compressed, is_finite, is_number, usable
 from explorer.data.sources import instances_split
@@ -67,7 +67,7 @@ def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, An
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, list):
         annotation["segmentation"] = segmentation = [polygon for polygon in segmentation if usable(polygon)]
-    annotation["iscrowd"] = int(bool(annotation.get("iscrowd")))
+    annotation["iscrowd"] = int(is_set(annotation.get("iscrowd")))
     area: Any = annotation.get("area")
     if not (is_number(area) and is_finite(area)):
         annotation["area"] = (

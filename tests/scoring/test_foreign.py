@@ -319,3 +319,34 @@ def test_ultralytics_results_on_its_own_data_count_classes_from_one(
         assert metrics_of(load_run(path, own_data)).values["bbox"] == pytest.approx(cells.figures, abs=1e-9)
     with pytest.raises(ValueError, match="category_id 3, which the data set does not have; its ids are 0, 1, 2"):
         load_run(path, f"{written.out}:test", match_by="id")
+
+
+def test_a_table_is_understood_by_what_its_columns_are_called(tmp_path: Path) -> None:
+    """A `category_id` is COCO's and no place, digits may be a class's name, and an `image_id` the data's own."""
+    content = {
+        "images": [{"id": 2 - n, "file_name": f"{name}.jpg", "width": 90, "height": 90} for n, name in enumerate("ab")],
+        "categories": [{"id": 1, "name": "5"}, {"id": 5, "name": "1"}, {"id": 7, "name": "0"}],
+        "annotations": [{"id": 1, "image_id": 2, "category_id": 5, "bbox": [10, 10, 20, 20]}],
+    }
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    file, data = tmp_path / "found.csv", f"{tmp_path}/annotations.json:{tmp_path}"
+
+    def read(columns: str, *values: object) -> tuple[str, str]:
+        file.write_text(f"{columns},score,x1,y1,x2,y2\n{','.join(map(str, values))},0.9,10,10,30,30\n")
+        run = load_run(file, data)
+        ((image,), (row,)) = run.found.images, run.found.classes
+        return Path(run.truth.file_names[image]).name, run.truth.class_names[row]
+
+    assert read("image,category_id", "a.jpg", 5) == ("a.jpg", "1")
+    assert read("image,category_id", "a.jpg", "5.0") == ("a.jpg", "1"), "as pandas writes a column with gaps"
+    assert read("image,category_id,category_name", "a.jpg", 0, "1") == ("a.jpg", "1"), "a name before any number"
+    assert read("image,class", "a.jpg", 1) == ("a.jpg", "1"), "a class of that name before the class at that place"
+    assert read("image,class", "a.jpg", 2) == ("a.jpg", "0"), "the place where no class is called so"
+    assert read("image,class_id", "a.jpg", 1) == ("a.jpg", "1")
+    assert read("image_id,class_id", 2, 1) == ("a.jpg", "1")
+    with pytest.raises(ValueError, match=r"has category_id '0', which is no id of the data; its ids are 1, 5, 7"):
+        read("image,category_id", "a.jpg", 0)
+    content["images"][1]["file_name"] = "2.jpg"
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"image_id 2, which is the id of \S+a\.jpg and the name of \S+2\.jpg"):
+        read("image_id,class_id", 2, 1)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from explorer.data.annotations import is_set
 from explorer.data.formats.document import (
     DIFFICULT,
     Collector,
@@ -72,7 +73,7 @@ def _read(root: Path, images: Path, folder: Path, every: Sequence[Path]) -> Docu
                 what = f"{len(words)} words: eight coordinates and a class are needed"
                 collected.lose("bad-box", what, f"{file.name}, line {line}")
                 continue
-            keys = DIFFICULT if words[_COORDINATES + 1 :] == ["1"] else {}
+            keys = DIFFICULT if is_set("".join(words[_COORDINATES + 1 :])) else {}
             box = polygon_box([number(word) for word in words[:_COORDINATES]])
             collected.add(name, words[_COORDINATES], box, **keys)
     return collected.document(names)

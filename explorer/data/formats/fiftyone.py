@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from explorer.data.annotations import is_set
 from explorer.data.formats.document import Collector, Document, ForeignSplit, begins, number
 from explorer.data.formats.table import file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
@@ -72,7 +73,7 @@ def _take(collected: Collector, name: str, size: tuple[int, int], own: Any, clas
         return []
     sides = (size[1], size[0], size[1], size[0])
     attributes = record.get("attributes")
-    crowd = isinstance(attributes, dict) and attributes.get("iscrowd") in (1, True)
+    crowd = isinstance(attributes, dict) and is_set(attributes.get("iscrowd"))
     values = [number(value) * side for value, side in zip(box, sides, strict=True)]
     collected.add(name, label, values, iscrowd=int(crowd))
     return [label]

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from explorer.data.annotations import is_set
 from explorer.data.formats.document import Collector, Document, ForeignSplit, clean_name, exists, number, scaled
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.data.masks import encode_masks
@@ -114,7 +115,7 @@ def _take(collected: Collector, name: str, size: tuple[int, int], own: Any) -> s
         collected.lose("bad-box", f"bounding_box is {str(box)[:80]}", name)
         return ""
     box_xywh = scaled([number(value) for value in box], size[1], size[0])
-    keys: dict[str, Any] = {"iscrowd": int(record.get("iscrowd") in (1, True))}
+    keys: dict[str, Any] = {"iscrowd": int(is_set(record.get("iscrowd")))}
     if mask := record.get("mask"):
         try:
             keys["segmentation"] = _placed(_pixels(mask), box_xywh, size)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from explorer.data.annotations import is_set
 from explorer.data.formats.document import (
     Collector,
     Document,
@@ -74,7 +75,7 @@ def _read(root: Path, file: Path, images: Path, names_file: Path | None) -> Docu
         category = names.get(label, label)
         used.add(category)
         box = scaled(corner_box(x1, y1, x2, y2), width, height)
-        collected.add(name, category, box, iscrowd=int(row.get("isgroupof") == "1"))
+        collected.add(name, category, box, iscrowd=int(is_set(row.get("isgroupof"))))
     return collected.document({*names.values()} or used)
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from explorer.data.annotations import is_set
 from explorer.data.formats.document import (
     Collector,
     Document,
@@ -140,7 +141,7 @@ def _read(file: Path, images: Path, every: Sequence[Path]) -> Document:
         box = _box(row)
         if category and box:
             keys = {"id": as_written(row["id"])} if row.get("id") else {}
-            crowd = {"iscrowd": 1} if row.get("iscrowd") in {"1", "true", "True"} else {}
+            crowd = {"iscrowd": 1} if is_set(row.get("iscrowd")) else {}
             names.add(category)
             collected.add(name, category, box, **keys, **crowd)
         elif category or box:

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from explorer.data.annotations import is_set
 from explorer.data.formats.document import (
     DIFFICULT,
     Collector,
@@ -103,7 +104,7 @@ def _take(collected: Collector, images: Path, file: Path, annotation: Element, o
         return
     for index, own in enumerate(objects, start=1):
         where, category = f"{file.name}, object {index}", text_of(own, "name")
-        keys = DIFFICULT if text_of(own, "difficult") == "1" else {}
+        keys = DIFFICULT if is_set(text_of(own, "difficult")) else {}
         if not category:
             collected.lose("unknown-category", "an object without a name", where)
         elif (corners := own.find("bndbox")) is not None:

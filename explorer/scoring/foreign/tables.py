@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from explorer.data.formats.document import read_text
 from explorer.reading import open_file
-from explorer.scoring.foreign.boxes import Box
+from explorer.scoring.foreign.boxes import Box, CategoryId, IdOrName, NameOrPlace
 
 _IMAGES = ("image", "file_name", "filename", "image_path", "filepath", "image_name", "image_id")
-_LABELS = ("class_name", "label", "class", "category", "name", "class_id", "category_id")
+_LABELS = ("class_name", "category_name", "label", "class", "category", "name", "class_id", "category_id")
 _SCORES = ("score", "confidence", "conf")
 _CORNERS = (("x1", "y1", "x2", "y2"), ("x_min", "y_min", "x_max", "y_max"), ("xmin", "ymin", "xmax", "ymax"))
 _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"))
@@ -51,14 +51,14 @@ def row_box(row: Mapping[str, Any], image: str | None, where: str) -> Box:
     """
     names, is_sides = _coordinates(row) or ((), False)
     score, label, own = (_first(row, known) for known in (_SCORES, _LABELS, _IMAGES))
-    image = str(row[own]) if own else image
+    image = (IdOrName if own == "image_id" else str)(row[own]) if own else image
     if not names or score is None or label is None or not image:
         raise ValueError(f"{where} has the columns {', '.join(map(str, row))}; it needs {_HEAD}")
     values = [row[name] for name in names]
     if is_sides:
         x, y, w, h = (_float(value, where) for value in values)
         values = [x, y, x + w, y + h]
-    return Box(image, _label(row[label]), values, row[score], where=where)
+    return Box(image, _label(row[label], label), values, row[score], where=where)
 
 
 def boxes_in_csv(path: Path) -> Iterator[Box]:
@@ -99,7 +99,7 @@ def boxes_in_labels(path: Path) -> Iterator[Box]:
             )
         x, y, w, h, score = (_float(word, where) for word in words[1:6])
         corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        yield Box(path.stem, _label(words[0]), corners, score, relative=True, where=where)
+        yield Box(path.stem, _label(words[0], "class_id"), corners, score, relative=True, where=where)
 
 
 def boxes_in_arrays(path: Path) -> Iterator[Box]:
@@ -170,8 +170,12 @@ def _first(row: Mapping[str, Any], known: tuple[str, ...]) -> str | None:
     return next((name for name in known if row.get(name) not in (None, "")), None)
 
 
-def _label(value: Any) -> Any:
-    """A class's name, or its place where it is a whole number."""
+def _label(value: Any, column: str) -> Any:
+    """What a column says of a class: its place (`class_id`), its id in the data (`category_id`), or its name."""
+    if column == "category_id":
+        return CategoryId(value)
+    if column != "class_id":
+        return NameOrPlace(value) if isinstance(value, str) else value
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,43 @@ def test_roboflows_folders_share_their_classes(bccd: Original, tmp_path: Path) -
     assert list_splits(tmp_path) == ("train", "valid")
     content, _ = find_split(f"{tmp_path}:valid").read_instances()
     assert [own["name"] for own in content["categories"]] == ["Platelets", "RBC", "WBC"]
+
+
+@pytest.mark.parametrize(("flag", "is_set"), [("1", True), ("1.0", True), ("True", True), ("2", True), ("0", False)])
+@pytest.mark.parametrize("form", ["CSV", "Pascal VOC", "DOTA", "Open Images", "COCO"])
+def test_a_flag_is_set_however_it_is_written(form: str, flag: str, is_set: bool, tmp_path: Path) -> None:
+    """pandas writes 1.0 where a column has gaps; VOC's and DOTA's own evaluations take any number but 0."""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/a.png")
+    files = {
+        "CSV": ("all.csv", f"image,label,x1,y1,x2,y2,iscrowd\na.png,cup,1,2,30,20,{flag}\n"),
+        "Pascal VOC": (
+            "Annotations/a.xml",
+            f"""<annotation><object><name>cup</name><difficult>{flag}</difficult>
+            <bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>20</ymax></bndbox></object></annotation>""",
+        ),
+        "DOTA": ("labelTxt/a.txt", f"1 2 30 2 30 20 1 20 cup {flag}\n"),
+        "Open Images": (
+            "all-annotations-bbox.csv",
+            f"ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\na,cup,0.1,0.5,0.1,0.5,{flag}\n",
+        ),
+        "COCO": (
+            "annotations/instances_all.json",
+            json.dumps(
+                {
+                    "images": [{"id": 1, "file_name": "a.png", "width": 60, "height": 40}],
+                    "categories": [{"id": 1, "name": "cup"}],
+                    "annotations": [
+                        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 29, 18], "iscrowd": flag}
+                    ],
+                }
+            ),
+        ),
+    }
+    name, text = files[form]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert read_truth(str(tmp_path)).crowds.tolist() == [is_set]
 
 
 def test_ids_crowds_and_images_without_objects(tmp_path: Path) -> None:
