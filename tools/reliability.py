@@ -264,6 +264,7 @@ def main() -> None:
     asked.add_argument("--only", action="append", default=[], metavar="WORD", help="run only what has this in its name")
     asked.add_argument("--page", action="store_true", help="run nothing, and write the page from what is kept")
     given = asked.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it, and so would tests
     if given.results or given.page:
         cases = merged(kept(), read(given.results))
         keep(cases)
