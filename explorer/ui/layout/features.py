@@ -28,7 +28,8 @@ from explorer.ui.words import CHANNEL, SHOW
 from explorer.ui.words import LAYERS as LAYERS_LABEL
 
 _SAYS = """How do layers of the selected models respond to the photo? Pyramid levels are `p2` (finest) to `p6`; small
-objects are classified from `p2`. Backbone stages are `stage2` to `stage5` (VoVNet), `res2` to `res5` (others)."""
+objects are classified from `p2`. Backbone stages are `stage2` to `stage5` (VoVNet), `res2` to `res5` (others). Each
+model processes the whole photo at its own input size here, even if **Compare** uses tiles."""
 _NO_PHOTO = "Choose a photo to see its feature maps."
 _NO_OBJECT = """Click an object in the picture to see
 the regions that contribute to its detection
