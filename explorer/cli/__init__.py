@@ -74,9 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         silence()
         app(arguments)
     except KeyboardInterrupt:  # while Typer reads the signatures of all commands
+        _end_with_a_code()
         typer.echo("Interrupted.", err=True)
         raise SystemExit(130) from None
     except SystemExit as ended:  # Typer's silent one: interrupted before the command began or after it ended
-        if ended.code == 130 and not isinstance(ended.__context__, SaidInterrupted):
-            typer.echo("Interrupted.", err=True)
+        if ended.code == 130:
+            _end_with_a_code()
+            if not isinstance(ended.__context__, SaidInterrupted):
+                typer.echo("Interrupted.", err=True)
         raise
+
+
+def _end_with_a_code() -> None:
+    """Lets `python -m explorer` end with its code, where CPython would end itself by SIGINT once more.
+
+    It does so where the interrupt came within source text that was executed, such as that of a dataclass, until other
+    source text is (`run_eval_code_obj` in CPython's `pythonrun.c`).
+    """
+    exec("")  # noqa: S102 - no code at all

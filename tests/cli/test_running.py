@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,3 +62,17 @@ def test_an_interrupt_before_a_command_begins_is_said_too(
         main(["doctor"])
     assert ended.value.code == 130
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_an_interrupt_within_the_making_of_a_class_is_an_exit_code_too(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "from explorer import cli\n"
+        "def stop(*_, **__):\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "cli.Commands.make_context = stop\n"
+        "cli.main(['doctor'])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted.\n")
