@@ -23,7 +23,7 @@ import torch
 from explorer.engine.detector import Detector
 from explorer.types import Floats, Pixels
 from explorer.writing import write_json
-from explorer.zoo.registry import WEIGHTS
+from explorer.zoo.registry import WEIGHTS, ZooEntry, entries
 
 FILE = "familiar.json"
 """What lies beside a model's weights."""
@@ -116,6 +116,11 @@ def familiar_of(detector: Detector) -> Familiar | None:
     if file is None or file.parent.parent != WEIGHTS or not file.is_file():
         return None
     return _read(file)
+
+
+def with_photographs() -> list[ZooEntry]:
+    """The bundled models that record what the photographs look like that they were trained on."""
+    return [entry for entry in entries() if entry.bundled and entry.bundled.with_name(FILE).is_file()]
 
 
 def unfamiliar(detector: Detector, image_bgr: Pixels) -> str:

@@ -142,9 +142,14 @@ def test_of_a_small_photo_nothing_is_said(both: PhotoComparison) -> None:
 def test_a_model_that_has_not_seen_such_photographs_says_so_above_its_picture(
     zoo: Any, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("explorer.engine.familiar.unfamiliar", lambda own, _: "B <b>is lost</b>" * (own.name == "B"))
+    cells, others = "demo/V-19-slim-dw-bccd", "demo/V-19-slim-dw-aerial-real"
+    zoo.fakes.update({cells: zoo.fakes["C"], others: zoo.fakes["C"]})
+    lost = {"B", others}
+    monkeypatch.setattr("explorer.engine.familiar.unfamiliar", lambda own, _: "B <b>is lost</b>" * (own.name in lost))
     found = compare(zoo.models, ["A", "B"], photo)
     assert found.unfamiliar == {"B": "B <b>is lost</b>"}
+    assert found.advice == f"{cells} was trained on such photographs (blood cells): add it under “Models”."
+    assert compare(zoo.models, ["B", cells], photo).advice == ""  # another one of its kind would know no better
     titles = [own.text for own in found.figure(ALL).layout.annotations[:2]]
     assert titles == ["A · A", "B · B<br><b>\u26a0 unlike its training photographs</b>"]
 

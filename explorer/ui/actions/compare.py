@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from explorer.text import legible
 from explorer.types import Pixels, Progress
 from explorer.ui.actions.comparison import LETTERS, PhotoComparison, Seen
-from explorer.ui.actions.models import Models, chosen
+from explorer.ui.actions.models import Models, chosen, trained_on
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import ProgressBar, Stopped, part_of
 from explorer.ui.actions.tiles import advice, in_tiles
@@ -75,6 +75,7 @@ def compare(
     if not answers and not even_none:
         raise next(iter(failures.values()))
     scales = dict(zip(LETTERS, (one.scale for one in answers if one.scale is not None), strict=False))
+    suggestion = _has_seen_such(models, wanted, image_bgr) if any(one.strange for one in answers) else ""
     truth = annotated_in(image_bgr)
     for data in (*((models.data,) if models.data else ()), *more_data):
         truth = data.annotated(path, image_bgr) if truth is None else truth
@@ -85,7 +86,7 @@ def compare(
         {one.name: one.times_s for one in answers if one.times_s},
         truth,
         {one.name: one.strange for one in answers if one.strange},
-        advice(scales, image_bgr.shape[:2], tiles=tiles),
+        " ".join(filter(None, (suggestion, advice(scales, image_bgr.shape[:2], tiles=tiles)))),
         models.protocol,
         frozenset(one.name for one in answers if models.is_file(one.name)),
         told,
@@ -134,6 +135,20 @@ def _ask(
     times_s = _times(detector, image_bgr, first.timing.total_s, runs)
     scale = scale_of(detector.model_input, detector.cut, *image_bgr.shape[:2])
     return _Answer(detector.name, first, times_s, unfamiliar(detector, image_bgr), scale)
+
+
+def _has_seen_such(models: Models, asked: Sequence[str], image_bgr: Pixels) -> str:
+    """Names a bundled model that was trained on such photographs where one asked for was not; empty if none was."""
+    from explorer.engine.familiar import unfamiliar, with_photographs
+
+    known = with_photographs()
+    tried = {trained_on(entry) for entry in known if entry.name in asked}
+    for entry in known:
+        if (kind := trained_on(entry)) not in tried:
+            tried.add(kind)
+            if not unfamiliar(models.get(entry.name), image_bgr):
+                return f"{entry.name} was trained on such photographs ({kind}): add it under “Models”."
+    return ""
 
 
 def _times(detector: Detector, image_bgr: Pixels, first_s: float, most: int) -> list[float]:
