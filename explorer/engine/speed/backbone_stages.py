@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from explorer.backbones.mobilenet import MobileNetV2
 from explorer.engine.speed.interleaved import interleaved
+from explorer.engine.speed.multiplications import flop_registry
 from explorer.receptive_field.theoretical import evaluating
 from explorer.types import Progress
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_or_random
 from explorer.engine.speed.modes import NotHereError, Stage, as_input, make_runner, scene
+from explorer.engine.speed.multiplications import FlopCounterMode
 
 _PROCESS = "import sys; from explorer.engine.speed.costs import run_alone; run_alone(sys.argv[1])"
 
