@@ -50,7 +50,8 @@ def autopsy(
 ) -> Autopsy:
     """Finds out, for every object, where the detector lost it.
 
-    Photographs are followed as a whole, even those that the detector cuts into tiles; a warning says so.
+    Photographs are followed as a whole, even those that the detector cuts into tiles; a warning says so. What it
+    reports on these, and what is found, is of their tiles, as in `Detector.detect`.
 
     Args:
         detector: a Faster, Mask or Panoptic R-CNN, RetinaNet, FCOS or CenterMask.
@@ -62,7 +63,7 @@ def autopsy(
             `explorer.autopsy.counterfactual`.
         progress: called after each image.
         on_detections: called with what the model reports on each image, without masks, so that one forward pass gives
-            both.
+            both; images that it cuts into tiles take further ones.
 
     Raises:
         ValueError: the detector has other stages, or other classes than the data, or the matches are of other objects,
@@ -82,13 +83,16 @@ def autopsy(
     detections: list[Detections] = []
     for image, rows in enumerate(_rows_by_image(truth)):
         if matches is None or on_detections or rows.stop > rows.start:
-            view = tracer.look(read_row(truth, image))
+            pixels = read_row(truth, image)
+            view = tracer.look(pixels)
             dissection = Dissection(tracer, tracer.follow(view), objects_in(truth, image, class_indices), iou=found.iou)
             own = _verified(view, dissection) if verify else dissection.findings()
             findings += [_in_table(finding, rows.start, row_of_class) for finding in own]
-            detections.append(dissection.trace.detections)
+            if matches is None or on_detections:
+                cut = detector.cut and detector.cut.windows(*pixels.shape[:2])
+                detections.append(detector.detect(pixels).detections if cut else dissection.trace.detections)
             if on_detections:
-                on_detections(dissection.trace.detections)
+                on_detections(detections[-1])
         if progress:
             progress(image + 1, len(truth.image_ids))
     if matches is None:

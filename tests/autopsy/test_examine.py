@@ -26,6 +26,7 @@ from explorer.scoring.convert import run_from_detections
 from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule, object_scores
 from explorer.scoring.runs import read_truth
+from explorer.types import Detections
 from explorer.zoo.resolve import resolve
 
 
@@ -203,8 +204,15 @@ def test_mask_rcnn_is_examined_too(truth: Truth) -> None:
 def test_an_autopsy_says_that_it_looks_into_no_tile(
     demo: Detector, truth: Truth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    autopsy(demo.with_tiles(128), truth.of_images(truth.image_ids[:1].tolist()))
+    tiled, one = demo.with_tiles(128), truth.of_images(truth.image_ids[:1].tolist())
+    reported: list[Detections] = []
+    examined = autopsy(tiled, one, found=FoundRule(score=0.0), on_detections=reported.append)
     assert "The autopsy looks at 1 photograph as a whole" in caplog.text
+    # but what it reports, and so every figure made of it, is the tiles'
+    expected = tiled.detect(one.file_names[0]).detections
+    np.testing.assert_array_equal(reported[0].boxes_xyxy, expected.boxes_xyxy)
+    scores = object_scores(match(run_from_detections(one, [expected], "tiled")), 0.5)
+    np.testing.assert_array_equal(examined.verdicts == Verdict.FOUND, ~np.isnan(scores))
 
 
 def test_other_classes_and_other_pictures_are_refused(demo: Detector, truth: Truth, tmp_path: Path) -> None:
