@@ -11,7 +11,7 @@ from typing import Any
 from explorer.data.formats.document import leads_out, name_ids
 from explorer.data.layout import Split, find_splits
 from explorer.data.truth import scorable
-from explorer.data.writers import WRITERS
+from explorer.data.writers import WRITERS, class_names
 from explorer.types import Progress
 from explorer.writing import UNFINISHED, alone_in
 
@@ -123,6 +123,7 @@ def write(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} already exists and is not empty: give a new folder")
     writer, said, done = WRITERS[to], list(lost), 0
+    classes = class_names(part.content for part in parts)
     total = sum(len(part.content["images"]) for part in parts)
     _judge_names(parts)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -133,13 +134,13 @@ def write(
         for part in parts:
             images = scratch / writer.images_folder.format(split=part.name)
             images.mkdir(parents=True, exist_ok=True)
-            said += [f"{part.name}: {what}" for what in writer.write(scratch, part.name, part.content)]
+            said += [f"{part.name}: {what}" for what in writer.write(scratch, part.name, part.content, classes)]
             for image in part.content["images"]:
                 _place(part.images, image["file_name"], images, link)
                 done += 1
                 if progress:
                     progress(done, total)
-        names = writer.finish(scratch, [part.name for part in parts], parts[0].content)
+        names = writer.finish(scratch, [part.name for part in parts], classes)
     scratch.replace(out)
     counts = {names[part.name]: (len(part.content["images"]), len(part.content["annotations"])) for part in parts}
     return Written(out, to, counts, tuple(said))

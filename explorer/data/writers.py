@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,12 +27,15 @@ Content = Mapping[str, Any]
 
 
 class Write(Protocol):
-    """Writes one split's annotations below `root`, and returns what the format could not say."""
+    """Writes one split's annotations below `root`, and returns what the format could not say.
 
-    def __call__(self, root: Path, split: str, content: Content) -> list[str]: ...
+    Of a format that numbers classes, the number is the place in `names`, the classes of all splits.
+    """
+
+    def __call__(self, root: Path, split: str, content: Content, names: Sequence[str]) -> list[str]: ...
 
 
-Finish = Callable[[Path, Sequence[str], Content], dict[str, str]]
+Finish = Callable[[Path, Sequence[str], Sequence[str]], dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Writer:
     Attributes:
         images_folder: where the images of a split belong, below the data set's folder.
         write: writes a split.
-        finish: writes what all splits share, such as the names of classes, and returns the name of each split in the
-            format.
+        finish: writes what all splits share, such as the names of classes, which it is given, and returns the name of
+            each split in the format.
     """
 
     images_folder: str
@@ -51,7 +54,7 @@ class Writer:
     finish: Finish
 
 
-def write_coco(root: Path, split: str, content: Content) -> list[str]:
+def write_coco(root: Path, split: str, content: Content, _names: Sequence[str]) -> list[str]:
     """Writes `annotations/instances_<split>.json`; ids, crowds, masks and all other keys are as they were."""
     folder = root / "annotations"
     folder.mkdir(exist_ok=True)
@@ -60,11 +63,17 @@ def write_coco(root: Path, split: str, content: Content) -> list[str]:
     return []
 
 
-def write_yolo(root: Path, split: str, content: Content, *, masks: bool = False) -> list[str]:
-    """Writes a text file per image, of boxes, or of polygons for segmentation; the class is its place by ids."""
+def class_names(contents: Iterable[Content]) -> list[str]:
+    """Names the classes of several splits, which may have different ones: by ids, those of the first split first."""
+    named = (own["name"] for content in contents for own in categories_in_order(content["categories"]))
+    return list(dict.fromkeys(named))
+
+
+def write_yolo(root: Path, split: str, content: Content, names: Sequence[str], *, masks: bool = False) -> list[str]:
+    """Writes a text file per image, of boxes, or of polygons for segmentation; the class is its place in `names`."""
     folder = root / "labels" / split
     folder.mkdir(parents=True)
-    place = {own["id"]: index for index, own in enumerate(categories_in_order(content["categories"]))}
+    place = {own["id"]: names.index(own["name"]) for own in categories_in_order(content["categories"])}
     objects = _objects(content)
     taken: dict[Path, str] = {}
     for image in content["images"]:
@@ -86,9 +95,8 @@ def write_yolo(root: Path, split: str, content: Content, *, masks: bool = False)
     return [*_lost(content, "YOLO", "ids", "crowds"), "Boxes are those around the polygons; holes are cut by lines."]
 
 
-def _finish_yolo(root: Path, splits: Sequence[str], content: Content) -> dict[str, str]:
+def _finish_yolo(root: Path, splits: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Writes `data.yaml`, in which `val2017` is `val`, as YOLO's programs ask for."""
-    names = [own["name"] for own in categories_in_order(content["categories"])]
     keys = [next((own for own in YOLO_SPLITS if split.startswith(own)), split) for split in splits]
     keys = keys if len(set(keys)) == len(keys) else list(splits)
     places = {key: f"images/{split}" for key, split in zip(keys, splits, strict=True)}
@@ -97,7 +105,7 @@ def _finish_yolo(root: Path, splits: Sequence[str], content: Content) -> dict[st
     return dict(zip(splits, keys, strict=True))
 
 
-def write_voc(root: Path, split: str, content: Content) -> list[str]:
+def write_voc(root: Path, split: str, content: Content, _names: Sequence[str]) -> list[str]:
     """Writes an XML file per image and the list of the split's images; corners count pixels from 1.
 
     Crowds become difficult objects, which evaluations ignore as well.
@@ -166,7 +174,7 @@ def _digits(value: float) -> str:
     return str(int(whole)) if whole.is_integer() else repr(whole)
 
 
-def _as_they_are(_root: Path, splits: Sequence[str], _content: Content) -> dict[str, str]:
+def _as_they_are(_root: Path, splits: Sequence[str], _names: Sequence[str]) -> dict[str, str]:
     """COCO's and VOC's splits stand for themselves."""
     return {split: split for split in splits}
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
@@ -19,7 +20,7 @@ from explorer.data.convert import convert
 from explorer.data.layout import find_split, list_splits
 from explorer.data.polygons import one_polygon
 from explorer.data.truth import ground_truth
-from explorer.data.writers import WRITERS
+from explorer.data.writers import WRITERS, class_names
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.runs import load_run, read_truth
 
@@ -169,6 +170,29 @@ def test_wrong_calls_leave_nothing_behind(tiny_coco: Tiny, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("to", WRITERS)
+def test_splits_with_classes_of_their_own_keep_them(tmp_path: Path, to: str) -> None:
+    """YOLO numbers classes once for all splits; a file of COCO's may list only the classes that its images have."""
+    (tmp_path / "data/annotations").mkdir(parents=True)
+    for split, names in (("train", {1: "car", 2: "bus"}), ("val", {1: "bus", 7: "tram"})):
+        (tmp_path / "data" / split).mkdir()
+        Image.new("RGB", (60, 40)).save(tmp_path / "data" / split / f"{split}.png")
+        boxes = [
+            {"id": own, "image_id": 1, "category_id": own, "bbox": [own, 2, 20, 10], "area": 200, "iscrowd": 0}
+            for own in names
+        ]
+        content = {
+            "images": [{"id": 1, "file_name": f"{split}.png", "width": 60, "height": 40}],
+            "categories": [{"id": own, "name": name} for own, name in names.items()],
+            "annotations": boxes,
+        }
+        (tmp_path / f"data/annotations/instances_{split}.json").write_text(json.dumps(content))
+    convert(tmp_path / "data", tmp_path / "out", to)
+    for split, expected in (("train", {"car", "bus"}), ("val", {"bus", "tram"})):
+        truth = read_truth(f"{tmp_path}/out:{split}")
+        assert {truth.class_names[row] for row in truth.classes.tolist()} == expected
+
+
+@pytest.mark.parametrize("to", WRITERS)
 def test_a_split_whose_name_leads_out_stays_inside(tiny_coco: Tiny, tmp_path: Path, to: str) -> None:
     """`instances_...json` is the split `..`, as a key of a `data.yaml` and a subset of CVAT may be."""
     annotations, images = tmp_path / "data/annotations", tmp_path / "data"
@@ -204,7 +228,6 @@ def test_any_box_and_name_come_back(
     categories = [{"id": place, "name": name} for place, name in enumerate(names)]
     annotations = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": list(box), "area": 1.0, "iscrowd": 0}]
     content = {"images": [image], "categories": categories, "annotations": annotations}
-    from PIL import Image
 
     Image.new("RGB", (60, 40)).save(root / "a.png")
     for to, writer in WRITERS.items():
@@ -212,8 +235,9 @@ def test_any_box_and_name_come_back(
         images = folder / writer.images_folder.format(split="val")
         images.mkdir(parents=True)
         (images / "a.png").write_bytes((root / "a.png").read_bytes())
-        writer.write(folder, "val", content)
-        writer.finish(folder, ["val"], content)
+        names = class_names([content])
+        writer.write(folder, "val", content, names)
+        writer.finish(folder, ["val"], names)
         again, _ = find_split(f"{folder}:val").read_instances()
         (own,) = again["annotations"]
         assert own["bbox"] == pytest.approx(list(box), abs=1e-9)
