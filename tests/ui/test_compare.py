@@ -19,6 +19,7 @@ from pycocotools import mask as mask_api
 from explorer.engine import devices, loading
 from explorer.engine.colors import class_color
 from explorer.engine.devices import DeviceError
+from explorer.scoring.protocols import SODA
 from explorer.scoring.runs import load_run
 from explorer.types import Detections
 from explorer.ui.actions.compare import compare
@@ -109,6 +110,8 @@ def test_annotated_objects_are_counted_by_the_rule_of_every_tab(both: PhotoCompa
     known = replace(both, truth=truth)
     assert [row["found"] for row in known.counts(Filters(0.5))] == ["2 of 3", "1 of 3"]
     assert [row["found"] for row in known.counts(Filters(0.65))] == ["1 of 3", "1 of 3"]
+    # SODA ignores objects above 2000 px², of which there is one, found by both
+    assert [row["found"] for row in replace(known, protocol=SODA).counts(Filters(0.5))] == ["1 of 2", "0 of 2"]
     drawn = known.figure(Filters(0.5))
     assert {trace.name for trace in drawn.data} == {"", "car", "plane", "annotated"}
     assert sum(bool(trace.showlegend) for trace in drawn.data if trace.name == "annotated") == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from explorer.scoring.outcomes import FOUND, FoundRule
+from explorer.scoring.outcomes import FOUND, FoundRule, found_by
 from explorer.scoring.protocols import COCO, Protocol
 from explorer.types import Detections
 
@@ -20,15 +20,16 @@ def objects_found(
         truth: the annotated objects.
         found: what the model found in the same photo.
         lowest_score: from which score objects are shown.
-        protocol: whose limit on detections counts.
+        protocol: by which objects count.
 
     Returns:
-        Objects found, and objects of the classes that the model has; None where it has none of the classes.
+        Objects found, and objects of the classes that the model has; None where it has none of the classes. Those that
+        the protocol ignores are in neither.
     """
     from explorer.scoring.classes import shared_classes
     from explorer.scoring.columns import Truth
     from explorer.scoring.convert import run_from_detections, xywh
-    from explorer.scoring.matching import match
+    from explorer.scoring.matching import NOBODY, match
 
     numbers = np.arange(len(truth))
     boxes = xywh(truth.boxes_xyxy)
@@ -52,5 +53,6 @@ def objects_found(
     known = objects.of_classes(shared.names)
     facts = {"protocol": protocol.as_facts()}
     run = run_from_detections(known, [replace(found, masks=None, mask_scores=None)], "model", facts, shared)
-    point = FoundRule(FOUND.iou, score=lowest_score).of(match(run))
-    return (round(point.recall_percent * len(known) / 100) if len(known) else 0), len(known)
+    matches = match(run)
+    found_here = found_by(matches, FoundRule(FOUND.iou, score=lowest_score).of(matches)) != NOBODY
+    return int(found_here.sum()), int((~matches.unscored).sum())
