@@ -32,7 +32,7 @@ class Write(Protocol):
     Of a format that numbers classes, the number is the place in `names`, the classes of all splits.
     """
 
-    def __call__(self, root: Path, split: str, content: Content, names: Sequence[str]) -> list[str]: ...
+    def __call__(self, root: Path, split: str, content: Content, names: Sequence[str], /) -> list[str]: ...
 
 
 Finish = Callable[[Path, Sequence[str], Sequence[str]], dict[str, str]]

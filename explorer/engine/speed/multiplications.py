@@ -15,10 +15,10 @@ __all__ = ["FlopCounterMode", "flop_registry"]
 DEFORMABLE = torch.ops.torchvision.deform_conv2d
 
 
-def _deformable(_image: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int], **_kwargs: Any) -> int:
+def _deformable(*shapes: Any, out_shape: Sequence[int], **_: Any) -> int:
     """Of a deformable convolution as many as of a plain one; weighing and moving its samples is left out."""
-    batch, _, height, width = out_shape
-    return 2 * batch * height * width * math.prod(weight)  # a multiplication comes with an addition
+    batch, _channels, height, width = out_shape
+    return int(2 * batch * height * width * math.prod(shapes[1]))  # a multiplication comes with an addition
 
 
 if DEFORMABLE not in flop_registry:
