@@ -20,7 +20,11 @@ def __getattr__(name: str) -> Any:
     try:
         return _public(name)
     except ModuleNotFoundError as error:
-        if error.name != "detectron2":
+        doctor = import_module("explorer.doctor")
+        if error.name == "detectron2":
+            words = doctor.without_detectron2()
+        elif error.name == "ipywidgets":
+            words = f"explorer.{name} needs ipywidgets, which is not installed: {doctor.add_extra('notebooks')}"
+        else:
             raise
-        words = import_module("explorer.doctor").without_detectron2()
-        raise ModuleNotFoundError(words, name="detectron2") from error
+        raise ModuleNotFoundError(words, name=error.name) from error

@@ -30,6 +30,8 @@ from .api.train import TrainingReport as TrainingReport
 from .api.train import train as train
 from .api.truth import Annotations as Annotations
 from .api.truth import read_truth as read_truth
+from .browser.browse import BrowsedData as BrowsedData
+from .browser.browse import browse as browse
 
 # Models and configs
 from .backbones.mobilenet import MobileNetV2 as MobileNetV2
@@ -97,11 +99,19 @@ from .figures.osa import osa_block as osa_block
 from .report.tables import Grid as Grid
 from .report.tables import cost_grid as cost_grid
 
-# For notebook widgets
+# Notebook widgets
 from .ui.actions.dataset import DataSet as DataSet
 from .ui.actions.dataset import data_set as data_set
 from .ui.actions.errors import annotated_images as annotated_images
 from .ui.actions.errors import examine as examine
 from .ui.actions.models import Models as Models
+from .ui.noise import silence_warnings as silence_warnings
+from .ui.widgets.compare import SideBySide as SideBySide
+from .ui.widgets.errors import ErrorBrowser as ErrorBrowser
+from .ui.widgets.features import FeatureExplorer as FeatureExplorer
+from .ui.widgets.fields import FieldClicker as FieldClicker
+from .ui.widgets.models import ModelPicker as ModelPicker
+from .ui.widgets.progress import progress_bar as progress_bar
+from .ui.widgets.training import TrainingView as TrainingView
 
 __version__: str

@@ -194,7 +194,7 @@ def check_gpu() -> Check:
         return Check("gpu", "warning", "a GPU that cannot be used", gpu_failure(error) or str(error), "nvidia-smi")
     found = ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in names)
     if failure:
-        return Check("gpu", "warning", found, f"{failure}: the CPU computes instead", "nvidia-smi")
+        return Check("gpu", "warning", found, f"{failure}: the CPU is used instead", "nvidia-smi")
     if found:
         return Check("gpu", "ok", found)
     if shutil.which("nvidia-smi"):

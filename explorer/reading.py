@@ -132,7 +132,7 @@ def _read_thoroughly(text: bytes | str) -> Any:
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is no text in {error.encoding} ({error.reason} at byte {error.start})") from error
+        raise ValueError(f"it is not valid {error.encoding} ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError:
         raise
     except ValueError as error:

@@ -10,9 +10,8 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import ModelPicker, counting, silence
 
-silence()  # warnings of libraries, about which a reader can do nothing
+ex.silence_warnings()
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
@@ -27,7 +26,7 @@ ROUNDS = 7  # how often each is timed
 # used.
 
 # %%
-ModelPicker([MODEL])
+ex.ModelPicker([MODEL])
 
 # %% [markdown]
 # ## What is one-shot aggregation?
@@ -80,8 +79,8 @@ ex.cost_grid(switched)
 variants = {name: ex.VoVNet(f"{name}-eSE") for name in ("V-19", "V-19-slim", "V-19-slim-dw")}
 networks = {**variants, "MobileNetV2": ex.MobileNetV2()}
 image = ex.random_inputs(1, SIZE, batch=1)[0]
-with counting("timing the backbones in interleaved rounds") as count:
-    seconds = ex.stage_seconds(networks, image, rounds=ROUNDS, progress=count)
+with ex.progress_bar("timing the backbones in interleaved rounds") as bar:
+    seconds = ex.stage_seconds(networks, image, rounds=ROUNDS, progress=bar)
 costs = {name: ex.stage_costs(network, SIZE) for name, network in networks.items()}
 ex.cost_shares(costs, seconds)
 

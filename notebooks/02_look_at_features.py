@@ -10,9 +10,8 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import FeatureExplorer, silence
 
-silence()  # warnings of libraries, about which a reader can do nothing
+ex.silence_warnings()
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
@@ -103,7 +102,7 @@ ex.linked_maps({title: cam.view}, photo, boxes_xyxy=[box])
 # map are shown immediately.
 
 # %%
-FeatureExplorer(models, [MODEL, RIVAL], photos)
+ex.FeatureExplorer(models, [MODEL, RIVAL], photos)
 
 # %% [markdown]
 # ## What we have shown

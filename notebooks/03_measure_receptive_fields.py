@@ -11,9 +11,8 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import FieldClicker, counting, silence
 
-silence()  # warnings of libraries, about which a reader can do nothing
+ex.silence_warnings()
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
@@ -57,8 +56,8 @@ ex.Grid(head, tuple(rows))
 # The figure also shows each level's anchors and the objects that the box head pools from it.
 
 # %%
-with counting("measuring effective fields") as count:
-    report = ex.receptive_fields(detector, truth, inputs=INPUTS, progress=count)
+with ex.progress_bar("measuring effective fields") as bar:
+    report = ex.receptive_fields(detector, truth, inputs=INPUTS, progress=bar)
 report
 
 # %% [markdown]
@@ -83,7 +82,7 @@ ex.effective_heat(effective[layer], report.fields.at_measured_size[layer])
 # Fields are cut off at the border of the photo.
 
 # %%
-FieldClicker(models, [MODEL, RIVAL], photo)
+ex.FieldClicker(models, [MODEL, RIVAL], photo)
 
 # %% [markdown]
 # ## What we have shown

@@ -10,9 +10,8 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import TrainingView, counting, silence
 
-silence()  # warnings of libraries, about which a reader can do nothing
+ex.silence_warnings()
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder with the splits train and val; None makes aerial scenes on the spot
@@ -46,8 +45,8 @@ recipe = {"data": f"{data}:train", "val": f"{data}:val", "overrides": settings}
 # We start from random weights. The run is killed without warning, as in a power failure.
 
 # %%
-with TrainingView("from nothing", stop_after=KILL_AT) as killed:
-    ex.train(CONFIG, **recipe, out=f"{OUT}/from_nothing", on_step=killed.step)
+with ex.TrainingView("from random weights", stop_after=KILL_AT) as killed:
+    ex.train(CONFIG, **recipe, out=f"{OUT}/random", on_step=killed.step)
 
 # %% [markdown]
 # ## What is lost when a run dies?
@@ -56,8 +55,8 @@ with TrainingView("from nothing", stop_after=KILL_AT) as killed:
 # and the order of the images, so the final weights are bit-identical to those of an uninterrupted run.
 
 # %%
-with TrainingView("from nothing, resumed") as resumed:
-    ex.train(CONFIG, **recipe, out=f"{OUT}/from_nothing", resume=True, on_step=resumed.step)
+with ex.TrainingView("from random weights, resumed") as resumed:
+    ex.train(CONFIG, **recipe, out=f"{OUT}/random", resume=True, on_step=resumed.step)
 
 # %% [markdown]
 # ## What if we start from trained weights?
@@ -67,8 +66,8 @@ with TrainingView("from nothing, resumed") as resumed:
 # start from the demo detector, which is part of the package.
 
 # %%
-with TrainingView("from the zoo's weights") as started:
-    ex.train(CONFIG, **recipe, out=f"{OUT}/from_weights", weights=MODEL, on_step=started.step)
+with ex.TrainingView("from the zoo's weights") as started:
+    ex.train(CONFIG, **recipe, out=f"{OUT}/fine_tuned", weights=MODEL, on_step=started.step)
 
 # %%
 runs = {"killed": killed.rows, "resumed": resumed.rows, "from the zoo's weights": started.rows}
@@ -85,11 +84,11 @@ ex.training_curves(runs)
 # evaluated without further training, because they were already trained on such scenes.
 
 # %%
-with counting("evaluating the start") as count:
-    ex.evaluate(MODEL, f"{data}:val", out=f"{OUT}/start/inference", progress=count)
+with ex.progress_bar("evaluating the start") as bar:
+    ex.evaluate(MODEL, f"{data}:val", out=f"{OUT}/start/inference", progress=bar)
 
 # %%
-folders = {"from nothing": "from_nothing", "the zoo's weights": "start", "trained on from them": "from_weights"}
+folders = {"from random weights": "random", "the zoo's weights": "start", "fine-tuned from them": "fine_tuned"}
 evaluated = [ex.load_run(f"{OUT}/{folder}/inference", f"{data}:val", name) for name, folder in folders.items()]
 ex.compare(*evaluated, resamples=300)
 
@@ -107,8 +106,8 @@ ex.compare(*evaluated, resamples=300)
 # %%
 before = {row["iteration"]: row["total_loss"] for row in killed.rows}
 again = {row["iteration"]: row["total_loss"] for row in resumed.rows if row["iteration"] in before}
-nothing, _, trained = (run.metrics.values["bbox"]["AP50"] for run in evaluated)
-print(f"{len(again)} iterations were done twice; AP50 {nothing:.1f} from nothing, {trained:.1f} from the zoo's weights")
+random, _, tuned = (run.metrics.values["bbox"]["AP50"] for run in evaluated)
+print(f"{len(again)} iterations were repeated; AP50 {random:.1f} from random, {tuned:.1f} from the zoo's weights")
 assert again
 assert all(before[iteration] == loss for iteration, loss in again.items())
-assert DATA or trained > nothing
+assert DATA or tuned > random

@@ -10,9 +10,8 @@
 
 # %%
 import explorer as ex
-from explorer.ui.widgets import ErrorBrowser, SideBySide, counting, progress, silence
 
-silence()  # warnings of libraries, about which a reader can do nothing
+ex.silence_warnings()
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
@@ -24,14 +23,14 @@ HELP_IMAGES = 6  # photos on which other ways of using the model are tried
 # %%
 models = ex.Models(extra=[MODEL, RIVAL])
 truth = ex.annotated_images(DATA, IMAGES)
-SideBySide(models, [RIVAL, MODEL], truth.file_names[PHOTO])
+ex.SideBySide(models, [RIVAL, MODEL], truth.file_names[PHOTO])
 
 # %% [markdown]
 # A single photo is not enough. Both models run on all photos, and each object is followed through the detector.
 
 # %%
-with progress("examining both models") as tell:
-    examination = ex.examine(models, [RIVAL, MODEL], truth, tell)
+with ex.progress_bar("examining both models") as bar:
+    examination = ex.examine(models, [RIVAL, MODEL], truth, bar.steps)
 comparison, analyses = examination.comparison, examination.analyses
 report = ex.ComparisonReport(comparison, analyses)
 report.figure()
@@ -93,7 +92,7 @@ ex.AutopsyReport(ours, ours.autopsy)
 # model finds come first.
 
 # %%
-ErrorBrowser(models, examination)
+ex.ErrorBrowser(models, examination)
 
 # %% [markdown]
 # ## What helps without training?
@@ -102,8 +101,8 @@ ErrorBrowser(models, examination)
 
 # %%
 few = truth.of_images(truth.image_ids[:HELP_IMAGES].tolist())
-with counting("trying other ways of using it") as count:
-    ways = ex.improve(models.get(MODEL), few, resamples=200, progress=count)
+with ex.progress_bar("trying other ways of using it") as bar:
+    ways = ex.improve(models.get(MODEL), few, resamples=200, progress=bar)
 ways
 
 # %% [markdown]

@@ -8,9 +8,9 @@
 # `explorer browse` does the same from the command line.
 
 # %%
-from explorer.ui.widgets import counting, silence
+import explorer as ex
 
-silence()  # warnings of libraries, about which a reader can do nothing
+ex.silence_warnings()
 
 # %% tags=["parameters"]
 DATA = None  # a COCO folder, PATH[:SPLIT]; None makes aerial scenes on the spot
@@ -20,34 +20,20 @@ IMAGES = 16  # scenes to make, where DATA is None
 APP = True  # whether to open the App
 OUT = "output/tutorial"
 
-# %%
-import plotly.graph_objects as go
-
-from explorer.browser.build import build
-from explorer.browser.database import connect
-from explorer.browser.export import write_corrected
-from explorer.browser.runs import as_runs
-from explorer.browser.serve import show
-from explorer.browser.views import save_views, small_misses
-from explorer.data.aerial import make_aerial
-from explorer.report.tables import Grid
-from explorer.scoring.runs import read_truth
-
 # %% [markdown]
 # ## How is a data set imported?
 #
 # FiftyOne stores samples in its own MongoDB, which it starts automatically. Models are evaluated first, as by
-# `explorer evaluate`, and their runs are cached; data that is already in the database is not imported again.
+# `explorer evaluate`, and their detections are cached; data that is already in the database is not imported again.
 
 # %%
-connect()
 if not DATA:
-    make_aerial(f"{OUT}/browse-{IMAGES}", images=IMAGES, seed=31, workers=1)
+    ex.make_aerial(f"{OUT}/browse-{IMAGES}", images=IMAGES, seed=31, workers=1)
 data = DATA or f"{OUT}/browse-{IMAGES}:val"
-with counting("running the models") as count:
-    runs = as_runs([MODEL, RIVAL], data, progress=count)
-built = build(data, runs, name="vovnet-tutorial", rebuild=True)
-dataset, (ours, theirs) = built.dataset, built.fields
+with ex.progress_bar("evaluating both models") as bar:
+    browsed = ex.browse(data, [MODEL, RIVAL], name="vovnet-tutorial", rebuild=True, progress=bar)
+ours, theirs = browsed.fields
+browsed.tables()[0]
 
 # %% [markdown]
 # ## Which views are there?
@@ -56,13 +42,7 @@ dataset, (ours, theirs) = built.dataset, built.fields
 # model find, where are small objects lost, and which confident detections have no annotation?
 
 # %%
-names = save_views(dataset)
-views = {name: dataset.load_saved_view(name) for name in names}
-wanted = [name for name in names if any(word in name for word in ("finds", "small misses", "not found"))]
-counts = {name: views[name].count("ground_truth.detections") for name in wanted}
-figure = go.Figure(go.Bar(x=list(counts.values()), y=list(counts), orientation="h", marker_color="#0072b2"))
-figure.update_layout(template="simple_white", height=100 + 26 * len(counts), margin={"l": 330, "t": 10, "b": 50})
-figure.update_yaxes(autorange="reversed").update_xaxes(title="objects in the view")
+browsed.figure()
 
 # %% [markdown]
 # Start with the objects that one model finds and the other misses, because they can be detected. A run with an autopsy
@@ -75,7 +55,7 @@ figure.update_yaxes(autorange="reversed").update_xaxes(title="objects in the vie
 
 # %%
 if APP:
-    session = show(dataset)
+    session = browsed.show()
 
 # %% [markdown]
 # ## How is a label corrected?
@@ -85,8 +65,8 @@ if APP:
 # missed), as if its label had been wrong.
 
 # %%
-missed = small_misses(dataset, ours)
-with_objects = dataset.match({"ground_truth.detections.0": {"$exists": True}})
+missed = browsed.views[f"{ours}: small misses"]
+with_objects = browsed.dataset.match({"ground_truth.detections.0": {"$exists": True}})
 sample = (missed if len(missed) else with_objects).first()
 label = sample.ground_truth.detections[0]
 before, label.label = label.label, "bus" if label.label != "bus" else "truck"
@@ -99,21 +79,22 @@ f"{sample.filename}: {before} is now {label.label}"
 # The new file differs from the original only in the corrected annotation and can be used for training.
 
 # %%
-changes = write_corrected(dataset, data, runs[0].parent / "corrected.json")
-original = read_truth(data)
-folder = original.file_names[0].rpartition("/")[0]
-corrected = read_truth(f"{runs[0].parent / 'corrected.json'}:{folder}")
+changes = browsed.export(f"{OUT}/corrected.json")
+original = ex.read_truth(data)
+images = original.file_names[0].rpartition("/")[0]
+corrected = ex.read_truth(f"{OUT}/corrected.json:{images}")
 differ = (original.classes != corrected.classes).sum()
-Grid(("what changed", "objects"), (("relabelled", f"{changes.relabelled}"), ("of", f"{len(corrected)}")))
+ex.Grid(("change", "objects"), (("relabelled", f"{changes.relabelled}"), ("of", f"{len(corrected)}")))
 
 # %% [markdown]
 # ## What we have shown
 #
-# The view of objects that only our model finds contains as many objects as the database reports, and the correction is
-# exported as exactly one changed annotation.
+# The view of objects that only our model finds contains as many objects as the field `found_by` says, and the
+# correction is exported as exactly one changed annotation.
 
 # %%
-only_ours = views[f"{ours} finds, {theirs} misses"]
-print(f"{counts[f'{ours} finds, {theirs} misses']} objects are found by {ours} alone")
-assert only_ours.count("ground_truth.detections") == counts[f"{ours} finds, {theirs} misses"]
+found_by = browsed.dataset.values("ground_truth.detections.found_by")  # by image and object
+alone = sum(runs == [ours] for image in found_by for runs in image or ())
+print(f"{alone} objects are found by {ours} alone")
+assert browsed.views[f"{ours} finds, {theirs} misses"].count("ground_truth.detections") == alone
 assert (changes.relabelled, changes.moved, changes.added, changes.removed, differ) == (1, 0, 0, 0, 1)

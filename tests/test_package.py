@@ -117,6 +117,15 @@ def test_without_detectron2_one_line_says_how_to_add_it(work: str) -> None:
     assert "load_detector" in work or len(done.stderr.strip().splitlines()) == 1
 
 
+def test_without_ipywidgets_a_widget_says_how_to_add_it() -> None:
+    """Everything else works without them."""
+    program = WITHOUT.replace("detectron2", "ipywidgets") + "\nimport explorer; explorer.Run; explorer.SideBySide"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: explorer.SideBySide needs ipywidgets, which is not installed: pip ")
+    assert "[notebooks]" in last
+
+
 def test_the_commands_that_need_no_detectron2_run_without_it() -> None:
     for words in (["--help"], ["zoo", "list"], ["data", "make", "aerial", "--help"]):
         program = f"{WITHOUT}\nfrom explorer.cli import main; main({words})"

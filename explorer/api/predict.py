@@ -52,7 +52,7 @@ class PredictionReport(Result):
         """Returns notes on images that the table omits, and on unfamiliar, unreadable and skipped files."""
         more = len(self.report.objects) - _SHOWN
         left_out = [f"{more:,} more images are in {self.report.results}."] if more > 0 else []
-        skipped = [f"{path} was not taken: {why}" for path, why in self.files.skipped.items()]
+        skipped = [f"{path} was skipped: {why}" for path, why in self.files.skipped.items()]
         unlike = [f"{path}: {words}" for path, words in self.report.unfamiliar.items()]
         return [*left_out, *unlike, *self.report.failures.values(), *skipped]
 

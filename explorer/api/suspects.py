@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelErrors(Result):
-    """Likely label errors, the likeliest first.
+    """Likely label errors, most likely first.
 
     Attributes:
         run: the run whose detections contradict the annotations.
@@ -35,7 +35,7 @@ class LabelErrors(Result):
 
     @property
     def title(self) -> str:
-        return f"{len(self.suspects):,} annotations or gaps that {self.run.name} doubts, the likeliest first"
+        return f"{len(self.suspects):,} likely label errors by {self.run.name}, most likely first"
 
     def tables(self) -> list[Grid]:
         """Returns the most likely errors: their kind, their image and box, and the detection that contradicts them."""

@@ -35,8 +35,9 @@ def _fpn(cfg: CfgNode, bottom_up: Backbone, top_block: LastLevelMaxPool | LastLe
     missing = [name for name in node.IN_FEATURES if name not in bottom_up.output_shape()]
     if missing:
         raise ValueError(
-            f"MODEL.FPN.IN_FEATURES names {', '.join(missing)}, which {type(bottom_up).__name__} does not give. "
-            f"It gives {', '.join(bottom_up.output_shape())}: set IN_FEATURES and the backbone's OUT_FEATURES alike."
+            f"MODEL.FPN.IN_FEATURES names {', '.join(missing)}, which {type(bottom_up).__name__} does not "
+            f"provide. It provides {', '.join(bottom_up.output_shape())}: set IN_FEATURES and the backbone's "
+            "OUT_FEATURES alike."
         )
     return FPN(bottom_up, node.IN_FEATURES, node.OUT_CHANNELS, node.NORM, top_block, node.FUSE_TYPE)
 

@@ -141,8 +141,8 @@ def _check_sizes(name: str, model: nn.Module, channels: int) -> None:
             model.eval()(torch.zeros(1, channels, *_PROBE_SIZE))
     except (AssertionError, RuntimeError, ValueError) as error:  # by which timm and torch refuse a size
         raise ValueError(
-            f"timm's {name} takes images of a fixed size alone, and detectors have many: an image of "
-            f"{_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} pixels gives “{error}”. Choose a network that takes any size."
+            f"timm's {name} only accepts images of a fixed size, but detectors need variable sizes: for an image of "
+            f"{_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} pixels, it says “{error}”. Choose a network that accepts any size."
         ) from error
 
 

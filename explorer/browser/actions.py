@@ -146,7 +146,9 @@ def detect(view: Any, model: str, field: str | None = None) -> Iterator[tuple[in
     from explorer.engine.loading import load_detector
 
     if model.endswith(".py"):
-        raise ValueError(f"{model} is code, which is not run from the App: use explorer evaluate, then browse its run")
+        raise ValueError(
+            f"{model} is Python code, which the App does not run: use explorer evaluate, then browse its run"
+        )
     field = field or field_name(model)
     if field == GROUND_TRUTH:
         raise ValueError(f"{GROUND_TRUTH} holds the annotations: choose another field for the detections")
@@ -195,7 +197,7 @@ def _detector(path: str, fingerprint: str) -> Detector:
     assert fingerprint
     recipe = find_recipe(path)
     if recipe is None:
-        raise ValueError(f"{path} does not say which model it is of: it has no run.json")
+        raise ValueError(f"{path} does not record its model: it has no run.json")
     detector = load_detector(recipe.model, weights=recipe.weights, overrides=recipe.overrides)
     return detector.with_renamed(read_facts(Path(path)).get("renamed", {}))
 

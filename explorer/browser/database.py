@@ -65,11 +65,11 @@ def database_explained() -> Iterator[None]:
         yield
     except ConnectionFailure as error:
         raise DatabaseError(
-            "FiftyOne's database does not answer any more: it was ended, perhaps because memory ran out. Its content "
-            "is kept; run the same command again to complete it."
+            "FiftyOne's database no longer responds: its process ended, possibly because memory ran out. What was "
+            "written is kept; run the same command again to continue."
         ) from error
     except PyMongoError as error:
-        raise DatabaseError(f"FiftyOne's database refuses: {legible(error, _LONGEST)}") from error
+        raise DatabaseError(f"FiftyOne's database returned an error: {legible(error, _LONGEST)}") from error
 
 
 def check_answers() -> None:
@@ -87,7 +87,7 @@ def check_answers() -> None:
 def mongod_problem(mongod: Path, folder: Path) -> str | None:
     """Says what keeps FiftyOne's own MongoDB from starting, as far as can be seen before; None for nothing."""
     if not mongod.is_file():
-        return f"FiftyOne's MongoDB, {mongod}, is not there. Install it ({reinstall()}), {_OWN}"
+        return f"FiftyOne's MongoDB, {mongod}, was not found. Install it ({reinstall()}), {_OWN}"
     try:
         tried = subprocess.run([mongod, "--version"], capture_output=True, text=True, timeout=60, check=False)
         said = (tried.stderr or tried.stdout).strip()
@@ -119,7 +119,7 @@ def started_problem(folder: Path, error: BaseException) -> str:
         "featureCompatibilityVersion": "it was written by another version of MongoDB: use that one, or a new folder",
         "UPGRADE PROBLEM": "it was written by another version of MongoDB: use that one, or a new folder",
     }
-    fix = next((what for text, what in fixes.items() if text in reason), f"look into {folder / 'log' / 'mongo.log'}")
+    fix = next((what for text, what in fixes.items() if text in reason), f"see {folder / 'log' / 'mongo.log'}")
     return f"FiftyOne's MongoDB did not start on {folder}: {reason}. To fix it: {fix}"
 
 

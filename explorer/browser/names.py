@@ -77,7 +77,7 @@ class RunFields:
 
     @property
     def label_error(self) -> str:
-        """Sample field of how likely the image's likeliest label error is, by this run."""
+        """Sample field of the likelihood of the image's most likely label error, by this run."""
         return f"{self.predictions}_label_error"
 
     def misses(self, size: str) -> str:

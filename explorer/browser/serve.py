@@ -47,7 +47,7 @@ def free_port(port: int | None) -> int:
             if probe.connect_ex((ADDRESS, candidate)) != 0:
                 return candidate
     raise OSError(
-        f"port {port or FIRST_PORT} is taken, by another App or another program: give a free one (--port), or stop it"
+        f"port {port or FIRST_PORT} is in use by another App or program: choose a free port (--port), or stop it"
     )
 
 

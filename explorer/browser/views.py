@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from explorer.autopsy.verdicts import Verdict
@@ -21,6 +22,21 @@ WORKSPACE = "errors"
 AS_USED = "detections as used"
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A view and what it shows.
+
+    Attributes:
+        view: FiftyOne's.
+        says: one sentence on what it shows.
+        field: sample field of the boxes that it selects; None where it selects images.
+    """
+
+    view: Any
+    says: str
+    field: str | None = GROUND_TRUTH
+
+
 def save_views(dataset: Any) -> tuple[str, ...]:
     """Saves the views, the workspace and the looks that a data set with its runs calls for.
 
@@ -28,24 +44,25 @@ def save_views(dataset: Any) -> tuple[str, ...]:
         The views' names.
     """
     views = dict(views_of(dataset))
-    for name, (view, says) in views.items():
-        dataset.save_view(name, view, description=says, overwrite=True)
+    for name, shown in views.items():
+        dataset.save_view(name, shown.view, description=shown.says, overwrite=True)
     _save_workspace(dataset)
     arrange(dataset)
     return tuple(views)
 
 
-def views_of(dataset: Any) -> Iterator[tuple[str, tuple[Any, str]]]:
+def views_of(dataset: Any) -> Iterator[tuple[str, Shown]]:
     """Yields names, views and what they show."""
     names = _runs(dataset)
     if names:
-        yield AS_USED, (as_used(dataset), f"Each run's detections from its own score up: {rules(dataset, *names)}.")
+        says = f"Each run's detections from its own score up: {rules(dataset, *names)}."
+        yield AS_USED, Shown(as_used(dataset), says, None)
     for name in names:
         yield from _of_run(dataset, RunFields(name, protocol_of_dataset(dataset)))
     for a, b in itertools.permutations(names, 2):
         view = only_found_by(dataset, a, b)
         says = f"Objects that {a} finds and {b} does not; found: {rules(dataset, a, b)}."
-        yield f"{a} finds, {b} misses", (view, says)
+        yield f"{a} finds, {b} misses", Shown(view, says)
 
 
 def as_used(view: Any) -> Any:
@@ -106,14 +123,14 @@ def errors_of(dataset: Any, name: str, kind: ErrorType) -> Any:
 
 
 def likely_label_errors(dataset: Any, fields: RunFields) -> Any:
-    """The detections of a run that deny annotations, images with the likeliest errors first."""
+    """The detections of a run that contradict annotations, images with the most likely errors first."""
     from fiftyone import ViewField as F
 
     doubted = dataset.filter_labels(fields.predictions, F("likelihood") >= LEAST_LIKELIHOOD)
     return doubted.sort_by(fields.label_error, reverse=True)
 
 
-def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, str]]]:
+def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, Shown]]:
     from fiftyone import ViewField as F
 
     name = fields.predictions
@@ -121,21 +138,24 @@ def _of_run(dataset: Any, fields: RunFields) -> Iterator[tuple[str, tuple[Any, s
     smallest = fields.protocol.smallest
     if smallest:
         says = f"Objects of size {smallest.name} that {name} does not find; found: {rule}."
-        yield f"{name}: {smallest.name} misses", (small_misses(dataset, name), says)
+        yield f"{name}: {smallest.name} misses", Shown(small_misses(dataset, name), says)
     for kind in ERRORS:
-        yield f"{name}: {kind.words}", (errors_of(dataset, name, kind), f"Errors of {name}: {kind.words}.")
+        field = GROUND_TRUTH if kind == ErrorType.MISSED else name
+        says = f"Errors of {name}: {kind.words}."
+        yield f"{name}: {kind.words}", Shown(errors_of(dataset, name, kind), says, field)
     doubted = likely_label_errors(dataset, fields)
     says = f"Annotations that {name} contradicts, most likely errors first; `label_error` names the suspected error."
-    yield f"{name}: likely label errors", (doubted, says)
+    yield f"{name}: likely label errors", Shown(doubted, says, name)
     if smallest and fields.ap_smallest:
         lowest = as_used(dataset).match(F(fields.ap_smallest) != None)  # noqa: E711
         says = f"Images where {name}'s AP of {smallest.name} objects is lowest."
-        yield f"{name}: worst on {smallest.name} objects", (lowest.sort_by(fields.ap_smallest).limit(WORST), says)
+        lowest = lowest.sort_by(fields.ap_smallest).limit(WORST)
+        yield f"{name}: worst on {smallest.name} objects", Shown(lowest, says, None)
     verdicts = dataset.distinct(f"{GROUND_TRUTH}.detections.{fields.object_verdict}")
     for verdict in verdicts:
         if verdict not in {Verdict.FOUND.label, Verdict.CROWD.label}:
             view = as_used(dataset.filter_labels(GROUND_TRUTH, F(fields.object_verdict) == verdict))
-            yield f"{name}: lost, {verdict}", (view, f"Objects that {name} lost: {verdict}; found: {rule}.")
+            yield f"{name}: lost, {verdict}", Shown(view, f"Objects that {name} lost: {verdict}; found: {rule}.")
 
 
 def _runs(dataset: Any) -> dict[str, float]:

@@ -29,7 +29,7 @@ from explorer.cli import (
     zoo,
 )
 from explorer.cli.running import NEGATIVE_VALUES, Commands, SaidInterrupted
-from explorer.ui.noise import silence
+from explorer.ui.noise import silence_warnings
 
 app = typer.Typer(name="explorer", cls=Commands, no_args_is_help=True, add_completion=False)
 
@@ -71,7 +71,7 @@ app.command("app")(page.page)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; `arguments` are the process's own where None."""
     try:
-        silence()
+        silence_warnings()
         app(arguments)
     except KeyboardInterrupt:  # while Typer reads the signatures of all commands
         _end_with_a_code()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from explorer.cli.loading import MODELS, Device, TilingOptions
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, progress
 from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
+
+if TYPE_CHECKING:
+    from explorer.browser.browse import BrowsedData
 
 
 @grouped
@@ -54,81 +57,45 @@ def browse(
 
     Press Ctrl+C to stop. Set FIFTYONE_DATABASE_URI to use your own MongoDB.
     """
+    from explorer.browser.browse import browse as import_data
     from explorer.browser.database import connect, database_explained
-    from explorer.scoring.protocols import COCO
+    from explorer.browser.serve import free_port, serve
 
-    with exit_codes(), database_explained():
+    with exit_codes():
         rule, protocol = found.rule, rules.asked()  # says at once what is wrong
-        fiftyone = connect()
-
-        from explorer.browser.build import build, kept_protocol
-        from explorer.browser.export import write_corrected
-        from explorer.browser.runs import as_runs
-        from explorer.browser.serve import free_port, install_plugin, serve
-        from explorer.browser.views import save_views
-
+        connect()
         if app and not corrected:
             free_port(port)  # before the work, not after it
-        kept = None if rebuild else kept_protocol(data, name)  # by which models are run and scored, then
-        with progress("running models") as advance:
-            how: dict[str, Any] = {"tile": tiling.tile, "overlap": tiling.overlap, "protocol": protocol or kept or COCO}
-            folders = as_runs(runs or (), data, device=device, progress=advance, **how)
-        with progress("writing") as advance:
-            built = build(
+        with progress("importing") as advance:
+            browsed = import_data(
                 data,
-                folders,
+                runs or (),
                 name=name,
-                rebuild=rebuild,
                 found=rule,
-                match_by=match_by,
                 protocol=protocol,
+                match_by=match_by,
+                rebuild=rebuild,
+                device=device,
+                tile=tiling.tile,
+                overlap=tiling.overlap,
                 progress=advance,
             )
-        if built.written or not built.dataset.list_saved_views():
-            save_views(built.dataset)
-        if corrected:
-            changes = write_corrected(built.dataset, data, corrected)
-            say(f"{changes.summary} -> {corrected}", err=True)
-        install_plugin(Path(fiftyone.config.plugins_dir))
-        content = _content(built)
-        if json_file:
-            write_output(content, json_file)
-        if json_file != "-":
-            _show(content)
-        if app and not corrected:
-            serve(built.dataset, port=port, browser=browser, on_start=lambda url: say(f"-> {url}", err=True))
+        with database_explained():
+            if corrected:
+                say(f"{browsed.export(corrected).summary} -> {corrected}", err=True)
+            if json_file:
+                write_output(browsed.to_dict(), json_file)
+            if json_file != "-":
+                _show(browsed)
+            if app and not corrected:
+                serve(browsed.dataset, port=port, browser=browser, on_start=lambda url: say(f"-> {url}", err=True))
 
 
-def _content(built: Any) -> dict[str, Any]:
-    from explorer.browser.state import KEY, protocol_of_dataset
-
-    runs = built.dataset.info[KEY]["runs"]
-    return {
-        "protocol": protocol_of_dataset(built.dataset).as_facts(),
-        "dataset": built.dataset.name,
-        "images": len(built.dataset),
-        "written": list(built.written),
-        "runs": {field: runs[field] for field in built.fields or runs},
-        "views": built.dataset.list_saved_views(),
-    }
-
-
-def _show(content: dict[str, Any]) -> None:
+def _show(browsed: BrowsedData) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    from explorer.scoring.outcomes import found_words
-    from explorer.scoring.protocols import protocol_from
-
-    done = f"written: {', '.join(content['written'])}" if content["written"] else "nothing new to write"
-    say((content["dataset"], "bold"), f", {content['images']} images; {done}")
-    if content["runs"]:
-        protocol = protocol_from(content)
-        say(f"{protocol}", err=True)
-        names = ("AP", "AP50", *protocol.ap_by_size)
-        table = Table("field", "found", *names)
-        for field, run in content["runs"].items():
-            figures = (run["figures"].get(figure) for figure in names)
-            shown = ("-" if value is None else f"{value:.1f}" for value in figures)
-            table.add_row(field, found_words(run["iou"], run["score"]), *shown)
-        Console().print(table)
+    say(browsed.title)
+    for sentence in browsed.sentences():
+        say(sentence, err=True)
+    for table in browsed.tables():
+        Console().print(table.on_terminal())

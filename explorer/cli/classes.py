@@ -20,7 +20,7 @@ def renamings(pairs: Sequence[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         old, _, new = (part.strip() for part in pair.partition("="))
         if not (old and new):
-            raise ValueError(f'--map {pair!r} is no pair of classes: write --map "minibus=car".')
+            raise ValueError(f'--map {pair!r} is not a pair of classes: write --map "minibus=car".')
         if renamed.setdefault(old, new) != new:
             raise ValueError(f"--map gives class {old!r} two new names, {renamed[old]!r} and {new!r}.")
     return renamed

@@ -148,11 +148,11 @@ def sizes(
 def suspects(
     run: Annotated[Path, typer.Argument(help="A folder of `explorer evaluate --out`, or a file of detections.")],
     data: Annotated[
-        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="What a results file was run on.")
+        str | None, typer.Option("--data", metavar="PATH[:SPLIT]", help="The data set of a results file.")
     ] = None,
     match_by: MatchBy = None,
     csv_file: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write all of them as a table.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all likely label errors as CSV.")
     ] = None,
     json: JsonFile = None,
 ) -> None:

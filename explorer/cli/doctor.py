@@ -37,7 +37,7 @@ def doctor(json_file: JsonFile = None) -> None:
     console.print(_table(report))
     verdict = "[green]Detection works here.[/]" if report.can_detect else "[red]Detection does not work here.[/]"
     warnings = sum(check.status == "warning" for check in report.checks)
-    console.print(verdict + (f" Beside it, {warnings} warning{'s' * (warnings > 1)}." if warnings else ""))
+    console.print(verdict + (f" There are also {warnings} warning{'s' * (warnings > 1)}." if warnings else ""))
     raise typer.Exit(0 if report.can_detect else 1)
 
 

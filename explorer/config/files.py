@@ -32,10 +32,10 @@ def read_yaml(path: Path, above: Sequence[Path] = ()) -> dict[str, Any]:
             itself.
     """
     if path.resolve() in above or len(above) > _MOST_BASES:
-        raise ValueError(f"{path} stands on itself: its {BASE} leads back to it, or through {_MOST_BASES} files.")
+        raise ValueError(f"{path} includes itself: its {BASE} leads back to it, or through {_MOST_BASES} files.")
     own = load_yaml(path)
     if not isinstance(own, dict):
-        raise ValueError(f"{path} is not a YAML configuration: it holds no keys with values.")
+        raise ValueError(f"{path} is not a YAML configuration: it contains no keys with values.")
     bases = own.pop(BASE, [])
     values: dict[str, Any] = {}
     for base in bases if isinstance(bases, list) else [bases]:

@@ -147,7 +147,7 @@ def config_path(source: str | Path) -> Path:
             return CONFIGS / name
     near = difflib.get_close_matches(Path(wanted).stem, [Path(name).stem for name in config_names()], n=3, cutoff=0.5)
     hint = f" Near it: {', '.join(near)}." if near else ""
-    raise ValueError(f"There is no configuration file {str(source)!r}, nor a shipped one of that name.{hint}")
+    raise ValueError(f"There is no configuration file {str(source)!r}, and no bundled one of that name.{hint}")
 
 
 def load_config(source: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
@@ -213,9 +213,9 @@ def lazy_overrides(cfg: DictConfig, pairs: Sequence[str]) -> list[str]:
         places = [place for place in LAZY_KEYS.get(key, ()) if _takes(cfg, place)]
         if not places:
             raise ValueError(
-                f"These weights need {key} {value}, and this LazyConfig has no place for it: it would be "
-                f"{' or '.join(LAZY_KEYS.get(key, ())) or 'unknown'}. Use a yaml config, or give the weights as a file "
-                "and set in the config what they need."
+                f"These weights need {key} {value}, but this LazyConfig has no such key (expected: "
+                f"{' or '.join(LAZY_KEYS.get(key, ())) or 'unknown'}). Use a YAML config, or give the weights as a "
+                "file and set what they need in the config."
             )
         words += [f"{place}={value}" for place in places if not _follows_another(cfg, place)]
     return words

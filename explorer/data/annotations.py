@@ -91,7 +91,7 @@ def judge_structure(data: Any, shape: Shape) -> Iterator[str]:
 
 def _judge_record(record: Any, fields: Fields) -> str | None:
     if not isinstance(record, dict):
-        return "is no object"
+        return "is not an object"
     for name, kind in fields.items():
         value = record.get(name)
         if not (as_id(value) is not None if kind is Id else type(value) in kind):
@@ -166,7 +166,7 @@ def judge_names(data: Mapping[str, Any], file: str) -> Iterator[Problem]:
     given = {category["name"] for category in data["categories"]}
     apart = [own["name"] for own in categories_in_order(data["categories"]) if own["name"] not in given]
     if apart:
-        yield Problem("same-name", f"they are told apart as {', '.join(apart)}", file=file)
+        yield Problem("same-name", f"they are distinguished as {', '.join(apart)}", file=file)
 
 
 def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -186,7 +186,7 @@ def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
         if image["id"] not in seen:
             yield Problem("empty-image", "nothing is annotated", image_id=image["id"], file=image["file_name"])
     if not learnable:
-        yield Problem("empty-dataset", f"none of {len(data['annotations'])} annotations can be learnt from")
+        yield Problem("empty-dataset", f"none of {len(data['annotations'])} annotations can be used for training")
 
 
 def _judge_annotation(

@@ -77,7 +77,7 @@ def read_part(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
         ValueError: it is broken, or has panoptic labels alone.
     """
     if not split.has_instances:
-        raise ValueError(f"{split.source} has panoptic labels alone, which have no other format here")
+        raise ValueError(f"{split.source} has panoptic labels only, which cannot be converted")
     content, left_out = scorable(split)
     names = [image["file_name"] for image in content["images"]]
     if split.other and {image["file_name"]: image["id"] for image in content["images"]} == name_ids(names):
@@ -150,7 +150,7 @@ def _judge_names(parts: Sequence[SplitContent]) -> None:
     """Makes sure, before anything is written, that all will lie in the folder, and each file in a place of its own."""
     names = [part.name for part in parts]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"two splits would be called {twice!r}: convert them one by one, into folders of their own")
+        raise ValueError(f"two splits would be called {twice!r}: convert them separately, into different folders")
     for part in parts:
         for name in (image["file_name"] for image in part.content["images"]):
             if leads_out(name):

@@ -183,7 +183,7 @@ def _why_not_opened(source: ImageSource, error: Exception) -> str:
     if empty:
         return "the file is empty (0 bytes)."
     if isinstance(error, UnidentifiedImageError):
-        return f"this is no {FORMATS_IN_WORDS} image."
+        return f"this is not a {FORMATS_IN_WORDS} image."
     return str(error) if isinstance(error, TiffError) else f"the file cannot be read ({error})."
 
 

@@ -69,7 +69,7 @@ def _judge_rle(rle: dict[str, Any], size: tuple[int, int]) -> str | None:
         return f"the mask's size is {rle.get('size')}, the image's [height, width] {list(size)}"
     runs = _runs(rle.get("counts"))
     if runs is None:
-        return "the mask's counts are no run-length code"
+        return "the mask's counts are not a run-length code"
     if (runs < 0).any() or int(runs.sum()) != size[0] * size[1]:
         return f"the mask's runs cover {int(runs.sum())} pixels, the image has {size[0] * size[1]}"
     return None

@@ -32,39 +32,41 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "structure": Kind("error", "stop", "The annotation file is no JSON, or not in COCO's shape."),
+        "structure": Kind("error", "stop", "The annotation file is not valid JSON, or not in COCO's structure."),
         "duplicate-image-id": Kind("error", "stop", "Two images share an id."),
         "duplicate-annotation-id": Kind(
             "error", "stop", "Two annotations share an id.", "The evaluation would silently count one of them twice."
         ),
         "duplicate-category-id": Kind("error", "stop", "Two categories share an id."),
         "unknown-category": Kind("error", "stop", "An annotation's category is not in the list of categories."),
-        "outside-image": Kind("error", "stop", "An image's name leads out of the data set's folder."),
-        "missing-image": Kind("error", "stop", "An image or label file is not there."),
-        "unreadable-image": Kind("error", "stop", "A file is no JPEG, PNG, WebP, BMP or TIFF image that can be read."),
+        "outside-image": Kind("error", "stop", "An image's file name leads outside the data set's folder."),
+        "missing-image": Kind("error", "stop", "An image or label file is missing."),
+        "unreadable-image": Kind("error", "stop", "A file is not a readable JPEG, PNG, WebP, BMP or TIFF image."),
         "wrong-size": Kind(
             "error",
             "stop",
-            "The annotation file gives another size than the image has, once EXIF rotation is applied.",
-            "Boxes would lie in the wrong place.",
+            "The annotation file gives a size that differs from the image's after EXIF rotation.",
+            "Boxes would be in the wrong place.",
         ),
-        "empty-dataset": Kind("error", "stop", "No image has an annotation that can be learnt from."),
+        "empty-dataset": Kind("error", "stop", "No image has an annotation that can be used for training."),
         "damaged-image": Kind(
             "warning",
             "skip image",
-            "The file begins well but its pixels cannot be decoded.",
-            "Found by --full only. Training warns once per file and takes another image; evaluation stops.",
+            "The file's header is valid, but its pixels cannot be decoded.",
+            "Found by --full only. Training warns once per file and uses another image; evaluation stops.",
         ),
         "unknown-image": Kind("warning", "drop", "An annotation's image is not in the list of images."),
         "bad-box": Kind("warning", "drop", "The box is missing, or is not four numbers."),
         "not-finite": Kind("warning", "drop", "A coordinate is NaN or infinite."),
         "zero-area": Kind("warning", "drop", "The box is 0 px wide or high, or less."),
-        "box-outside": Kind("warning", "drop", "The box lies wholly outside the image."),
-        "box-over-edge": Kind("warning", "clip", "The box reaches more than 1 px over the image's edge."),
+        "box-outside": Kind("warning", "drop", "The box lies completely outside the image."),
+        "box-over-edge": Kind("warning", "clip", "The box extends more than 1 px beyond the image's edge."),
         "short-polygon": Kind(
             "warning", "drop", "Every polygon of the mask has under 3 points or an odd number of coordinates."
         ),
-        "short-part": Kind("warning", "drop part", "Some polygons of the mask are so; the others make the mask."),
+        "short-part": Kind(
+            "warning", "drop part", "Some polygons of the mask are too short, as above; the others are used."
+        ),
         "bad-mask": Kind(
             "warning",
             "drop",
@@ -77,7 +79,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "Found by --full only. Training ignores unlisted pixels.",
         ),
         "crowd": Kind(
-            "info", "drop", "A crowd region.", "Not learnt from; detections in it are not held against a model."
+            "info", "drop", "A crowd region.", "Not used for training; detections in it do not count as false."
         ),
         "no-mask": Kind(
             "info",
@@ -91,12 +93,18 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "other-images": Kind(
             "info",
             "keep",
-            "The panoptic file labels other images than the instances file lists.",
-            "The split is registered with its instances alone; name the panoptic file itself to use it.",
+            "The panoptic file and the instances file list different images.",
+            "The split is registered with its instances only; name the panoptic file itself to use it.",
         ),
-        "no-object": Kind("info", "drop", "Something else than a box or a mask is annotated: points, lines, tags."),
+        "no-object": Kind(
+            "info", "drop", "Something other than a box or a mask is annotated, such as points, lines or tags."
+        ),
         "linked-images": Kind("info", "keep", "Links in the data set's folder lead to images outside of it."),
-        "format": Kind("info", "keep", "What the format of the data set cannot say, or says otherwise than COCO's."),
+        "format": Kind(
+            "info",
+            "keep",
+            "Information that the data set's format cannot express, or expresses differently from COCO's.",
+        ),
         "empty-image": Kind(
             "info",
             "drop",

@@ -92,7 +92,7 @@ def _groups(images: Sequence[Mapping[str, Any]], rule: str | None) -> list[list[
     try:
         expression = re.compile(rule) if rule and rule != FOLDER else None
     except re.error as error:
-        raise ValueError(f"{rule!r} is no regular expression ({error}), and not {FOLDER!r}") from error
+        raise ValueError(f"{rule!r} is not a valid regular expression ({error}), and not {FOLDER!r}") from error
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for image in images:
         name = image["file_name"]

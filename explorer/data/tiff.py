@@ -67,17 +67,17 @@ def first_page(stream: BinaryIO, most_pixels: int) -> Page:
     compression, colour = tags.get(259, (1,))[0], tags.get(262, (1,))[0]
     samples, planes, formats = tags.get(277, (1,))[0], tags.get(284, (1,))[0], set(tags.get(339, (1,)))
     if not width or not height:
-        raise TiffError("this TIFF's header gives no size.")
+        raise TiffError("this TIFF's header has no image size.")
     if formats != {1} or len(bits) != 1 or not bits <= {1, 2, 4, 8, 16}:
         kind = {2: "signed", 3: "floating-point"}.get(max(formats), "unsigned")
-        raise TiffError(f"this TIFF has {kind} samples of {max(bits)} bits; unsigned ones of 8 or 16 bits are read.")
+        raise TiffError(f"this TIFF has {kind} samples of {max(bits)} bits; only unsigned 8 and 16 bits are supported.")
     if colour not in _COLOURS:
-        raise TiffError(f"this TIFF's colours are of kind {colour}; read are {', '.join(_COLOURS.values())}.")
+        raise TiffError(f"this TIFF's colour type is {colour}; supported are {', '.join(_COLOURS.values())}.")
     if compression not in _COMPRESSIONS:
         known = ", ".join(dict.fromkeys(_COMPRESSIONS.values()))
-        raise TiffError(f"this TIFF's compression is {compression}; read are {known}.")
+        raise TiffError(f"this TIFF's compression is {compression}; supported are {known}.")
     if planes == 2 and samples > 1 and bits == {16}:
-        raise TiffError("this TIFF keeps each of its 16-bit bands by itself; interleaved ones are read.")
+        raise TiffError("this TIFF stores its 16-bit bands separately; only interleaved ones are supported.")
     _judge_pieces(tags, width, height, samples if planes == 2 else 1, most_pixels)
     alpha = any(kind in (1, 2) for kind in tags.get(338, ()))
     return Page((height, width), bits.pop(), colour == 0, alpha, tags.get(274, (1,))[0], following != 0)

@@ -147,7 +147,7 @@ def _opened(path: Path) -> Iterator[tuple[cv2.VideoCapture, VideoFacts]]:
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
-            raise VideoError(f"{path}: the video is damaged, or coded in a way that is not read. Convert it to MP4.")
+            raise VideoError(f"{path}: the video is damaged or uses an unsupported codec. Convert it to MP4.")
         height, width = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
         if not 0 < height * width <= MAX_PIXELS:
             raise VideoError(
@@ -176,7 +176,7 @@ def _judge(path: Path) -> None:
         raise VideoError(f"{path}: the file is empty (0 bytes). Copy or export it again.")
     mp4, avi = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"), head[8:12] == b"AVI "
     if not (mp4 or head[:4] == b"\x1a\x45\xdf\xa3" or (head[:4] == b"RIFF" and avi)):
-        raise VideoError(f"{path}: this is no {FORMATS_IN_WORDS} video. Convert it to MP4.")
+        raise VideoError(f"{path}: this is not an {FORMATS_IN_WORDS} video. Convert it to MP4.")
 
 
 @contextmanager

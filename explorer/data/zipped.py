@@ -68,7 +68,7 @@ def unpack(archive: Path, folder: Path, *, max_files: int = MAX_FILES, max_bytes
                 f"The archive cannot be unpacked here: {error.strerror}. Make room, and try again."
             ) from error
         raise ValueError(
-            "The file is no zip archive that can be read: it is damaged, encrypted or another format."
+            "The file is not a readable zip archive: it is damaged, encrypted or in another format."
         ) from (error)
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and not _is_split(inside[0]) else folder
@@ -94,7 +94,7 @@ def _check_names(members: list[zipfile.ZipInfo]) -> None:
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
             raise ValueError(f"The archive has {shown}, which is a link or no file; nothing is unpacked.")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"The archive has {shown} packed in a way that is not read; make it with `zip`.")
+            raise ValueError(f"The archive has {shown} compressed by an unsupported method; create it with `zip`.")
         if member.flag_bits & 1:
             raise ValueError("The archive is encrypted; upload it without a password.")
         if path.suffix.lower() not in _SUFFIXES:

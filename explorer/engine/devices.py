@@ -23,10 +23,10 @@ _SAID = re.compile(r"^(?:[\w.]+Error: )?(.*(?:CUDA|cuDNN|CUDNN|CUBLAS|NVIDIA|NCC
 _LONGEST = 200
 _said: ContextVar[list[str] | None] = ContextVar("_said", default=None)
 _REMEDIES = {
-    "out of memory": "Free the GPU's memory (nvidia-smi shows who uses it), take smaller images or fewer at once",
+    "out of memory": "Free the GPU's memory (nvidia-smi shows who uses it), or use smaller images or a smaller batch",
     "no kernel image": "Install a PyTorch that was built for this GPU (https://pytorch.org/get-started)",
     "driver": "Install or update NVIDIA's driver",
-    "": "See with nvidia-smi whether the GPU is well, and start again",
+    "": "Check the GPU with nvidia-smi, and start again",
 }
 """What to do, by a word of the reason; the last one for all others."""
 
@@ -47,7 +47,7 @@ def pick_device(device: str) -> str:
         if not torch.cuda.is_available():
             return "cpu"
         if reason := failure_of("cuda"):
-            _fall_back(f"The GPU cannot be used, so that the CPU computes: {reason}.")
+            _fall_back(f"The GPU cannot be used, so the CPU is used instead: {reason}.")
             return "cpu"
         return "cuda"
     try:
@@ -124,7 +124,7 @@ def cpu_behind(device: str, work: Callable[[str], Result]) -> Result:
             reason = gpu_failure(error)
             if device != "auto" or not reason:
                 raise
-        _fall_back(f"The GPU failed, so that the CPU does all of it again: {reason}.")
+        _fall_back(f"The GPU failed, so everything is computed again on the CPU: {reason}.")
         return work("cpu")  # out of the handler, whose traceback holds on to the GPU's memory
 
 
@@ -146,4 +146,4 @@ def _fall_back(sentence: str) -> None:
 
 def _with_remedy(reason: str) -> str:
     remedy = next(remedy for word, remedy in _REMEDIES.items() if word in reason)
-    return f"{reason}. {remedy}, or take the device cpu."
+    return f"{reason}. {remedy}, or use the device cpu."

@@ -11,7 +11,7 @@ from pathlib import Path
 from explorer.data.images import SUFFIXES
 
 _NAMED = 3
-_WITH_IMAGES = "a folder with images, which --recursive takes"
+_WITH_IMAGES = "a folder with images; --recursive includes it"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ImageFiles:
             f"{len(own)} × {reason} ({', '.join(own[:_NAMED])}{', …' if len(own) > _NAMED else ''})"
             for reason, own in names.items()
         )
-        return f"Not taken: {'; '.join(parts)}." if names else ""
+        return f"Skipped: {'; '.join(parts)}." if names else ""
 
 
 def find_images(
@@ -66,7 +66,7 @@ def find_images(
             skipped |= passed
         for path in found:
             if taken.setdefault(path.resolve(), path) != path:
-                skipped[path] = "another name of a file that is taken"
+                skipped[path] = "a second path to the same file"
     if not taken:
         raise ValueError("No images were given: name image files or folders of images.")
     return ImageFiles(list(taken.values()), skipped)
@@ -95,7 +95,7 @@ def _reason_against(entry: Path, results: Collection[Path]) -> str | None:
             return "a link to a folder"
         return _WITH_IMAGES if _holds_images(entry, results) else None
     if not entry.is_file():
-        return "a link to nothing" if entry.is_symlink() else "neither a file nor a folder"
+        return "a broken link" if entry.is_symlink() else "neither a file nor a folder"
     suffix = entry.suffix.lower()
     return None if suffix in SUFFIXES else f"{suffix} file" if suffix else "file without a suffix"
 

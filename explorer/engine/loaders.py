@@ -22,6 +22,6 @@ def loaders_explained() -> Iterator[None]:
         if not str(error).startswith(_TORCH_SAYS):
             raise
         raise ChildProcessError(
-            "a process that read images was ended from outside, perhaps because memory ran out: try again, with fewer "
-            "of them (DATALOADER.NUM_WORKERS)"
+            "a process that read images was killed, possibly because memory ran out: try again with fewer processes "
+            "(DATALOADER.NUM_WORKERS)"
         ) from error

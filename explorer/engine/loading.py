@@ -82,7 +82,8 @@ def load_detector(
     if is_export(model):
         if weights or config_file or overrides or exact or calibrate or dtype not in ("auto", "float32"):
             raise ValueError(
-                f"{model} is an export: it has its own weights, config and number format, and no exact way to run it."
+                f"{model} is an export, which has its own weights, config and number format: leave out --weights, "
+                "--config-file, config overrides, --exact, --calibrate and --dtype."
             )
         exported = load_export(Path(model))
         if lowest_score is not None:
@@ -239,6 +240,8 @@ def fast(
         ValueError: the format or engine does not exist or is not available, or there are no photos.
     """
     if calibrate is not None and dtype not in ("auto", "int8"):
-        raise ValueError(f"Photos to calibrate on are for int8, and {dtype} was asked for: take int8 or auto.")
+        raise ValueError(
+            f"Calibration photos are only used by int8, but the number format is {dtype}: use int8 or auto."
+        )
     photos = calibration_photos(detector, calibrate) if dtype in ("auto", "int8") else None
     return replace(detector, fast=FastModel(detector.model, dtype, engine, photos=photos, emulate=emulate))

@@ -45,7 +45,7 @@ class Scales:
     def line(self) -> str:
         """Says both scales in one line."""
         trained = f"{self.low:.2g}" if self.low == self.high else f"{self.low:.2g} to {self.high:.2g}"
-        return f"Photographs are trained at {trained} times their size and tested at {self.test:.2g} times it"
+        return f"Photographs are scaled by {trained} in training and by {self.test:.2g} in testing"
 
     def note(self) -> str:
         """Says in one line that the scales differ, and what to do; empty where they do not."""

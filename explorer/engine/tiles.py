@@ -81,7 +81,9 @@ class TiledModel(nn.Module):
         pixels = np.ascontiguousarray(ordered.permute(1, 2, 0).cpu().numpy().astype(np.uint8))
         output = self.model([model_input(pixels)])[0]
         if "panoptic_seg" in output:
-            raise ValueError("Panoptic segments cannot be joined over tiles: leave the tiles out, or take a detector.")
+            raise ValueError(
+                "Panoptic segments cannot be merged across tiles: turn tiles off, or use a model for boxes or masks."
+            )
         instances: Instances = output["instances"]
         return Instances(instances.image_size, **_columns(instances, instances.pred_boxes.tensor))
 

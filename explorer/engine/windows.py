@@ -85,7 +85,7 @@ def seen_whole(cut: Cut | None, sizes: Iterable[tuple[int, int]], what: str) -> 
     if not number:
         return ""
     photographs = "1 photograph" if number == 1 else f"{number:,} photographs"
-    return f"{what} looks at {photographs} as a whole that the detector cuts into tiles: what it says is of no tile."
+    return f"{what} runs on {photographs} as a whole, whereas evaluation processes them in tiles."
 
 
 def _grid(lengths: Sequence[int], sides: Sequence[int], counts: Sequence[int]) -> list[Window]:

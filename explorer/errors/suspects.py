@@ -1,15 +1,15 @@
-"""Annotations that are likely wrong, ranked: what a detector is sure of and the annotations deny.
+"""Annotations that are likely wrong, ranked: confident detections that contradict them.
 
-Three kinds, as a detection disagrees with what is annotated:
+There are three kinds:
 
-* a **missing box**: it lies on nothing that is annotated (its IoU with every object is below 0.1);
-* a **wrong class**: it lies on an object of another class (IoU of at least 0.5);
-* a **badly placed** box: it is of an object's class, but overlaps it by less than 0.7, and by 0.1 at least.
+* a **missing box**: a detection where nothing is annotated (its IoU with every object is below 0.1);
+* a **wrong class**: a detection on an object of another class (IoU of at least 0.5);
+* a **badly placed** box: a detection of the object's class with an IoU of at least 0.1 and below 0.7.
 
-They are ranked by the square of the detection's score (a doubtful one says little), weighed with what speaks for the
-annotation: the best detection that has the object as it is annotated (its class, and an IoU of at least 0.5, or 0.7 for
-a badly placed box). Of detections of one place, the best one speaks. docs/label-errors.md has how many of the
-first were planted. FiftyOne's `compute_mistakenness` goes by confidence, too.
+They are ranked by the square of the detection's score, reduced by that of the best detection that agrees with the
+annotation (of its class, with an IoU of at least 0.5, or 0.7 for a badly placed box). Of detections at one position,
+only the most likely error is kept. docs/label-errors.md says how many of the first were errors in a test with known
+ones. FiftyOne's `compute_mistakenness` uses confidence as well.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Suspect:
 
 
 def suspects(run: Run, task: Task = "bbox", *, kinds: Sequence[Kind] = KINDS) -> tuple[Suspect, ...]:
-    """Finds likely label errors, the likeliest first; each object and each place at most once.
+    """Finds likely label errors, most likely first; each object and each position at most once.
 
     Args:
-        run: of a detector that is good enough to doubt the annotations by.
+        run: detections of a detector that was not trained on these annotations.
         task: whether boxes or masks overlap.
         kinds: which to look for.
 

@@ -18,12 +18,12 @@ from explorer.features.scores import score_box
 from explorer.types import FeatureMap, MapView
 
 _GRAD_SAYS = (
-    "Where those channels are active that speak for this box being of this class. Other objects like it may be bright "
-    "too, although this box's score does not depend on them. What speaks against the class is not shown."
+    "Where the channels that raise the box's score for this class are active. Similar objects may be bright too, "
+    "although the box's score does not depend on them. Evidence against the class is not shown."
 )
 _HIRES_SAYS = (
-    "Where the layer's answer speaks for this box being of this class: each place is weighed by the score's own "
-    "gradient there. It holds for small changes, and shows what speaks for the class, not what against it."
+    "Where the layer raises the box's score for this class: each position is weighted by the score's gradient there. "
+    "The gradient holds for small changes. Evidence against the class is not shown."
 )
 
 
@@ -62,8 +62,8 @@ def eigen_cam(feature: FeatureMap) -> MapView:
     projection = projection if projection.sum() >= 0 else -projection
     values = np.maximum(projection, 0).reshape(content.shape[1:]).astype(np.float32)
     says = (
-        "The single strongest pattern in the layer's channels. It often falls on objects, but it knows of no class and "
-        "no detection, and says nothing of what the model decides."
+        "The strongest single pattern in the layer's channels. It often lies on objects, but it is independent of "
+        "classes and detections, and does not show what the model decides."
     )
     return MapView("EigenCAM", feature.layer, values, feature.frame, says)
 

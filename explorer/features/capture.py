@@ -97,7 +97,7 @@ def preprocess(model: nn.Module, model_input: Mapping[str, Any]) -> Any:
             "other network a tensor (1, channels, height, width)."
         )
     if "image" not in model_input:
-        raise ValueError(f"The input has {sorted(model_input)}; detectron2 wants image, and height and width with it.")
+        raise ValueError(f"The input has {sorted(model_input)}; detectron2 expects image, height and width.")
     return prepare([model_input])
 
 

@@ -96,7 +96,7 @@ class FeatureRecorder:
 
     def __enter__(self) -> Self:
         if self._stack is not None:
-            raise RuntimeError("This recorder is at work already; make another one for a block inside the block.")
+            raise RuntimeError("This recorder is already active; create another one for a nested block.")
         self._records, self._calls = [], dict.fromkeys((layer.name for layer in self.layers), 0)
         with ExitStack() as stack:  # undone at once if anything below fails
             stack.callback(_restore, [(module, module.training) for module in self.model.modules()])

@@ -35,8 +35,8 @@ def energy(feature: FeatureMap) -> MapView:
     """
     values = np.sqrt(np.square(feature.content, dtype=np.float64).sum(axis=0)).astype(np.float32)
     says = (
-        "How strongly the layer answers at each place: the length of its vector of channels (L2 norm). Bright is much "
-        "activity, of whatever meaning; it does not say that an object is there."
+        "The strength of the layer's response at each position, which is the L2 norm over its channels. A bright "
+        "position has high activity, but not necessarily an object."
     )
     return MapView("energy", feature.layer, values, feature.frame, says)
 
@@ -50,7 +50,7 @@ def channel(feature: FeatureMap, index: int) -> MapView:
     count = len(feature.values)
     if not 0 <= index < count:
         raise ValueError(f"{feature.layer} has no channel {index}; it has {count}, 0 to {count - 1}.")
-    says = f"The values of channel {index} alone, of {count}. What it stands for was learnt and has no name."
+    says = f"The values of channel {index} of {count}. Channels are learned and have no predefined meaning."
     return MapView(f"channel {index}", feature.layer, feature.content[index], feature.frame, says)
 
 

@@ -181,15 +181,15 @@ def _in_gamut(lab: Floats) -> Floats:
 
 def _says(basis: Basis, share: Sharing) -> str:
     text = (
-        "Places of like colour are alike to the layer. The colours are the three directions in which its channels vary "
-        f"most ({100 * basis.explained:.0f} % of the variance): the first is lightness, the second blue to yellow, the "
-        "third green to red. They have no names, and what varies little is not shown. "
+        "Positions of similar colour have similar features. Colours show the first three principal components of the "
+        f"channels ({100 * basis.explained:.0f} % of the variance): lightness, blue to yellow, and green to red. "
+        "Components have no predefined meaning. "
     )
     return (
         text
         + {
             "nothing": "Colours of different maps cannot be compared.",
-            "channels": "The maps share one set of directions: equal colours are equal answers.",
-            "places": "Colours are turned to agree as far as they can with the first map's over the same places.",
+            "channels": "The maps share their components: equal colours mean equal features.",
+            "places": "Components are rotated towards those of the first map at the same positions.",
         }[share]
     )

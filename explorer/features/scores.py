@@ -63,7 +63,9 @@ def assigned_level(model: nn.Module, frame: Frame, box_xyxy: Sequence[float]) ->
         raise _unknown(model)
     (level,) = assigned_levels(model, frame, box_xyxy)
     if level == NOWHERE:
-        raise ValueError(f"No place of {type(eager(model)).__name__} learns the box: it is too small to hold one.")
+        raise ValueError(
+            f"No location of {type(eager(model)).__name__} is assigned to the box: it is too small to contain one."
+        )
     return names[int(level)]
 
 

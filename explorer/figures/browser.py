@@ -1,4 +1,4 @@
-"""Bars of the FiftyOne panel: counts of objects and errors, one colour per run."""
+"""Bars of the FiftyOne panel, one colour per run, and of the boxes in its saved views."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from explorer.engine.colors import ink_on
-from explorer.figures.style import FAINT, in_hex, run_color, run_rgb
+from explorer.figures.style import FAINT, LAYOUT, in_hex, rgb, run_color, run_rgb
 from explorer.text import NAME_LENGTH, in_plotly
 
 
@@ -37,6 +37,22 @@ def counts(bars: Mapping[str, Mapping[str, int]], title: str) -> go.Figure:
     figure.update_xaxes(tickvals=words, ticktext=[in_plotly(word, NAME_LENGTH) for word in words])
     figure.update_yaxes(gridcolor=FAINT, zerolinecolor=FAINT)
     figure.update_layout(**on_panel(title), barmode="group")
+    return figure
+
+
+def boxes_by_view(counts: Mapping[str, int]) -> go.Figure:
+    """Draws the number of boxes in each view as horizontal bars.
+
+    Args:
+        counts: by the view's name, the number of objects or detections that it selects.
+    """
+    names = [in_plotly(name, NAME_LENGTH) for name in counts]
+    values, places = list(counts.values()), list(range(len(names)))
+    figure = go.Figure(go.Bar(x=values, y=places, orientation="h", marker={"color": rgb(1)}, text=values))
+    figure.update_traces(hovertemplate="%{x:,} boxes<extra></extra>", textposition="outside", cliponaxis=False)
+    figure.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", automargin=True)
+    figure.update_xaxes(title="boxes in the view", gridcolor=FAINT, zerolinecolor=FAINT)
+    figure.update_layout(LAYOUT, height=110 + 24 * max(3, len(names)), margin={"l": 60, "r": 40, "t": 20, "b": 50})
     return figure
 
 

@@ -75,7 +75,7 @@ class RunAnalysis:
 
     @cached_property
     def label_errors(self) -> tuple[Suspect, ...]:
-        """What is likely wrong with the annotations, by this run, the likeliest first."""
+        """Likely label errors according to this run, most likely first."""
         return suspects(self.run, self.matches.task)
 
     @property

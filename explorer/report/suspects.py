@@ -62,7 +62,7 @@ def suspect_sentence(found: Sequence[Suspect]) -> str:
     """Says how many there are of each kind, and how they are ranked."""
     counted = Counter(one.kind for one in found)
     numbers = ", ".join(f"{counted[kind]:,} × {kind}" for kind in KINDS if counted[kind]) or "nothing"
-    return f"In all: {numbers}. Look at the first ones: the likelihood is for ranking, and falls quickly."
+    return f"In all: {numbers}. Review the first ones: the likelihood only serves for ranking and falls quickly."
 
 
 def _corners(box_xywh: list[float]) -> list[float]:

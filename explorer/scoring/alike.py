@@ -38,7 +38,7 @@ class RunsDifferError(ValueError):
     ) -> None:
         same = f"{protocol} scores all of them by one protocol. " if protocols else ""
         super().__init__(
-            f"The runs cannot be compared: {'; '.join(problems)}. {same}{force} compares them all the same, on the "
+            f"The runs cannot be compared: {'; '.join(problems)}. {same}{force} compares them anyway, on the "
             "images and classes that they share."
         )
         self.problems, self.protocols = problems, protocols
@@ -94,7 +94,7 @@ def alike(
     images = {image for image in first.truth.row_of_image if all(image in run.truth.row_of_image for run in others)}
     classes = [name for name in first.truth.class_names if all(name in run.truth.class_names for run in others)]
     if not images or not classes:
-        raise ValueError(f"The runs share no {'class' if images else 'image'}, so that there is nothing to compare.")
+        raise ValueError(f"The runs share no {'class' if images else 'image'}, so there is nothing to compare.")
     note = (
         f"Compared by force although the runs differ: {'; '.join(problems)}. What counts are the {len(images)} images "
         f"and {len(classes)} classes that all of them have."

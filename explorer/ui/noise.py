@@ -13,8 +13,8 @@ THIRD_PARTY_NOISE = (
 """Warnings from inside detectron2."""
 
 
-def silence() -> None:
-    """Keeps third parties' warnings from the terminal and from the cells of notebooks."""
+def silence_warnings() -> None:
+    """Hides warnings from inside PyTorch and detectron2 about which a user can do nothing."""
     for message in THIRD_PARTY_NOISE:
         warnings.filterwarnings("ignore", message)
     # detectron2's list of the environment asks it for CUDA's compiler, and it misses a GPU that nobody wants

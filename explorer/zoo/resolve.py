@@ -301,7 +301,7 @@ def adopt_weights(entry: ZooEntry, local: Path) -> Path:
         ValueError: there is no such file, or the entry's weights come with the package.
     """
     if entry.bundled:
-        raise ValueError(f"The weights of {entry.name} come with the package; there is nothing to hand in.")
+        raise ValueError(f"The weights of {entry.name} are part of the package; no file is needed.")
     return adopt(entry.path, local, name=entry.name, sha256=entry.sha256)
 
 
@@ -315,6 +315,6 @@ def _config_source(model: str | Path) -> Path:
         stems = [Path(name).stem for name in config_names()]
         hint = registry.nearest(str(model), models) or registry.nearest(str(model), stems)
         raise ValueError(
-            f"{str(model)!r} is no model of the zoo, no configuration file, no checkpoint and no folder of a training "
+            f"{str(model)!r} is not a model of the zoo, a configuration file, a checkpoint or the folder of a training "
             f"run (config.yaml and checkpoints). {hint} See `explorer zoo list`."
         ) from None

@@ -154,14 +154,14 @@ def _recorded_weights(facts: Mapping[str, Any], run: str) -> str | None:
     known = facts.get("weights", {})
     if known is None or facts.get("note"):
         note = facts.get("note", "random weights")
-        raise ValueError(f"{run} was made with {note}, and what was random of them is gone: {hint}")
+        raise ValueError(f"{run} was made with {note}, and random weights are not saved: {hint}")
     if not known:
         return None
     if not isinstance(known, dict) or not isinstance(known.get("path"), str):
         raise ValueError(f"{run}: its {EVALUATION} does not say where its weights are: {hint}")
     path = Path(known["path"])
     if not path.is_file():
-        raise ValueError(f"{run} was made with {path}, which is not there any more: {hint}")
+        raise ValueError(f"{run} was made with {path}, which no longer exists: {hint}")
     if known.get("sha256", None) not in (None, sha256_of(path)):
         raise ValueError(f"{run} was made with {path}, and that file has changed since: {hint}")
     return str(path)
@@ -194,14 +194,14 @@ def _of_checkpoint(path: Path, config_file: str | Path | None) -> Trained:
 def _of_run(folder: Path) -> Trained:
     last = last_checkpoint(folder)
     choices = (
-        (folder / BEST, "its best in validation"),
-        (folder / FINAL, "the end of training, of which no best was kept"),
-        (last, "the last so far: training has not ended"),
+        (folder / BEST, "the best in validation"),
+        (folder / FINAL, "the final one, because there is no best one"),
+        (last, "the last one, because training has not finished"),
     )
     for path, why in choices:
         if path is not None and path.is_file():
             return Trained(folder / CONFIG, folder.resolve().name, path, f"{folder}: taking {path.name}, {why}.")
     there = ", ".join(sorted(path.name for path in folder.glob("*.pth")))
-    others = f"It holds {there}: give the one you mean." if there else "Let it train for longer, or name weights."
+    others = f"It holds {there}: name one of them." if there else "Train for longer, or give other weights."
     remark = f"{folder} is a training run without a checkpoint: there is no {BEST}, {FINAL} or {POINTER}. {others}"
     return Trained(folder / CONFIG, folder.resolve().name, None, remark)

@@ -78,7 +78,7 @@ def test_wrong_calls_say_what_is_wrong(command: Callable[..., Any], scene: Any) 
         taken.listen()
         busy = command(scene.data, "--port", taken.getsockname()[1])
     assert busy.exit_code == 1
-    assert "is taken" in busy.output
+    assert "is in use" in busy.output
     assert "--port" in busy.output
 
 

@@ -28,7 +28,7 @@ def test_a_working_mongod_has_no_problem(tmp_path: Path) -> None:
 def test_a_missing_mongod_is_named(tmp_path: Path) -> None:
     problem = mongod_problem(tmp_path / "mongod", tmp_path)
     assert problem is not None
-    assert "is not there" in problem
+    assert "was not found" in problem
     assert "FIFTYONE_DATABASE_URI" in problem
 
 

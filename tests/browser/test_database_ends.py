@@ -19,7 +19,7 @@ from tests.faults.faulty import left_in_session
 
 pytestmark = [pytest.mark.mongo, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-TOLD = "FiftyOne's database does not answer any more: it was ended, "
+TOLD = "FiftyOne's database no longer responds: its process ended, "
 
 
 class Database:

@@ -93,5 +93,5 @@ def test_a_model_runs_on_a_view(dataset: Any, monkeypatch: pytest.MonkeyPatch) -
     assert label.bounding_box == pytest.approx([0.1, 0.1, 0.1, 0.1])
     with pytest.raises(ValueError, match="choose another field"):
         next(detect(view, "demo/a-model", "ground_truth"))
-    with pytest.raises(ValueError, match="is code"):
+    with pytest.raises(ValueError, match="is Python code"):
         next(detect(view, "somewhere/config.py"))

@@ -88,7 +88,7 @@ def test_the_cpu_does_all_of_it_again(gpu: None, call: Call, tmp_path: Path, cap
     done = run(app, call("auto", tmp_path / "gpu"))
     assert done.exit_code == 0, done.output
     (said,) = (message for message in caplog.messages if "GPU" in message)
-    assert said.startswith(f"The GPU failed, so that the CPU does all of it again: {SAID}")
+    assert said.startswith(f"The GPU failed, so everything is computed again on the CPU: {SAID}")
     written = json.loads((tmp_path / "gpu/said.json").read_text())
     assert run(app, call("cpu", tmp_path / "cpu")).exit_code == 0
     expected = json.loads((tmp_path / "cpu/said.json").read_text())
@@ -102,7 +102,7 @@ def test_a_gpu_that_was_asked_for_is_told_in_one_line(gpu: None, call: Call, tmp
     assert done.exit_code == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith(f"DeviceError: The GPU failed: {SAID}")
-    assert "or take the device cpu." in last
+    assert "or use the device cpu." in last
     assert "Traceback" not in done.stderr
 
 
@@ -114,7 +114,7 @@ def test_a_run_that_browse_makes_is_the_cpus(
         monkeypatch.setenv("EXPLORER_CACHE", str(tmp_path / device))
         found.append(read_json(run_model(MODEL, f"{data}:val", device=device) / RESULTS_FILE))
     assert found[0] == found[1]
-    assert sum("The GPU failed, so that the CPU does all of it again" in said for said in caplog.messages) == 1
+    assert sum("The GPU failed, so everything is computed again on the CPU" in said for said in caplog.messages) == 1
 
 
 @pytest.mark.parametrize("command", ["features", pytest.param("export", marks=SLOW)])

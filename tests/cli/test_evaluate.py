@@ -56,7 +56,7 @@ def test_json_goes_to_standard_output_alone(call: list[str]) -> None:
         (["--device", "abacus"], "abacus"),
         (["--weights", "missing.pth"], "missing.pth"),
         (["MODEL.ROI_HEADS.NUM_CLASSES", "3", "EXPLORER.CLASS_NAMES", "()"], "share no class by name"),
-        (["--map", "car"], "no pair of classes"),
+        (["--map", "car"], "not a pair of classes"),
         (["--classes", "tram"], "'tram'"),
         (["--max-detections", "0"], "--max-detections"),
         (["--sizes", "aitod"], "no protocol 'aitod': give coco, ai-tod"),

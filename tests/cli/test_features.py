@@ -78,7 +78,7 @@ def test_every_model_of_the_zoo(model: str, photo: Path, tmp_path: Path) -> None
     [
         (["demo/V-19-slim-dw", "{photo}", "--layers", "p22"], "p22"),
         (["demo/V-19-slim-dw", "nowhere.jpg"], "nowhere.jpg"),
-        (["nonsense", "{photo}"], "no model of the zoo"),
+        (["nonsense", "{photo}"], "not a model of the zoo"),
     ],
 )
 def test_wrong_calls_exit_with_2_and_say_why(words: list[str], reason: str, photo: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_broken_video_is_reported_with_the_rest_done(small_config: Path, photo
     files = [str(photos / "clip.mp4"), str(photos / "a.jpg")]
     done = run(app, ["predict", str(small_config), *files, "--out", str(tmp_path / "out")])
     assert done.exit_code == 1
-    assert "this is no MP4, MOV, MKV, WebM or AVI video" in done.stderr
+    assert "this is not an MP4, MOV, MKV, WebM or AVI video" in done.stderr
     assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == ["a.jpg"]
 
 

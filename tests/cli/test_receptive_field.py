@@ -85,7 +85,7 @@ def test_every_model_of_the_zoo(model: str) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["nonsense"], "no model of the zoo"),
+        (["nonsense"], "not a model of the zoo"),
         (["demo/V-19-slim-dw", "--data", "nowhere:val"], "nowhere"),
         (["demo/V-19-slim-dw", "--weights", "missing.pth"], "missing.pth"),
     ],

@@ -187,7 +187,7 @@ def test_categories_of_one_name_are_two_classes(tiny_coco: Tiny, caplog: pytest.
     for _ in range(2):
         name = register_coco(tiny_coco.source)
     assert class_names(name) == ("cup (id 3)", "cup (id 7)")
-    assert caplog.text.count("told apart as cup (id 3), cup (id 7)") == 1
+    assert caplog.text.count("distinguished as cup (id 3), cup (id 7)") == 1
 
 
 def test_files_that_are_no_json(tiny_coco: Tiny) -> None:

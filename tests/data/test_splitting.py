@@ -67,7 +67,7 @@ def test_the_seed_decides(bccd: dict[str, Any]) -> None:
         ({"a": 1}, None, "two or more"),
         ({"a": 1, "b": 0}, None, "positive"),
         ({"a": 1, "b": float("nan")}, None, "positive"),
-        ({"a": 1, "b": 1}, "(", "no regular expression"),
+        ({"a": 1, "b": 1}, "(", "not a valid regular expression"),
         ({"a": 1, "b": 1}, "folder", "1 groups"),
     ],
 )

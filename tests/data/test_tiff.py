@@ -62,7 +62,7 @@ def test_pixels_are_those_that_another_library_wrote(options: dict[str, Any]) ->
 def test_bands_stored_apart_and_bands_beyond_the_third() -> None:
     apart = written(np.moveaxis(NARROW, 2, 0), photometric="rgb", planarconfig="separate")
     assert np.array_equal(read_image(apart), NARROW[:, :, ::-1])
-    with pytest.raises(ImageError, match=r"keeps each of its 16-bit bands by itself.*Convert it"):
+    with pytest.raises(ImageError, match=r"stores its 16-bit bands separately.*Convert it"):
         read_image(written(np.moveaxis(WIDE, 2, 0), photometric="rgb", planarconfig="separate"))
     infrared = np.concatenate([NARROW, NARROW[:, :, :1]], axis=2)
     content = written(infrared, photometric="rgb", extrasamples=["unspecified"])

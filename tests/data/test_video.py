@@ -41,13 +41,13 @@ def test_every_nth_frame_comes_in_order(clip: Path, every: int) -> None:
     ("content", "says"),
     [
         (b"", "the file is empty"),
-        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "no MP4, MOV, MKV, WebM or AVI video"),
-        (b"ffconcat version 1.0\nfile /etc/passwd\n", "no MP4"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(50), "no MP4"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "not an MP4, MOV, MKV, WebM or AVI video"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "not an MP4"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "not an MP4"),
         (b"\0\0\0\x20ftypisom" + bytes(100), "damaged"),
         (b"\x1a\x45\xdf\xa3" + bytes(200), "damaged"),
         (b"RIFF\x10\0\0\0AVI LIST" + bytes(60), "damaged"),
-        (b"RIFF\x10\0\0\0WAVEfmt " + bytes(60), "no MP4"),
+        (b"RIFF\x10\0\0\0WAVEfmt " + bytes(60), "not an MP4"),
     ],
 )
 def test_what_is_no_video_gets_one_line(tmp_path: Path, content: bytes, says: str) -> None:

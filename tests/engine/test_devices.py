@@ -64,7 +64,7 @@ def test_a_gpu_that_cannot_compute_is_left_out_or_refused(
     monkeypatch.setattr(torch, "ones", lambda *_, **__: fails_with(error))
     assert pick_device("auto") == "cpu"
     (said,) = caplog.messages
-    assert said.startswith("The GPU cannot be used, so that the CPU computes: ")
+    assert said.startswith("The GPU cannot be used, so the CPU is used instead: ")
     assert reason in said
     with pytest.raises(ValueError, match="Device 'cuda' cannot be used: ") as told:
         pick_device("cuda")
@@ -98,7 +98,7 @@ def test_work_that_a_gpu_fails_at_is_done_by_the_cpu_or_explained(
 
     assert cpu_behind("auto", work) == "cpu"
     (said,) = caplog.messages
-    assert said.startswith("The GPU failed, so that the CPU does all of it again: ")
+    assert said.startswith("The GPU failed, so everything is computed again on the CPU: ")
     assert reason in said
     with pytest.raises(DeviceError, match="The GPU failed: ") as told:
         cpu_behind("cuda", work)

@@ -35,13 +35,13 @@ def test_folders_stand_for_their_images_and_what_is_not_taken_is_listed(folder: 
     assert [path.name for path in found.taken] == ["a.jpg", "b.PNG", "c.tiff", "d.jfif", "missing.jpg"]
     assert {path.name: reason for path, reason in found.skipped.items()} == {
         "README": "file without a suffix",
-        "deeper": "a folder with images, which --recursive takes",
+        "deeper": "a folder with images; --recursive includes it",
         "e.gif": ".gif file",
         "f.gif": ".gif file",
         "notes.txt": ".txt file",
     }
     assert "2 × .gif file (e.gif, f.gif)" in found.summary
-    assert "1 × a folder with images, which --recursive takes (deeper)" in found.summary
+    assert "1 × a folder with images; --recursive includes it (deeper)" in found.summary
     assert find_images([folder / "a.jpg"]).summary == ""
 
 
@@ -55,8 +55,8 @@ def test_recursion_takes_every_folder_once_and_says_what_it_does_not_follow(fold
     assert taken == ["a.jpg", "b.PNG", "c.tiff", "d.jfif", "deeper/a.jpg"]
     said = {path.name: reason for path, reason in found.skipped.items()}
     assert said["loop"] == "a link to a folder"
-    assert said["broken.jpg"] == "a link to nothing"
-    assert said["same.jpg"] == "another name of a file that is taken"
+    assert said["broken.jpg"] == "a broken link"
+    assert said["same.jpg"] == "a second path to the same file"
     assert said["pipe.jpg"] == "neither a file nor a folder"
     assert said["x"] == "file without a suffix"
 
@@ -70,11 +70,11 @@ def test_earlier_results_in_the_folder_are_not_detected_on_again(folder: Path) -
 
 
 def test_no_images_are_an_error_that_says_what_is_there(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"empty holds no images.*Not taken: 1 × file without a suffix \(x\)"):
+    with pytest.raises(ValueError, match=r"empty holds no images.*Skipped: 1 × file without a suffix \(x\)"):
         find_images([folder / "empty"])
     (tmp_path / "above").mkdir()
     folder.rename(tmp_path / "above/photos")
-    with pytest.raises(ValueError, match="--recursive takes"):
+    with pytest.raises(ValueError, match="--recursive includes it"):
         find_images([tmp_path / "above"])
     with pytest.raises(ValueError, match="No images"):
         find_images([])

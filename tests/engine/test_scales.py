@@ -21,7 +21,7 @@ def test_shrunk_photographs_are_named_with_both_scales() -> None:
     seen = found("aerial/faster_rcnn_V_19_slim_dw", [DRONE, DRONE, SCENE])
     assert (seen.low, seen.high, seen.test) == (224 / 256, 288 / 256, pytest.approx(450 / 1080))
     assert seen.note().startswith(
-        "Photographs are trained at 0.88 to 1.1 times their size and tested at 0.42 times it: objects appear 2.1 times "
+        "Photographs are scaled by 0.88 to 1.1 in training and by 0.42 in testing: objects appear 2.1 times "
         "as small as in training"
     )
     assert found("aerial/faster_rcnn_V_19_slim_dw", [SCENE]).note() == ""

@@ -78,7 +78,7 @@ def ruined(aerial_few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["evaluate", str(root / "mine"), "--data", f"{aerial_few}:val", "--out", str(root / "evaluation")]
     done = run(app, [*words, "--limit", "1", "--exact"])
     assert done.exit_code == 0, done.output
-    assert f"taking {BEST}, its best in validation" in done.stderr
+    assert f"taking {BEST}, the best in validation" in done.stderr
     return root / "mine"
 
 

@@ -102,7 +102,7 @@ def test_a_drawing_process_that_is_killed_is_told_in_one_line(tmp_path: Path) ->
         os.kill(children(process.pid, "spawn_main")[0], signal.SIGKILL)
         code, said = ended(process)
     assert code == 1, said
-    assert said.startswith("RuntimeError: a process that drew scenes was ended from outside")
+    assert said.startswith("RuntimeError: a process that drew scenes was killed")
     assert "\n" not in said
     assert not final_files(tmp_path / "out")
 
@@ -156,7 +156,7 @@ def test_a_loader_process_that_is_killed_is_told_in_one_line(long_data: Path, tm
         os.kill(loaders(process.pid)[0], signal.SIGKILL)
         code, said = ended(process)
     assert code == 1, said
-    assert said.splitlines()[-1].startswith("ChildProcessError: a process that read images was ended from outside")
+    assert said.splitlines()[-1].startswith("ChildProcessError: a process that read images was killed")
     assert "the plain model takes" not in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()

@@ -55,7 +55,7 @@ class Ends(torch.utils.data.Dataset[int]):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_loader_of_a_training_that_is_killed_is_told_in_one_line() -> None:
-    told = pytest.raises(ChildProcessError, match="a process that read images was ended from outside")
+    told = pytest.raises(ChildProcessError, match="a process that read images was killed")
     with told, loaders_explained():
         next(iter(DataLoader(Ends(), num_workers=1)))
 
@@ -70,7 +70,7 @@ def test_a_process_of_a_training_that_is_killed_is_told_in_one_line(monkeypatch:
         raise ProcessExitedException("process 1 terminated", 1, 77, -9, "SIGKILL")
 
     monkeypatch.setattr(launch, "spawn", spawned)
-    with pytest.raises(ChildProcessError, match=r"ended from outside \(SIGKILL\).*--resume"):
+    with pytest.raises(ChildProcessError, match=r"killed \(SIGKILL\).*--resume"):
         launch.start(lambda args: None, parse_arguments(["--num-gpus", "0"]))
 
 
@@ -100,7 +100,7 @@ def test_a_training_falls_back_from_one_gpu_and_not_from_several(
     monkeypatch.setattr(devices, "failure_of", lambda device: "CUDA error: no kernel image is available")
     assert command._device("cuda", 1) == "cpu"
     assert caplog.messages == [
-        "The GPU cannot be used, so that the CPU computes: CUDA error: no kernel image is available."
+        "The GPU cannot be used, so the CPU is used instead: CUDA error: no kernel image is available."
     ]
     with pytest.raises(ValueError, match=r"cannot be used: CUDA error: no kernel image.*Install a PyTorch"):
         command._device("cuda", 2)

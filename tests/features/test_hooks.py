@@ -119,7 +119,7 @@ def test_layers_that_do_not_run_or_are_not_there_are_named() -> None:
 
 def test_a_recorder_is_for_one_block_at_a_time() -> None:
     recorder = FeatureRecorder(Net(), ["first"])
-    with recorder, pytest.raises(RuntimeError, match="at work already"), recorder:
+    with recorder, pytest.raises(RuntimeError, match="already active"), recorder:
         pass
     with recorder:
         recorder.model(IMAGE)

@@ -53,7 +53,7 @@ def test_energy_is_the_length_of_the_vector_without_the_padding() -> None:
     assert energy(padded).values.shape == (8, 10)
     short = FeatureMap("p2", feature.values, Frame((20, 40), (20, 40), (32, 40), (4, 4)))
     assert energy(short).values.shape == (5, 10)
-    assert "does not say that an object is there" in energy(feature).says
+    assert "not necessarily an object" in energy(feature).says
 
 
 def test_channels_are_ranked_by_what_is_asked() -> None:
@@ -204,7 +204,7 @@ def test_a_box_belongs_to_the_level_that_learns_it(side: int, level: str, tiny_c
     """CenterMask's ranges are of the largest distance from a location to a side: about half of the box's own."""
     frame = Frame((1024, 1024), (1024, 1024), (1024, 1024))
     assert assigned_level(tiny_centermask.model, frame, (50, 50, 50 + side, 50 + side)) == level
-    with pytest.raises(ValueError, match="No place of GeneralizedRCNN learns the box"):
+    with pytest.raises(ValueError, match="No location of GeneralizedRCNN is assigned to the box"):
         assigned_level(tiny_centermask.model, frame, (50, 50, 51, 51))
 
 

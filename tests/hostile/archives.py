@@ -62,7 +62,7 @@ _STRUCTURE = {
     "an archive in front of the directory": (zipped(_MEMBERS, between=_EVIL), "between its members and its directory"),
     "an archive behind the directory": (zipped(_MEMBERS, inner=_EVIL), _DIRECTORIES),
     "an archive as the comment": (zipped(_MEMBERS, comment=_EVIL), _DIRECTORIES),
-    "an archive behind the end": (_GOOD + _EVIL[:-22] + bytes(22), "behind its end"),
+    "an archive behind the end": (_GOOD + _EVIL[:-22] + bytes(22), "after its end"),
     "a comment": (zipped(_MEMBERS, comment=b"PK\x05\x06" + bytes(18)), _DIRECTORIES),
     "an archive as a member's descriptor": (
         _with(replace(_PICKLE, flags=8, behind=_EVIL)),
@@ -98,7 +98,7 @@ _STRUCTURE = {
         "storage of 6 numbers that",
     ),
     "another byte order": (_with(replace(_ORDER, data=b"big"), instead_of=_ORDER), "another byte order"),
-    "data behind the pickle": (_with(replace(_PICKLE, data=_SOUND + _HOSTILE)), "behind its end"),
+    "data behind the pickle": (_with(replace(_PICKLE, data=_SOUND + _HOSTILE)), "after its end"),
     "fewer entries than there are": (zipped(_MEMBERS, count=3), "another length"),
     "more entries than there are": (zipped(_MEMBERS, count=5), "another length|damaged"),
     "a directory that starts elsewhere": (zipped(_MEMBERS, start=7), _DIRECTORIES),

@@ -96,7 +96,7 @@ _TEXTS = {
         _DEEP,
     ),
     "a number of 5,000 digits": (_SOUND.replace("400", "4" * 5000).encode(), "4300 digits"),
-    "Latin-1": (_SOUND.replace("car", "\xe9").encode("latin-1"), "no text in utf-8"),
+    "Latin-1": (_SOUND.replace("car", "\xe9").encode("latin-1"), "not valid utf-8"),
     "two documents": ((_SOUND + _SOUND).encode(), "Extra data"),
     "a list": (b"[1, 2, 3]", _STRUCTURE),
     "a number": (b"7", _STRUCTURE),

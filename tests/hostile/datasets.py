@@ -125,10 +125,10 @@ _SHAPES = {
 
 _HEAD = b"image,class,xmin,ymin,xmax,ymax\n"
 _CSVS = {
-    "a value of a megabyte": (_HEAD + b"a.png,car,1,2,3," + b"4" * 2**20, "is no CSV"),
-    "a name of a megabyte": (_HEAD + b"a" * 2**20 + b",car,1,2,3,4", "is no CSV"),
+    "a value of a megabyte": (_HEAD + b"a.png,car,1,2,3," + b"4" * 2**20, "is not CSV"),
+    "a name of a megabyte": (_HEAD + b"a" * 2**20 + b",car,1,2,3,4", "is not CSV"),
     "a zero byte in a name": (_HEAD + b"a\0.png,car,1,2,3,4\n", "no file can have such a name"),
-    "a quote that does not end": (_HEAD + b'"a.png,car,1,2,3,4\n' + b"a.png,car,1,2,3,4\n" * 9999, "is no CSV"),
+    "a quote that does not end": (_HEAD + b'"a.png,car,1,2,3,4\n' + b"a.png,car,1,2,3,4\n" * 9999, "is not CSV"),
     "a column twice": (b"image,image,class,xmin,ymin,xmax,ymax\na.png,b.png,car,1,2,3,4\n", "two columns 'image'"),
     "a name that leads out": (_HEAD + b"../../etc/passwd,car,1,2,3,4\n", "outside-image|missing-image"),
     "an absolute name": (_HEAD + b"/etc/passwd,car,1,2,3,4\n", "outside-image|missing-image"),
@@ -204,7 +204,7 @@ def _several() -> Iterator[tuple[str, Mapping[str, bytes | str | None], str]]:
     }
     yield "a box of NaN, Open Images", openly, "not-finite"
     names = {"class-descriptions-boxable.csv": b"/m/1," + b"x" * 2**20}
-    yield "a name of a megabyte, Open Images", openly | names, "is no CSV"
+    yield "a name of a megabyte, Open Images", openly | names, "is not CSV"
     out = openly["train-annotations-bbox.csv"].replace(b"\na,", b"\n../../../etc/passwd,")
     yield (
         "a name that leads out, Open Images",

@@ -47,8 +47,8 @@ _TRICKS = {
     "a memo overwritten": (b"\x80\x02" + _ORDERED + b"q\x000" + _SYSTEM + b"q\x000h\x00)R.", r"asks for os\.system"),
     "a call that is thrown away": (b"\x80\x02}" + _SYSTEM + _TRUE + b"\x85R0.", r"asks for os\.system"),
     "a call as a key": (b"\x80\x02}" + _SYSTEM + _TRUE + b"\x85RK\x01s.", r"asks for os\.system"),
-    "a call of a text": (b"\x80\x02" + _TRUE + b")R.", "no constructor"),
-    "a call without a tuple": (b"\x80\x02" + _ORDERED + b"]R.", "no constructor"),
+    "a call of a text": (b"\x80\x02" + _TRUE + b")R.", "not a constructor"),
+    "a call without a tuple": (b"\x80\x02" + _ORDERED + b"]R.", "not a constructor"),
     "a set": (b"\x80\x04\x8f.", "EMPTY_SET"),
     "a list as a key": (b"\x80\x02}]K\x01s.", "key that is a list"),
     "an array of objects": (state(call("numpy", "dtype", "O8", 0, 1)), "type 'O8'"),
@@ -65,7 +65,7 @@ _TRICKS = {
     "an unknown opcode": (b"\x80\x02\xff.", "damaged"),
     "a list instead of tensors": (pickle.dumps([1, 2]), "holds a list"),
     "no tensors": (pickle.dumps({"model": {"a": 1}}), "holds no tensors"),
-    "data behind the end": (_ARRAYS + _SYSTEM + _TRUE + b"\x85R.", "goes on behind its end"),
+    "data behind the end": (_ARRAYS + _SYSTEM + _TRUE + b"\x85R.", "has data after its end"),
     "terminal codes in a tensor's name": (
         b"\x80\x02}"
         + value("w\x1b[2J")
@@ -138,7 +138,7 @@ _PLACES = {
         call("torch._utils", "_rebuild_tensor_v2", "x", 0, (1,), (1,), False, {}),
         "without a storage",
     ),
-    "a parameter of a text": (call("torch._utils", "_rebuild_parameter", "x", True, {}), "no tensor"),
+    "a parameter of a text": (call("torch._utils", "_rebuild_parameter", "x", True, {}), "not a tensor"),
     "BUILD of a tensor": (tensor() + value((1,)) + b"b", "sets attributes of a Tensor"),
     "a storage of 4 TB": (tensor(count=10**12), "storage of 1000000000000 numbers"),
     "a storage of -1": (tensor(count=-1), "storage of -1 numbers"),
@@ -171,7 +171,7 @@ def _legacy() -> Iterator[Attack]:
         "a storage listed twice": (torch_legacy(sound, numbers, names=pickle.dumps(["0", "0"], 2)), "the storages"),
         "storages that are no list": (torch_legacy(sound, numbers, names=pickle.dumps("0", 2)), "the storages"),
         "a storage of two lengths": (whole[: -len(NUMBERS) - 8] + struct.pack("<q", 2) + NUMBERS, "two lengths"),
-        "data behind the last storage": (whole + b"PK\x03\x04", "goes on behind its end"),
+        "data behind the last storage": (whole + b"PK\x03\x04", "has data after its end"),
         "a view of a storage": (
             torch_legacy(state(tensor()).replace(value(6) + b"tQ", value(6) + value(("1", 0, 3)) + b"tQ"), numbers),
             "outside of itself",

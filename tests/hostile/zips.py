@@ -12,7 +12,7 @@ from tests.hostile.attacks import Attack, cut
 from tests.hostile.coco import PICTURE
 from tests.hostile.opcodes import Member, zipped
 
-_OUT, _NO_ZIP = "leads out of its folder", "no zip archive that can be read"
+_OUT, _NO_ZIP = "leads out of its folder", "not a readable zip archive"
 
 
 def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, mode: int = 0) -> bytes:
@@ -92,9 +92,9 @@ def attacks() -> Iterator[Attack]:
         "names that differ in case": (packed({"a.txt": b"1", "A.TXT": b"2"}), "two files"),
         "a file in a file": (packed({"a.txt": b"1", "a.txt/b.txt": b"2"}), _NO_ZIP),
         "an encrypted file": (zipped([Member("a.txt", b"x" * 40, flags=1)]), "encrypted"),
-        "bzip2": (packed({"a.txt": b"x"}, zipfile.ZIP_BZIP2), "packed in a way that is not read"),
-        "lzma": (packed({"a.txt": b"x"}, zipfile.ZIP_LZMA), "packed in a way that is not read"),
-        "an unknown method": (zipped([Member("a.txt", b"x", method=99)]), "packed in a way that is not read"),
+        "bzip2": (packed({"a.txt": b"x"}, zipfile.ZIP_BZIP2), "compressed by an unsupported method"),
+        "lzma": (packed({"a.txt": b"x"}, zipfile.ZIP_LZMA), "compressed by an unsupported method"),
+        "an unknown method": (zipped([Member("a.txt", b"x", method=99)]), "compressed by an unsupported method"),
         "noise as deflate": (zipped([Member("a.txt", b"\xff" * 40, method=8)]), _NO_ZIP),
         "an empty name": (zipped([Member("", b"x")]), "only annotations and images"),
         "another checksum": (zipped([Member("a.txt", b"x", crc=1)]), _NO_ZIP),

@@ -128,7 +128,7 @@ ANSWERED: dict[str, tuple[Callable[[], bytes], tuple[int, int]]] = {
     "line.png": (lambda: saved(Image.new("RGB", (1, 5000)), "PNG"), (5000, 1)),
 }
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "words.png": (lambda: b"no picture", "no JPEG, PNG, WebP, BMP or TIFF"),
+    "words.png": (lambda: b"no picture", "not a JPEG, PNG, WebP, BMP or TIFF"),
     "cut.jpg": (lambda: saved(PHOTO, "JPEG")[:2000], "damaged or cut off"),
     "empty.png": (lambda: b"", "empty"),
     "drawing.svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "no JPEG"),
@@ -262,7 +262,7 @@ def test_nor_the_projects_own_files(path: str, served: Any) -> None:
 )
 def test_no_address_is_fetched(route: str, address: str, served: Any) -> None:
     status, said = get(served, f"/gradio_api/{route}={address}")
-    assert (status, said) == (403, b"Addresses are not opened here.")
+    assert (status, said) == (403, b"URLs are not opened here.")
 
 
 @pytest.mark.parametrize(

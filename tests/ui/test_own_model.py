@@ -42,7 +42,7 @@ def test_a_model_is_kept_for_its_session_and_no_longer(desk: Any, pair: list[str
 
 def test_what_cannot_be_loaded_is_not_kept(desk: Any, pair: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.pth").write_bytes(b"\x80\x02c__builtin__\neval\n.")
-    with pytest.raises(ValueError, match=r"broken\.pth is no checkpoint"):
+    with pytest.raises(ValueError, match=r"broken\.pth is not a usable checkpoint"):
         desk.take_model([str(tmp_path / "broken.pth"), pair[1]], SimpleNamespace(session_hash="abc"))
     with pytest.raises(ValueError, match="in the list"):
         desk.models.get("upload 1: broken.pth")

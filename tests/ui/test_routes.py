@@ -118,7 +118,7 @@ def test_what_the_page_does_not_need_is_not_there(route: str, served: Any) -> No
     for method in methods:
         answer, said = answered(served, method, PARAMETER.sub("x", route), b"{}")
         assert answer.status == 404
-        assert said in (b"There is no such thing here.", b"")
+        assert said in (b"Not found.", b"")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from explorer.ui.widgets import (
     ModelPicker,
     SideBySide,
     TrainingView,
-    counting,
+    progress_bar,
 )
 from explorer.ui.widgets.figure import FigureView
 from explorer.ui.widgets.panel import Debounced, Panel
@@ -227,5 +227,8 @@ def test_training_is_drawn_and_ends_where_wanted() -> None:
 
 
 def test_a_bar_goes_when_the_work_is_done(capfd: pytest.CaptureFixture[str]) -> None:
-    with counting("counting") as count:
-        count(1, 2)
+    with progress_bar("counting") as bar:
+        bar(1, 2)
+        assert (bar.bar.value, bar.label.value) == (0.5, "counting: 1 of 2")
+        bar.steps(0.75, "examining")
+        assert (bar.bar.value, bar.label.value) == (0.75, "examining")

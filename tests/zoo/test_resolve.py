@@ -68,7 +68,7 @@ def test_an_imagenet_backbone_is_no_model():
 
 @pytest.mark.parametrize("model", ["faster_rcnn_V39", "nothing/like_it.yaml"])
 def test_unknown_models_offer_near_names(model):
-    with pytest.raises(ValueError, match="is no model of the zoo, no configuration file") as failure:
+    with pytest.raises(ValueError, match="is not a model of the zoo, a configuration file") as failure:
         find(model)
     assert ("faster_rcnn_V_39_FPN_3x" in str(failure.value)) == (model == "faster_rcnn_V39")
 
@@ -81,7 +81,7 @@ def test_unknown_weights_are_named(weights):
 def test_bundled_weights_are_there_at_once(tmp_path, monkeypatch):
     entry = registry.ZooEntry("demo/x", "Demo", "x", "x.yaml", "Apache-2.0", bundled=tmp_path / "x.safetensors")
     assert fetch_weights(entry, offline=True) == entry.bundled
-    with pytest.raises(ValueError, match="come with the package"):
+    with pytest.raises(ValueError, match="are part of the package"):
         adopt_weights(entry, tmp_path / "y")
 
 
@@ -175,5 +175,5 @@ def test_a_lazy_config_without_a_place_for_what_the_weights_need_is_refused(timm
         "base = model_zoo.get_config('COCO-Detection/fcos_R_50_FPN_1x.py')\n"
         "model, dataloader, train = base.model, base.dataloader, base.train\n"
     )
-    with pytest.raises(ValueError, match=r"need MODEL\.VOVNET\.ESE last.*no place for it"):
+    with pytest.raises(ValueError, match=r"need MODEL\.VOVNET\.ESE last.*no such key"):
         find(path, weights=timm_weights[0], offline=True)

@@ -37,9 +37,9 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("gone", "taken", "why"),
     [
-        ([], BEST, "its best in validation"),
-        ([BEST], FINAL, "the end of training"),
-        ([BEST, FINAL], "model_0000001.pth", "has not ended"),
+        ([], BEST, "the best in validation"),
+        ([BEST], FINAL, "the final one"),
+        ([BEST, FINAL], "model_0000001.pth", "has not finished"),
     ],
 )
 @pytest.mark.parametrize("named", [".", "config.yaml"])
@@ -104,7 +104,7 @@ def test_a_checkpoint_finds_its_config_beside_it_or_is_told(run: Path, tmp_path:
 
 
 def test_a_folder_of_something_else_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no folder of a training run"):
+    with pytest.raises(ValueError, match="or the folder of a training run"):
         resolve(tmp_path)
 
 
@@ -137,13 +137,13 @@ def test_an_evaluation_whose_model_is_not_to_be_had_is_refused(evaluation: Path,
     with pytest.raises(ValueError, match=r"model_final\.pth, and that file has changed since"):
         resolve(evaluation)
     (run / FINAL).unlink()
-    with pytest.raises(ValueError, match="not there any more"):
+    with pytest.raises(ValueError, match="no longer exists"):
         resolve(evaluation)
     assert resolve(evaluation, weights=run / BEST).weights == run / BEST
     assert resolve(evaluation, overrides=["MODEL.WEIGHTS", str(run / BEST)]).weights == run / BEST
     assert configured(evaluation)[1] == "mine"
     change(evaluation, weights=None)
-    with pytest.raises(ValueError, match="random weights, and what was random of them is gone"):
+    with pytest.raises(ValueError, match="random weights, and random weights are not saved"):
         resolve(evaluation)
     change(evaluation, config=str(evaluation), weights={})
     with pytest.raises(ValueError, match="names its own folder"):

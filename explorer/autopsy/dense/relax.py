@@ -2,7 +2,7 @@
 
 | lost at | what is relaxed |
 | --- | --- |
-| no location assigned, no anchor matched | one place more is sure of the object's class and box |
+| no location assigned, no anchor matched | one more place predicts the object's class and box with certainty |
 | class score too low, classified as another class | the class score of its best candidate is 1 |
 | box regressed away | the box of its best candidate is the object's own |
 | centerness pulls it below the threshold | the centerness of its best candidate is 1 |
@@ -36,7 +36,7 @@ def relaxation(trace: DenseTrace, box_xyxy: npt.NDArray[np.float64], class_index
     """
     own, place = trace.frame.clipped_to_input(box_xyxy), place_word(trace)
     if death.pair is None:
-        return _but(f"one {place} more is sure of the object's class and box", extra=((own, class_index),))
+        return _but(f"one more {place} predicts the object's class and box with certainty", extra=((own, class_index),))
     match death.verdict:
         case Verdict.CLASS_SCORE | Verdict.OTHER_CLASS:
             said = trace.places.class_scores[death.pair]

@@ -38,7 +38,7 @@ def relaxation(trace: TwoStageTrace, box_xyxy: npt.NDArray[np.float64], death: D
     if death.anchor is not None:
         return _in_rpn(trace, death.verdict, death.anchor)
     own = trace.frame.clipped_to_input(box_xyxy)
-    return _but("the object's own box joins the proposals", extra_proposals=(own,))
+    return _but("the object's own box is added to the proposals", extra_proposals=(own,))
 
 
 def _in_rpn(trace: TwoStageTrace, verdict: Verdict, anchor: int) -> Relaxation:
@@ -63,9 +63,11 @@ def _in_head(trace: TwoStageTrace, verdict: Verdict, candidate: Pair) -> Relaxat
     limits = trace.limits
     match verdict:
         case Verdict.BACKGROUND | Verdict.OTHER_CLASS:
-            return _but("the box head is sure that the proposal is of the object's class", declared=(candidate,))
+            return _but(
+                "the box head classifies the proposal as the object's class with certainty", declared=(candidate,)
+            )
         case Verdict.REGRESSED_AWAY:
-            return _but("the proposal stays where it is", unmoved=(candidate,))
+            return _but("the box head does not move the proposal", unmoved=(candidate,))
         case Verdict.SCORE:
             lower = float(np.nextafter(trace.head.scores[candidate], np.float32(0)))
             words = f"the score threshold is lowered from {limits.score_threshold:g} to {lower:.3g}"

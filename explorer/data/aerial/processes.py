@@ -65,8 +65,7 @@ def _received(receiver: Connection) -> list[dict[str, Any]]:
         batch = receiver.recv()
     except (EOFError, OSError):
         raise RuntimeError(
-            "a process that drew scenes was ended from outside, perhaps because memory ran out: try again, with "
-            "fewer workers"
+            "a process that drew scenes was killed, possibly because memory ran out: try again with fewer workers"
         ) from None
     if isinstance(batch, Exception):
         raise batch

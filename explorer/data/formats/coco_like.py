@@ -35,12 +35,12 @@ def mend(data: Any, images: Path) -> list[Problem]:
         _name(image, images)
     if any("neg_category_ids" in image for image in records):
         what = (
-            "LVIS: classes that were not looked for in an image are not told from absent ones; figures are COCO's, in "
-            "which a detection of such a class counts as false"
+            "LVIS: classes that were not annotated exhaustively in an image are treated as absent; metrics are COCO's, "
+            "in which a detection of such a class counts as false"
         )
         problems.append(Problem("format", what))
     if left := _class_of_all(data):
-        what = f"Roboflow: the class {left!r} has no objects and stands for all others: it is left out"
+        what = f"Roboflow: the superclass {left!r} has no objects and is left out"
         problems.append(Problem("format", what))
     return problems
 

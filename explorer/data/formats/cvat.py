@@ -22,9 +22,7 @@ from explorer.data.formats.markup import read_xml, text_of
 from explorer.data.formats.table import as_written, file_named
 from explorer.data.formats.yolo import ONLY_SPLIT
 
-SAYS = (
-    "CVAT has no crowds, and sorts no classes: they are in the order of its labels; rotated boxes are upright ones here"
-)
+SAYS = "CVAT has no crowds; classes are in the order of its labels; rotated boxes are read as axis-aligned ones"
 _FILES = ("annotations.xml", "labels.xml")
 """CVAT's own name, and FiftyOne's."""
 _FOLDERS = ("images", "data")
@@ -39,7 +37,9 @@ def find(path: Path, images: Path | None = None) -> dict[str, ForeignSplit]:
     tree = read_xml(file)
     if tree.tag != "annotations":
         if path.is_file():
-            raise ValueError(f"{path} is no annotation file of CVAT: it begins with <{tree.tag}>, not <annotations>")
+            raise ValueError(
+                f"{path} is not an annotation file of CVAT: it begins with <{tree.tag}>, not <annotations>"
+            )
         return {}
     if tree.find("track") is not None:
         raise ValueError(f"{file} is CVAT's format for video: export it as 'CVAT for images 1.1'")

@@ -26,8 +26,8 @@ from explorer.data.formats.document import (
 from explorer.data.formats.yolo import ONLY_SPLIT
 
 SAYS = (
-    "DOTA's oriented boxes are read as the upright boxes around them; it has no masks, and difficult objects are "
-    "ignored as its evaluation does: they are read as crowds, and training leaves them out"
+    "DOTA has no masks; oriented boxes are read as their axis-aligned bounding boxes, and difficult objects as crowds, "
+    "which evaluation ignores, as DOTA's does, and training leaves out"
 )
 _COORDINATES = 8
 

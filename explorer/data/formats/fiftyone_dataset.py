@@ -109,7 +109,7 @@ def _take(collected: Collector, name: str, size: tuple[int, int], own: Any) -> s
         collected.lose("format", "detections with a confidence are a model's and were left out", name)
         return ""
     if not isinstance(label, str):
-        collected.lose("unknown-category", f"label {str(label)[:40]!r} is no name", name)
+        collected.lose("unknown-category", f"label {str(label)[:40]!r} is not a name", name)
         return ""
     if not isinstance(box, list) or len(box) != 4:
         collected.lose("bad-box", f"bounding_box is {str(box)[:80]}", name)
@@ -136,7 +136,7 @@ def _pixels(mask: Any) -> npt.NDArray[np.bool_]:
         begun = unpacking.decompress(base64.b64decode(text, validate=True), _HEAD_BYTES)
         head = io.BytesIO(begun)
         if np.lib.format.read_magic(head) != (1, 0):
-            raise ValueError("it is no NumPy file of version 1.0")
+            raise ValueError("it is not a NumPy file of version 1.0")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
         fits = len(shape) == 2 and 0 < shape[0] * shape[1] <= _MOST_PIXELS
         if not fits or dtype not in (np.dtype(bool), np.dtype(np.uint8)):

@@ -26,8 +26,8 @@ from explorer.data.formats.document import (
 from explorer.data.formats.table import file_named, rows_of, words_of
 
 SAYS = (
-    "Open Images has no image sizes, which are read from the images; boxes of groups are crowds, and which classes are "
-    "known to be absent is left out"
+    "Open Images has no image sizes, which are read from the images; boxes of groups are crowds, and labels of classes "
+    "that are verified as absent are not used"
 )
 _SUFFIX = "annotations-bbox"
 _NAMES = ("class-descriptions-boxable.csv", "class-descriptions.csv", "classes.csv")

@@ -124,7 +124,7 @@ def words_of(text: str, path: Path, delimiter: str = ",") -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
-        raise ValueError(f"{path} is no CSV: {error}") from error
+        raise ValueError(f"{path} is not CSV: {error}") from error
 
 
 def _read(file: Path, images: Path, every: Sequence[Path]) -> Document:

@@ -31,8 +31,8 @@ from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.data.images import SUFFIXES
 
 SAYS = (
-    "Pascal VOC has no masks; corners count pixels from 1, and difficult objects are ignored as its evaluation does: "
-    "they are read as crowds, and training leaves them out"
+    "Pascal VOC has no masks; coordinates start at 1, and difficult objects are read as crowds, which evaluation "
+    "ignores, as VOC's does, and training leaves out"
 )
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _ANNOTATION_FOLDERS = ("Annotations", "annotations")

@@ -85,7 +85,9 @@ def evaluate(
     """
     detector.check_finds_objects()
     if out and find_trained(out):
-        raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
+        raise ValueError(
+            f"{out} is the folder of a training run, whose metrics.json this would replace: choose another folder."
+        )
     folder = Path(out) if out and comm.is_main_process() else None
     named = None if isinstance(data, Truth) else str(data)
     with alone_in(folder) if folder else nullcontext(), detecting_for(detector.model, protocol):
@@ -109,7 +111,9 @@ def write_run(run: Run, out: Path) -> Run:
         ValueError: it is the folder of a training run.
     """
     if find_trained(out):
-        raise ValueError(f"{out} is the folder of a training run, whose metrics.json this would replace: give another.")
+        raise ValueError(
+            f"{out} is the folder of a training run, whose metrics.json this would replace: choose another folder."
+        )
     with alone_in(out):
         return _written(run, out)
 
@@ -173,9 +177,7 @@ def run_over(
     run = replace(run, found=found_under(protocol, truth, run.found))
     notes = (*scored.notes, *_cut_by_model(detector, instances.detections), *_test_notes(detector, truth))
     if len(truth) and not len(run.found):
-        notes += (
-            f"{detector.name} finds nothing on any of the {len(truth.image_ids)} images: every figure is of that.",
-        )
+        notes += (f"{detector.name} detects nothing in any of the {len(truth.image_ids)} images.",)
     run = replace(run, segments=figures, notes=notes)
     return replace(run, metrics=metrics_of(run))
 
@@ -187,7 +189,7 @@ def _cut_by_model(detector: Detector, detections: Sequence[Detections]) -> Itera
     if full:
         yield (
             f"On {full} of {len(detections)} images {detector.name} reports {most} objects, which is its limit for an "
-            "image: others may have been cut. --max-detections or TEST.DETECTIONS_PER_IMAGE raise it."
+            "image: further objects may have been dropped. --max-detections or TEST.DETECTIONS_PER_IMAGE raise it."
         )
 
 

@@ -221,7 +221,7 @@ def _write_onnx(trunk: Trunk, file: Path) -> None:
                 input_names=names[:1], output_names=names[1:], dynamic_axes=free,
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        raise ExportError(f"ONNX cannot hold this model ({type(error).__name__}: {error})") from error
+        raise ExportError(f"ONNX cannot represent this model ({type(error).__name__}: {error})") from error
 
 
 def _write_openvino(trunk: Trunk, file: Path) -> None:
@@ -283,7 +283,7 @@ def check_onnx(file: Path) -> bytes:
     try:
         model = onnx.load(str(file), load_external_data=False)
     except DecodeError as error:
-        raise ValueError(f"{file} is no ONNX file ({type(error).__name__}).") from error
+        raise ValueError(f"{file} is not an ONNX file ({type(error).__name__}).") from error
     foreign = sorted({entry.domain for entry in model.opset_import} - {"", "ai.onnx"})
     if foreign or model.functions:
         raise ValueError(f"{file} asks for operators of {', '.join(foreign) or 'its own'}: only ONNX's own are run.")

@@ -129,10 +129,10 @@ def choose(
         lacks = _int8_lacks(hardware, engine, emulate) or int8_lacks()
         if not lacks:
             rest = torch.bfloat16 if hardware.bfloat16 else torch.float32
-            return Plan("openvino", torch.int8, reason="int8, which this processor computes in", rest=rest)
+            return Plan("openvino", torch.int8, reason="int8, which this processor supports natively", rest=rest)
         if dtype == "int8":
-            raise UnavailableError(f"int8 cannot be taken: {lacks}.")
-        number, reason = torch.float32, f"float32: this processor does not compute in bfloat16, and for int8 {lacks}"
+            raise UnavailableError(f"int8 cannot be used: {lacks}.")
+        number, reason = torch.float32, f"float32: this processor has no native bfloat16, and for int8 {lacks}"
     else:
         number, reason = _number(hardware, dtype, emulate)
     chosen, why = _engine(hardware, engine)
@@ -147,11 +147,11 @@ def _integers_pay(hardware: Hardware, engine: str) -> bool:
 
 def _int8_lacks(hardware: Hardware, engine: str, emulate: bool) -> str:
     if hardware.device != "cpu" or not hardware.openvino:
-        return "it is run by OpenVINO, on CPUs" + ("" if hardware.openvino else ", which is not installed")
+        return "it needs OpenVINO on a CPU" + ("" if hardware.openvino else ", which is not installed")
     if engine not in ("auto", "openvino"):
-        return f"it is run by OpenVINO, and the engine {engine} was asked for"
+        return f"it needs OpenVINO, and the engine {engine} was requested"
     if not hardware.int8 and not emulate:
-        return f"this processor has no instructions for it (VNNI), so that it would not be faster{_TWICE}"
+        return f"this processor has no instructions for it (VNNI), so it would not be faster{_TWICE}"
     return ""
 
 
@@ -160,17 +160,18 @@ def _number(hardware: Hardware, dtype: DtypeName, emulate: bool) -> tuple[torch.
     if dtype == "float32":
         return torch.float32, ""
     if hardware.bfloat16 or (dtype == "bfloat16" and emulate):
-        return torch.bfloat16, "bfloat16, which this hardware computes in" if dtype == "auto" else ""
+        return torch.bfloat16, "bfloat16, which this hardware supports natively" if dtype == "auto" else ""
     if dtype == "bfloat16":
         raise UnavailableError(
-            "This hardware does not compute in bfloat16, which is slower there than float32: take float32, int8 or "
+            "This hardware has no native bfloat16, which would be slower than float32: use float32, int8 or "
             f"auto{_TWICE}."
         )
-    less = "and int8 is run by OpenVINO alone" if hardware.int8 else "nor in int8"
-    return torch.float32, f"float32: this hardware does not compute in bfloat16, {less}"
+    if hardware.int8:
+        return torch.float32, "float32: this hardware has no native bfloat16, and int8 needs OpenVINO"
+    return torch.float32, "float32: this hardware has neither native bfloat16 nor int8"
 
 
-_TWICE = ", or add --emulate (emulate=True) to have it all the same"
+_TWICE = ", or add --emulate (emulate=True) to use it anyway"
 
 
 def _engine(hardware: Hardware, engine: EngineName | Literal["auto"]) -> tuple[EngineName, str]:

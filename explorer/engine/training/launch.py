@@ -62,8 +62,8 @@ def _start(job: Job, args: Namespace) -> None:
                 raise mistakes.get() from None
             if isinstance(error, ProcessExitedException):
                 raise ChildProcessError(
-                    f"a process of this training was ended from outside ({error.signal_name or error.exit_code}), "
-                    "perhaps because memory ran out: use --resume to continue from the last checkpoint"
+                    f"a process of this training was killed ({error.signal_name or error.exit_code}), possibly "
+                    "because memory ran out: use --resume to continue from the last checkpoint"
                 ) from None
             said = RuntimeError(str(error).rpartition("Error: ")[2])  # what is left of what its process raised
             if gpu_failure(said):

@@ -78,7 +78,12 @@ class Logger(EventWriter):
             work(*arguments)
         except Exception as error:  # theirs are of many kinds, and none is worth a training
             self._broken = True
-            logger.warning("%s gets nothing more of this training: %s: %s", self.name, type(error).__name__, error)
+            logger.warning(
+                "%s failed and receives no more metrics of this training: %s: %s",
+                self.name,
+                type(error).__name__,
+                error,
+            )
 
 
 class Wandb(Logger):
@@ -166,7 +171,9 @@ def logger_names(said: str | Sequence[str]) -> tuple[str, ...]:
     names = [name.strip() for name in (said.split(",") if isinstance(said, str) else said)]
     for name in filter(None, names):
         if name not in LOGGERS:
-            raise ValueError(f"EXPLORER.LOGGER is {name!r}: choose of {', '.join(LOGGERS)}, with commas between them.")
+            raise ValueError(
+                f"EXPLORER.LOGGER is {name!r}: choose from {', '.join(LOGGERS)}, with commas between them."
+            )
     return tuple(filter(None, dict.fromkeys(names)))
 
 
@@ -186,7 +193,7 @@ def open_loggers(names: Sequence[str], folder: Path, settings: Mapping[str, Any]
     file = folder / RUNS
     known: Any = read_json(file) if resumed and file.is_file() else {}
     if not isinstance(known, dict):
-        raise ValueError(f"{file} does not say which runs this training has: delete it, and new ones begin.")
+        raise ValueError(f"{file} does not list the runs of this training: delete it to start new ones.")
     opened = []
     for name in names:
         try:
@@ -195,7 +202,7 @@ def open_loggers(names: Sequence[str], folder: Path, settings: Mapping[str, Any]
             how = f"pip install 'vovnet-explorer[{name}]'"
             raise ValueError(f"EXPLORER.LOGGER {name} needs {error.name}, which is not installed: {how}") from error
         except Exception as error:
-            raise OSError(f"{name} does not begin a run: {type(error).__name__}: {error}") from error
+            raise OSError(f"{name} could not start a run: {type(error).__name__}: {error}") from error
     if opened:
         write_json(known | {own.name: own.id for own in opened}, file, indent=1)
     return opened

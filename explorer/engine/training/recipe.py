@@ -211,7 +211,7 @@ def give_teacher(cfg: CfgNode, model: nn.Module) -> None:
         )
     Imitation(model, teacher.model, asked.LOSS_WEIGHT)
     taken = take_heads(model, teacher.model)
-    logger.info("Learning from %s, of which %d tensors of neck and heads are taken", asked.NAME, len(taken))
+    logger.info("Distilling from %s; %d tensors of its neck and heads are copied", asked.NAME, len(taken))
 
 
 def _optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -67,6 +67,6 @@ def evaluate_with(model: nn.Module, path: Path | None) -> None:
         CheckpointError: it cannot be read, or does not fit.
     """
     if path is None:
-        logger.warning("MODEL.WEIGHTS is empty: the model has random weights, and its figures say nothing of it")
+        logger.warning("MODEL.WEIGHTS is empty: the model has random weights, so its metrics are meaningless")
     else:
         logger.info("Evaluating %s", load_weights(model, path))

@@ -56,15 +56,15 @@ class Guard:
 def _refusal(scope: Scope) -> Any:
     path = scope["path"]
     if _FETCHING.search(path):
-        return PlainTextResponse("Addresses are not opened here.", status_code=403)
+        return PlainTextResponse("URLs are not opened here.", status_code=403)
     if _NEEDLESS.search(path):
-        return PlainTextResponse("There is no such thing here.", status_code=404)
+        return PlainTextResponse("Not found.", status_code=404)
     if scope["method"] in ("POST", "PUT", "PATCH") and not _UNLIMITED.search(path):
         said = Headers(scope=scope).get("content-length", "")
         if not said.isdecimal():
-            return PlainTextResponse("Say how long the call is.", status_code=411)
+            return PlainTextResponse("The request needs a Content-Length header.", status_code=411)
         if int(said[:20]) > MAX_CALL_BYTES:
-            return PlainTextResponse(f"A call has {MAX_CALL_BYTES:,} bytes at most.", status_code=413)
+            return PlainTextResponse(f"A request may have at most {MAX_CALL_BYTES:,} bytes.", status_code=413)
     return None
 
 

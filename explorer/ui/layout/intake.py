@@ -41,7 +41,7 @@ def only_uploads(component: Upload) -> Upload:
 
     async def take_upload(place: str | Path | None) -> str | None:
         if _ADDRESS.match(str(place)):
-            raise gr.Error("Addresses are not opened; upload the file instead.", print_exception=False)
+            raise gr.Error("URLs are not opened; upload the file instead.", print_exception=False)
         return await take(place)
 
     component.async_move_resource_to_block_cache = take_upload  # type: ignore[method-assign, assignment]

@@ -8,36 +8,43 @@ from contextlib import contextmanager
 import ipywidgets as widgets
 from IPython.display import display
 
-from explorer.types import Progress
-from explorer.ui.actions.progress import ProgressBar, part_of
+from explorer.ui.actions.progress import part_of
+
+
+class Bar(widgets.HBox):
+    """A bar with words beside it; calling it with (done, total) moves it."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+        self.bar = widgets.FloatProgress(0, min=0, max=1)
+        self.label = widgets.Label(words)
+        super().__init__([self.bar, self.label])
+
+    def __call__(self, done: int, total: int) -> None:
+        """Moves the bar to `done` of `total`, as the `progress` of the library's functions."""
+        part_of(self.steps, 0, 1, self._words)(done, total)
+
+    def steps(self, share: float, doing: str) -> None:
+        """Moves the bar to a share in [0, 1] and says what is being done, as the `progress` of `examine`."""
+        self.bar.value, self.label.value = share, doing
 
 
 @contextmanager
-def progress(words: str) -> Iterator[ProgressBar]:
-    """Shows a bar below the cell while the block runs.
+def progress_bar(words: str) -> Iterator[Bar]:
+    """Shows a progress bar below the cell while the block runs.
+
+        with ex.progress_bar("evaluating") as bar:
+            ex.evaluate("demo/V-19", "aerial", progress=bar)
 
     Args:
-        words: what is going on.
+        words: what is being done, shown beside the bar.
 
     Yields:
-        A function of (share that is done, what is being done).
+        The bar, for the argument `progress` of any function; `bar.steps` for that of `examine`.
     """
-    bar = widgets.FloatProgress(0, min=0, max=1)
-    label = widgets.Label(words)
-    box = widgets.HBox([bar, label])
-
-    def tell(share: float, doing: str) -> None:
-        bar.value, label.value = share, doing
-
-    display(box)  # type: ignore[no-untyped-call]
+    bar = Bar(words)
+    display(bar)  # type: ignore[no-untyped-call]
     try:
-        yield tell
+        yield bar
     finally:
-        box.close()
-
-
-@contextmanager
-def counting(words: str) -> Iterator[Progress]:
-    """The same for the library's functions, which count: yields a function of (done, total)."""
-    with progress(words) as tell:
-        yield part_of(tell, 0, 1, words)
+        bar.close()

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 
 class TrainingView(Panel):
-    """Draws a run while it trains; give its `step` to `explorer.engine.training.command.train`.
+    """Draws the loss of a training run; its `step` is the `on_step` of `explorer.train`.
 
-        with TrainingView("from nothing") as view:
-            train("aerial/faster_rcnn_V_19_slim_dw", on_step=view.step)
+        with ex.TrainingView("V-19") as view:
+            ex.train("aerial/faster_rcnn_V_19_slim_dw", "aerial:train", out="output/v19", on_step=view.step)
 
-    Nothing in a notebook hears a click while a cell runs: to stop, interrupt the kernel; `resume=True` goes on from the
-    last checkpoint.
+    To stop a run, interrupt the kernel; `resume=True` continues from the last checkpoint.
     """
 
     def __init__(self, name: str, *, every: int = 2, stop_after: int | None = None) -> None:

@@ -66,7 +66,7 @@ def _directory(content: mmap.mmap) -> tuple[int, list[_Entry]]:
     end = len(content) - _END.size
     signature, disk, first_disk, here, count, length, start, comment = _unpack(_END, content, end)
     if signature != b"PK\x05\x06":
-        raise FormatError("is damaged, or has data behind its end")
+        raise FormatError("is damaged, or has data after its end")
     if comment or disk or first_disk or here != count:
         raise FormatError("is a zip archive with a comment or of several parts, as torch.save never writes")
     if content[max(end - _LOCATOR_64.size, 0) : end].startswith(b"PK\x06\x07"):

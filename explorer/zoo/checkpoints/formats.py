@@ -44,7 +44,7 @@ def read_torch_zip(content: mmap.mmap) -> Any:
     members = torch_members(content)
     storages: dict[str, Storage] = {}
     if content[members.get("byteorder", slice(0, 0))] not in (b"", b"little"):
-        raise FormatError("was written on a machine of another byte order; save it on this one")
+        raise FormatError("was written on a machine with another byte order; save it again on this one")
 
     def storage(dtype: torch.dtype, name: str, count: int) -> Storage:
         data = members.get(f"data/{name}", slice(0, 0))
@@ -94,7 +94,7 @@ def read_torch_legacy(content: mmap.mmap) -> Any:
         raw.copy_(numbers_at(content, torch.uint8, content.tell(), len(raw)))
         content.seek(len(raw), io.SEEK_CUR)
     if content.read(1):
-        raise FormatError("goes on behind its end")
+        raise FormatError("has data after its end")
     return stored
 
 
@@ -128,7 +128,7 @@ def read_safetensors(content: mmap.mmap) -> tuple[dict[str, Tensor], dict[str, s
         raise FormatError(f"is damaged (its head: {error})") from None
     metadata = head.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise FormatError("is damaged (its metadata are no texts by name)")
+        raise FormatError("is damaged (its metadata do not map names to strings)")
     tensors, at = {}, start
     for begin, end, name, dtype, shape in sorted(_told(name, told) for name, told in head.items()):
         if start + begin != at or end - begin != prod(shape) * _DTYPES[dtype].itemsize:
@@ -155,5 +155,5 @@ def _told(name: str, told: Any) -> tuple[int, int, str, str, list[int]]:
 def _whole_pickle(stream: Stream, size: int, storages: StorageReader | None = None) -> Any:
     stored = read_pickle(stream, size, storages)
     if stream.read(1):
-        raise FormatError("goes on behind its end")
+        raise FormatError("has data after its end")
     return stored

@@ -116,7 +116,7 @@ def load_weights(
     )
     whole = report.complete or (allow_more and not (report.missing or report.mismatched))
     if not report.loaded or not (whole or allow_partial):
-        way_out = "\nTo use what fits all the same: --allow-partial (allow_partial=True)." if report.loaded else ""
+        way_out = "\nTo load only the tensors that fit: --allow-partial (allow_partial=True)." if report.loaded else ""
         raise CheckpointError(f"The checkpoint does not fit the model; nothing was loaded.\n{report}{way_out}")
     ready = {name: tensor.to(ours[name].device, ours[name].dtype) for name, tensor in fitting.items()}
     if broken := [name for name, tensor in ready.items() if not tensor.isfinite().all()]:

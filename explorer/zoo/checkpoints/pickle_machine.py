@@ -242,14 +242,14 @@ class Machine:
     def reduce(self) -> None:
         function, arguments = self._pop(2)
         if not callable(function) or not isinstance(arguments, tuple):
-            raise PickleError("calls something that is no constructor")
+            raise PickleError("calls something that is not a constructor")
         self._give(arguments)
         self.stack.append(function(*arguments))
 
     def new_object(self) -> None:
         kind = self.stack[-2]
         if not (isinstance(kind, type) and issubclass(kind, (StandIn, dict))):
-            raise PickleError("uses pickle's instruction NEWOBJ for something that is no object of a checkpoint")
+            raise PickleError("uses pickle's instruction NEWOBJ for something that is not an object of a checkpoint")
         self.reduce()
 
     def build(self) -> None:

@@ -116,7 +116,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Te
 
 def _parameter(tensor: Any, *_: Any) -> Tensor:
     if not isinstance(tensor, Tensor):
-        raise PickleError("holds a parameter that is no tensor")
+        raise PickleError("holds a parameter that is not a tensor")
     return tensor
 
 

@@ -115,7 +115,7 @@ def _found(path: str | Path, *, mapped: bool) -> _Found:
 def _refusal(path: str | Path, error: Exception) -> CheckpointError:
     (reason, *_) = str(error).strip().splitlines() or ["is damaged"]
     shown = "".join(letter if letter.isprintable() else "�" for letter in reason[:_LONGEST_REASON])
-    return CheckpointError(f"{Path(path).name} is no checkpoint that can be used: it {shown}. Nothing was loaded.")
+    return CheckpointError(f"{Path(path).name} is not a usable checkpoint: it {shown}. Nothing was loaded.")
 
 
 def _read(path: Path, mapped: bool) -> _Found:

@@ -125,11 +125,11 @@ def _accept(part: Path, path: Path, wanted: str | None, source: str) -> None:
     digest = sha256_of(part)
     if not start or start.startswith(_PAGE_STARTS):
         discard(part)
-        raise TransferError("gave a web page instead of the file" if start else "gave an empty file")
+        raise TransferError("returned a web page instead of the file" if start else "returned an empty file")
     if wanted and digest != wanted.lower():
         discard(part)
         raise TransferError(
-            f"gave another file: its sha256 is {digest}, expected {wanted}"
+            f"returned another file: its sha256 is {digest}, expected {wanted}"
             + (f" (recorded on first use; delete {_beside(path, 'json')} to accept it)" if _recorded(path) else "")
         )
     _record(path, digest, part.stat().st_size, source)  # first: of a file in its place, all is known
@@ -174,6 +174,6 @@ def _hand_in_message(name: str) -> str:
 def _offline_message(path: Path, name: str) -> str:
     state = f"is not the file recorded in {_beside(path, 'json').name}" if path.is_file() else "does not exist"
     return (
-        f"Downloads are switched off (EXPLORER_OFFLINE), and {path}, the weights of {name}, {state}. "
+        f"Downloads are disabled (EXPLORER_OFFLINE), and {path}, the weights of {name}, {state}. "
         f"Run `explorer zoo fetch {name}` with a connection. {_hand_in_message(name)}"
     )

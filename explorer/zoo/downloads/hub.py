@@ -78,7 +78,7 @@ def upload_folder(folder: Path, repository: str, *, message: str, private: bool 
     if not REPOSITORY.fullmatch(repository):
         raise ValueError(f"{repository!r} names no repository: give it as user/name.")
     if offline_wanted():
-        raise DownloadError(f"Connections are switched off (EXPLORER_OFFLINE): nothing was sent to {repository}.")
+        raise DownloadError(f"Connections are disabled (EXPLORER_OFFLINE): nothing was sent to {repository}.")
     library = _huggingface_hub()
     if not library.get_token():
         raise ValueError(f"Nobody is logged in to {hub()}: {_LOG_IN} to a token that may write.")
@@ -123,7 +123,7 @@ def _explained(named: str) -> Iterator[None]:
         _refuse(f"{named}: there is no such revision; see {place}/tree/main.")
     except errors.LocalEntryNotFoundError as error:
         if offline_wanted() or error.__cause__ is None:
-            _refuse(f"Downloads are switched off, and {named} is not in the cache of huggingface_hub.")
+            _refuse(f"Downloads are disabled, and {named} is not in the cache of huggingface_hub.")
         _refuse(f"{hub()} cannot be reached ({_cause(error)}), and {named} is not in the cache of huggingface_hub.")
     except errors.HfHubHTTPError as error:
         code = error.response.status_code

@@ -82,7 +82,7 @@ def download(
         TransferError: the server refuses, gives a web page or an endless file, or the line keeps being cut.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise TransferError("is no http(s) address")
+        raise TransferError("is not an HTTP(S) address")
     failed = 0
     while True:
         before = _size(part)
@@ -127,7 +127,7 @@ def _attempt(url: str, part: Path, progress: Progress | None, timeout_s: float) 
     except HTTPError as error:
         if error.code == 416:
             discard(part)
-            raise _ConnectionLostError("no longer has the file that was begun") from None
+            raise _ConnectionLostError("no longer has the file that was partly downloaded") from None
         raise TransferError(f"answered {error.code} {error.reason}") from None
     except TimeoutError:
         raise _ConnectionLostError(f"timed out after {timeout_s:g} s") from None
@@ -189,7 +189,7 @@ def _continued_total(response: HTTPResponse, known: _Partial | None, have: int) 
 def _whole_total(response: HTTPResponse) -> int:
     length = response.headers.get("Content-Length", "")
     if not length.isdecimal():
-        raise TransferError("does not say how long the file is, so a cut line could not be noticed")
+        raise TransferError("does not send the length of the file, so a dropped connection could not be detected")
     if int(length) > MAX_BYTES:
         raise TransferError(f"offers {int(length):,} bytes, more than any checkpoint of the zoo")
     return int(length)

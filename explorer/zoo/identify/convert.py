@@ -91,7 +91,7 @@ def convert(
         if pixels.order == UNKNOWN:
             raise ValueError(
                 f"Whether {path} takes RGB or BGR is not known, so its channels cannot be brought into another order. "
-                "Say which it is with --source-order (source_order=)."
+                "Give it with --source-order (source_order=)."
             )
         tensors[_STEM], pixels = tensors[_STEM].flip(1), pixels.reversed()
     model = _timm_model(path, found) if to == "timm" else ""

@@ -133,5 +133,5 @@ def test_video_and_other_xml_is_an_error(folder: Path) -> None:
     with pytest.raises(ValueError, match="for video"):
         find_split(str(folder))
     (folder / "annotations.xml").write_text("<html/>")
-    with pytest.raises(ValueError, match="no annotation file of CVAT"):
+    with pytest.raises(ValueError, match="not an annotation file of CVAT"):
         find_split(str(folder / "annotations.xml"))

@@ -197,7 +197,7 @@ def test_dota_as_hulls(tmp_path: Path) -> None:
     assert class_names(register_coco(f"{tmp_path}:val")) == ("ship", "small-vehicle")
     report = check_coco(f"{tmp_path}:val").splits[0]
     assert report.counts == {"unknown-image": 1, "bad-box": 1, "not-finite": 1, "format": 1}
-    assert "hulls" in report.problems[-1].what or "upright boxes around" in report.problems[-1].what
+    assert "axis-aligned bounding boxes" in report.problems[-1].what
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_the_plan_follows_from_the_hardware(
 def test_what_is_not_there_is_replaced_and_said() -> None:
     plan = choose(OLD, "auto", "compile")
     assert (plan.engine, plan.dtype) == ("torch", torch.float32)
-    assert "does not compute in bfloat16" in plan.reason
+    assert "neither native bfloat16" in plan.reason
     assert "no compiler" in plan.why
     assert "not installed" in choose(OLD, "float32", "openvino").why
     assert choose(HOPPER, "float32", "openvino").engine == "torch"

@@ -112,7 +112,7 @@ def test_a_library_that_fails_ends_no_training(library: Standin, tmp_path: Path,
         opened.close()
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"{library.__name__} gets nothing more of this training: ConnectionError: the server is gone"
+        f"{library.__name__} failed and receives no more metrics of this training: ConnectionError: the server is gone"
     )
 
 
@@ -122,7 +122,7 @@ def test_one_that_does_not_begin_or_is_not_there_is_said_in_a_line(
     name = library.__name__
     for begin in ("init", "start_run"):
         monkeypatch.setattr(library, begin, lambda **_: (_ for _ in ()).throw(RuntimeError("no key")))
-    with pytest.raises(OSError, match=f"^{name} does not begin a run: RuntimeError: no key$"):
+    with pytest.raises(OSError, match=f"^{name} could not start a run: RuntimeError: no key$"):
         open_loggers([name], tmp_path, SETTINGS, resumed=False)
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(
@@ -135,7 +135,7 @@ def test_one_that_does_not_begin_or_is_not_there_is_said_in_a_line(
 def test_names_are_read_with_commas_and_unknown_ones_refused() -> None:
     assert logger_names("") == ()
     assert logger_names("wandb, mlflow,wandb") == ("wandb", "mlflow")
-    with pytest.raises(ValueError, match=r"EXPLORER.LOGGER is 'neptune': choose of wandb, mlflow, trackio"):
+    with pytest.raises(ValueError, match=r"EXPLORER.LOGGER is 'neptune': choose from wandb, mlflow, trackio"):
         logger_names("wandb,neptune")
 
 

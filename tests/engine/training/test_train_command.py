@@ -83,7 +83,7 @@ def test_weights_that_cannot_be_had_end_the_command_without_a_traceback(
     with pytest.raises(SystemExit, match="1"):
         runpy.run_path(str(ROOT / "train_net.py"), run_name="__main__")
     error = capsys.readouterr().err
-    assert error.startswith("Downloads are switched off (EXPLORER_OFFLINE)")
+    assert error.startswith("Downloads are disabled (EXPLORER_OFFLINE)")
     assert "`MODEL.WEIGHTS FILE`" in error
     assert error.count("\n") == 1
 

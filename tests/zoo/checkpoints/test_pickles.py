@@ -150,7 +150,7 @@ def nested_tuples(depth):
         (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"asks for os\.system"),
         (b"\x80\x04K\x01K\x02\x93.", "asks for"),
         (b"ios\nsystem\n.", "INST"),
-        (b"\x80\x02K\x01)R.", "no constructor"),
+        (b"\x80\x02K\x01)R.", "not a constructor"),
         (b"\x80\x02K\x01}b.", "sets attributes of a int"),
         (b"\x80\x02.", "is damaged"),
         (b"", "is damaged"),

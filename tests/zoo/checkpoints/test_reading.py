@@ -119,7 +119,7 @@ def test_code_on_load_never_runs(kind, tmp_path, monkeypatch):
 def test_truncated_files_are_refused(good, kept):
     whole = good.read_bytes()
     good.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    refuse(good, "no checkpoint that can be used")
+    refuse(good, "not a usable checkpoint")
 
 
 def rezip(path, *, compression=zipfile.ZIP_STORED, change=None):

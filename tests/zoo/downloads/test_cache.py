@@ -132,13 +132,13 @@ def test_when_all_fail_one_message_names_each_answer(site, path):
         [
             "answered 403 Forbidden",
             "answered with a web page",
-            "gave a web page",
+            "returned a web page",
             "closed the connection after 10 of 10,240 bytes",
-            f"gave another file: its sha256 is {hashlib.sha256(OTHER).hexdigest()}, expected {SHA}",
-            "gave an empty file",
+            f"returned another file: its sha256 is {hashlib.sha256(OTHER).hexdigest()}, expected {SHA}",
+            "returned an empty file",
             "offers 10,000,000,000,000 bytes",
             "could not be reached",
-            "is no http(s) address",
+            "is not an HTTP(S) address",
         ],
         strict=True,
     ):
@@ -165,7 +165,7 @@ def test_a_length_is_demanded(site, path):
         handler.end_headers()
         handler.wfile.write(BODY)
 
-    with pytest.raises(DownloadError, match="does not say how long"):
+    with pytest.raises(DownloadError, match="does not send the length"):
         fetch(path, [site.add("/f", endless)])
 
 
@@ -214,7 +214,7 @@ def test_offline_opens_no_connection(site, path, by, monkeypatch):
     offline = by == "argument"
     if not offline:
         monkeypatch.setenv("EXPLORER_OFFLINE", "1")
-    with pytest.raises(DownloadError, match=r"switched off.*does not exist.*--from FILE"):
+    with pytest.raises(DownloadError, match=r"disabled.*does not exist.*--from FILE"):
         fetch(path, [url], offline=offline)
     assert not site.requests
     adopt_from = path.parent.parent / "mine.pth"
@@ -233,10 +233,10 @@ def test_a_file_handed_in_is_checked(path, tmp_path):
     with pytest.raises(ValueError, match="is not a file"):
         adopt(path, mine, name="a/model")
     mine.write_bytes(b"<!doctype html><p>404")
-    with pytest.raises(DownloadError, match="gave a web page"):
+    with pytest.raises(DownloadError, match="returned a web page"):
         adopt(path, mine, name="a/model")
     mine.write_bytes(OTHER)
-    with pytest.raises(DownloadError, match="gave another file"):
+    with pytest.raises(DownloadError, match="returned another file"):
         adopt(path, mine, name="a/model", sha256=SHA)
     assert not path.exists()
     mine.write_bytes(BODY)

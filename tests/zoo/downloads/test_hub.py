@@ -170,7 +170,7 @@ def test_what_a_hub_refuses_is_one_line(hub: Hub, files: dict[str, bytes], monke
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert refusal("me/cells").startswith("http://127.0.0.1:9 cannot be reached (")
     monkeypatch.setenv("EXPLORER_OFFLINE", "1")
-    assert refusal("me/cells") == "Downloads are switched off, and me/cells is not in the cache of huggingface_hub."
+    assert refusal("me/cells") == "Downloads are disabled, and me/cells is not in the cache of huggingface_hub."
 
 
 @pytest.mark.parametrize("named", ["hf-hub:cells", "hf-hub:a/b/c", "hf-hub:../x", "hf-hub:me/cells@"])
