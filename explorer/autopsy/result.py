@@ -145,14 +145,17 @@ class Autopsy:
             )
         scores = object_scores(matches, point.iou)
         verdicts = map(Verdict, judged(self.verdicts, scores, point.score).tolist())
+        scored = ~matches.unscored
         findings = tuple(
             replace(
                 finding,
                 verdict=verdict,
                 score=None if np.isnan(score) else score,
-                after=finding.after if verdict < Verdict.NOT_IN_RUN else None,
+                after=finding.after if verdict < Verdict.NOT_IN_RUN and counts else None,
             )
-            for finding, verdict, score in zip(self.findings, verdicts, scores.tolist(), strict=True)
+            for finding, verdict, score, counts in zip(
+                self.findings, verdicts, scores.tolist(), scored.tolist(), strict=True
+            )
         )
         return replace(self, point=point, findings=findings)
 

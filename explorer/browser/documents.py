@@ -148,7 +148,7 @@ class RunDocuments:
                     values[fields.matched_iou] = float(judged.ious[detection])
                 values[fields.object_found] = bool(judged.found[row])
             values[fields.object_error] = _ERRORS[judged.taxonomy.object_types[row]]
-            if judged.verdicts is not None:
+            if judged.verdicts is not None and (judged.missed[row] >= 0 or judged.run.truth.crowds[row]):
                 values[fields.object_verdict] = judged.verdicts[row]
             if judged.levels is not None:
                 values[fields.object_level] = judged.levels[row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
@@ -74,11 +75,13 @@ def autopsy_flow(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *, 
 
     Args:
         autopsy: of a detector, judged by a run.
-        sizes: into which objects fall, none into two; of none, all objects come from one place.
+        sizes: into which objects fall, none into two; of none, all objects come from one place. Objects of other sizes
+            are left out, as those that SODA ignores.
         width_px: how wide the figure will be.
     """
-    everything, *groups = autopsy.by_size((ALL, *(sizes or (ALL,))))
-    counts, parts = everything.counts, autopsy.chain.parts
+    groups, parts = autopsy.by_size(sizes or (ALL,)), autopsy.chain.parts
+    counts = sum((Counter(group.counts) for group in groups), Counter[Verdict]())  # what has no size is not drawn
+    total = max(sum(group.objects for group in groups), 1)
     colors = {name: rgb(color) for name, color in (_colors_of(groups) | _colors(parts)).items()}
     columns = [
         [_Node(size.bin.name, size.bin.name, size.objects, colors[size.bin.name]) for size in groups],
@@ -97,13 +100,13 @@ def autopsy_flow(autopsy: Autopsy, sizes: Sequence[SizeBin] = COCO_BINS[1:], *, 
     }
     line_px = font_px * _LINE
     pad_px = round(line_px * max(map(len, names.values()), default=1)) + 4
-    tops = _tops(columns, _FLOW_PX / max(everything.objects, 1), pad_px)
+    tops = _tops(columns, _FLOW_PX / total, pad_px)
     places = [left_px + _NODE_PX / 2, 0.0, width_px - right_px - _NODE_PX / 2]
     places[1] = places[0] + _PART_X * (places[2] - places[0])
     x_of = {node.key: x for x, column in zip(places, columns, strict=True) for node in column}
     figure = go.Figure()
-    links = [link for link in _links(autopsy, everything, groups) if link[2]]
-    _draw_ribbons(figure, links, tops, x_of, _FLOW_PX / max(everything.objects, 1))
+    links = [link for link in _links(autopsy, counts, groups) if link[2]]
+    _draw_ribbons(figure, links, tops, x_of, _FLOW_PX / total)
     shapes: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for column, side in zip(columns, ("right", "center", "left"), strict=True):
@@ -185,7 +188,7 @@ def _name(key: object) -> str:
 
 
 def _links(
-    autopsy: Autopsy, everything: SizeGroup, groups: Sequence[SizeGroup]
+    autopsy: Autopsy, counts: Mapping[Verdict, int], groups: Sequence[SizeGroup]
 ) -> Iterator[tuple[object, object, int, int]]:
     """Yields source, target, number of objects and colour: from sizes to parts, from parts to ends."""
     colors, of_size = _colors(autopsy.chain.parts), _colors_of(groups)
@@ -193,7 +196,7 @@ def _links(
         for size in groups:
             yield size.bin.name, name, sum(size.counts[end] for end in ends), of_size[size.bin.name]
         for end in ends:
-            yield name, end, everything.counts[end], _END_COLORS.get(end, colors[name])
+            yield name, end, counts[end], _END_COLORS.get(end, colors[name])
 
 
 def _colors_of(groups: Sequence[SizeGroup]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.figures.autopsy import autopsy_flow
 from explorer.scoring.outcomes import OperatingPoint
+from explorer.scoring.protocols import SODA
 
 
 def autopsy_of(verdicts: list[Verdict], sides_px: list[float]) -> Autopsy:
@@ -44,6 +45,14 @@ def test_every_object_is_led_to_its_end() -> None:
     labels = {note.text for note in figure.layout.annotations}
     assert {"small: 3", "detected: 3", "score below 0.25: 1", "found, IoU ≥ 0.5, score ≥ 0.25: 2"} <= labels
     assert len(labels) == len(into) + len(out) - len(set(into) & set(out))
+
+
+def test_objects_that_the_protocol_ignores_are_led_nowhere() -> None:
+    """SODA's sizes end at 2000 px²: as many objects leave the parts as come in."""
+    verdicts = [Verdict.FOUND, Verdict.FOUND, Verdict.NOT_IN_RUN, Verdict.BACKGROUND]
+    figure = autopsy_flow(autopsy_of(verdicts, [10, 40, 50, 96]), SODA.sizes)
+    assert sum(ribbon.meta[2] for ribbon in figure.data if ribbon.meta[0] == "detected") == 2
+    assert {ribbon.meta[1] for ribbon in figure.data} == {"detected", Verdict.FOUND.label}
 
 
 @pytest.mark.parametrize("width_px", [360, 1000])
