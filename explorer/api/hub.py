@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from explorer.api.evaluate import load_run
+from explorer.engine.config_facts import config_facts
 from explorer.engine.detector import Detector
 from explorer.engine.loading import load_detector
 from explorer.engine.pretrained import write_pretrained
@@ -21,6 +23,9 @@ from explorer.zoo.downloads import sha256_of
 from explorer.zoo.downloads.hub import PREFIX, upload_folder
 from explorer.zoo.registry import ZooEntry
 from explorer.zoo.trained import CARD
+
+_ELSEWHERE = ("MODEL.WEIGHTS", "MODEL.DEVICE")
+"""Keys of a config that are no setting of how a model looks at photographs."""
 
 
 def from_pretrained(model: str | Path, **options: Any) -> Detector:
@@ -87,7 +92,7 @@ def card_of(
         training=(card.training if card else "") if entry else _training(detector),
         note=" ".join(filter(None, (entry.note if entry else "", note))),
         sources=entry.weights if entry else (),
-        measured=own or ([card.measured] if card else []),
+        measured=own or ([card.measured] if card and _is_as_shipped(detector) else []),
     )
 
 
@@ -103,7 +108,37 @@ def _measured(detector: Detector, run: Run) -> Measured:
             f"The run {run.name} does not say that it was made with these weights ({detector.weights}): evaluate the "
             "model again, as in explorer evaluate MODEL --data DATA --out FOLDER."
         )
+    then = _settings(run.facts.get("overrides") or (), (run.facts.get("inference") or {}).get("tiles"))
+    if then != (now := _settings(detector.overrides, _tiles(detector))):
+        raise ValueError(
+            f"The run {run.name} was made with {_said(*then)}, and {detector.name} is passed on with {_said(*now)}: "
+            "evaluate the model as it is passed on."
+        )
     return measured(run, Path(str(run.facts.get("data") or run.name)).name)
+
+
+def _is_as_shipped(detector: Detector) -> bool:
+    """Whether a model of the zoo runs as its card's figures were measured."""
+    changed = any(not key.startswith(_ELSEWHERE) for key in detector.overrides[::2])
+    return not changed and detector.cut == config_facts(detector.cfg).cut
+
+
+def _tiles(detector: Detector) -> Mapping[str, Any] | None:
+    return None if detector.cut is None else asdict(detector.cut)
+
+
+def _settings(
+    overrides: Sequence[str], tiles: Mapping[str, Any] | None
+) -> tuple[dict[str, str], Mapping[str, Any] | None]:
+    """What changes a model's figures beside its weights: overrides of its config, and how it cuts photographs."""
+    keys = dict(zip(map(str, overrides[::2]), map(str, overrides[1::2]), strict=False))
+    apart = (*_ELSEWHERE, "TEST.TILES.")  # the tiles say it
+    return {key: value for key, value in keys.items() if not key.startswith(apart)}, tiles
+
+
+def _said(overrides: Mapping[str, str], tiles: Mapping[str, Any] | None) -> str:
+    keys = [f"{key} {value}" for key, value in overrides.items()]
+    return ", ".join([*keys, *([f"tiles of {tiles.get('size')} px"] if tiles else [])]) or "its config as it is"
 
 
 def _backbone(detector: Detector) -> str:

@@ -15,7 +15,7 @@ from torch import nn
 
 from explorer.backbones import BackboneOnly
 from explorer.data.images import read_image
-from explorer.engine.config_facts import Config, ModelInput
+from explorer.engine.config_facts import Config, ModelInput, config_facts
 from explorer.engine.devices import gpu_explained
 from explorer.engine.prediction import Prediction, to_detections, to_panoptic
 from explorer.engine.tiles import TiledModel
@@ -165,7 +165,8 @@ class Detector:
     @property
     def inference(self) -> dict[str, Any]:
         """Says how `runner` computes, for files that hold its results."""
-        tiles = {} if self.cut is None else {"tiles": asdict(self.cut)}
+        # none, where the config asks for some, is worth a word too
+        tiles = {"tiles": self.cut and asdict(self.cut)} if self.cut or config_facts(self.cfg).cut else {}
         if self.fast is None:
             return {"engine": "exact", "dtype": "float32", **tiles}
         plan = self.fast.plan

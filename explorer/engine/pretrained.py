@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.engine.detector import Detector
+from explorer.engine.windows import Tiles
 from explorer.writing import replacing
 from explorer.zoo.checkpoints import save_safetensors
 from explorer.zoo.trained import CONFIG, SAVED
@@ -27,7 +28,7 @@ def write_pretrained(detector: Detector, folder: Path) -> None:
 
 
 def portable_config(detector: Detector) -> str:
-    """Returns a detector's config as YAML with its classes' names, and without the paths of the machine it is from.
+    """Returns a detector's config as YAML with its classes' names and tiles, without paths of the machine it is from.
 
     Raises:
         ValueError: it has a LazyConfig.
@@ -39,6 +40,8 @@ def portable_config(detector: Detector) -> str:
     cfg.MODEL.WEIGHTS, cfg.OUTPUT_DIR = "", "./output"
     cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = ()
     cfg.SOLVER.TEACHER.NAME = cfg.SOLVER.TEACHER.WEIGHTS = cfg.EXPLORER.LOGGER = ""
+    cfg.TEST.TILES.SIZE = detector.cut.size if isinstance(detector.cut, Tiles) else 0
+    cfg.TEST.TILES.OVERLAP = detector.cut.overlap if isinstance(detector.cut, Tiles) else cfg.TEST.TILES.OVERLAP
     cfg.EXPLORER.CLASS_NAMES = list(detector.class_names)
     cfg.EXPLORER.STUFF_CLASS_NAMES = list(detector.stuff_class_names)
     text: str = cfg.dump()

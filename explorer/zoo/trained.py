@@ -136,9 +136,11 @@ def recorded(facts: Mapping[str, Any], run: str, model: str | None = None, weigh
 
 
 def _tiles(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tiles of a run that looked at photographs in tiles, as overrides of its config."""
+    """The tiles of a run that looked at photographs in tiles, or in none though its config has some, as overrides."""
     inference = facts.get("inference")
-    tiles = inference.get("tiles") if isinstance(inference, dict) else None
+    if not isinstance(inference, dict) or "tiles" not in inference:
+        return ()
+    tiles = {"size": 0} if inference["tiles"] is None else inference["tiles"]
     keys = {"size": "TEST.TILES.SIZE", "overlap": "TEST.TILES.OVERLAP"}
     return tuple(
         text

@@ -124,6 +124,13 @@ def test_an_evaluation_means_the_model_that_was_evaluated(evaluation: Path, run:
     assert configured(evaluation)[0].INPUT.MIN_SIZE_TEST == 64
     change(evaluation, inference={"engine": "exact", "tiles": {"size": 640, "overlap": 0.1}})
     assert dict(configured(evaluation)[0].TEST.TILES) == {"SIZE": 640, "OVERLAP": 0.1}
+    change(evaluation, inference={"engine": "exact", "tiles": None})  # though the config has some
+    assert configured(evaluation, ["TEST.TILES.OVERLAP", "0.3"])[0].TEST.TILES.SIZE == 0
+    asked = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(asked.replace("    SIZE: 0\n", "    SIZE: 2048\n"))
+    assert configured(evaluation)[0].TEST.TILES.SIZE == 0
+    change(evaluation, inference={"engine": "exact"})
+    assert configured(evaluation)[0].TEST.TILES.SIZE == 2048
     assert resolve(evaluation, weights=run / BEST, overrides=["INPUT.MIN_SIZE_TEST", "32"]).weights == run / BEST
 
 

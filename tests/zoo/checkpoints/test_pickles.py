@@ -160,13 +160,13 @@ def nested_tuples(depth):
     ],
 )
 def test_hostile_and_damaged_pickles_are_refused_at_once(content, says):
-    start = time.monotonic()
+    start_s = time.process_time()
     if says is None:
         load(content)
     else:
         with pytest.raises(PickleError, match=says):
             load(content)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start_s < 10
 
 
 @given(st.binary(max_size=200))

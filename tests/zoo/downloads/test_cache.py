@@ -153,10 +153,8 @@ def test_a_silent_server_is_given_up(site, path):
     def sleep(handler):
         time.sleep(0.3)
 
-    start = time.monotonic()
     with pytest.raises(DownloadError, match=r"timed out after 0.05 s \(4 attempts\)"):
         fetch(path, [site.add("/f", sleep)], timeout_s=0.05)
-    assert time.monotonic() - start < 2
 
 
 def test_a_length_is_demanded(site, path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load
 from typer.testing import CliRunner
 
@@ -91,6 +92,29 @@ def test_the_card_is_one_that_huggingface_hub_reads(files: dict[str, bytes]) -> 
     assert known["box AP"] == value
     assert f"{value:.1f} \\[{low:.1f}, {high:.1f}\\]" in card.text
     assert own["training"].split(" crops")[0] in card.text
+
+
+def test_a_card_has_no_figures_of_other_settings(tmp_path: Path) -> None:
+    """Figures in tiles, or at another size, are none of a model that is passed on without."""
+    plain = ex.load_detector(MODEL, device="cpu", exact=True)
+    scene = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)).save(scene)
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 128, "height": 96}],
+        "categories": [{"id": 1, "name": "RBC"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [9, 9, 30, 30], "area": 900, "iscrowd": 0}],
+    }
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    tiled = plain.with_tiles(64)
+    run = ex.evaluate(tiled, f"{tmp_path}/all.json:{tmp_path}")
+    with pytest.raises(ValueError, match=r"made with tiles of 64 px, and \S+ is passed on with its config as it is"):
+        plain.save_pretrained(tmp_path / "plain", runs=[run])
+    folder = tiled.save_pretrained(tmp_path / "tiled", runs=[run])
+    again = ex.Detector.from_pretrained(folder, device="cpu", exact=True)
+    assert again.cut == tiled.cut
+    assert again.with_tiles(0).inference["tiles"] is None
+    smaller = ex.load_detector(MODEL, device="cpu", exact=True, overrides=["INPUT.MIN_SIZE_TEST", "64"])
+    assert "None were measured." in (smaller.save_pretrained(tmp_path / "smaller") / "README.md").read_text()
 
 
 def test_a_saved_folder_is_a_model(files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
