@@ -13,9 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -28,12 +29,16 @@ from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.familiar import learn
 from explorer.engine.loading import load_detector
 from explorer.report.card import measured
+from explorer.scoring.alike import restricted
+from explorer.scoring.columns import Run
+from explorer.scoring.metrics import metrics_of
 from explorer.zoo.cards import Card, Measured, read_card
 from explorer.zoo.checkpoints import read_checkpoint, save_safetensors
 from explorer.zoo.downloads import sha256_of
 from explorer.zoo.registry import CONTINUED, CONTINUED_SHA256, bundled_file
 
 LARGEST_MB = 8
+INTERVALS = "95 %, over images: frames of one scene resemble each other, so they are too narrow where scenes are few"
 BYTES_FROM = 4096
 """Weights of so many numbers or more take one byte each; smaller ones two."""
 
@@ -73,17 +78,46 @@ def measure(card: Card, path: Path, data: str | None) -> Measured:
             make_aerial(f"{folder}/aerial", images=before.scenes["images"], seed=before.scenes["seed"])
             data = f"{folder}/aerial"
         detector = load_detector(card.config, weights=path, device="cpu")
-        now = measured(evaluate(detector, data), before.on)
-    return replace(now.certain(), scenes=before.scenes, made={**before.made, **provenance()})
+        run = evaluate(detector, data)
+        now = measured(run, before.on)
+        made = provenance() | (by_class_and_scene(run, data) if not before.scenes else {})
+    return replace(now.certain(), scenes=before.scenes, made=made)
+
+
+def by_class_and_scene(run: Run, data: str) -> dict[str, Any]:
+    """Gives AP in percent by class and by scene where a data set says which scene an image is of, else nothing."""
+    scenes = {image["id"]: image["scene"] for image in coco_images(data) if "scene" in image}
+    if not scenes:
+        return {}
+    every, classes = run.truth.image_ids.tolist(), run.truth.class_names
+    by_class = {name: _boxes(run, every, [name]) for name in classes}
+    by_scene = {}
+    for scene in dict.fromkeys(scenes[image] for image in every):
+        own = [image for image in every if scenes[image] == scene]
+        per_class = {name: figures["AP"] for name in classes if (figures := _boxes(run, own, [name]))}
+        by_scene[f"{scene} ({len(own)} images)"] = {"AP": _boxes(run, own, classes)["AP"]} | per_class
+    return {"by_class": by_class, "by_scene": by_scene, "intervals": INTERVALS}
+
+
+def _boxes(run: Run, images: Sequence[int | str], classes: Sequence[str]) -> dict[str, float]:
+    """AP of a part of a run; empty where it has no objects."""
+    values = metrics_of(restricted(run, images, classes)).values.get("bbox", {})
+    return {name: round(values[name], 2) for name in ("AP", "AP50", "APs") if np.isfinite(values.get(name) or np.nan)}
+
+
+def coco_images(data: str) -> list[dict[str, Any]]:
+    """Reads the images of a data set in COCO's format."""
+    split = instances_split(data)
+    if split.instances is None:
+        raise ValueError(f"{data} is not in COCO's format.")
+    images: list[dict[str, Any]] = json.loads(split.instances.read_text())["images"]
+    return images
 
 
 def scenes_of(data: str) -> Iterator[tuple[Path, str]]:
     """Yields the images of a data set in COCO's format, each with its scene; without any, an image is its own."""
-    split = instances_split(data)
-    if split.instances is None:
-        raise ValueError(f"{data} is not in COCO's format.")
-    for image in json.loads(split.instances.read_text())["images"]:
-        yield split.images / image["file_name"], image.get("scene", image["file_name"])
+    for image in coco_images(data):
+        yield instances_split(data).images / image["file_name"], image.get("scene", image["file_name"])
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from explorer.data.images import read_image, swap_channels
 from explorer.types import Detections, Pixels
 
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
-_VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2")
+_VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2-aerial-real")
 _CELL_MODELS = ("demo/V-19-slim-dw-bccd", "demo/V-19-slim-bccd")
 _MOST_REMEMBERED = 64
 

@@ -56,6 +56,7 @@ _DEMOS = (
     "V-19-slim-dw-bccd",
     "V-19-slim-bccd",
     "V-19-slim-dw-aerial-real",
+    "MobileNetV2-aerial-real",
 )
 
 # RGB mean and deviation of pixels in 0 to 255, as each file's training normalised them (timm's `pretrained_cfg`).

@@ -60,7 +60,12 @@ def test_models_without_figures_say_nothing(small: Detector) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "own"), [("demo/V-19-slim-dw-aerial-real", "aerial-real:test"), ("demo/V-19-slim-dw-bccd", "bccd:test")]
+    ("model", "own"),
+    [
+        ("demo/V-19-slim-dw-aerial-real", "aerial-real:test"),
+        ("demo/MobileNetV2-aerial-real", "aerial-real:test"),
+        ("demo/V-19-slim-dw-bccd", "bccd:test"),
+    ],
 )
 def test_bundled_models_know_their_kind(model: str, own: str, shared: Path) -> None:
     detector = load_detector(model, device="cpu", exact=True)

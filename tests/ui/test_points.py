@@ -40,7 +40,7 @@ DEMO_TABS = ("Features", "Receptive field", "Errors", "Speed and accuracy", "Tra
 def test_first_impression(look: Any, photograph: Path) -> None:
     look.page.reload()
     look.wait_for_pictures()
-    assert look.plot()["titles"] == ["A · demo/V-19-slim-dw-aerial-real", "B · demo/MobileNetV2"]
+    assert look.plot()["titles"] == ["A · demo/V-19-slim-dw-aerial-real", "B · demo/MobileNetV2-aerial-real"]
     assert look.plot()["images"] == [[430, 1764]] * 2
     before = look.boxes()
     assert before == [int(row[2]) for row in look.table("Objects by COCO size, and time")]

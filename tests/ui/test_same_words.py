@@ -20,7 +20,7 @@ if importlib.util.find_spec("anywidget") is None:
 from explorer.ui.layout import build
 from explorer.ui.widgets import ErrorBrowser, FeatureExplorer, FieldClicker, SideBySide
 
-DEMO = ["demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2"]
+DEMO = ["demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2-aerial-real"]
 OWN = {"Model", "Photo", "Layer"}
 """What only notebooks have: there, one model, photo and layer is chosen at a time."""
 
