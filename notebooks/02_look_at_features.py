@@ -113,3 +113,4 @@ ex.FeatureExplorer(models, [MODEL, RIVAL], photos)
 least = min(min(block.per_channel) for block in usages[MODEL])
 print(f"the least used input has {least:.2f} of an average channel's weight")
 assert least > 0.5
+assert shapes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ LIMIT_MB = 2048
 """How much a recorder keeps unless told otherwise."""
 
 _SHOWN = 4
+_AT_WORK = threading.local()
+"""What recorders of each thread are attached to, in `models`."""
+
+
+def is_recorded(model: nn.Module) -> bool:
+    """Says whether a recorder of this thread is at work on a model or a part of it; another thread's are not meant."""
+    models = getattr(_AT_WORK, "models", ())
+    return bool(models) and any(part is own for part in model.modules() for own in models)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +71,8 @@ class FeatureRecorder:
 
     Inside the block the model is in evaluation mode, and everything compiled in it runs eagerly: torch.compile's code
     knows nothing of hooks that came after it. So a model whose fast path is on can be recorded, called through the
-    compiled module or the one it was made from. At the end of the block, however it ends (an error, Ctrl-C), no hook
-    is left and every module's mode is what it was.
+    compiled module or the one it was made from, or by `Detector.detect`, which runs the model itself meanwhile. At the
+    end of the block, however it ends (an error, Ctrl-C), no hook is left and every module's mode is what it was.
 
     Layers that are called several times, as an RPN head is for each level, give one record per call. Outputs may be
     tensors or dictionaries, tuples and lists of them, nested; what is no tensor is passed over.
@@ -104,6 +113,9 @@ class FeatureRecorder:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             for layer in self.layers:
                 stack.callback(layer.module.register_forward_hook(partial(self._take, layer)).remove)
+            before = getattr(_AT_WORK, "models", ())
+            stack.callback(setattr, _AT_WORK, "models", before)
+            _AT_WORK.models = (*before, self.model)
             self._stack = stack.pop_all()
         return self
 

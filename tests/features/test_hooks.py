@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +12,9 @@ from torch import Tensor, nn
 
 from explorer.data.aerial import render_scene
 from explorer.engine.detector import Detector
-from explorer.engine.loading import load_detector
+from explorer.engine.loading import fast, load_detector
 from explorer.features.capture import feature_maps
-from explorer.features.hooks import FeatureRecorder
+from explorer.features.hooks import FeatureRecorder, is_recorded
 from explorer.features.layers import find_layers
 
 
@@ -133,6 +136,23 @@ def test_a_compiled_model_is_recorded_eagerly() -> None:
     with FeatureRecorder(compiled, ["first"]) as recorder, torch.no_grad():
         compiled(IMAGE)
     torch.testing.assert_close(recorder["first"], net.first(IMAGE))
+
+
+def test_a_detector_with_its_fast_way_on_is_recorded_too(demo: Detector, scene: np.ndarray) -> None:
+    """Its engine runs no layer of the model: a recorder around `detect` would be left with nothing."""
+    exact, quick = replace(demo, fast=None), fast(demo, "float32", "torch")
+    with FeatureRecorder(exact.model, ["p2", "stage3"]) as plain:
+        exact.detect(scene)
+    with FeatureRecorder(quick.model, ["p2", "stage3"]) as recorder:
+        quick.detect(scene)
+        with ThreadPoolExecutor(1) as others:  # who looks at the same model meanwhile, and records nothing
+            assert not others.submit(is_recorded, quick.model).result()
+    assert torch.equal(recorder["p2"], plain["p2"])
+    assert torch.equal(recorder["stage3"], plain["stage3"])
+    assert not is_recorded(quick.model)
+    with pytest.raises(RuntimeError, match="stops"), FeatureRecorder(quick.model, ["p2"]):
+        raise RuntimeError("stops")
+    assert not is_recorded(quick.model)
 
 
 def test_names_globs_and_short_names(demo: Detector) -> None:

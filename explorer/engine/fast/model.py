@@ -23,6 +23,7 @@ from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.pooling import BagPooler
 from explorer.engine.fast.trunk import FastBackbone, RecallDense, RecallSemantic, Trunk, dense_head
 from explorer.engine.pasting import infer
+from explorer.features.hooks import is_recorded
 from explorer.heads.roi_heads import CenterROIHeads
 from explorer.text import logger_of
 
@@ -115,11 +116,15 @@ class FastModel(nn.Module):
             return self._ready
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Runs detectron2's inference on detectron2's inputs; the plain model's where the engine cannot take them."""
+        """Runs detectron2's inference on detectron2's inputs.
+
+        The plain model runs where the engine cannot take them, and for who records its layers, which do not run else.
+        """
         found: list[dict[str, Any]]
         with self._lock, torch.no_grad():
+            parts = {} if is_recorded(self._model[0]) else self.ready().parts
             try:
-                found = infer(with_parts(self._model[0], self.ready().parts), batched_inputs)
+                found = infer(with_parts(self._model[0], parts), batched_inputs)
             except NotFastError as error:  # OpenVINO pools no map that is smaller than the window: images 1 px wide
                 sizes = [tuple(one["image"].shape[-2:]) for one in batched_inputs]
                 logger.warning("the plain model takes inputs of %s px: %s", sizes, str(error).partition("\n")[0])
