@@ -28,7 +28,7 @@ from explorer.cli import (
     train,
     zoo,
 )
-from explorer.cli.running import NEGATIVE_VALUES, Commands, SaidInterrupted
+from explorer.cli.running import NEGATIVE_VALUES, Commands, SaidEnded
 from explorer.ui.noise import silence_warnings
 
 app = typer.Typer(name="explorer", cls=Commands, no_args_is_help=True, add_completion=False)
@@ -78,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo("Interrupted.", err=True)
         raise SystemExit(130) from None
     except SystemExit as ended:  # Typer's silent one: interrupted before the command began or after it ended
-        if ended.code == 130:
+        if ended.code in (130, 143):
             _end_with_a_code()
-            if not isinstance(ended.__context__, SaidInterrupted):
+            if ended.code == 130 and not isinstance(ended.__context__, SaidEnded):
                 typer.echo("Interrupted.", err=True)
         raise
 

@@ -78,34 +78,43 @@ def _detectron2_at_hand() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-class SaidInterrupted(typer.Exit):
-    """The end of a command that was interrupted and has said so."""
+class SaidEnded(typer.Exit):
+    """The end of a command that was ended by a signal and has said so."""
+
+
+_SIGNALS = {
+    signal.SIGINT: (signal.default_int_handler, "Interrupted."),
+    signal.SIGTERM: (signal.SIG_DFL, "Terminated."),
+}
+"""What ends a command in an orderly way: the handler where nobody set another, and what is said."""
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ends with one line and exit code 130 where the user interrupts, whatever a library makes of that."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+    """Ends with one line and exit code 130 or 143 at Ctrl-C or SIGTERM, whatever a library makes of that."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [number for number, (usual, _) in _SIGNALS.items() if before[number] is usual]
+    if not ours or threading.current_thread() is not threading.main_thread():
         yield
         return
-    interrupted = False
+    came: list[int] = []
 
-    def interrupt(number: int, frame: Any) -> None:
-        nonlocal interrupted
-        interrupted = True
+    def end(number: int, frame: Any) -> None:
+        came.append(number)
         signal.default_int_handler(number, frame)
 
-    signal.signal(signal.SIGINT, interrupt)
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     except BaseException as error:  # compiled modules that are being imported raise ImportError
-        if not interrupted:
+        if not came:
             raise
-        typer.echo("Interrupted.", err=True)
-        raise SaidInterrupted(130) from error
+        typer.echo(_SIGNALS[signal.Signals(came[0])][1], err=True)
+        raise SaidEnded(128 + came[0]) from error
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in ours:
+            signal.signal(number, before[number])
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 `python tests/faults/faulty.py`: each line read is a command as JSON (`words`, `folder`, `log`, `fault`, `step`), each
 line written says how it ended (`code`, `steps`, `orphans`). A step is what Python tells of a change below `folder`: a
 file opened for writing, a name given or taken. Before step number `step` the process is killed (`kill`), interrupted
-(`interrupt`), or waits until the same command has run a second time, of which the answer says how it ended, too
-(`second`); with `full` and `readonly` nothing more can be written from then on. With `kill at` and `interrupt at`,
-`step` is a number of seconds after the start.
+(`interrupt`) or told to end (`terminate`), or waits until the same command has run a second time, of which the answer
+says how it ended, too (`second`); with `full` and `readonly` nothing more can be written from then on. With `kill at`
+and `interrupt at`, `step` is a number of seconds after the start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ FREES = {"os.rename", "os.remove", "os.rmdir"}
 """What a full disk still allows."""
 PATIENCE_S = 20
 """PyTorch's processes look every five seconds whether the one that they read for is there."""
-SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "second": signal.SIGSTOP}
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "interrupt": signal.SIGINT,
+    "terminate": signal.SIGTERM,
+    "second": signal.SIGSTOP,
+}
 
 
 class Trouble:

@@ -115,11 +115,18 @@ def test_drawing_processes_end_with_the_one_that_started_them(tmp_path: Path) ->
     assert not final_files(tmp_path / "out")
 
 
-def test_ctrl_c_while_several_processes_draw(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "number", "said"),
+    [(os.killpg, signal.SIGINT, "Interrupted."), (os.kill, signal.SIGTERM, "Terminated.")],
+    ids=["Ctrl-C, which reaches all", "SIGTERM, which reaches one"],
+)
+def test_a_signal_while_several_processes_draw(
+    end: Callable[[int, int], None], number: int, said: str, tmp_path: Path
+) -> None:
     with started(DRAWING, tmp_path / "out") as process:
         wait_until(lambda: len(children(process.pid, "spawn_main")) > 1 or process.poll() is not None)
-        os.killpg(process.pid, signal.SIGINT)
-        assert ended(process) == (130, "Interrupted.")
+        end(process.pid, number)
+        assert ended(process) == (128 + number, said)
     assert not final_files(tmp_path / "out")
 
 

@@ -16,6 +16,7 @@ from tests.faults.conftest import LONG, NAMES, SLOW, Case, Commands, Ended, all_
 
 FAULTS = ["kill", "interrupt", "full", "readonly", "second"]
 SAYS = {"full": "No space left on device", "readonly": "Read-only file system"}
+ENDS = {"interrupt": "Interrupted.", "terminate": "Terminated."}
 TIMES = 20
 Undisturbed = Callable[[str], tuple[dict[str, str], int]]
 Fail = Callable[[str, str, Iterable[float]], None]
@@ -64,10 +65,10 @@ def judge(ended: Ended, fault: str, where: str) -> None:
     if ended.code == 0:  # what comes after takes no room, clears away what is gone, or was ending
         assert kind in SAYS or kind != fault or fault == "none", where
         return
-    assert ended.code == {"kill": -9, "interrupt": 130}.get(kind, 1), where
+    assert ended.code == {"kill": -9, "interrupt": 130, "terminate": 143}.get(kind, 1), where
     last = [line for line in ended.said.splitlines() if line.strip()][-1:]
-    if kind == "interrupt":
-        assert last == ["Interrupted."], where
+    if kind in ENDS:
+        assert last == [ENDS[kind]], where
     if kind in SAYS:
         assert SAYS[kind] in last[0], where
 
@@ -80,12 +81,12 @@ FAILS = [(name, fault) for name in NAMES for fault in FAULTS if (name, fault) !=
     ("name", "fault"),
     [
         pytest.param(name, fault, marks=[pytest.mark.slow] if name in (SLOW if fault == "kill" else LONG) else [])
-        for name, fault in FAILS
+        for name, fault in (*FAILS, *((name, "terminate") for name in NAMES))
     ],
 )
 def test_one_step_fails(name: str, fault: str, fail: Fail, undisturbed: Undisturbed, record_property: Record) -> None:
     record_property(fault, 1)
-    rng = np.random.default_rng(NAMES.index(name) * 10 + FAULTS.index(fault))
+    rng = np.random.default_rng(NAMES.index(name) * 10 + (*FAULTS, "terminate").index(fault))
     fail(name, fault, [int(rng.integers(1, undisturbed(name)[1] + 1))])
 
 

@@ -19,6 +19,7 @@ from explorer.engine.training import command, launch
 from explorer.engine.training.command import parse_arguments
 from explorer.zoo.trained import CONFIG
 from tests.faults.conftest import Case, Commands, final_files
+from tests.faults.test_processes import children, ended, loaders, started, wait_until
 
 
 @pytest.fixture
@@ -39,6 +40,25 @@ def test_a_second_training_in_one_folder_is_refused_in_one_line(
     assert second.said.startswith("BlockingIOError: another process is writing into")
     assert "\n" not in second.said
     assert final_files(tmp_path / "out") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "says"), [(signal.SIGINT, "Interrupted."), (signal.SIGTERM, "Terminated.")])
+def test_all_processes_of_a_training_end_where_one_is_told_to(
+    number: int, says: str, training: Case, tmp_path: Path
+) -> None:
+    words = [{"0": "2"}.get(word, word) for word in (*training.words, "DATALOADER.NUM_WORKERS", "1")]
+    with started(words, tmp_path / "out") as process:
+        wait_until(lambda: len(loaders_below(process.pid)) > 1 or process.poll() is not None)
+        os.kill(process.pid, number)
+        code, said = ended(process)
+    assert (code, said.splitlines()[-1]) == (128 + number, says), said
+    assert "Traceback" not in said
+
+
+def loaders_below(parent: int) -> list[int]:
+    """Processes that read images for the processes of a training."""
+    return [one for process in children(parent, "spawn_main") for one in loaders(process)]
 
 
 class Ends(torch.utils.data.Dataset[int]):

@@ -57,6 +57,10 @@ def _start(job: Job, args: Namespace) -> None:
         mistakes = multiprocessing.get_context("spawn").SimpleQueue()
         try:
             spawn(_telling, args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, (job, args, mistakes))
+        except KeyboardInterrupt:  # which need not have reached them
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         except ProcessException as error:
             if not mistakes.empty():
                 raise mistakes.get() from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -121,7 +120,6 @@ def serve(
         warm=True,
     )
     page.queue(default_concurrency_limit=2, max_size=MOST_WAITING)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does, and uploads are deleted
     page.launch(
         server_name=host,
         server_port=port,
