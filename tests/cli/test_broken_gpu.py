@@ -117,12 +117,13 @@ def test_a_run_that_browse_makes_is_the_cpus(
     assert sum("The GPU failed, so everything is computed again on the CPU" in said for said in caplog.messages) == 1
 
 
-@pytest.mark.parametrize("command", ["features", pytest.param("export", marks=SLOW)])
+@pytest.mark.parametrize("command", ["features", "receptive-field", pytest.param("export", marks=SLOW)])
 def test_these_compute_on_the_cpu(
     gpu: None, command: str, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = {
         "features": (MODEL, str(min((data / "val").iterdir())), "--layers", "p5"),
+        "receptive-field": (MODEL, "--inputs", "1", "--size", "64"),
         "export": (MODEL,),
     }[command]
     done = run(app, [command, *words, "--out", str(tmp_path / "out")])

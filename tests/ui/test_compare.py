@@ -382,6 +382,8 @@ def test_a_gpu_that_fails_is_told_on_the_page_and_other_faults_are_not_hidden() 
     with pytest.raises(gr.Error, match="The GPU failed: CUDA out of memory") as told:
         explained(fail_with)(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
     assert not told.value.print_exception
+    assert "Try again: the CPU takes over" in told.value.message
+    assert "device cpu" not in told.value.message  # nobody chooses a device there
     with pytest.raises(RuntimeError, match="shapes differ"):
         explained(fail_with)(RuntimeError("shapes differ"))
 

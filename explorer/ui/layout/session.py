@@ -26,6 +26,11 @@ Action = TypeVar("Action", bound=Callable[..., Any])
 
 SHORT: dict[str, Any] = {"concurrency_id": "short", "concurrency_limit": 1}
 """For actions that run models for seconds: one at a time, so that none sees another's hooks or waits for its cores."""
+_AGAIN = (
+    "Try again: the CPU takes over if the GPU no longer works. If this message comes back, the page has to be started "
+    "without the GPU, with CUDA_VISIBLE_DEVICES=-1 in front of its command."
+)
+"""What a visitor can do about a GPU that fails."""
 LONG: dict[str, Any] = {"concurrency_id": "long", "concurrency_limit": 1}
 """For those that take minutes, beside the short ones and with models of their own."""
 
@@ -142,10 +147,12 @@ class Desk:
         return tell
 
 
-def _of_a_gpu(error: RuntimeError) -> RuntimeError | None:
-    from explorer.engine.devices import device_error  # torch, which is loaded where a GPU failed
+def _of_a_gpu(error: RuntimeError) -> str:
+    """How a GPU failed, and what a visitor can do, who chooses no device; nothing of another kind of error."""
+    from explorer.engine.devices import gpu_failure  # torch, which is loaded where a GPU failed
 
-    return device_error(error)
+    reason = gpu_failure(error)
+    return f"The GPU failed: {reason}. {_AGAIN}" if reason else ""
 
 
 def explained(action: Action) -> Action:
@@ -158,10 +165,10 @@ def explained(action: Action) -> Action:
         except Stopped as reason:
             raise gr.Error(in_html(reason), title="Stopped", print_exception=False, duration=3) from reason
         except (ValueError, RuntimeError) as error:
-            told = error if isinstance(error, (ValueError, DownloadError)) else _of_a_gpu(error)
-            if told is None:
+            told = str(error) if isinstance(error, (ValueError, DownloadError)) else _of_a_gpu(error)
+            if not told:
                 raise
-            said = "<br>".join(map(in_html, str(told).split("\n")))
+            said = "<br>".join(map(in_html, told.split("\n")))
             raise gr.Error(said, title="Error", print_exception=False) from error
 
     return act  # type: ignore[return-value]
