@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from explorer.api.inputs import Data, Model, RunLike, as_run, as_truth, on_device
+from explorer.api.inputs import Data, Model, RunLike, as_run, as_truth, named, on_device
 from explorer.api.objects import Row, object_rows
 from explorer.api.result import Result
 from explorer.autopsy.examine import autopsy as follow
@@ -23,6 +23,7 @@ from explorer.report.analysis import RunAnalysis, analyse
 from explorer.report.document import fate_columns, run_document
 from explorer.report.tables import Grid, fate_grid, verification_grid
 from explorer.report.words import autopsy_sentences, found_sentence
+from explorer.scoring.alike import data_facts
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import run_from_detections
@@ -43,10 +44,12 @@ class AutopsyReport(Result):
     Attributes:
         analysis: figures by size, error types and the autopsy, as in the report.
         autopsy: the verdict for each object, and its best box at each stage.
+        origin: where the detector that was followed comes from, as `Detector.origin` says it.
     """
 
     analysis: RunAnalysis
     autopsy: Autopsy
+    origin: Mapping[str, Any]
 
     @property
     def run(self) -> Run:
@@ -74,7 +77,7 @@ class AutopsyReport(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer autopsy --json`."""
-        return plain(run_document(self.analysis))  # type: ignore[no-any-return]
+        return plain({**run_document(self.analysis), "followed": self.origin})  # type: ignore[no-any-return]
 
     def rows(self) -> list[Row]:
         """Returns one row per annotated object: verdict, responsible feature map and score."""
@@ -137,7 +140,8 @@ def autopsy(
     if isinstance(model, Run):
         raise ValueError(f"{model.name} is a run, which has its own data set: give the run alone, autopsy(run).")
     truth = as_truth(data, limit)
-    follow_model = partial(_of_model, truth=truth, found=found, verify=verify, resamples=resamples, progress=progress)
+    options: dict[str, Any] = {"found": found, "verify": verify, "resamples": resamples, "progress": progress}
+    follow_model = partial(_of_model, truth=truth, data=named(data), **options)
     return on_device(model, follow_model, device, exact=True)
 
 
@@ -170,26 +174,34 @@ def of_run(
         recipe = recorded(run.facts, run.name)
         model, options = recipe.model, {"weights": recipe.weights, "overrides": recipe.overrides}
 
-    def followed(detector: Detector) -> Autopsy:
-        named = detector.with_renamed(run.facts.get("renamed", {}))
+    def followed(detector: Detector) -> tuple[Autopsy, Mapping[str, Any]]:
+        renamed = detector.with_renamed(run.facts.get("renamed", {}))
         most = run.facts.get("detections_per_image")  # as many as when the run was made
-        with detecting_up_to(named.model, most) if isinstance(most, int) and most > 0 else nullcontext():
-            return follow(named, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
+        with detecting_up_to(renamed.model, most) if isinstance(most, int) and most > 0 else nullcontext():
+            own = follow(renamed, run.truth, found=found, matches=analysis.matches, verify=verify, progress=progress)
+        return own, detector.origin
 
-    own = on_device(model, followed, device, exact=True, **options)
-    return AutopsyReport(replace(analysis, autopsy=own), own)
+    own, origin = on_device(model, followed, device, exact=True, **options)
+    return AutopsyReport(replace(analysis, autopsy=own), own, origin)
 
 
 def _of_model(
-    detector: Detector, truth: Truth, found: FoundRule, verify: bool, resamples: int, progress: Progress | None
+    detector: Detector,
+    truth: Truth,
+    data: str | None,
+    found: FoundRule,
+    verify: bool,
+    resamples: int,
+    progress: Progress | None,
 ) -> AutopsyReport:
     """Follows a model and scores what it reports meanwhile, so that one forward pass gives both."""
     shared = shared_classes(detector.class_names, truth.class_names)
     truth = truth.of_classes(shared.names)
     detections: list[Detections] = []
     followed = follow(detector, truth, found=found, verify=verify, progress=progress, on_detections=detections.append)
-    run = run_from_detections(truth, detections, detector.name, classes=shared)
+    facts = detector.origin | data_facts(data)
+    run = run_from_detections(truth, detections, detector.name, facts, shared)
     run = replace(run, notes=(shared.note,) if shared.note else ())
     analysis = analyse(run, found=found, autopsy=followed, resamples=resamples)
     assert analysis.autopsy is not None
-    return AutopsyReport(analysis, analysis.autopsy)
+    return AutopsyReport(analysis, analysis.autopsy, detector.origin)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Model, as_detector
+from explorer.api.inputs import Model, as_detector, as_truth
 from explorer.api.result import Result
+from explorer.data.coco import has_instances, register_coco
 from explorer.engine.detector import Detector
 from explorer.engine.devices import cpu_behind
 from explorer.engine.speed.benchmark import Timings
@@ -17,6 +18,7 @@ from explorer.engine.speed.benchmark import benchmark as measure
 from explorer.engine.speed.costs import peak_memory_mb
 from explorer.report.speed import accuracy_on, speed_document, speed_tables
 from explorer.report.tables import Grid
+from explorer.scoring.alike import data_facts
 from explorer.types import Progress
 from explorer.writing import plain
 
@@ -33,10 +35,14 @@ class BenchmarkReport(Result):
     Attributes:
         found: the times and the settings of the measurement.
         given: the argument from which each model was loaded, by its name in `found`.
+        origins: where each model comes from, by its name in `found`, as `Detector.origin` says it.
+        data: the data set of AP and its hash; empty without one.
     """
 
     found: Timings
     given: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -59,7 +65,7 @@ class BenchmarkReport(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer benchmark --json`."""
-        return plain(speed_document(self.found))  # type: ignore[no-any-return]
+        return plain({**speed_document(self.found), "models": self.origins, **self.data})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per model and mode: the median of its times, its interval, its ratio to the baseline, AP."""
@@ -110,12 +116,16 @@ def benchmark(
         scored: called after each image of `data` with the number of images done and the total.
 
     Raises:
-        ValueError: no model is given, a mode or data set does not exist, or the baseline cannot be measured.
+        ValueError: no model is given, a mode or data set does not exist, the data set has no objects, or the baseline
+            cannot be measured.
         DownloadError: a model's weights cannot be downloaded.
     """
     if not models:
         raise ValueError('There is no model to time: benchmark("demo/V-19", "demo/MobileNetV2").')
+    if data and has_instances(name := register_coco(data)):  # before anything is timed
+        as_truth(name, limit).check_has_objects(data)
     names: dict[str, str] = {}
+    origins: dict[str, Mapping[str, Any]] = {}
 
     def memory_of(name: str, mode: str) -> float | None:
         return peak_memory_mb(names[name], mode, size, stage, batch) if name in names else None
@@ -123,6 +133,7 @@ def benchmark(
     def timed(place: str) -> Timings:
         loaded = _named_apart(models, [_loaded(model, place) for model in models])
         given = zip(models, loaded, strict=True)
+        origins.update({own.name: own.origin for own in loaded})
         names.update({own.name: str(model) for model, own in given if not isinstance(model, Detector)})
         return measure(
             loaded,
@@ -138,7 +149,7 @@ def benchmark(
             progress=progress,
         )
 
-    return BenchmarkReport(cpu_behind(device, timed), names)
+    return BenchmarkReport(cpu_behind(device, timed), names, origins, data_facts(data) if data else {})
 
 
 def _loaded(model: Model, device: str) -> Detector:

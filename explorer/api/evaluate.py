@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+_ORIGIN = ("config", "config_sha256", "overrides", "weights", "results", "note")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Result, Run):
     """A run with COCO's metrics, as numbers in `metrics`. The other attributes are those of `Run`."""
@@ -53,10 +56,8 @@ class Evaluation(Result, Run):
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The model of the run, and the file of its weights or, for a results file, of its detections."""
-        facts = self.facts
-        files = {kind: facts[kind] and facts[kind]["path"] for kind in ("weights", "results") if kind in facts}
-        return {"model": self.name, **files} | ({"note": facts["note"]} if "note" in facts else {})
+        """The model of the run, as `Detector.origin` has it or, for a results file, that file and its hash."""
+        return {"model": self.name} | {name: self.facts[name] for name in _ORIGIN if name in self.facts}
 
     @property
     def title(self) -> str:

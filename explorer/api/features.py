@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.api.inputs import Model, as_detector
 from explorer.api.result import Result
 from explorer.data.images import read_image
+from explorer.engine.artifacts import provenance
 from explorer.engine.windows import seen_whole
 from explorer.features.maps import energy
 from explorer.report.features import FeatureReport, default_layers, feature_report
@@ -28,7 +29,7 @@ class FeatureInspection(Result):
     Attributes:
         image_bgr: the photo, `(height, width, 3)`.
         report: the maps, their dead and saturated channels, the regions that contribute to detections, and the files.
-        origin: the model's name as `model`, its `weights`, and a `note` if these are random or partial.
+        origin: where the maps come from, as `Detector.origin` says it.
         note: says that the photo was processed as a whole, if the model cuts photos of this size into tiles; or empty.
     """
 
@@ -61,7 +62,7 @@ class FeatureInspection(Result):
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer features --json`."""
         random = {"random_weights": self.origin["weights"] is None}
-        return plain({**self.origin, **random, **self.report.document()})  # type: ignore[no-any-return]
+        return plain({**self.origin, **random, **self.report.document(), **provenance()})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per layer."""

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Data, Model, as_truth, on_device
+from explorer.api.inputs import Data, Model, as_truth, named, on_device
 from explorer.api.result import Result
+from explorer.engine.artifacts import provenance
 from explorer.report.fields import NARROWER_THAN, FieldReport, LevelField, field_grid, field_report
 from explorer.report.tables import Grid
+from explorer.scoring.alike import data_facts
 from explorer.types import Progress
 from explorer.writing import plain
 
@@ -27,7 +29,7 @@ class ReceptiveFieldReport(Result):
     """The receptive fields of a detector. All lengths are in pixels of the network's input.
 
     Attributes:
-        origin: the model's name as `model`, its `weights`, and a `note` where these are random or partial.
+        origin: where the fields come from: the detector's `origin`, and the data set with its hash.
         fields: the theoretical and effective fields of each stage and level.
     """
 
@@ -90,7 +92,7 @@ class ReceptiveFieldReport(Result):
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer receptive-field --json`."""
         random = {"random_weights": self.origin["weights"] is None}
-        return plain({**self.origin, **random, **self.fields.document()})  # type: ignore[no-any-return]
+        return plain({**self.origin, **random, **self.fields.document(), **provenance()})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per stage and level."""
@@ -123,7 +125,7 @@ def receptive_fields(
         progress: called after each batch with the number of inputs done and the total.
 
     Raises:
-        ValueError: the model has no backbone with named feature maps, or the noise is too small.
+        ValueError: the model has no backbone with named feature maps, the noise is too small, or there are no objects.
         DownloadError: its weights cannot be downloaded.
         DeviceError: the GPU fails, and it was asked for by name or the detector is on it.
 
@@ -137,9 +139,12 @@ def receptive_fields(
             f"(size=(512, 512), or --size 512x512)."
         )
     truth = None if data is None else as_truth(data, limit)
+    if truth is not None:
+        truth.check_has_objects(named(data) or "data")
 
     def measure(detector: Detector) -> ReceptiveFieldReport:
         report = field_report(detector, truth, inputs=inputs, size=size, gates=gates, first=first, progress=progress)
-        return ReceptiveFieldReport(detector.origin, report)
+        known = {} if data is None else data_facts(named(data))
+        return ReceptiveFieldReport(detector.origin | known, report)
 
     return on_device(model, measure, device, exact=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from explorer.api.inputs import Data, Model, as_truth, on_device
+from explorer.api.inputs import Data, Model, as_truth, named, on_device
 from explorer.api.result import Result
+from explorer.engine.artifacts import provenance
 from explorer.engine.detector import Detector
 from explorer.engine.windows import OVERLAP
 from explorer.errors.bootstrap import RESAMPLES
@@ -16,8 +17,10 @@ from explorer.errors.improve import improve as measure
 from explorer.errors.variants import Variant, tiled
 from explorer.report.document import help_document
 from explorer.report.tables import Grid, help_grid
+from explorer.scoring.alike import data_facts
 from explorer.scoring.classes import shared_classes
 from explorer.scoring.protocols import Protocol, protocol_of
+from explorer.scoring.runs import nothing_found
 from explorer.types import Progress
 from explorer.writing import plain
 
@@ -30,9 +33,9 @@ class ImprovementReport(Result):
     """A detector used in several ways on the same images.
 
     Attributes:
-        origin: the detector's name as `model`, its `weights`, and a `note` if these are random or partial.
+        origin: where the figures come from: the detector's `origin`, and the data set with its hash.
         ways: metrics and times of each way of using the detector; the first one is the unchanged detector.
-        note: classes that were not scored; empty if all were.
+        note: classes that were not scored, and that nothing was found; or empty.
     """
 
     origin: Mapping[str, Any]
@@ -64,7 +67,7 @@ class ImprovementReport(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the report of `explorer improve --json`."""
-        return plain({**self.origin, **help_document(self.ways)})  # type: ignore[no-any-return]
+        return plain({**self.origin, **help_document(self.ways), **provenance()})  # type: ignore[no-any-return]
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per way and object size: AP, its difference to the first way, the time and its ratio."""
@@ -123,6 +126,8 @@ def improve(
         asked = [tiled(detector, tile, overlap)] if tile else []
         all_ways = [*(variants or default_variants(detector)), *asked]
         ways = measure(detector, truth, all_ways, resamples=resamples, seed=seed, protocol=rules, progress=progress)
-        return ImprovementReport(detector.origin, ways, note)
+        if not ways[0].detections:
+            note = f"{note} {nothing_found(detector.name, ways[0].resamples.figures.images)}".lstrip()
+        return ImprovementReport(detector.origin | data_facts(named(data)), ways, note)
 
     return on_device(model, measured, device, exact=True)

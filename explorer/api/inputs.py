@@ -86,6 +86,11 @@ def as_truth(data: Data, limit: int | None = None) -> Truth:
     return truth if limit is None else truth.of_images(truth.image_ids[:limit].tolist())
 
 
+def named(data: Data | None) -> str | None:
+    """Returns what names a data set; None for annotations that are given."""
+    return None if data is None or isinstance(data, Truth) else str(data)
+
+
 def as_run(run: RunLike, data: str | None = None) -> Run:
     """Returns the run that is given, or reads it, with the data set that it names unless another is given.
 

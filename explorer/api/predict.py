@@ -54,7 +54,7 @@ class PredictionReport(Result):
         left_out = [f"{more:,} more images are in {self.report.results}."] if more > 0 else []
         skipped = [f"{path} was skipped: {why}" for path, why in self.files.skipped.items()]
         unlike = [f"{path}: {words}" for path, words in self.report.unfamiliar.items()]
-        return [*left_out, *unlike, *self.report.failures.values(), *skipped]
+        return [*left_out, *filter(None, [self.report.nothing]), *unlike, *self.report.failures.values(), *skipped]
 
     def figure(self) -> go.Figure:
         """Draws how many objects of each class were found, by COCO size."""

@@ -16,6 +16,7 @@ from explorer.autopsy.result import Autopsy
 from explorer.autopsy.two_stage.chain import TWO_STAGE
 from explorer.autopsy.verdicts import Verdict
 from explorer.data.ids import id_column
+from explorer.engine.artifacts import provenance
 from explorer.reading import read_json
 from explorer.scoring.outcomes import OperatingPoint
 from explorer.writing import write_json
@@ -28,15 +29,21 @@ _NUMBER_COLUMNS: dict[str, Any] = {"classes": np.int64, "areas_px": np.float64}
 _FINDING_COLUMNS = tuple(field.name for field in fields(Finding))
 
 
-def write_autopsy(autopsy: Autopsy, path: Path) -> None:
+def write_autopsy(autopsy: Autopsy, path: Path, origin: Mapping[str, Any] | None = None) -> None:
     """Writes all of an autopsy as one JSON file, which `read_autopsy` reads.
 
     It is an object with the kind of detector, what counts as found, the verdicts' names, `by_size` for COCO's sizes,
     and `objects`: columns of equal length. Those of findings have the fields of `Finding`, with verdicts by name.
+
+    Args:
+        autopsy: what to write.
+        path: the file.
+        origin: where the detector that was followed comes from, as `Detector.origin` says it.
     """
     known = {name: getattr(autopsy, name).tolist() for name in (*_ID_COLUMNS, *_NUMBER_COLUMNS, "boxes_xywh")}
     findings = [_cells(finding) for finding in autopsy.findings]
     document = {
+        **(origin or {}),
         "version": _VERSION,
         "model": autopsy.model,
         "kind": autopsy.chain.name,
@@ -50,6 +57,7 @@ def write_autopsy(autopsy: Autopsy, path: Path) -> None:
             for group in autopsy.by_size()
         },
         "objects": known | {name: [cells[name] for cells in findings] for name in _FINDING_COLUMNS},
+        **provenance(),
     }
     write_json(document, path)
 

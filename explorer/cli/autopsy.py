@@ -69,6 +69,7 @@ def autopsy(
         folder = out or given.folder or run.with_name(f"{run.stem}-autopsy")
         with progress("resampling") as advance:
             analysis = analyse(given, found=rule, progress=advance)
+        followed = None
         if model is not None or (given.folder is not None and "results" not in given.facts):
             recipe = recorded(given.facts, given.name, model, checkpoint.weights)
             loading = replace(checkpoint, weights=recipe.weights).of(
@@ -77,10 +78,10 @@ def autopsy(
             with progress("following objects") as advance:
                 followed = of_run(analysis, loading, found=rule, verify=verify, device=device, progress=advance)
             analysis = followed.analysis
-        document = plain(run_document(analysis))
+        document = plain(run_document(analysis)) if followed is None else followed.to_dict()
         with alone_in(folder), replacing_together(folder, "report.json") as scratch:
-            if analysis.autopsy is not None:
-                write_autopsy(analysis.autopsy, scratch / AUTOPSY_FILE)
+            if followed is not None:
+                write_autopsy(followed.autopsy, scratch / AUTOPSY_FILE, followed.origin)
             write_json(document, scratch / "report.json")
             write_json(annotations_with(given.truth, fate_columns(analysis)), scratch / "objects.json")
             write_run_page(analysis, scratch / "report.html")
@@ -99,4 +100,6 @@ def autopsy(
         for sentence in autopsy_sentences(analysis.autopsy) if analysis.autopsy is not None else ():
             say(sentence)
         say(found_sentence(analysis.point))
+        for note in analysis.notes:
+            say(note)
         say((f"-> {folder / 'report.html'}", "dim"))

@@ -240,7 +240,7 @@ def _over_seeds(
     with progress("resampling") as advance:
         comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
     notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))
-    document = plain(seed_document(comparison) | {"notes": notes})
+    document = plain(seed_document(comparison, named) | {"notes": notes})
     write_json(document, out / "report.json", indent=2)
     judged = [
         own

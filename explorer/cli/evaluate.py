@@ -100,7 +100,7 @@ def evaluate(
         if out and len(run.truth):
             _write_report(run, out)
         if json_file:
-            write_output(run.origin | {"data": data} | metrics_as_dict(run.metrics), json_file)
+            write_output({**run.facts, **metrics_as_dict(run.metrics)}, json_file)
     if json_file != "-":
         _show(run, data, out)
 

@@ -33,16 +33,15 @@ def improve(
     from rich.console import Console
 
     from explorer.api.improve import improve as run
-    from explorer.api.inputs import as_truth
 
     with exit_codes():
         protocol = rules.asked()
-        truth = as_truth(data, limit)
         loading = checkpoint.of(model, overrides=overrides or (), exact=True)
         with progress("measuring") as advance:
             report = run(
                 loading,
-                truth,
+                data,
+                limit=limit,
                 tile=tiling.tile,
                 overlap=tiling.overlap,
                 protocol=protocol,
@@ -52,9 +51,10 @@ def improve(
         if report.note:
             say(report.note, err=True)
         if json_file:
-            write_output(report.to_dict() | {"data": data}, json_file)
+            write_output(report.to_dict(), json_file)
     if json_file != "-":
-        say((report.model, "bold"), f" on {data}, {len(truth.image_ids)} images, in percentage points")
+        images = report.ways[0].resamples.figures.images
+        say((report.model, "bold"), f" on {data}, {images} images, in percentage points")
         for table in report.tables():
             Console().print(table.on_terminal())
         for way in report.ways[1:]:

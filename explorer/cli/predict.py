@@ -59,6 +59,8 @@ def predict(
         say(files.summary, err=True)
     for file, words in report.unfamiliar.items():
         say(f"{file}: {words}", err=True)
+    if report.nothing:
+        say(report.nothing, err=True)
     if json_file != "-":
         for file, count in report.objects.items():
             note = f" ({report.notes[file]})" if file in report.notes else ""

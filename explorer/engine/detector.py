@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from torch import nn
 
 from explorer.backbones import BackboneOnly
 from explorer.data.images import read_image
-from explorer.engine.config_facts import Config, ModelInput, config_facts
+from explorer.engine.config_facts import Config, ModelInput, config_facts, config_sha256
 from explorer.engine.devices import gpu_explained
 from explorer.engine.prediction import Prediction, to_detections, to_panoptic
 from explorer.engine.tiles import TiledModel
 from explorer.engine.windows import OVERLAP, Cut, Tiles
 from explorer.text import legible
 from explorer.types import Timing, extension
+from explorer.zoo.downloads import sha256_of
 
 if TYPE_CHECKING:
     from explorer.engine.fast.model import FastModel
@@ -156,10 +158,16 @@ class Detector:
                 "receptive-field, export or benchmark --stage backbone, or a detector with these weights instead."
             )
 
-    @property
+    @cached_property
     def origin(self) -> dict[str, Any]:
-        """Says which model this is and where its weights are from, for files that hold its results."""
-        said = {"model": self.name, "weights": self.weights and str(self.weights)}
+        """Says which model this is, its config and where its weights are from, for files that hold its results."""
+        said = {
+            "model": self.name,
+            "config": self.source or self.name,
+            "config_sha256": config_sha256(self.cfg),
+            "overrides": list(self.overrides),
+            "weights": self.weights and {"path": str(self.weights), "sha256": sha256_of(self.weights)},
+        }
         return said | ({"note": self.caveat} if self.caveat else {})
 
     @property

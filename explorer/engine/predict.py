@@ -20,6 +20,7 @@ from explorer.engine.class_names import category_ids
 from explorer.engine.detector import Detector
 from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.engine.familiar import unfamiliar
+from explorer.engine.finite import not_finite
 from explorer.scoring.convert import coco_annotations
 from explorer.types import Detections, Panoptic, Progress
 from explorer.writing import alone_in, replacing, write_json
@@ -49,6 +50,11 @@ class PredictedFiles:
     notes: dict[Path, str] = field(default_factory=dict)
     unfamiliar: dict[Path, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def nothing(self) -> str:
+        """Says that no image has an object, and why where that is known; empty where one has."""
+        return str(self.document["info"].get("nothing", ""))
 
 
 def predict(
@@ -122,11 +128,22 @@ def _predict(
         "inference": detector.inference,
         **provenance(),
     }
+    if report.objects and not any(report.objects.values()):
+        info["nothing"] = _nothing(detector, list(report.objects), threshold)
     failed = [{"file_name": str(path), "error": error} for path, error in report.failures.items()]
     passed = [{"file_name": str(path), "reason": reason} for path, reason in skipped.items()]
     report.document.update(info=info, **collection.document(), failed=failed, skipped=passed)
     write_json(report.document, report.results)
     return report
+
+
+def _nothing(detector: Detector, files: Sequence[Path], threshold: float) -> str:
+    """One line on files in which nothing was found, of which one is looked at again."""
+    first = files[0]
+    image = next(read_frames(first)).image_bgr if is_video(first) else read_image(first)
+    why = not_finite(detector, image)
+    said = f"{detector.name} detects no object with a score of {threshold:g} or more in any of {len(files):,} files."
+    return f"{said} {why}".rstrip()
 
 
 def _found(detector: Detector, image: npt.NDArray[np.uint8], threshold: float) -> tuple[Detections, Panoptic | None]:

@@ -117,11 +117,13 @@ def bootstrap(
         progress: called regularly with the number of resamples done and the total.
 
     Raises:
-        ValueError: there are no images, or `resamples` is below 2.
+        ValueError: there are no images or no objects, or `resamples` is below 2.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile intervals over images).
     """
-    weights = draw(len(matches.run.truth.image_ids), resamples, seed)
+    truth = matches.run.truth
+    weights = draw(len(truth.image_ids), resamples, seed)
+    truth.check_has_objects(matches.run.name)
     figures = score(matches)
     by_class = np.empty((*figures.by_class.shape, resamples))
     for columns, precision, recall in Accumulator(matches, most=int(weights.max()))(weights):

@@ -39,6 +39,7 @@ class Help:
         resamples: its figures, and the same on resampled images.
         differences: its figures minus those of the detector as it is, arrays `(F, S)`.
         seconds: `(I,)` of each image.
+        detections: how many there are in all.
         time_ratios: `(I,)` to the detector as it is on the same image, measured one after the other.
     """
 
@@ -48,6 +49,7 @@ class Help:
     differences: Differences
     seconds: Floats
     time_ratios: Floats
+    detections: int
 
     def time_quartiles(self) -> tuple[float, float, float]:
         """The median of the ratios in the middle, between their quartiles."""
@@ -105,9 +107,8 @@ def improve(
     asked = protocol or COCO  # without a protocol, the model's own limit holds, which one of the ways raises
     protocol = protocol or COCO.with_limit(MOST_DETECTIONS)
     truth = truth_under(protocol, truth.of_classes(classes.names))
+    truth.check_has_objects(detector.name)
     images = len(truth.image_ids)
-    if not images:
-        raise ValueError("there are no images to measure on")
     found: list[list[Detections]] = [[] for _ in ways]
     seconds = np.zeros((len(ways), images))
     with detecting_for(detector.model, asked):
@@ -140,6 +141,7 @@ def improve(
             differences(resampled[0], own, CONFIDENCE),
             seconds[place],
             seconds[place] / seconds[0],
+            sum(map(len, found[place])),
         )
         for place, (way, own) in enumerate(zip(ways, resampled, strict=True))
     )

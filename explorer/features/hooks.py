@@ -177,7 +177,7 @@ class FeatureRecorder:
         call = self._calls[layer.name]
         self._calls[layer.name] = call + 1
         wanted = output if layer.output is None else _item(layer, output)
-        for part, tensor in _tensors(wanted):
+        for part, tensor in tensors_in(wanted):
             coming = Record(layer, call, part, tensor, _version(tensor))
             self._check_limit(coming)
             if self._copy:
@@ -216,13 +216,13 @@ def _item(layer: Layer, output: object) -> object:
     )
 
 
-def _tensors(output: Any, part: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Tensor]]:
+def tensors_in(output: Any, part: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Tensor]]:
     """Yields every tensor in nested mappings, tuples and lists, with the way to it."""
     if isinstance(output, Tensor):
         yield part, output
     elif isinstance(output, Mapping):
         for key, value in output.items():
-            yield from _tensors(value, (*part, key))
+            yield from tensors_in(value, (*part, key))
     elif isinstance(output, (tuple, list)):
         for index, value in enumerate(output):
-            yield from _tensors(value, (*part, index))
+            yield from tensors_in(value, (*part, index))

@@ -29,7 +29,9 @@ def precision_recall(curves: SizeCurves) -> go.Figure:
     shown = [place for place in range(len(curves.sizes)) if curves.objects[place].any()]
     names = (f"{curves.sizes[place].name} ({curves.objects[place].sum():,})" for place in shown)
     figure = _lines(curves, names, (curves.mean_precision[place] for place in shown), "precision, mean over classes")
-    return figure.update_traces(line_color=INK, selector=0)  # all sizes together, as in other figures
+    for trace in figure.data[:1]:  # all sizes together, as in other figures
+        trace.line.color = INK
+    return figure
 
 
 def precision_recall_of_runs(curves: Mapping[str, SizeCurves]) -> go.Figure:

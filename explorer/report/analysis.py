@@ -20,7 +20,7 @@ from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import SizeCurves, size_curves
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.metrics import limit_note
+from explorer.scoring.metrics import limit_note, without_objects
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.types import Progress
 
@@ -80,8 +80,10 @@ class RunAnalysis:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line each on what was not scored, and on what the limit on detections cuts."""
-        return tuple(filter(None, (*self.run.notes, limit_note(self.matches))))
+        """One line each on what was not scored, what the limit on detections cuts, and classes without objects."""
+        figures = self.resamples.figures
+        unknown = without_objects(figures.class_names, figures.objects[0])
+        return tuple(filter(None, (*self.run.notes, limit_note(self.matches), unknown)))
 
     def judged(self, found: FoundRule) -> RunAnalysis:
         """The same run judged by another score: figures, resamples and error types stay, as no score changes them.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explorer.autopsy.result import Verification
+from explorer.engine.artifacts import provenance
 from explorer.errors.bootstrap import TOO_FEW, Interval
 from explorer.errors.compare import Comparison, Pair
 from explorer.errors.oracles import Gains
@@ -21,7 +22,7 @@ from explorer.report.curves import confusion_document
 from explorer.report.fates import fates_of
 from explorer.report.scores import scores_document
 from explorer.report.suspects import SHOWN, suspect_rows
-from explorer.scoring.columns import Truth
+from explorer.scoring.columns import Run, Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
 from explorer.scoring.outcomes import found_by
@@ -33,7 +34,14 @@ Json = dict[str, Any]
 
 
 def run_document(analysis: RunAnalysis) -> Json:
-    """Returns one run's report: figures in percent by size bin with intervals, by class, error counts and gains."""
+    """Returns one run's report: figures in percent by size bin with intervals, by class, error counts and gains.
+
+    `facts` are the run's, of `run.json`; beside them stands what made the report.
+    """
+    return _run(analysis) | provenance()
+
+
+def _run(analysis: RunAnalysis) -> Json:
     figures, given = analysis.resamples.figures, analysis.resamples.intervals()
     sizes = [size.name for size in figures.bins]
     own_bins = figures.own_bins
@@ -41,6 +49,7 @@ def run_document(analysis: RunAnalysis) -> Json:
     document: Json = {
         "name": analysis.run.name,
         "task": analysis.matches.task,
+        "facts": dict(analysis.run.facts),
         "images": figures.images,
         "objects": dict(zip(sizes, figures.objects.sum(axis=1).tolist(), strict=True)),
         "protocol": figures.protocol.as_facts(),
@@ -88,22 +97,29 @@ def comparison_document(comparison: Comparison, analyses: tuple[RunAnalysis, ...
     """Returns a comparison's report: each run's, and of each pair differences by size and objects by who finds them."""
     return {
         "iou": comparison.rule.iou,
-        "runs": [run_document(analysis) for analysis in analyses],
+        "runs": [_run(analysis) for analysis in analyses],
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
+        **provenance(),
     }
 
 
-def seed_document(comparison: SeedComparison) -> Json:
-    """Returns what recipes reach over their seeds and how they differ, and what each training reached."""
+def seed_document(comparison: SeedComparison, runs: Sequence[Sequence[Run]]) -> Json:
+    """Returns what recipes reach over their seeds and how they differ, and what each training reached.
+
+    Args:
+        comparison: of recipes.
+        runs: those of each recipe, of which `run.json` says where they come from.
+    """
     figures = comparison.means[0].figures
     sizes = [size.name for size in figures.bins]
     names = [mean.figures.run for mean in comparison.means]
     recipes = []
-    for mean in comparison.means:
+    for mean, own in zip(comparison.means, runs, strict=True):
         given = mean.intervals()
         by_size = {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)}
         seeds = [dict(each.named()) for each in mean.each]
-        recipes.append({"name": mean.figures.run, "by_size": by_size, "seeds": seeds})
+        facts = [dict(run.facts) for run in own]
+        recipes.append({"name": mean.figures.run, "by_size": by_size, "seeds": seeds, "facts": facts})
     return {
         "task": figures.task,
         "images": figures.images,
@@ -124,6 +140,7 @@ def seed_document(comparison: SeedComparison) -> Json:
         "confidence": comparison.means[0].intervals().confidence,
         "resamples": comparison.means[0].images.by_class.shape[-1],
         "seed": comparison.means[0].images.seed,
+        **provenance(),
     }
 
 
@@ -138,13 +155,21 @@ def help_document(ways: Sequence[Help]) -> Json:
             {
                 "name": way.name,
                 "says": way.says,
+                "detections": way.detections,
                 "by_size": {n: _by_size(way.resamples.intervals(), row, sizes) for row, n in enumerate(figures.names)},
                 "difference": {n: _by_size(way.differences.points, row, sizes) for row, n in enumerate(figures.names)},
                 "median_s": float(np.median(way.seconds)),
                 "time_ratio": {"median": middle, "low": low, "high": high},
             }
         )
-    return {"images": ways[0].resamples.figures.images, "results": results}
+    resamples = ways[0].resamples
+    return {
+        "images": resamples.figures.images,
+        "results": results,
+        "confidence": resamples.intervals().confidence,
+        "resamples": resamples.by_class.shape[-1],
+        "seed": resamples.seed,
+    }
 
 
 def annotations_with(truth: Truth, columns: Mapping[str, list[Any]]) -> Json:

@@ -66,6 +66,23 @@ def annotations_sha256(data: str) -> str | None:
     return hashlib.sha256("\n".join(named).encode(errors="surrogateescape")).hexdigest()
 
 
+def data_facts(data: str | None) -> dict[str, Any]:
+    """Says on what a result was made, as files have it that hold one: `data`, and the hash of its `annotations`."""
+    return {"data": data, "annotations": {"sha256": annotations_sha256(data) if data else None}}
+
+
+def results_facts(path: str | Path) -> dict[str, Any]:
+    """Says which file of `results` detections come from, and its hash; a folder of files has none."""
+    file = Path(path).expanduser()
+    stat = file.stat()
+    return {
+        "results": {
+            "path": str(file),
+            "sha256": _sha256(file, stat.st_mtime_ns, stat.st_size) if file.is_file() else None,
+        }
+    }
+
+
 def alike(
     runs: Sequence[Run], *, data: str | None = None, protocol: Protocol | None = None, force: bool = False
 ) -> list[Run]:

@@ -96,6 +96,24 @@ class Truth:
             )
         return self.of_rows(np.unique(np.array([rows[own] for own in image_ids], dtype=np.int64)))
 
+    def check_has_objects(self, whose: str) -> None:
+        """Refuses annotations of which every figure would be unknown.
+
+        Args:
+            whose: what to call them.
+
+        Raises:
+            ValueError: no object counts.
+        """
+        if not len(self.image_ids):
+            raise ValueError(f"{whose}: there are no images.")
+        if not (~self.crowds).any():
+            crowds = " Crowd regions do not count." if len(self) else ""
+            raise ValueError(
+                f"{whose}: none of the {len(self.image_ids):,} images has an annotated object of the "
+                f"{len(self.class_names)} classes asked for, so that there is nothing to measure on.{crowds}"
+            )
+
     def of_rows(self, rows: npt.NDArray[np.int64]) -> Truth:
         """Returns the part of the data set that these image rows, ascending, are; itself for all."""
         if len(rows) == len(self.image_ids):

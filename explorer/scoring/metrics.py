@@ -84,6 +84,8 @@ class Figures:
         return {label: self.value(name, size) for label, (name, size) in self.labels().items()}
 
 
+MOST_NAMED = 8
+"""Classes that a note lists."""
 COCO_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve figures in COCO's order; s, m and l are small, medium and large."""
 
@@ -98,8 +100,9 @@ def metrics_of(run: Run) -> Metrics:
     notes = list(run.notes)
     for task in _tasks(run, notes):
         matches = match(run, task, bins=run.protocol.bins)
-        notes += [note for note in [limit_note(matches)] if note and note not in notes]
         figures = score(matches)
+        told = (limit_note(matches), without_objects(figures.class_names, figures.objects[0]))
+        notes += [note for note in told if note and note not in notes]
         values[task] = dict(figures.named())
         per_class[task] = dict(zip(figures.class_names, figures.by_class[0, 0].tolist(), strict=True))
     for kind, named in run.segments.items():
@@ -120,6 +123,23 @@ def limit_note(matches: Matches) -> str:
     return (
         f"Average precision counts the best {limit} detections {whose}, {by}. This cuts "
         f"{' and '.join(parts)}; --max-detections sets another limit."
+    )
+
+
+def without_objects(class_names: Sequence[str], objects: Ints) -> str:
+    """One line on the classes of which nothing is annotated; empty where there is none.
+
+    Args:
+        class_names: the `C` classes.
+        objects: `(C,)`, the objects that count.
+    """
+    names = [name for name, number in zip(class_names, objects.tolist(), strict=True) if not number]
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return (
+        f"No objects are annotated of {len(names)} of {len(class_names)} classes, which count in no mean: "
+        f"{', '.join(names[:MOST_NAMED])}{more}."
     )
 
 

@@ -15,6 +15,7 @@ from explorer.data.ids import Id, id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.reading import read_json
+from explorer.scoring.alike import data_facts, results_facts
 from explorer.scoring.columns import Found, Run, Truth
 from explorer.scoring.foreign.reading import is_folder_of_results
 from explorer.scoring.identify import Images, MatchBy, check_match_by
@@ -87,7 +88,10 @@ def load_run(
     is_ours = source.file.name == RESULTS_FILE and source.file.with_name(IMAGES_FILE).is_file()
     known = source.results.images or (is_ours and "results" not in source.facts)
     notes = () if known else silence(source.name, source.truth, found, source.results.looked)
-    return Run(source.name, source.truth, found, source.facts, source.folder, notes=notes)
+    if not len(found):
+        notes = (nothing_found(source.name, len(source.truth.image_ids)), *notes)
+    facts = source.facts if source.folder else {**results_facts(path), **data_facts(data), **source.facts}
+    return Run(source.name, source.truth, found, facts, source.folder, notes=notes)
 
 
 def silence(name: str, truth: Truth, found: Found, looked: Collection[Id] = ()) -> tuple[str, ...]:
@@ -106,6 +110,11 @@ def silence(name: str, truth: Truth, found: Found, looked: Collection[Id] = ()) 
         "found. If the detector was not run on them, the figures are too low."
     )
     return (said,) if without else ()
+
+
+def nothing_found(name: str, images: int) -> str:
+    """One line on a run without a single detection."""
+    return f"{name} detects nothing in any of the {images:,} images."
 
 
 def find_run(

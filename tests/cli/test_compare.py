@@ -46,7 +46,7 @@ def test_two_runs_are_compared(runs: list[Path], tmp_path: Path) -> None:
     assert {"found_by"} <= set(json.loads((tmp_path / "objects.json").read_text())["annotations"][0])
     assert "plotly" in (tmp_path / "report.html").read_text()
     again = run(app, [*words, "--json", "-"])
-    assert json.loads(again.stdout) == document
+    assert json.loads(again.stdout) | {"date": document["date"]} == document
 
 
 def test_a_named_protocol_is_that_of_both_runs(runs: list[Path], tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_runs_on_other_images_are_compared_by_force_alone(runs: list[Path], data
     assert said in " ".join(forced.stdout.split())
     assert said in (tmp_path / "out" / "report.html").read_text()
     document = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert all(said in own["notes"][-1] for own in document["runs"])
+    assert all(any(said in note for note in own["notes"]) for own in document["runs"])
 
 
 def test_any_detectors_results_are_compared(runs: list[Path], data: str, tmp_path: Path) -> None:

@@ -164,7 +164,9 @@ def test_a_run_folder_says_what_it_was_run_on(run_folder: Path, aerial: str) -> 
 def test_a_plain_results_file_needs_the_data_said(run_folder: Path, aerial: str) -> None:
     file = run_folder / "coco_instances_results.json"
     run = load_run(file, aerial)
-    assert (run.name, len(run.truth.image_ids), run.folder, run.facts) == ("coco_instances_results", 3, None, {})
+    assert (run.name, len(run.truth.image_ids), run.folder) == ("coco_instances_results", 3, None)
+    assert (run.facts["results"]["path"], run.facts["data"]) == (str(file), aerial)
+    assert {len(run.facts[known]["sha256"]) for known in ("results", "annotations")} == {64}
     alone = file.rename(run_folder / "mine.json")
     assert len(load_run(alone, aerial).truth.image_ids) == 4
     alone.rename(file)

@@ -17,28 +17,28 @@ from detectron2.utils import comm
 from explorer.data.coco import has_instances, register_coco
 from explorer.data.images import ImageError
 from explorer.engine.artifacts import provenance
-from explorer.engine.config_facts import config_facts, config_sha256
+from explorer.engine.config_facts import config_facts
 from explorer.engine.detector import Detector
 from explorer.engine.devices import gpu_explained
 from explorer.engine.evaluation.classes import Scored, scored_classes
 from explorer.engine.evaluation.instances import CollectDetections
 from explorer.engine.evaluation.panoptic import PanopticEvaluator
-from explorer.engine.evaluation.reading import StoppedError, image_loader, stop_together
+from explorer.engine.evaluation.reading import StoppedError, image_loader, read_row, stop_together
 from explorer.engine.evaluation.semantic import SemanticEvaluator
+from explorer.engine.finite import not_finite
 from explorer.engine.loaders import loaders_explained
 from explorer.engine.loading import detecting_for, detection_limit
 from explorer.engine.scales import scales
-from explorer.scoring.alike import annotations_sha256
+from explorer.scoring.alike import data_facts
 from explorer.scoring.columns import Run, Truth
 from explorer.scoring.convert import coco_results, run_from_detections
 from explorer.scoring.ignored import found_under, truth_under
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.protocols import COCO, Protocol, protocol_from
 from explorer.scoring.results_file import IMAGES_FILE, RESULTS_FILE
-from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, read_truth, truth_from_coco
+from explorer.scoring.runs import FACTS_FILE, METRICS_FILE, nothing_found, read_truth, truth_from_coco
 from explorer.types import Detections, Metrics, Progress
 from explorer.writing import alone_in, replacing_together, write_json
-from explorer.zoo.downloads import sha256_of
 from explorer.zoo.trained import find_trained
 
 DERIVED_FILES = ("report.json", "report.html", "autopsy.json", "objects.json")
@@ -159,11 +159,8 @@ def run_over(
     protocol = protocol_from(facts or {})
     truth = truth_under(protocol, _truth(dataset, limit)).of_classes(scored.things.names, scored.things.renamed)
     instances = CollectDetections(detector.class_names)
-    if not len(truth) and not segments:
-        what = (
-            "These annotations have none" if isinstance(dataset, Truth) else f"Data set {dataset!r} has no annotations"
-        )
-        raise ValueError(f"{what} that {detector.name} could be scored on.")
+    if not segments:
+        truth.check_has_objects(f"{detector.name} on {'annotations' if isinstance(dataset, Truth) else dataset}")
     figures = _run_model(detector, image_loader(truth, detector.reads, workers), [instances, *segments], progress)
     known = {
         **(facts or {}),
@@ -177,7 +174,8 @@ def run_over(
     run = replace(run, found=found_under(protocol, truth, run.found))
     notes = (*scored.notes, *_cut_by_model(detector, instances.detections), *_test_notes(detector, truth))
     if len(truth) and not len(run.found):
-        notes += (f"{detector.name} detects nothing in any of the {len(truth.image_ids)} images.",)
+        why = not_finite(detector, read_row(truth, 0))
+        notes += (f"{nothing_found(detector.name, len(truth.image_ids))} {why}".rstrip(),)
     run = replace(run, segments=figures, notes=notes)
     return replace(run, metrics=metrics_of(run))
 
@@ -272,18 +270,12 @@ def write_detections(run: Run, out: Path) -> None:
 
 def _facts(detector: Detector, data: str | None) -> dict[str, Any]:
     """Says where a run comes from, as it stands in `run.json`."""
-    weights = detector.weights
     return {
         **detector.origin,
-        "config": detector.source or detector.name,
-        "weights": weights and {"path": str(weights), "sha256": sha256_of(weights)},
-        "config_sha256": config_sha256(detector.cfg),
-        "data": data,
-        "annotations": {"sha256": annotations_sha256(data) if data else None},
+        **data_facts(data),
         "run_on": detector.device.type,
         "inference": detector.inference,
         "detections_per_image": detection_limit(detector.model),
-        "overrides": list(detector.overrides),
         "seed": detector.cfg.get("SEED"),  # of training; evaluation draws nothing
         **provenance(),
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from explorer.engine.artifacts import provenance
 from explorer.engine.evaluation.evaluate import write_run
-from explorer.scoring.alike import annotations_sha256
+from explorer.scoring.alike import data_facts, results_facts
 from explorer.scoring.columns import Run
 from explorer.scoring.metrics import metrics_of
 from explorer.scoring.protocols import Protocol
@@ -40,14 +39,12 @@ def score_results(
     """
     path = Path(path).expanduser()
     run = load_run(path, data, name, match_by, protocol)
-    if not len(run.truth):
-        raise ValueError(f"{data} has no annotated objects that {path} could be scored on.")
+    run.truth.check_has_objects(f"{path} on {data}")
     facts = {
         **run.facts,
         "model": run.name,
-        "results": {"path": str(path), "sha256": _sha256(path)},
-        "data": data,
-        "annotations": {"sha256": annotations_sha256(data)},
+        **results_facts(path),
+        **data_facts(data),
         "images": len(run.truth.image_ids),
         "protocol": run.protocol.as_facts(),
         **provenance(),
@@ -55,11 +52,3 @@ def score_results(
     run = replace(run, facts=facts)
     run = replace(run, metrics=metrics_of(run))
     return write_run(run, Path(out)) if out else run
-
-
-def _sha256(path: Path) -> str | None:
-    """Of a file; a folder has none."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -24,7 +24,7 @@ from rich.console import Console
 import explorer.backbones
 import explorer.heads  # noqa: F401 - registers the heads that they name
 from explorer.config import LAZY_KEYS, config_path, lazy_overrides, load_config, load_lazy_config
-from explorer.data.coco import class_names, register_coco
+from explorer.data.coco import class_names, has_instances, register_coco
 from explorer.data.fit import check_fit, fit_classes
 from explorer.engine.config_facts import Config, config_facts
 from explorer.engine.devices import pick_device
@@ -36,6 +36,7 @@ from explorer.engine.training.recipe import as_names, evaluate_all, lazy_recipe,
 from explorer.engine.training.trainer import Trainer
 from explorer.engine.training.weights import evaluate_with, start_from, started_with
 from explorer.scoring.classes import shared_classes
+from explorer.scoring.runs import read_truth
 from explorer.text import logger_of
 from explorer.types import RANDOM
 from explorer.writing import alone_in, as_json, replacing, write_json
@@ -237,7 +238,9 @@ def _fit(cfg: CfgNode, overrides: Sequence[str], *, train: bool) -> None:
         if cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
             cfg.EXPLORER.STUFF_CLASS_NAMES = list(MetadataCatalog.get(first).stuff_classes)
     for name in cfg.DATASETS.TEST:  # scored by name, whatever else it has
-        shared_classes(cfg.EXPLORER.CLASS_NAMES, class_names(name))
+        shared = shared_classes(cfg.EXPLORER.CLASS_NAMES, class_names(name))
+        if train and has_instances(name):  # before the training, not at its first validation
+            read_truth(name).of_classes(shared.names).check_has_objects(name)
 
 
 def _setup_lazy(path: Path, args: Namespace) -> DictConfig:

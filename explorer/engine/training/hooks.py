@@ -120,6 +120,12 @@ class Validation(HookBase):
             finite = {name: value for name, value in scalars.items() if math.isfinite(value)}  # JSON has no NaN
             self.trainer.storage.put_scalars(smoothing_hint=False, cur_iter=iteration, **finite)
         judged = headline(figures)
+        if not judged and figures:
+            logger.warning(
+                "Validation after %d iterations has no %s: no weights are kept as the best",
+                iteration + 1,
+                " or ".join(HEADLINES),
+            )
         if judged and judged[1] > self._best:
             self._best = judged[1]
             self._checkpoints.save_best(iteration=iteration, figure=judged[0], value=judged[1])

@@ -144,6 +144,15 @@ def test_a_number_of_classes_given_by_the_user_must_hold(short_training: Argumen
         setup(short_training(FASTER, "MODEL.ROI_HEADS.NUM_CLASSES", "5"))
 
 
+def test_a_validation_without_objects_is_refused_before_training(
+    short_training: Arguments, aerial_few: Path, tmp_path: Path
+) -> None:
+    content = json.loads((aerial_few / "annotations/instances_val.json").read_text())
+    (tmp_path / "none.json").write_text(json.dumps(content | {"annotations": []}))
+    with pytest.raises(ValueError, match=r"none of the 3 images has an annotated object of the 6 classes"):
+        setup(short_training(FASTER, "DATASETS.TEST", f"('{tmp_path / 'none.json'}:{aerial_few / 'val'}',)"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
