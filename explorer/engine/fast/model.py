@@ -56,8 +56,9 @@ class Ready:
 class FastModel(nn.Module):
     """Takes and gives what the model does; masks of instances on a CPU are `explorer.engine.pasting.PastedMasks`.
 
-    Made ready with the first image, from the weights that the model has then. Limits that are set on the model later
-    (score thresholds, numbers of proposals) hold here too. One thread at a time runs it; others wait.
+    Made ready with the first image, from the weights that the model has then, and anew where they have been written to
+    since (by `load_state_dict`, or in place; not through `.data`, which tells nobody). Limits that are set on the model
+    later (score thresholds, numbers of proposals) hold here too. One thread at a time runs it; others wait.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class FastModel(nn.Module):
         self._model = (model,)  # a tuple, so that it is no submodule: its training mode is its own affair
         self._trunk, self._photos = trunk, photos
         self._ready: Ready | None = None
+        self._made_of: tuple[tuple[int, int], ...] = ()
         self._lock = threading.RLock()
         self.chosen = choose(
             probe(self.device),
@@ -109,7 +111,9 @@ class FastModel(nn.Module):
     def ready(self) -> Ready:
         """Makes it ready where it is not, and returns what stands in for what."""
         with self._lock:
-            if self._ready is None:
+            weights = _writes(self._model[0])
+            if self._ready is None or (weights != self._made_of and self._trunk is None):
+                self._made_of = weights
                 self._ready = _make_ready(self._model[0], self.chosen, self._trunk, self._photos)
                 why = self._ready.plan.why
                 logger.log(logging.WARNING if why else logging.INFO, "fast inference: %s", why or self._ready.plan)
@@ -156,6 +160,12 @@ def _shallow(module: Any) -> Any:
     clone = copy.copy(module)
     clone._modules = dict(module._modules)
     return clone
+
+
+def _writes(model: nn.Module) -> tuple[tuple[int, int], ...]:
+    """Where the weights lie and how often each was written to."""
+    weights = model.state_dict(keep_vars=True).values()
+    return tuple((own.data_ptr(), 0 if own.is_inference() else own._version) for own in weights)
 
 
 def _make_ready(model: nn.Module, plan: Plan, given: Network | None, photos: CalibrationPhotos | None) -> Ready:

@@ -252,6 +252,22 @@ def test_limits_set_on_the_model_hold_for_its_fast_way(tiny_mask_rcnn: Detector,
         predictor.test_topk_per_image = before
 
 
+def test_weights_written_later_hold_for_the_fast_way(tiny_mask_rcnn: Detector, noise: np.ndarray) -> None:
+    quick = fast(tiny_mask_rcnn, "float32", "torch")
+    model = quick.model
+    ready = quick.fast.ready()
+    quick.detect(noise)
+    assert quick.fast.ready() is ready, "made once, while nothing is written"
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    others = {name: tensor * 1.1 if name.startswith("backbone.fpn_output") else tensor for name, tensor in own.items()}
+    try:
+        model.load_state_dict(others)
+        assert_same(quick.detect(noise).detections, tiny_mask_rcnn.detect(noise).detections)
+        assert quick.fast.ready() is not ready
+    finally:
+        model.load_state_dict(own)
+
+
 def test_no_proposal_is_no_error(tiny_mask_rcnn: Detector, noise: np.ndarray) -> None:
     quick = fast(tiny_mask_rcnn, "float32", "torch")
     predictor = quick.model.roi_heads.box_predictor
