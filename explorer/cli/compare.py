@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explorer.cli.conditions import Conditions, end
 from explorer.cli.groups import grouped
 from explorer.cli.output import JsonFile, say, write_output
 from explorer.cli.running import exit_codes, progress
 from explorer.cli.scoring import FoundOptions, MatchBy, ProtocolOptions
 
 if TYPE_CHECKING:
-    from explorer.errors.gates import Gate, Judgement
+    from explorer.api.compare import ComparisonReport
+    from explorer.errors.gates import Judgement
     from explorer.report.tables import Grid
-    from explorer.scoring.columns import Task
+    from explorer.scoring.columns import Run, Task
+    from explorer.scoring.outcomes import FoundRule
     from explorer.scoring.protocols import Protocol
 
 
@@ -89,134 +93,118 @@ def compare(
     Writes report.html, report.json and objects.json (COCO annotations with the runs that find them). Models trained
     with several seeds are compared by their means, with intervals over images and seeds; only report.json is written.
     """
-    from rich.console import Console
-
-    from explorer.api.compare import compare as compare_runs
-    from explorer.errors.gates import check_figures, gate_of, judge
-    from explorer.report.document import annotations_with, found_by_columns
-    from explorer.report.tables import difference_grid, object_grid, size_grid
-    from explorer.report.words import found_sentence
-    from explorer.scoring.outcomes import FoundRule
-    from explorer.scoring.runs import load_run
-    from explorer.writing import alone_in, replacing_together, write_json
-
     with exit_codes(), _options_named():
         if len(runs) < 2:
             raise ValueError("a comparison needs at least two runs; create them with `explorer evaluate --out`")
+        check = Conditions.of(fail_if or (), junit_file, markdown_file)
+        asked = _Asked(data, match_by, masks, out, found.rule, rules.asked(), resamples, seed, force, json_file, check)
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
-        task: Task = "segm" if masks else "bbox"
-        protocol, rule = rules.asked(), found.rule
-        check = _Check([gate_of(text) for text in fail_if or ()], junit_file, markdown_file)
-        if any(len(recipe) > 1 for recipe in recipes):
-            if rule != FoundRule():
-                raise ValueError(
-                    "--iou, --score and --precision cannot be used with several seeds; compare single runs"
-                )
-            judged = _over_seeds(recipes, data, match_by, task, out, protocol, resamples, seed, force, json_file, check)
-            _end(judged)
-            return
-        loaded = [load_run(path, data, match_by=match_by, protocol=protocol) for path in runs]
-        check_figures(check.gates, loaded[0].protocol.labels)
-        with progress("resampling") as advance:
-            report = compare_runs(
-                *loaded,
-                masks=masks,
-                found=rule,
-                protocol=protocol,
-                resamples=resamples,
-                seed=seed,
-                data=data,
-                force=force,
-                progress=advance,
-            )
-        comparison, analyses = report.comparison, report.analyses
-        document = report.to_dict()
-        with alone_in(out), replacing_together(out, "report.json") as scratch:
-            write_json(document, scratch / "report.json", indent=2)
-            write_json(annotations_with(comparison.truth, found_by_columns(comparison)), scratch / "objects.json")
-            report.write_page(scratch / "report.html")
-        judged = [
-            own
-            for pair in comparison.pairs
-            if pair.a == 0
-            for own in judge(
-                check.gates,
-                comparison.resamples[0].figures,
-                pair.differences.points,
-                (comparison.names[pair.a], comparison.names[pair.b]),
-            )
-        ]
-        grids = [size_grid(analyses), *(difference_grid(comparison, pair) for pair in comparison.pairs)]
-        check.write(judged, grids, report.sentences())
-        if json_file:
-            write_output(document, json_file)
+        seeds = any(len(recipe) > 1 for recipe in recipes)
+        judged, show = _over_seeds(recipes, asked) if seeds else _single_runs(runs, asked)
     if json_file != "-":
-        console = Console()
-        console.print(size_grid(analyses).on_terminal())
-        for pair in comparison.pairs:
-            console.print()
-            console.print(difference_grid(comparison, pair).on_terminal())
-            console.print()
-            for letter, place in (("A", pair.a), ("B", pair.b)):
-                say(f"{letter} is {comparison.names[place]}. {found_sentence(comparison.points[place])}")
-            console.print(object_grid(comparison, pair, fine=False).on_terminal())
-        for note in dict.fromkeys(note for analysis in analyses for note in analysis.notes):
-            say(note)
-        say()
-        say((f"-> {out / 'report.html'}", "dim"))
-    _end(judged)
+        show()
+    end(judged)
 
 
 @dataclass(frozen=True)
-class _Check:
-    """What is to be checked, and where the outcome goes."""
+class _Asked:
+    """What the options ask for."""
 
-    gates: Sequence[Gate]
-    junit_file: Path | None
-    markdown_file: Path | None
+    data: str | None
+    match_by: str | None
+    masks: bool
+    out: Path
+    found: FoundRule
+    protocol: Protocol | None
+    resamples: int
+    seed: int
+    force: bool
+    json_file: str | None
+    check: Conditions
 
-    def __post_init__(self) -> None:
-        if self.junit_file and not self.gates:
-            raise ValueError(
-                '--junit writes the results of --fail-if; give at least one condition, such as --fail-if "APs < -0.5"'
-            )
+    def load(self, path: str) -> Run:
+        """Reads a run."""
+        from explorer.scoring.runs import load_run
 
-    def write(self, judged: Sequence[Judgement], grids: Sequence[Grid], notes: Sequence[str]) -> None:
-        from explorer.report.gates import junit, markdown
-        from explorer.writing import replacing
-
-        texts = ((self.junit_file, junit(judged, notes)), (self.markdown_file, markdown(judged, grids, notes)))
-        for path, text in texts:
-            if path:
-                with replacing(path) as scratch:
-                    scratch.write_text(text, encoding="utf-8")
+        return load_run(path, self.data, match_by=self.match_by, protocol=self.protocol)
 
 
-def _end(judged: Sequence[Judgement]) -> None:
-    """Says on standard error what became of each condition, and exits with 1 where one failed."""
-    from explorer.report.gates import gate_words
+def _single_runs(runs: Sequence[str], asked: _Asked) -> tuple[list[Judgement], Callable[[], None]]:
+    """Compares runs, writes what is asked for, and returns what became of each condition and how to print the rest."""
+    from explorer.api.compare import compare as compare_runs
+    from explorer.errors.gates import check_figures, judge
+    from explorer.report.tables import difference_grid, size_grid
 
-    for own in judged:
-        say(gate_words(own), err=True)
-    if any(own.outcome == "failed" for own in judged):
-        raise typer.Exit(1)
+    loaded = [asked.load(path) for path in runs]
+    check_figures(asked.check.gates, loaded[0].protocol.labels)
+    with progress("resampling") as advance:
+        report = compare_runs(
+            *loaded,
+            masks=asked.masks,
+            found=asked.found,
+            protocol=asked.protocol,
+            resamples=asked.resamples,
+            seed=asked.seed,
+            data=asked.data,
+            force=asked.force,
+            progress=advance,
+        )
+    comparison, document = report.comparison, report.to_dict()
+    _write(report, document, asked.out)
+    judged = [
+        own
+        for pair in comparison.pairs
+        if pair.a == 0
+        for own in judge(
+            asked.check.gates,
+            comparison.resamples[0].figures,
+            pair.differences.points,
+            (comparison.names[pair.a], comparison.names[pair.b]),
+        )
+    ]
+    grids = [size_grid(report.analyses), *(difference_grid(comparison, pair) for pair in comparison.pairs)]
+    asked.check.write(judged, grids, report.sentences())
+    if asked.json_file:
+        write_output(document, asked.json_file)
+    return judged, partial(_show, report, asked.out)
 
 
-def _over_seeds(
-    recipes: list[list[str]],
-    data: str | None,
-    match_by: str | None,
-    task: Task,
-    out: Path,
-    protocol: Protocol | None,
-    resamples: int,
-    seed: int,
-    force: bool,
-    json_file: str | None,
-    check: _Check,
-) -> list[Judgement]:
+def _write(report: ComparisonReport, document: object, out: Path) -> None:
+    """Writes the page, the report and the objects with the runs that find them, all together."""
+    from explorer.report.document import annotations_with, found_by_columns
+    from explorer.writing import alone_in, replacing_together, write_json
+
+    comparison = report.comparison
+    with alone_in(out), replacing_together(out, "report.json") as scratch:
+        write_json(document, scratch / "report.json", indent=2)
+        write_json(annotations_with(comparison.truth, found_by_columns(comparison)), scratch / "objects.json")
+        report.write_page(scratch / "report.html")
+
+
+def _show(report: ComparisonReport, out: Path) -> None:
+    """Prints the tables, with each pair's rule of what counts as found above its objects."""
     from rich.console import Console
 
+    from explorer.report.tables import difference_grid, object_grid, size_grid
+    from explorer.report.words import found_sentence
+
+    console, comparison = Console(), report.comparison
+    console.print(size_grid(report.analyses).on_terminal())
+    for pair in comparison.pairs:
+        console.print()
+        console.print(difference_grid(comparison, pair).on_terminal())
+        console.print()
+        for letter, place in (("A", pair.a), ("B", pair.b)):
+            say(f"{letter} is {comparison.names[place]}. {found_sentence(comparison.points[place])}")
+        console.print(object_grid(comparison, pair, fine=False).on_terminal())
+    for note in dict.fromkeys(note for analysis in report.analyses for note in analysis.notes):
+        say(note)
+    say()
+    say((f"-> {out / 'report.html'}", "dim"))
+
+
+def _over_seeds(recipes: list[list[str]], asked: _Asked) -> tuple[list[Judgement], Callable[[], None]]:
+    """The same for recipes that were trained with several seeds each, by their means."""
     from explorer.errors.gates import check_figures, judge
     from explorer.errors.seeds import compare_seeds
     from explorer.report.analysis import named_apart
@@ -224,46 +212,54 @@ def _over_seeds(
     from explorer.report.tables import seed_difference_grid, seed_size_grid
     from explorer.scoring.alike import alike
     from explorer.scoring.matching import match
-    from explorer.scoring.runs import load_run
+    from explorer.scoring.outcomes import FoundRule
     from explorer.writing import plain, write_json
 
+    if asked.found != FoundRule():
+        raise ValueError("--iou, --score and --precision cannot be used with several seeds; compare single runs")
     for recipe in recipes:
         if len({Path(path).resolve() for path in recipe}) < len(recipe):
             raise ValueError(f"{','.join(recipe)} contains a run twice; give runs with different seeds")
-    loaded = [[load_run(path, data, match_by=match_by, protocol=protocol) for path in recipe] for recipe in recipes]
-    check_figures(check.gates, loaded[0][0].protocol.labels)
+    loaded = [[asked.load(path) for path in recipe] for recipe in recipes]
+    check_figures(asked.check.gates, loaded[0][0].protocol.labels)
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
-    compared = iter(alike([run for recipe in named for run in recipe], data=data, protocol=protocol, force=force))
+    every = [run for recipe in named for run in recipe]
+    compared = iter(alike(every, data=asked.data, protocol=asked.protocol, force=asked.force))
     named = [[next(compared) for _ in recipe] for recipe in named]
+    task: Task = "segm" if asked.masks else "bbox"
     matches = [[match(run, task) for run in recipe] for recipe in named]
     with progress("resampling") as advance:
-        comparison = compare_seeds(matches, resamples=resamples, seed=seed, progress=advance)
+        comparison = compare_seeds(matches, resamples=asked.resamples, seed=asked.seed, progress=advance)
     notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))
     document = plain(seed_document(comparison, named) | {"notes": notes})
-    write_json(document, out / "report.json", indent=2)
+    write_json(document, asked.out / "report.json", indent=2)
     judged = [
         own
         for (a, b), pair in comparison.pairs.items()
         if a == 0
         for own in judge(
-            check.gates,
+            asked.check.gates,
             comparison.means[a].figures,
             pair.points,
             (comparison.means[a].figures.run, comparison.means[b].figures.run),
         )
     ]
     grids = [seed_size_grid(comparison), *(seed_difference_grid(comparison, *p) for p in comparison.pairs)]
-    check.write(judged, grids, notes)
-    if json_file:
-        write_output(document, json_file)
-    if json_file != "-":
-        console = Console()
-        for grid in grids:
-            console.print(grid.on_terminal())
-            console.print()
-        for note in notes:
-            say(note)
-        say(("Means over seeds; 95 % intervals over images and seeds.", "dim"))
-        say((f"-> {out / 'report.json'}", "dim"))
-    return judged
+    asked.check.write(judged, grids, notes)
+    if asked.json_file:
+        write_output(document, asked.json_file)
+    return judged, partial(_show_seeds, grids, notes, asked.out)
+
+
+def _show_seeds(grids: Sequence[Grid], notes: Sequence[str], out: Path) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for grid in grids:
+        console.print(grid.on_terminal())
+        console.print()
+    for note in notes:
+        say(note)
+    say(("Means over seeds; 95 % intervals over images and seeds.", "dim"))
+    say((f"-> {out / 'report.json'}", "dim"))

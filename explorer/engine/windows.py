@@ -85,7 +85,7 @@ def seen_whole(cut: Cut | None, sizes: Iterable[tuple[int, int]], what: str) -> 
     if not number:
         return ""
     photographs = "1 photograph" if number == 1 else f"{number:,} photographs"
-    return f"{what} runs on {photographs} as a whole, whereas evaluation processes them in tiles."
+    return f"{what} runs on whole images, whereas evaluation processes {photographs} in tiles."
 
 
 def _grid(lengths: Sequence[int], sides: Sequence[int], counts: Sequence[int]) -> list[Window]:

@@ -207,7 +207,7 @@ def test_an_autopsy_says_that_it_looks_into_no_tile(
     tiled, one = demo.with_tiles(128), truth.of_images(truth.image_ids[:1].tolist())
     reported: list[Detections] = []
     examined = autopsy(tiled, one, found=FoundRule(score=0.0), on_detections=reported.append)
-    assert "The autopsy looks at 1 photograph as a whole" in caplog.text
+    assert "The autopsy runs on whole images, whereas evaluation processes 1 photograph in tiles" in caplog.text
     # but what it reports, and so every figure made of it, is the tiles'
     expected = tiled.detect(one.file_names[0]).detections
     np.testing.assert_array_equal(reported[0].boxes_xyxy, expected.boxes_xyxy)

@@ -166,6 +166,6 @@ def test_masks_are_left_out(tiny_centermask: Detector) -> None:
 def test_what_looks_at_large_photographs_as_a_whole_says_so() -> None:
     sizes = [(200, 100), (100, 100), (1, 129)]
     assert seen_whole(Tiles(128), sizes, "The autopsy").startswith(
-        "The autopsy runs on 2 photographs as a whole, whereas evaluation processes them in tiles"
+        "The autopsy runs on whole images, whereas evaluation processes 2 photographs in tiles"
     )
     assert seen_whole(Tiles(200), sizes, "The autopsy") == seen_whole(None, sizes, "The autopsy") == ""
