@@ -109,7 +109,7 @@ def test_a_gpu_that_fails_before_a_process_of_a_training_begins_is_told_too(monk
         raise ProcessRaisedException(f"\n\n-- Process 1 terminated with the following error:\n{told}", 1, 77)
 
     monkeypatch.setattr(launch, "spawn", spawned)
-    with pytest.raises(DeviceError, match=r"^The GPU failed: CUDA error: gone\. See"):
+    with pytest.raises(DeviceError, match=r"^The GPU failed: CUDA error: gone\. Check"):
         launch.start(fails, parse_arguments(["--num-gpus", "0"]))
 
 
