@@ -14,7 +14,7 @@ def loaders_explained() -> Iterator[None]:
     """Around work that several processes read images for.
 
     Raises:
-        ChildProcessError: one of them was ended from outside.
+        ChildProcessError: one of them was killed.
     """
     try:
         yield

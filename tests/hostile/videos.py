@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.hostile.attacks import Attack, cut
 
-_NONE, _DAMAGED = "no MP4, MOV, MKV, WebM or AVI video", "damaged|cut off|no frame|at most 64 million|another size"
+_NONE, _DAMAGED = "not an MP4, MOV, MKV, WebM or AVI video", "damaged|cut off|no frame|at most 64 million|another size"
 _LISTS = {
     "a playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n",
     "a playlist of an address": b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n",

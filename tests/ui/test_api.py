@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "words.png": (lambda: b"no picture", "not a JPEG, PNG, WebP, BMP or TIFF"),
     "cut.jpg": (lambda: saved(PHOTO, "JPEG")[:2000], "damaged or cut off"),
     "empty.png": (lambda: b"", "empty"),
-    "drawing.svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>', "not a JPEG"),
+    "drawing.svg": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9"/></svg>', "not a JPEG"),
     "moving.gif": (lambda: saved(PHOTO, "GIF", save_all=True, append_images=[PHOTO.rotate(90)]), "not a JPEG"),
     "bomb.png": (lambda: saved(Image.new("1", (20_000, 20_000)), "PNG"), "Make the image smaller"),
     "large.png": (lambda: saved(Image.new("1", (9_000, 9_000)), "PNG"), "Make the image smaller"),

@@ -30,7 +30,7 @@ def in_batches(
         workers: number of processes; None takes one per processor core, at most 8.
 
     Raises:
-        RuntimeError: one of the processes was ended from outside.
+        RuntimeError: one of the processes was killed.
     """
     ranges = [range(start, min(start + _BATCH, images)) for start in range(0, images, _BATCH)]
     count = min(workers or min(len(os.sched_getaffinity(0)), 8), len(ranges))

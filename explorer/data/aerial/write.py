@@ -78,7 +78,7 @@ def make_aerial(
 
     Raises:
         OSError: `out` cannot be written to, or another process writes there.
-        RuntimeError: one of the processes was ended from outside.
+        RuntimeError: one of the processes was killed.
         ValueError: for arguments out of range, or where `out` holds a split of that name made by another recipe.
     """
     out = Path(out)

@@ -33,8 +33,7 @@ def start(job: Job, args: Namespace) -> None:
     Raises:
         ValueError: several machines were asked for, but no process on each; or the job of a process raised it.
         FloatingPointError: a job's training diverged.
-        OSError: a job cannot write, or another process writes where it would; or one of the processes was ended from
-            outside.
+        OSError: a job cannot write, or another process writes where it would; or one of the processes was killed.
         DeviceError: a GPU failed.
     """
     with gpu_explained():

@@ -72,7 +72,7 @@ def upload_folder(folder: Path, repository: str, *, message: str, private: bool 
         The repository's address.
 
     Raises:
-        DownloadError: downloads, and with them uploads, are switched off; or the hub refuses, or cannot be reached.
+        DownloadError: downloads, and with them uploads, are disabled; or the hub refuses, or cannot be reached.
         ValueError: it is no repository's name, there is no token, or huggingface_hub is not installed.
     """
     if not REPOSITORY.fullmatch(repository):
