@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.hostile.attacks import Attack, cut
 
-_DAMAGED, _NONE = "damaged or cut off|is no |cannot be read|0 bytes", "is no "
+_DAMAGED, _NONE = "damaged or cut off|is not a |cannot be read|0 bytes", "is not a "
 
 
 def encoded(kind: str, mode: str = "RGB") -> bytes:
