@@ -44,7 +44,7 @@ class VideoFacts:
     Attributes:
         size: `(height, width)` of its frames in pixels.
         frames: how many there are; 0 where it does not say.
-        fps: frames per second; 25 where it does not say.
+        fps: frames per second, on average; 25 where it does not say.
     """
 
     size: tuple[int, int]
@@ -106,7 +106,9 @@ def read_frames(path: Path, every: int = 1) -> Iterator[VideoFrame]:
                     break
                 if image.shape != (*facts.size, 3):
                     raise VideoError(f"{path}: frame {index} has another size than the video. Convert it to MP4.")
-                yield VideoFrame(index, index / facts.fps, np.asarray(image, dtype=np.uint8))
+                # phones film faster in light than in the dark; a container without times says 0
+                time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or index / facts.fps
+                yield VideoFrame(index, time_s, np.asarray(image, dtype=np.uint8))
             index += 1
         if index == 0:
             raise VideoError(f"{path}: no frame can be decoded; it is damaged or cut off. Copy or export it again.")

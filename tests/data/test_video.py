@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,30 @@ def test_every_nth_frame_comes_in_order(clip: Path, every: int) -> None:
         assert frame.time_s == pytest.approx(frame.number / 10)
         assert frame.image_bgr.shape == (48, 64, 3)
         assert abs(frame.image_bgr.mean() - shade(frame.number)) < 6
+
+
+def test_frames_that_last_differently_have_the_file_s_times(clip: Path) -> None:
+    clip.write_bytes(with_durations(clip.read_bytes(), [0.5] * 8 + [3, 3]))
+    assert read_facts(clip).fps == pytest.approx(10)
+    times = [frame.time_s for frame in read_frames(clip)]
+    assert times == pytest.approx([*np.arange(9) * 0.05, 0.7], abs=1e-3)
+
+
+def with_durations(boxes: bytes, durations: list[float]) -> bytes:
+    """Writes into an MP4 how long each frame is shown, in the time of one before (ISO/IEC 14496-12, 8.6.1.2)."""
+    out, at = b"", 0
+    while at < len(boxes):
+        (size,), kind = struct.unpack_from(">I", boxes, at), boxes[at + 4 : at + 8]
+        body = boxes[at + 8 : at + size]
+        if kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+            body = with_durations(body, durations)
+        elif kind == b"stts":
+            unit = struct.unpack_from(">I", body, 12)[0]
+            entries = [struct.pack(">II", 1, int(unit * own)) for own in durations]
+            body = struct.pack(">II", 0, len(entries)) + b"".join(entries)
+        out += struct.pack(">I", 8 + len(body)) + kind + body
+        at += size
+    return out
 
 
 @pytest.mark.parametrize(
