@@ -140,8 +140,8 @@ def _number(value: Any, what: str) -> float:
 
 def _by_text(row_of: Mapping[str, int], text: str) -> int | None:
     """The row of the id that is written so; numbers may have zeros in front, or behind the point as pandas has them."""
-    own = as_id(float(text)) if _WHOLE.fullmatch(text) else None
-    return row_of.get(text, row_of.get(str(own)))
+    own = str(as_id(float(text))) if _WHOLE.fullmatch(text) else text
+    return row_of.get(text, row_of.get(own))
 
 
 def _by_id(class_of: Mapping[str, int], given: CategoryId) -> int:
