@@ -70,8 +70,8 @@ _TEXTS = {
     "a version that is a list": ("VERSION: [2]", "has VERSION"),
     "a control character": ("SEED: \x07", _NOT_YAML),
     "a file of 300 kB": ("# " + "x" * 300_000, "is larger than 262,144 bytes"),
-    "itself as its base": ("_BASE_: x.yaml", "stands on itself"),
-    "itself by a longer way": ("_BASE_: ./../itself by a longer way/x.yaml", "stands on itself|no file"),
+    "itself as its base": ("_BASE_: x.yaml", "includes itself"),
+    "itself by a longer way": ("_BASE_: ./../itself by a longer way/x.yaml", "includes itself|no file"),
     "an address as its base": ("_BASE_: http://127.0.0.1:9/x.yaml", "must be a .yaml file of this machine"),
     "a download of detectron2 as its base": ("_BASE_: detectron2://x.yaml", "must be a .yaml file of this machine"),
     "a list of bases with an address": ("_BASE_: [https://127.0.0.1:9/x.yaml]", "must be a .yaml file of this machine"),
@@ -92,10 +92,10 @@ def attacks() -> Iterator[Attack]:
 
 def _several() -> Iterator[tuple[str, Mapping[str, bytes | str], str]]:
     circle = {"x.yaml": b"_BASE_: y.yaml", "y.yaml": b"_BASE_: x.yaml"}
-    yield "two configs that stand on each other", circle, "stands on itself"
-    yield "a config that stands on a link to it", {"x.yaml": b"_BASE_: y.yaml", "y.yaml": "x.yaml"}, "stands on itself"
+    yield "two configs that stand on each other", circle, "includes itself"
+    yield "a config that stands on a link to it", {"x.yaml": b"_BASE_: y.yaml", "y.yaml": "x.yaml"}, "includes itself"
     chain = {f"{name}.yaml": f"_BASE_: {n + 1}.yaml".encode() for n, name in enumerate(["x", *range(1, 40)])}
-    yield "a chain of 40 configs", chain, "stands on itself"
+    yield "a chain of 40 configs", chain, "includes itself"
     yield "a base that is a device", {"x.yaml": b"_BASE_: y.yaml", "y.yaml": "/dev/zero"}, "there is no file 'y.yaml'"
     yield "a base with a key twice", {"x.yaml": b"_BASE_: y.yaml", "y.yaml": b"SEED: 1\nSEED: 2"}, "SEED has two values"
     yield "a base with code", {"x.yaml": b"_BASE_: y.yaml", "y.yaml": b"SEED: !!python/name:os.system"}, _OBJECT
