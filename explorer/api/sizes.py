@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.api.inputs import Data, as_truth
 from explorer.api.result import Result
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Truth
 from explorer.scoring.protocols import COCO, Protocol, protocol_of
+from explorer.types import Floats
 from explorer.writing import plain
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class ObjectSizes(Result):
     protocol: Protocol
 
     @cached_property
-    def areas_px(self) -> npt.NDArray[np.float64]:
+    def areas_px(self) -> Floats:
         """Areas `(N,)` in square pixels, of masks where there are some, as scored."""
         return self.truth.areas_px[~self.truth.crowds]
 
     @cached_property
-    def sides_px(self) -> Mapping[str, npt.NDArray[np.float64]]:
+    def sides_px(self) -> Mapping[str, Floats]:
         """Widths and heights of boxes, and the sides of squares with the objects' areas, `(N,)` each."""
         boxes = self.truth.boxes_xywh[~self.truth.crowds]
         return {"width": boxes[:, 2], "height": boxes[:, 3], "√area": np.sqrt(np.maximum(self.areas_px, 0))}

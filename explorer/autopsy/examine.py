@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.counterfactual import try_again
 from explorer.autopsy.dissection import Dissection
@@ -27,7 +26,7 @@ from explorer.scoring.matching import Matches, match
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.sizes import ALL
 from explorer.text import logger_of
-from explorer.types import Progress
+from explorer.types import Ints, Progress
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -117,7 +116,7 @@ def autopsy(
     return followed.judged_by(matches, point)
 
 
-def class_indices_of(detector: Detector, truth: Truth) -> npt.NDArray[np.int64]:
+def class_indices_of(detector: Detector, truth: Truth) -> Ints:
     """Returns the model's class index of each class row, by name.
 
     Raises:
@@ -129,7 +128,7 @@ def class_indices_of(detector: Detector, truth: Truth) -> npt.NDArray[np.int64]:
     return np.array(indices_in_model(detector, shared), dtype=np.int64)
 
 
-def _class_rows(class_indices: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:
+def _class_rows(class_indices: Ints, classes: int) -> Ints:
     """By class index of the model, background last: the class row, then background, then a class not in the data."""
     rows = np.full(classes + 1, len(class_indices) + 1)
     rows[class_indices] = np.arange(len(class_indices))
@@ -137,7 +136,7 @@ def _class_rows(class_indices: npt.NDArray[np.int64], classes: int) -> npt.NDArr
     return rows
 
 
-def objects_in(truth: Truth, image: int, class_indices: npt.NDArray[np.int64]) -> Objects:
+def objects_in(truth: Truth, image: int, class_indices: Ints) -> Objects:
     """Returns what is in one image; rows are those of `truth` from the image's first object on."""
     rows = _rows_of(truth, image)
     return Objects(truth.boxes_xywh[rows], class_indices[truth.classes[rows]], truth.crowds[rows])
@@ -160,7 +159,7 @@ def _verified(view: object, dissection: Dissection) -> list[Finding]:
     ]
 
 
-def _in_table(finding: Finding, first: int, row_of_class: npt.NDArray[np.int64]) -> Finding:
+def _in_table(finding: Finding, first: int, row_of_class: Ints) -> Finding:
     """Takes a finding's rows from those of its image and model to those of the data set."""
     taker, said = finding.taker, finding.results.said
     if said is not None:

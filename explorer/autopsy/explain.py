@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.counterfactual import Retrial, try_again
 from explorer.autopsy.dissection import Dissection
@@ -21,6 +20,7 @@ from explorer.engine.evaluation.reading import read_row
 from explorer.scoring.columns import Truth
 from explorer.scoring.nearby import ious_with
 from explorer.scoring.outcomes import FOUND
+from explorer.types import Pixels
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
@@ -42,7 +42,7 @@ class Explanation:
     """
 
     model: str
-    image_bgr: npt.NDArray[np.uint8]
+    image_bgr: Pixels
     finding: Finding
     boxes: tuple[DecidingBox, ...]
     sentences: tuple[str, ...]

@@ -20,7 +20,7 @@ from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import Pair, Selection
 from explorer.autopsy.verdicts import Verdict
 from explorer.engine.detector import Detector
-from explorer.types import Detections
+from explorer.types import Detections, Pixels
 
 Kind = Literal["object", "anchor", "location", "RPN's box", "proposal", "candidate", "detection", "suppressor"]
 
@@ -161,7 +161,7 @@ class Tracer(ABC):
         """Whether the detector has these stages, and no others."""
 
     @abstractmethod
-    def look(self, image_bgr: npt.NDArray[np.uint8]) -> Any:
+    def look(self, image_bgr: Pixels) -> Any:
         """Runs the network on one image, `(height, width, 3)` uint8, BGR, upright, up to where boxes are chosen."""
 
     @abstractmethod
@@ -179,7 +179,7 @@ class Tracer(ABC):
     def trails(self, trace: Any, objects: Objects, iou: float) -> Trails:
         """Looks for the objects' candidates in a trace of this tracer's: boxes on them, from this IoU up."""
 
-    def __call__(self, image_bgr: npt.NDArray[np.uint8]) -> Trace:
+    def __call__(self, image_bgr: Pixels) -> Trace:
         """Follows one image."""
         return self.follow(self.look(image_bgr))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from explorer.types import Floats32
+from explorer.types import Floats, Floats32
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Resizing:
         clipped: Floats32 = np.clip(boxes, 0, np.array([width, height] * 2, dtype=boxes.dtype))
         return clipped
 
-    def to_input(self, boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def to_input(self, boxes_xyxy: npt.NDArray[np.floating]) -> Floats:
         """Takes boxes `(…, 4)` from the frame of the original image to the resized input's; does not clip."""
         (height, width), (input_height, input_width) = self.image_size, self.input_size
         scale = np.array([input_width / width, input_height / height] * 2)
-        scaled: npt.NDArray[np.float64] = np.asarray(boxes_xyxy, dtype=np.float64) * scale
+        scaled: Floats = np.asarray(boxes_xyxy, dtype=np.float64) * scale
         return scaled
 
     def clipped_to_input(self, box_xyxy: npt.NDArray[np.floating]) -> tuple[float, float, float, float]:
@@ -44,7 +44,7 @@ class Resizing:
         x1, y1, x2, y2 = np.clip(self.to_input(box_xyxy), 0, [width, height, width, height]).tolist()
         return x1, y1, x2, y2
 
-    def unclipped(self, boxes_xyxy: Floats32) -> npt.NDArray[np.float64]:
+    def unclipped(self, boxes_xyxy: Floats32) -> Floats:
         """Takes boxes `(…, 4)` to the frame of the original image; anchors may reach out of it."""
-        unclipped: npt.NDArray[np.float64] = boxes_xyxy / self.to_input(np.ones(4))
+        unclipped: Floats = boxes_xyxy / self.to_input(np.ones(4))
         return unclipped

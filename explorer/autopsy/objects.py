@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Truth, in_order
 from explorer.scoring.convert import xywh
 from explorer.scoring.matching import match
 from explorer.scoring.sizes import ALL
-from explorer.types import Detections, Floats, Ints
+from explorer.types import Bools, Detections, Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,7 @@ class Objects:
 
     boxes_xywh: Floats
     classes: Ints
-    crowds: npt.NDArray[np.bool_]
+    crowds: Bools
 
     @cached_property
     def boxes_xyxy(self) -> Floats:

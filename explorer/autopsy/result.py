@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.findings import Finding
@@ -20,6 +19,7 @@ from explorer.data.ids import Ids
 from explorer.scoring.matching import Matches
 from explorer.scoring.outcomes import OperatingPoint, object_scores
 from explorer.scoring.sizes import COCO_BINS, SizeBin
+from explorer.types import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ class Autopsy:
     level_names: tuple[str, ...]
     image_ids: Ids
     ids: Ids
-    classes: npt.NDArray[np.int64]
-    areas_px: npt.NDArray[np.float64]
-    boxes_xywh: npt.NDArray[np.float64]
+    classes: Ints
+    areas_px: Floats
+    boxes_xywh: Floats
     findings: tuple[Finding, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
-    def verdicts(self) -> npt.NDArray[np.int64]:
+    def verdicts(self) -> Ints:
         """`(G,)` numbers of `Verdict`."""
         return np.array([finding.verdict for finding in self.findings], dtype=np.int64)
 

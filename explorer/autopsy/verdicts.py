@@ -32,7 +32,8 @@ from __future__ import annotations
 from enum import IntEnum, auto
 
 import numpy as np
-import numpy.typing as npt
+
+from explorer.types import Floats, Ints
 
 
 class Verdict(IntEnum):
@@ -97,7 +98,7 @@ _LABELS = {
 }
 
 
-def judged(verdicts: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.int64]:
+def judged(verdicts: Ints, scores: Floats, threshold: float) -> Ints:
     """Lets a run's detections say which objects are found.
 
     Args:

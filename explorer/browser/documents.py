@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from bson import ObjectId
 from pycocotools import mask as mask_api
 
@@ -26,6 +25,7 @@ from explorer.data.masks import Rle
 from explorer.errors.taxonomy import ErrorType
 from explorer.scoring.columns import Truth
 from explorer.scoring.protocols import COCO, Protocol
+from explorer.types import Floats, Ints
 
 Document = dict[str, Any]
 _ERRORS = tuple(kind.label for kind in ErrorType)
@@ -193,9 +193,9 @@ class RunDocuments:
             yield label
 
 
-def _areas_px(boxes_xywh: npt.NDArray[np.float64], masks: Sequence[Rle | None] | None) -> npt.NDArray[np.float64]:
+def _areas_px(boxes_xywh: Floats, masks: Sequence[Rle | None] | None) -> Floats:
     """Areas of masks, and of boxes that have none."""
-    areas: npt.NDArray[np.float64] = boxes_xywh[:, 2] * boxes_xywh[:, 3]
+    areas: Floats = boxes_xywh[:, 2] * boxes_xywh[:, 3]
     for row, mask in enumerate(masks or ()):
         if mask is not None:
             areas[row] = mask_api.area(mask)  # one at a time: pycocotools 2.0.11 counts a list's masks in 8 bits
@@ -213,14 +213,14 @@ def _label(label_id: ObjectId, name: str, box: list[float]) -> Document:
     }
 
 
-def _relative(truth: Truth, images: npt.NDArray[np.int64], boxes_xywh: npt.NDArray[np.float64]) -> list[list[float]]:
+def _relative(truth: Truth, images: Ints, boxes_xywh: Floats) -> list[list[float]]:
     """Boxes in shares of the image's width and height."""
     frame = truth.image_sizes[images][:, [1, 0, 1, 0]]
     relative: list[list[float]] = (boxes_xywh / frame).tolist()
     return relative
 
 
-def _add_mask(label: Document, mask: Rle | None, box_xywh: npt.NDArray[np.float64]) -> None:
+def _add_mask(label: Document, mask: Rle | None, box_xywh: Floats) -> None:
     """Adds a mask as FiftyOne's COCO reader cuts it out of the image: rows and columns of the rounded box."""
     from fiftyone.core.utils import serialize_numpy_array
 

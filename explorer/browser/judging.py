@@ -20,7 +20,7 @@ from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, Ranking,
 from explorer.scoring.overlaps import ious_of
 from explorer.scoring.parts import RunInParts, RunPart
 from explorer.scoring.tally import Tally
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 SURE_PRECISION = 0.9
 """A detector is sure of a detection from the score at which it is right this often."""
@@ -59,9 +59,9 @@ class Judged:
     ious: Floats
     right: npt.NDArray[np.int8]
     detections: Ints
-    found: npt.NDArray[np.bool_]
+    found: Bools
     missed: npt.NDArray[np.int8]
-    suspects: npt.NDArray[np.bool_]
+    suspects: Bools
     label_errors: Mapping[int, Suspect]
     ap: Floats
     ap_smallest: Floats
@@ -92,7 +92,7 @@ class Survey:
     figures: Figures
     curves: Curves
     thresholds: Floats
-    verdicts: npt.NDArray[np.int64] | None
+    verdicts: Ints | None
     levels: tuple[str, ...] | None
 
 
@@ -143,7 +143,7 @@ def _judge(
     matches: Matches,
     point: OperatingPoint,
     sure_score: float,
-    verdicts: npt.NDArray[np.int64] | None,
+    verdicts: Ints | None,
     levels: tuple[str, ...] | None,
 ) -> Judged:
     run, iou = matches.run, float(matches.thresholds[matches.threshold_index(point.iou)])
@@ -182,7 +182,7 @@ def _of_smallest(matches: Matches) -> Floats:
     return average_precision_by_image(matches, smallest.name)
 
 
-def _known(run: Run, iou: float) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...] | None]:
+def _known(run: Run, iou: float) -> tuple[Ints | None, tuple[str, ...] | None]:
     """Verdict and FPN level of each object, from the run's autopsy; without one, the level from its model's config."""
     from explorer.browser.levels import levels_of
     from explorer.report.analysis import autopsy_beside
@@ -194,7 +194,7 @@ def _known(run: Run, iou: float) -> tuple[npt.NDArray[np.int64] | None, tuple[st
     return (autopsy.verdicts if autopsy.point.iou == iou else None), levels
 
 
-def _labels(verdicts: npt.NDArray[np.int64]) -> tuple[str, ...]:
+def _labels(verdicts: Ints) -> tuple[str, ...]:
     return tuple(Verdict(verdict).label for verdict in verdicts.tolist())
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Truth, in_order
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 _AREAS = ("area_px", "area")
 
@@ -71,7 +70,7 @@ def run_of(samples: Any, gt_field: str, pred_field: str) -> Run:
     return Run(pred_field, truth, columns, {})
 
 
-def _boxes(boxes: Sequence[Sequence[Sequence[float]] | None], sizes: npt.NDArray[np.int64]) -> tuple[Any, Floats]:
+def _boxes(boxes: Sequence[Sequence[Sequence[float]] | None], sizes: Ints) -> tuple[Any, Floats]:
     """Returns the image row of each box, and the boxes in pixels."""
     images = np.repeat(np.arange(len(boxes)), [len(own or ()) for own in boxes])
     flat = np.array([box for own in boxes for box in own or ()], dtype=np.float64).reshape(-1, 4)

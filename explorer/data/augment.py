@@ -10,12 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 from detectron2.data import transforms as T
 from fvcore.transforms.transform import Transform
 
-from explorer.types import Pixels
+from explorer.types import Array, Floats, Ints, Pixels
 
 
 class CropAroundObject(T.RandomCrop):
@@ -51,9 +50,7 @@ class CropAroundObject(T.RandomCrop):
             raise ValueError(f"INPUT.CROP.ANYWHERE is {anywhere:g}: give a share between 0 and 1.")
         self.zoom, self.balanced, self.anywhere = zoom, balanced, anywhere
 
-    def get_transform(
-        self, image: Pixels, boxes: npt.NDArray[np.float64], classes: npt.NDArray[np.int64] | None = None
-    ) -> T.Transform:
+    def get_transform(self, image: Pixels, boxes: Floats, classes: Ints | None = None) -> T.Transform:
         """Draws the crop.
 
         Args:
@@ -76,7 +73,7 @@ class CropAroundObject(T.RandomCrop):
         top, left = np.random.randint(low, high + 1)  # noqa: NPY002
         return T.CropTransform(int(left), int(top), int(cut[1]), int(cut[0]))
 
-    def _drawn(self, count: int, classes: npt.NDArray[np.int64] | None) -> int:
+    def _drawn(self, count: int, classes: Ints | None) -> int:
         """Draws the object to show."""
         if not self.balanced or classes is None:
             return int(np.random.randint(count))  # noqa: NPY002
@@ -94,10 +91,10 @@ class RandomTranspose(T.Augmentation):
 class TransposeTransform(Transform):
     """Rows become columns."""
 
-    def apply_image(self, img: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def apply_image(self, img: Array) -> Array:
         return np.ascontiguousarray(img.swapaxes(0, 1))
 
-    def apply_coords(self, coords: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def apply_coords(self, coords: Array) -> Array:
         return coords[:, ::-1].copy()
 
     def inverse(self) -> Transform:

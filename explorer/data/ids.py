@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from explorer.types import Array
 
 Id = int | str
-Ids = npt.NDArray[Any]
+Ids = Array
 """A column of ids: int64 where all of them are numbers that fit, else of Python's own numbers and texts."""
 
 EXACT_FLOATS = 2**53

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from explorer.data.tiff import MAGIC, Page, TiffError, first_page, judge_directory
 from explorer.reading import open_file
+from explorer.types import Pixels
 from explorer.writing import replacing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -46,7 +46,7 @@ class ImageError(ValueError):
     """An image that cannot be read; the message names it and says what to do."""
 
 
-def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Reads an image, upright.
 
     EXIF rotation is applied (a broken EXIF block counts as none). Grey and palette images become colour, transparent
@@ -78,12 +78,12 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> npt.NDAr
         image.close()
 
 
-def swap_channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def swap_channels(image: Pixels) -> Pixels:
     """Returns a copy of an image `(height, width, 3)` in the other channel order: RGB of BGR, BGR of RGB."""
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
-def read_sized(path: str | Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def read_sized(path: str | Path, size: tuple[int, int]) -> Pixels:
     """Reads an image of a data set, which must have the `(height, width)` that its annotations are for.
 
     Raises:
@@ -128,7 +128,7 @@ def reading_note(source: ImageSource) -> str | None:
     return ", ".join(notes) or None
 
 
-def write_picture(picture_rgb: npt.NDArray[np.uint8], path: Path, **options: Any) -> Path:
+def write_picture(picture_rgb: Pixels, path: Path, **options: Any) -> Path:
     """Writes an RGB image in the format of the path's suffix, whole or not at all, and returns the path.
 
     Args:

@@ -24,6 +24,7 @@ from explorer.data.augment import CropAroundObject, OtherCamera, RandomTranspose
 from explorer.data.images import ImageError, read_image, swap_channels
 from explorer.data.panoptic import IGNORE, read_classes, read_labels, semantic_map
 from explorer.text import logger_of
+from explorer.types import Floats, Pixels
 
 FORMATS = ("BGR", "RGB")
 TOO_MANY_SKIPPED = 10
@@ -98,7 +99,7 @@ class CocoMapper(DatasetMapper):
             raise ImageError(message) from error
 
     def _map(self, record: dict[str, Any]) -> dict[str, Any]:
-        image: npt.NDArray[np.uint8] = read_image(record["file_name"])
+        image: Pixels = read_image(record["file_name"])
         if self.image_format == "RGB":
             image = swap_channels(image)
         detection_utils.check_image_size(record, image)
@@ -163,7 +164,7 @@ class CocoMapper(DatasetMapper):
         return moved
 
 
-def _corners(annotations: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
+def _corners(annotations: Sequence[Mapping[str, Any]]) -> Floats:
     """Returns the boxes of the objects as `(n, 4)` corners in pixels of the image as stored."""
     corners = [BoxMode.convert(one["bbox"], one["bbox_mode"], BoxMode.XYXY_ABS) for one in annotations]
     return np.asarray(corners, dtype=np.float64).reshape(-1, 4)

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_api
 
+from explorer.types import Bools, Ints
+
 LARGEST_COORDINATE = 1e9
 """Coordinates beyond this are as good as infinite."""
 LARGEST_SIDE_PX, MOST_PIXELS = 1_000_000, 2**32 - 1
@@ -75,7 +77,7 @@ def _judge_rle(rle: dict[str, Any], size: tuple[int, int]) -> str | None:
     return None
 
 
-def _runs(counts: Any) -> npt.NDArray[np.int64] | None:
+def _runs(counts: Any) -> Ints | None:
     if isinstance(counts, list):
         fit = all(type(count) is int and is_finite(count) for count in counts)
         return np.array(counts, dtype=np.int64) if fit else None
@@ -84,7 +86,7 @@ def _runs(counts: Any) -> npt.NDArray[np.int64] | None:
     return None
 
 
-def decode_runs(counts: str) -> npt.NDArray[np.int64] | None:
+def decode_runs(counts: str) -> Ints | None:
     """Decodes COCO's compressed run lengths, None when they are malformed.
 
     Each run is a little-endian number of 5-bit digits, one per character from "0" on; bit 6 says that more follow, the
@@ -101,7 +103,7 @@ def decode_runs(counts: str) -> npt.NDArray[np.int64] | None:
     if lengths.max() > 7:  # 35 bits: more than any image needs, less than overflows
         return None
     places = np.arange(len(digits)) - np.repeat(starts, lengths)
-    runs: npt.NDArray[np.int64] = np.add.reduceat((digits & 31) << (5 * places), starts)
+    runs: Ints = np.add.reduceat((digits & 31) << (5 * places), starts)
     runs -= np.where(digits[ends] & 16 != 0, np.int64(1) << (5 * lengths), 0)
     runs[1::2] = np.cumsum(runs[1::2])
     runs[2::2] = np.cumsum(runs[2::2])
@@ -130,9 +132,7 @@ def compressed(segmentation: Any, size: tuple[int, int]) -> Rle | None:
     return {"size": segmentation["size"], "counts": counts.encode("ascii") if isinstance(counts, str) else counts}
 
 
-def encode_masks(
-    masks: npt.NDArray[np.bool_], within: npt.NDArray[np.floating[Any]] | None = None
-) -> list[dict[str, Any]]:
+def encode_masks(masks: Bools, within: npt.NDArray[np.floating[Any]] | None = None) -> list[dict[str, Any]]:
     """Encodes `(N, height, width)` masks as compressed COCO RLEs, one at a time to save memory.
 
     Args:
@@ -150,7 +150,7 @@ def encode_masks(
     ]
 
 
-def encode_crop(crop: npt.NDArray[np.bool_], x0: int, y0: int, size: tuple[int, ...]) -> dict[str, Any]:
+def encode_crop(crop: Bools, x0: int, y0: int, size: tuple[int, ...]) -> dict[str, Any]:
     """Encodes a mask of which a part is given and the rest is empty, as a compressed COCO RLE.
 
     Args:

@@ -14,10 +14,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.annotations import categories_in_order, is_crowd
-from explorer.types import SIZES, size_names
+from explorer.types import SIZES, Floats, Ints, size_names
 
 _SWAPS_PER_GROUP, _MOST_SWAPS = 100, 50_000
 FOLDER = "folder"
@@ -105,9 +104,7 @@ def _groups(images: Sequence[Mapping[str, Any]], rule: str | None) -> list[list[
     return list(groups.values())
 
 
-def _counts(
-    content: Mapping[str, Any], groups: Sequence[Sequence[Mapping[str, Any]]]
-) -> tuple[list[str], npt.NDArray[np.float64]]:
+def _counts(content: Mapping[str, Any], groups: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[list[str], Floats]:
     """Per group, its number of images and of objects of each size and class `(groups, 1 + sizes + classes)`."""
     group_of = {image["id"]: place for place, own in enumerate(groups) for image in own}
     categories = categories_in_order(content["categories"])
@@ -124,9 +121,7 @@ def _counts(
     return ["images", *SIZES, *(own["name"] for own in categories)], counts
 
 
-def _assign(
-    counts: npt.NDArray[np.float64], shares: npt.NDArray[np.float64], chance: np.random.Generator
-) -> npt.NDArray[np.int64]:
+def _assign(counts: Floats, shares: Floats, chance: np.random.Generator) -> Ints:
     """The part of each group: the heaviest group first, each to where it costs least."""
     totals = counts.sum(axis=0)
     relative = counts[:, totals > 0] / totals[totals > 0]
@@ -150,12 +145,12 @@ def _assign(
 
 
 def _swapped(
-    relative: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
-    chosen: npt.NDArray[np.int64],
-    shares: npt.NDArray[np.float64],
+    relative: Floats,
+    weights: Floats,
+    chosen: Ints,
+    shares: Floats,
     chance: np.random.Generator,
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """Exchanges random groups of two parts wherever that brings the parts closer to what is wanted."""
     missed = np.stack([relative[chosen == part].sum(axis=0) for part in range(len(shares))]) - shares[:, None]
     for a, b in chance.integers(len(chosen), size=(min(_SWAPS_PER_GROUP * len(chosen), _MOST_SWAPS), 2)):

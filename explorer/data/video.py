@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.images import MAX_PIXELS, ImageError
 from explorer.reading import open_file
+from explorer.types import Pixels
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 """What video files are usually called; the content decides."""
@@ -63,7 +63,7 @@ class VideoFrame(NamedTuple):
 
     number: int
     time_s: float
-    image_bgr: npt.NDArray[np.uint8]
+    image_bgr: Pixels
 
 
 def is_video(path: Path) -> bool:
@@ -122,7 +122,7 @@ class VideoWriter:
         self._path, self._fps = path, fps
         self._writer: cv2.VideoWriter | None = None
 
-    def add(self, image_bgr: npt.NDArray[np.uint8]) -> None:
+    def add(self, image_bgr: Pixels) -> None:
         """Adds a frame `(height, width, 3)`.
 
         Raises:

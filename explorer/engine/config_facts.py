@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from detectron2.config import CfgNode, LazyConfig
 from detectron2.data import transforms
 from omegaconf import DictConfig
 
 from explorer.engine.windows import Cut, Tiles
+from explorer.types import Pixels
 
 Config: TypeAlias = CfgNode | DictConfig
 """detectron2's two kinds of config."""
@@ -37,7 +36,7 @@ class ModelInput:
     channel_order: str
     zoom: float = 1.0
 
-    def __call__(self, image_bgr: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    def __call__(self, image_bgr: Pixels) -> dict[str, Any]:
         """Returns detectron2's input for an image `(height, width, 3)`.
 
         The mapping holds `image`, float32 `(3, resized height, resized width)` in 0..255 and the model's channel
@@ -47,7 +46,7 @@ class ModelInput:
         resized = transforms.ResizeTransform(height, width, *self.size_for(height, width)).apply_image(image_bgr)
         return {"image": self.as_tensor(resized).float(), "height": height, "width": width}
 
-    def as_tensor(self, image_bgr: npt.NDArray[np.uint8]) -> torch.Tensor:
+    def as_tensor(self, image_bgr: Pixels) -> torch.Tensor:
         """Returns an image `(height, width, 3)` as it is, `(3, height, width)` uint8, in the model's channel order."""
         ordered = image_bgr if self.channel_order == "BGR" else image_bgr[:, :, ::-1]
         return torch.from_numpy(ordered.transpose(2, 0, 1).copy())

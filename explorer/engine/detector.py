@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -22,7 +21,7 @@ from explorer.engine.prediction import Prediction, to_detections, to_panoptic
 from explorer.engine.tiles import TiledModel
 from explorer.engine.windows import OVERLAP, Cut, Tiles
 from explorer.text import legible
-from explorer.types import Timing, extension
+from explorer.types import Pixels, Timing, extension
 from explorer.zoo.downloads import sha256_of
 
 if TYPE_CHECKING:
@@ -201,7 +200,7 @@ class Detector:
         return replace(self, cut=Tiles(size, overlap) if size else None)
 
     @gpu_explained()
-    def detect(self, image: npt.NDArray[np.uint8] | str | Path) -> Prediction:
+    def detect(self, image: Pixels | str | Path) -> Prediction:
         """Finds objects in one image.
 
         Args:

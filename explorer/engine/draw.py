@@ -8,14 +8,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as mask_api
 
 from explorer.data.images import read_image, swap_channels
 from explorer.engine.colors import DARK, LIGHT, RGB, class_color, colors_by_name, ink_on
 from explorer.text import legible
-from explorer.types import Detections, Panoptic, Pixels
+from explorer.types import Bools, Detections, Panoptic, Pixels
 
 MASK_OPACITY = 0.40
 SEGMENT_OPACITY = 0.50
@@ -247,14 +246,14 @@ class _Pen:
         self.taken.append(place)
 
 
-def _tint(canvas: Pixels, mask: npt.NDArray[np.bool_], color: RGB, opacity: float) -> None:
+def _tint(canvas: Pixels, mask: Bools, color: RGB, opacity: float) -> None:
     """Blends a colour into the mask's pixels of an RGB image and draws the mask's edge in the full colour."""
     canvas[mask] = np.rint((1 - opacity) * canvas[mask] + opacity * np.array(color)).astype(np.uint8)
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     canvas[mask & (inner == 0)] = color
 
 
-def _deepest_point(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+def _deepest_point(mask: Bools) -> tuple[int, int]:
     """Returns the pixel `(x, y)` of the mask that is farthest from its edge."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from explorer.data.images import ImageError, read_image, reading_note, swap_channels, write_picture
 from explorer.data.panoptic import write_panoptic_png
 from explorer.data.video import VideoWriter, is_video, read_facts, read_frames
@@ -22,7 +19,7 @@ from explorer.engine.draw import draw_detections, draw_panoptic
 from explorer.engine.familiar import unfamiliar
 from explorer.engine.finite import not_finite
 from explorer.scoring.convert import coco_annotations
-from explorer.types import Detections, Panoptic, Progress
+from explorer.types import Detections, Panoptic, Pixels, Progress
 from explorer.writing import alone_in, replacing, write_json
 
 RESULTS_FILE = "predictions.json"
@@ -146,7 +143,7 @@ def _nothing(detector: Detector, files: Sequence[Path], threshold: float) -> str
     return f"{said} {why}".rstrip()
 
 
-def _found(detector: Detector, image: npt.NDArray[np.uint8], threshold: float) -> tuple[Detections, Panoptic | None]:
+def _found(detector: Detector, image: Pixels, threshold: float) -> tuple[Detections, Panoptic | None]:
     prediction = detector.detect(image)
     return prediction.detections.keep(prediction.detections.scores >= threshold), prediction.panoptic
 
@@ -253,9 +250,7 @@ class _Collection:
             self._panoptic.append({"image_id": image_id, "file_name": file_name, "segments_info": segments})
         return image
 
-    def painted(
-        self, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None
-    ) -> npt.NDArray[np.uint8]:
+    def painted(self, image: Pixels, detections: Detections, panoptic: Panoptic | None) -> Pixels:
         """Returns the image, BGR, with what was found."""
         if panoptic is None:
             return draw_detections(image, detections, caption=self._caption)
@@ -269,7 +264,7 @@ class _Collection:
         """Names a file of the results as the document does."""
         return target.relative_to(self._out).as_posix()
 
-    def draw(self, path: Path, image: npt.NDArray[np.uint8], detections: Detections, panoptic: Panoptic | None) -> Path:
+    def draw(self, path: Path, image: Pixels, detections: Detections, panoptic: Panoptic | None) -> Path:
         """Writes one image's picture and returns its path."""
         drawn = self.painted(image, detections, panoptic)
         # without subsampling thin lines stay sharp

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from detectron2.structures import Instances
 
 from explorer.data.masks import Rle, encode_masks
 from explorer.engine.draw import picture_of
 from explorer.engine.pasting import PastedMasks
-from explorer.types import Detections, Panoptic, Timing
+from explorer.types import Detections, Panoptic, Pixels, Timing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,13 +39,11 @@ class Prediction:
     def __repr__(self) -> str:
         return f"<Prediction: {self.detections!r}, {self.timing.total_s:.2f} s>"
 
-    def draw(
-        self, image: npt.NDArray[np.uint8] | str | Path | None = None, *, labels: bool = True, caption: str = ""
-    ) -> Image.Image:
+    def draw(self, image: Pixels | str | Path | None = None, *, labels: bool = True, caption: str = "") -> Image.Image:
         """Draws the objects, or a panoptic model's segments; arguments and errors are those of `Detections.draw`."""
         return picture_of(image, self.detections, self.panoptic, labels=labels, caption=caption)
 
-    def figure(self, image: npt.NDArray[np.uint8] | str | Path | None = None) -> go.Figure:
+    def figure(self, image: Pixels | str | Path | None = None) -> go.Figure:
         """Draws the boxes over the image with Plotly; see `Detections.figure`."""
         return self.detections.figure(image)
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.nearby import ious_with
-from explorer.types import Detections
+from explorer.types import Detections, Floats
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def sightings(detections: Mapping[str, Detections], iou: float = 0.5) -> tuple[S
         for score, index, box in zip(found.scores, found.classes, found.boxes_xyxy.astype(np.float64), strict=True)
     ]
     named.sort(key=lambda one: -one[0])
-    founders: dict[str, list[npt.NDArray[np.float64]]] = {}
+    founders: dict[str, list[Floats]] = {}
     scores: dict[str, list[dict[str, float]]] = {}
     order: list[tuple[str, int]] = []
     for score, name, class_name, box in named:

@@ -24,7 +24,7 @@ from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import Figures, figures_of, mean_over_classes, score
 from explorer.scoring.ordering import Weights
-from explorer.types import Floats, Ints, Progress
+from explorer.types import Bools, Floats, Ints, Progress
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -56,9 +56,9 @@ class Interval:
     objects: Ints
 
     @property
-    def too_few(self) -> npt.NDArray[np.bool_]:
+    def too_few(self) -> Bools:
         """Where there is a figure, but too few images for an interval."""
-        few: npt.NDArray[np.bool_] = ~np.isnan(self.value) & (self.images < FEWEST_IMAGES)
+        few: Bools = ~np.isnan(self.value) & (self.images < FEWEST_IMAGES)
         return few
 
     def where_enough(self) -> Interval:
@@ -67,9 +67,9 @@ class Interval:
         return replace(self, low=low, high=high)
 
     @property
-    def excludes_zero(self) -> npt.NDArray[np.bool_]:
+    def excludes_zero(self) -> Bools:
         """Where all of it lies on one side of 0: a difference that is no noise."""
-        excluded: npt.NDArray[np.bool_] = (self.low > 0) | (self.high < 0)
+        excluded: Bools = (self.low > 0) | (self.high < 0)
         return excluded
 
 

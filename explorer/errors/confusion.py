@@ -12,14 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.errors.taxonomy import NOBODY
 from explorer.scoring.matching import Matches
 from explorer.scoring.outcomes import OperatingPoint, found_by
 from explorer.scoring.overlaps import areas_px, overlaps
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 NOTHING = "(nothing)"
 """The last row: where no object is. The last column: what is missed."""
@@ -39,14 +38,14 @@ class Confusion:
     point: OperatingPoint
     sizes: tuple[SizeBin, ...]
     class_names: tuple[str, ...]
-    counts: npt.NDArray[np.int64]
+    counts: Ints
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Of rows and columns."""
         return (*self.class_names, NOTHING)
 
-    def of(self, size: str = "all") -> npt.NDArray[np.int64]:
+    def of(self, size: str = "all") -> Ints:
         """Returns the counts `(C + 1, C + 1)` of one size.
 
         Raises:
@@ -55,7 +54,7 @@ class Confusion:
         names = [own.name for own in self.sizes]
         if size not in names:
             raise ValueError(f"there is no size {size!r}; there are {', '.join(names)}")
-        counted: npt.NDArray[np.int64] = self.counts[names.index(size)]
+        counted: Ints = self.counts[names.index(size)]
         return counted
 
     def shares(self, size: str = "all") -> Floats:
@@ -98,9 +97,7 @@ def confusion(matches: Matches, point: OperatingPoint) -> Confusion:
     return Confusion(point, sizes, run.truth.class_names, counts)
 
 
-def _of_other_classes(
-    matches: Matches, iou: float, free: npt.NDArray[np.bool_], wanting: npt.NDArray[np.bool_], detections: Ints
-) -> Ints:
+def _of_other_classes(matches: Matches, iou: float, free: Bools, wanting: Bools, detections: Ints) -> Ints:
     """Gives objects that are wanting a detection one of another class, where one that is free overlaps enough."""
     run = matches.run
     level = float(matches.thresholds[matches.threshold_index(iou)])

@@ -14,7 +14,7 @@ from explorer.errors.bootstrap import Interval, Resamples, interval, p_values
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.ordering import Weights
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 POWER = 0.8
 
@@ -47,7 +47,7 @@ class Differences:
     images: int
 
     @property
-    def settled(self) -> npt.NDArray[np.bool_]:
+    def settled(self) -> Bools:
         """Where the interval excludes 0."""
         return self.points.excludes_zero
 
@@ -122,7 +122,7 @@ def differences(a: Resamples, b: Resamples, confidence: float, *, by_class: bool
     return Differences(points, p, needed, a.figures.images)
 
 
-def outcomes(found_by_a: Ints, found_by_b: Ints, unscored: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
+def outcomes(found_by_a: Ints, found_by_b: Ints, unscored: Bools) -> npt.NDArray[np.int8]:
     """Says who finds each object: its place in `OUTCOMES`, -1 for those that count as neither (`Matches.unscored`)."""
     who = np.where(found_by_a != NOBODY, np.where(found_by_b != NOBODY, 0, 1), np.where(found_by_b != NOBODY, 2, 3))
     return np.where(unscored, -1, who).astype(np.int8)

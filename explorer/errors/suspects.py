@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.errors.taxonomy import NOBODY
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import match
 from explorer.scoring.overlaps import Overlaps, overlaps
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 NOTHING_IOU, CLASS_IOU, PLACE_IOU = 0.1, 0.5, 0.7
 SAME_IOU = 0.5
@@ -102,7 +101,7 @@ def _highest(places: Ints, values: Floats, number: int) -> Floats:
     return highest
 
 
-def _supports(pairs: Overlaps, speaks: npt.NDArray[np.bool_], sure: Floats, objects: int) -> Floats:
+def _supports(pairs: Overlaps, speaks: Bools, sure: Floats, objects: int) -> Floats:
     """How sure the best detection that speaks for each object is, `(G,)`."""
     return _highest(pairs.objects[speaks], sure[pairs.detections[speaks]], objects)
 

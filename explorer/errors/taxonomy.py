@@ -36,7 +36,7 @@ from explorer.scoring.columns import Run, Task
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.overlaps import Overlaps, areas_px, overlaps
 from explorer.scoring.sizes import ALL, SizeBin
-from explorer.types import Bools, Ints
+from explorer.types import Bools, Floats, Ints
 
 NOBODY = -1
 Types = npt.NDArray[np.int8]
@@ -105,7 +105,7 @@ class Taxonomy:
     background: float
     detection_types: Types
     objects: Ints
-    detection_areas_px: npt.NDArray[np.float64]
+    detection_areas_px: Floats
     object_types: Types
     detections: Ints
 
@@ -190,7 +190,7 @@ def _judge_detections(matches: Matches, pairs: Overlaps, foreground: float) -> t
     return types, objects
 
 
-def _best(pairs: Overlaps, kept: Bools, detections: int) -> tuple[Ints, npt.NDArray[np.float64]]:
+def _best(pairs: Overlaps, kept: Bools, detections: int) -> tuple[Ints, Floats]:
     """Finds the object that each detection overlaps most among the kept pairs, the first of equals.
 
     Returns:

@@ -22,7 +22,7 @@ from torch import nn
 from explorer.features.layers import eager
 from explorer.heads import fcos
 from explorer.heads.fcos_targets import LocationAssignment
-from explorer.types import Frame, Ints
+from explorer.types import Floats, Frame, Ints
 
 NOWHERE = -1
 """What stands for no level and for no object."""
@@ -68,7 +68,7 @@ def assigned_levels(model: nn.Module, frame: Frame, boxes_xyxy: npt.ArrayLike) -
     return np.where(votes.any(axis=1), votes.argmax(axis=1), NOWHERE)
 
 
-def anchor_owners(model: Any, anchors: Sequence[Boxes], boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+def anchor_owners(model: Any, anchors: Sequence[Boxes], boxes_xyxy: Floats) -> Ints:
     """Returns the object that each anchor learns, a row of `(N, 4)` boxes in pixels of the input; -1 for none.
 
     Source: detectron2's `RetinaNet.label_anchors` and `FCOS.label_anchors`, which is called. Its FCOS represents
@@ -80,9 +80,7 @@ def anchor_owners(model: Any, anchors: Sequence[Boxes], boxes_xyxy: npt.NDArray[
     return np.where(own < 0, NOWHERE, own)
 
 
-def location_owners(
-    rule: LocationAssignment, sizes: Sequence[tuple[int, int]], boxes_xyxy: npt.NDArray[np.float64]
-) -> Ints:
+def location_owners(rule: LocationAssignment, sizes: Sequence[tuple[int, int]], boxes_xyxy: Floats) -> Ints:
     """Returns the object that each location of maps of `(h, w)` learns, as `anchor_owners` does."""
     rule = copy(rule)
     rule.classes = len(boxes_xyxy)  # what it calls background, with an object's row for its class
@@ -117,7 +115,7 @@ def box_heads(model: nn.Module) -> StandardROIHeads | None:
     return heads if known else None
 
 
-def _pooled(heads: StandardROIHeads, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+def _pooled(heads: StandardROIHeads, boxes_xyxy: Floats) -> Ints:
     pooler = heads.box_pooler
     if len(pooler.level_poolers) == 1 or not len(boxes_xyxy):
         return np.zeros(len(boxes_xyxy), dtype=np.int64)
@@ -139,7 +137,7 @@ def _cells(padded_size: tuple[int, int], stride: int) -> tuple[int, int]:
     return -(-height // stride), -(-width // stride)
 
 
-def _instances(boxes_xyxy: npt.NDArray[np.float64], first: int, device: torch.device) -> Instances:
+def _instances(boxes_xyxy: Floats, first: int, device: torch.device) -> Instances:
     """Objects to assign, whose classes are their rows, from `first` on."""
     objects = Instances((0, 0))
     objects.gt_boxes = Boxes(torch.from_numpy(boxes_xyxy.astype(np.float32)).to(device))

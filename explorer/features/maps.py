@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.features.places import cells_inside
-from explorer.types import FeatureMap, MapView
+from explorer.types import Bools, FeatureMap, Floats, Floats32, MapView
 
 Criterion = Literal["energy", "variance", "contrast"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
@@ -106,16 +105,16 @@ def value_range(views: Sequence[MapView], *, percentile: float = 99.5) -> tuple[
     return float(low), float(high)
 
 
-def normalise(values: npt.NDArray[np.float32], bounds: tuple[float, float]) -> npt.NDArray[np.float32]:
+def normalise(values: Floats32, bounds: tuple[float, float]) -> Floats32:
     """Brings values from `bounds` to 0..1, clipped; a range of no width gives 0."""
     low, high = bounds
     if high <= low:
         return np.zeros_like(values)
-    scaled: npt.NDArray[np.float32] = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+    scaled: Floats32 = np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
     return scaled
 
 
-def _contrast(values: npt.NDArray[np.float64], inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _contrast(values: Floats, inside: Bools) -> Floats:
     if inside.all():
         raise ValueError("The box covers the whole map: nothing is left outside to compare with.")
     spread = values.std(axis=(1, 2))

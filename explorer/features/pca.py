@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import eigh
 from skimage.color import lab2rgb
 
 from explorer.features.places import on_photo
-from explorer.types import FeatureMap, Floats, MapView
+from explorer.types import FeatureMap, Floats, MapView, Pixels
 
 Sharing = Literal["nothing", "channels", "places"]
 
@@ -160,7 +159,7 @@ def _whitened(scores: Floats) -> Floats:
     return scores / np.where(spread > 0, spread, 1)
 
 
-def _colors(scores: Floats, measure: Floats) -> npt.NDArray[np.uint8]:
+def _colors(scores: Floats, measure: Floats) -> Pixels:
     """Components to colours, each component's range taken from the `(…, 3)` scores in `measure`."""
     low, high = np.percentile(measure.reshape(-1, _COMPONENTS), _PERCENTILES, axis=0)
     width = np.where(high > low, high - low, 1)
@@ -168,7 +167,7 @@ def _colors(scores: Floats, measure: Floats) -> npt.NDArray[np.uint8]:
     lightness = _LIGHTNESS[0] + (_LIGHTNESS[1] - _LIGHTNESS[0]) * unit[..., 0]
     blue_yellow, green_red = _CHROMA * (2 * unit[..., 1] - 1), _CHROMA * (2 * unit[..., 2] - 1)
     rgb = _in_gamut(np.stack([lightness, green_red, blue_yellow], axis=-1))
-    colors: npt.NDArray[np.uint8] = np.rint(255 * rgb).astype(np.uint8)
+    colors: Pixels = np.rint(255 * rgb).astype(np.uint8)
     return colors
 
 

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from explorer.types import FeatureMap, Frame
+from explorer.types import Bools, FeatureMap, Floats32, Frame
 
 
 def crop(feature: FeatureMap, box_xyxy: Sequence[float], *, margin: float = 0.5) -> FeatureMap:
@@ -37,9 +36,7 @@ def crop(feature: FeatureMap, box_xyxy: Sequence[float], *, margin: float = 0.5)
     return FeatureMap(feature.layer, feature.values[:, top:bottom, left:right], frame)
 
 
-def on_photo(
-    values: npt.NDArray[np.float32], frame: Frame, size: tuple[int, int], *, smooth: bool = True
-) -> npt.NDArray[np.float32]:
+def on_photo(values: Floats32, frame: Frame, size: tuple[int, int], *, smooth: bool = True) -> Floats32:
     """Lays a map over the whole photo, sampled at the middle of every pixel of a picture of the photo.
 
     Beyond the outermost cells' middles the outermost values go on.
@@ -64,7 +61,7 @@ def on_photo(
     return np.asarray(laid, np.float32)
 
 
-def cells_inside(frame: Frame, box_xyxy: Sequence[float], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def cells_inside(frame: Frame, box_xyxy: Sequence[float], shape: tuple[int, ...]) -> Bools:
     """Marks the cells whose centre lies in a box, or the one cell that holds the box's centre if there are none.
 
     Args:

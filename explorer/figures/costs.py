@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from explorer.engine.speed.backbone_stages import StageCost
 from explorer.figures.style import FAINT, LAYOUT, rgb
 from explorer.text import NAME_LENGTH, in_plotly
+from explorer.types import Floats
 
 _DECADES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
 _PATTERNS = ("", "/", "\\", "x", ".", "-", "+")
 
 
 def cost_shares(
-    costs: Mapping[str, Sequence[StageCost]], seconds: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] | None = None
+    costs: Mapping[str, Sequence[StageCost]], seconds: Mapping[str, Mapping[str, Floats]] | None = None
 ) -> go.Figure:
     """Draws, per model, how parameters, multiplications, memory traffic and time are shared out among its stages.
 
@@ -74,9 +74,7 @@ def cost_shares(
     return figure
 
 
-def rates(
-    costs: Mapping[str, Sequence[StageCost]], seconds: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
-) -> go.Figure:
+def rates(costs: Mapping[str, Sequence[StageCost]], seconds: Mapping[str, Mapping[str, Floats]]) -> go.Figure:
     """Draws whole models' times against their multiplications, and how fast each stage multiplies.
 
     The right part is a roofline plot: stages with few multiplications per byte are limited by memory, stages with many
@@ -132,7 +130,7 @@ def rates(
     return figure
 
 
-def _quantities(cost: StageCost, times: Mapping[str, npt.NDArray[np.float64]] | None) -> dict[str, float]:
+def _quantities(cost: StageCost, times: Mapping[str, Floats] | None) -> dict[str, float]:
     counted = {"parameters": float(cost.params), "GMAC": cost.gmac, "memory traffic": cost.traffic_mb}
     return counted | ({"time": float(np.median(times[cost.name]))} if times else {})
 
@@ -142,7 +140,7 @@ def _depth(stage: str) -> str:
     return f"stage {stage[-1]}" if stage[-1:].isdigit() else stage
 
 
-def _title(name: str, costs: Sequence[StageCost], times: Mapping[str, npt.NDArray[np.float64]] | None) -> str:
+def _title(name: str, costs: Sequence[StageCost], times: Mapping[str, Floats] | None) -> str:
     whole = [sum(cost.params for cost in costs) / 1e6, sum(cost.gmac for cost in costs)]
     shown, traffic_mb = in_plotly(name, NAME_LENGTH), sum(cost.traffic_mb for cost in costs)
     words = f"{shown}: {whole[0]:.1f} M parameters, {whole[1]:.2f} GMAC, {traffic_mb:.0f} MB"

@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from pycocotools import mask as mask_api
@@ -17,7 +16,7 @@ from explorer.figures.labels import FONT_PX, place_labels
 from explorer.figures.photo import backdrop
 from explorer.figures.style import INK, LAYOUT
 from explorer.text import NAME_LENGTH, in_plotly, legible
-from explorer.types import Detections
+from explorer.types import Detections, Pixels
 
 ANNOTATED = "annotated"
 """What the outlines of the truth are called in the legend."""
@@ -31,7 +30,7 @@ Box = tuple[float, float, float, float]
 
 
 def side_by_side(
-    image_bgr: npt.NDArray[np.uint8],
+    image_bgr: Pixels,
     detections: Mapping[str, Detections],
     *,
     truth: Detections | None = None,

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -18,6 +17,7 @@ from explorer.figures.style import FAINT, INK, LAYOUT, rgb, run_rgb
 from explorer.scoring.metrics import find
 from explorer.scoring.outcomes import object_scores
 from explorer.text import NAME_LENGTH, in_plotly
+from explorer.types import Floats
 
 _LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 40, "b": 60},
@@ -207,7 +207,7 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 
 
-def _scores(comparison: Comparison, place: int) -> npt.NDArray[np.float64]:
+def _scores(comparison: Comparison, place: int) -> Floats:
     """The score of the detection that has each object at any score; 0 for none."""
     return np.nan_to_num(object_scores(comparison.matches[place], comparison.rule.iou), nan=0.0)
 

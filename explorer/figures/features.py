@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -19,7 +18,7 @@ from explorer.figures.photo import backdrop
 from explorer.figures.pictures import COLORS, check_photo
 from explorer.figures.style import INK
 from explorer.text import NAME_LENGTH, in_plotly
-from explorer.types import FeatureMap, Frame, MapView
+from explorer.types import FeatureMap, Frame, MapView, Pixels
 
 _TILE_CELLS = 240  # a tile of the grid is no wider on a page; finer cells only make the page heavier
 _WIDTH_PX = 800
@@ -35,7 +34,7 @@ _TITLE_PX, _LINE_PX = 30, 17
 
 def linked_maps(
     views: Mapping[str, MapView],
-    image_bgr: npt.NDArray[np.uint8] | None = None,
+    image_bgr: Pixels | None = None,
     *,
     opacity: float = 0.75,
     common_range: bool = False,
@@ -172,7 +171,7 @@ def usage_matrix(usages: Mapping[str, Sequence[LayerUsage]]) -> go.Figure:
     return figure
 
 
-def _check(views: Mapping[str, MapView], image_bgr: npt.NDArray[np.uint8] | None) -> None:
+def _check(views: Mapping[str, MapView], image_bgr: Pixels | None) -> None:
     if not views:
         raise ValueError("There are no maps to draw; give at least one.")
     for view in views.values():
@@ -307,6 +306,6 @@ def _matrix(blocks: Sequence[LayerUsage]) -> go.Heatmap:
     )
 
 
-def _grey(image_bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _grey(image_bgr: Pixels) -> Pixels:
     grey = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY)
     return np.repeat(grey[:, :, None], 3, axis=2).astype(np.uint8)

@@ -7,20 +7,21 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from explorer.types import Pixels
 
 _MAX_SIDE_PX = 1600
 """Longest side of the picture sent to the page; the figure keeps the original image's coordinates."""
 
 
-def backdrop(image_bgr: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def backdrop(image_bgr: Pixels) -> dict[str, Any]:
     """Returns the arguments of Plotly's `add_layout_image` that lay a photo `(height, width, 3)` under a figure."""
     height, width = image_bgr.shape[:2]
     corner = {"x": 0, "y": 0, "sizex": width, "sizey": height}
     return {"source": _data_uri(image_bgr), "sizing": "stretch", "layer": "below", **corner}
 
 
-def _data_uri(image_bgr: npt.NDArray[np.uint8]) -> str:
+def _data_uri(image_bgr: Pixels) -> str:
     """The image as a JPEG inside a URI, scaled down where it is larger than a page can show."""
     scale = _MAX_SIDE_PX / max(image_bgr.shape[:2])
     if scale < 1:

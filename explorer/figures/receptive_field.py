@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 
 from explorer.figures.photo import backdrop
@@ -14,6 +13,7 @@ from explorer.figures.style import FAINT, INK, LAYOUT, rgb
 from explorer.receptive_field.effective import EffectiveField
 from explorer.receptive_field.theoretical import ReceptiveField
 from explorer.text import NAME_LENGTH, in_plotly
+from explorer.types import Floats, Pixels
 
 _LAYOUT: dict[str, Any] = LAYOUT | {
     "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
@@ -25,7 +25,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 def fields_over_photo(
-    image_bgr: npt.NDArray[np.uint8],
+    image_bgr: Pixels,
     point_xy: tuple[float, float],
     fields: Mapping[str, ReceptiveField],
     effective: Mapping[str, EffectiveField] | None = None,
@@ -151,7 +151,7 @@ def fields_against_objects(
     theoretical_px: Mapping[str, float],
     effective_px: Mapping[str, float],
     anchors_px: Mapping[str, Sequence[float]],
-    object_sides_px: Mapping[str, npt.NDArray[np.float64]],
+    object_sides_px: Mapping[str, Floats],
 ) -> go.Figure:
     """Draws, per level, the sides of its fields, its anchors and the objects that it has to find, in input pixels.
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 from textwrap import wrap
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 
 from explorer.engine.speed.benchmark import Timings
@@ -16,6 +15,7 @@ from explorer.figures.export import WIDTH_PX
 from explorer.figures.labels import name_points
 from explorer.figures.style import FAINT, INK, LAYOUT, rgb, run_rgb
 from explorer.text import NAME_LENGTH, in_plotly, legible
+from explorer.types import Floats
 
 _FAMILIES = (
     ("VoVNet", ("V",), 4, "circle"),
@@ -329,7 +329,7 @@ def measured_accuracy(found: Timings) -> go.Figure:
     return figure
 
 
-def measured_times(seconds: Mapping[str, npt.NDArray[np.float64]]) -> go.Figure:
+def measured_times(seconds: Mapping[str, Floats]) -> go.Figure:
     """Draws the times of several models in the same rounds: each round a mark, the median a line.
 
     Args:

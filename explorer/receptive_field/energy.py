@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit  # Student's t; scipy.stats would take 0.3 s to import
 
-from explorer.types import Floats
+from explorer.types import Floats, Floats32
 
 SHARE = 0.95
 """An effective field's area is that of the brightest pixels that hold this share of the energy."""
@@ -64,7 +64,7 @@ class EnergySum:
         self.is_settled = False
         self.shortfall = 0.0
         self._narrower_than = narrower_than
-        self._parts: list[npt.NDArray[np.float32]] = []
+        self._parts: list[Floats32] = []
 
     def add(self, energy: Floats) -> None:
         """Adds the energy of some units, `(units, height, width)`."""

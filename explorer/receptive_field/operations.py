@@ -12,12 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from explorer.receptive_field.support import Product, picked, spread, union, windows
 from explorer.receptive_field.trail import Axes, Call, NotUnderstoodError, Trail, merged, once
-from explorer.types import Bools
+from explorer.types import Bools, Ints
 
 OnAxis = Callable[[Bools, int], Bools]
 """What an operation does to the support along one axis, 0 for rows and 1 for columns."""
@@ -291,7 +290,7 @@ def _padding(call: Call) -> Trail:
     return trail
 
 
-def _picked_along(call: Call, dimension: int, sources: npt.NDArray[np.int64]) -> Trail:
+def _picked_along(call: Call, dimension: int, sources: Ints) -> Trail:
     if dimension not in call.trail.axes:
         return call.trail
     which = call.trail.axes.index(dimension)

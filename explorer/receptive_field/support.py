@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from explorer.types import Bools
+from explorer.types import Bools, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ def spread(support: Bools, outputs: int, kernel: int, stride: int, padding: int,
     return seen
 
 
-def picked(support: Bools, sources: npt.NDArray[np.int64]) -> Bools:
+def picked(support: Bools, sources: Ints) -> Bools:
     """What outputs see that are copies of inputs, or nothing where the source is -1: nearest resizing, slices, pads."""
     seen = support[np.maximum(sources, 0)]
     seen[sources < 0] = False

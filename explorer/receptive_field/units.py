@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.receptive_field.energy import area_px
 from explorer.receptive_field.theoretical import ReceptiveField
+from explorer.types import Floats
 
 CUT = 0.02
 """How much smaller the side of a spot may be without the energy beyond its window."""
 
-Energy = npt.NDArray[np.float64]
+Energy = Floats
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import base64
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.images import ImageError, read_image
 from explorer.report.misses import Miss
 from explorer.scoring.columns import Truth
 from explorer.text import NAME_LENGTH, in_html
+from explorer.types import Floats, Pixels
 
 SHOWN_PX = 216
 """Side of a crop on the page."""
@@ -43,7 +43,7 @@ def miss_figure(truth: Truth, miss: Miss) -> str:
     return f"<figure>{picture}<figcaption>{'<br>'.join(says)}</figcaption></figure>"
 
 
-def _picture(image_bgr: npt.NDArray[np.uint8], box_xywh: npt.NDArray[np.float64], miss: Miss, alternative: str) -> str:
+def _picture(image_bgr: Pixels, box_xywh: Floats, miss: Miss, alternative: str) -> str:
     x, y, width, height = box_xywh.tolist()
     side = float(np.clip(AROUND * max(width, height), LEAST_SIDE_PX, MOST_SIDE_PX))
     left = _start(x + width / 2, side, image_bgr.shape[1])
@@ -73,7 +73,7 @@ def _outline(box_xywh: tuple[float, ...] | list[float], left: float, top: float,
     return f'<rect class="{kind}" {place} width="{width * scale:.1f}" height="{height * scale:.1f}"/>'
 
 
-def _crop(image_bgr: npt.NDArray[np.uint8], left: float, top: float, side: float) -> str:
+def _crop(image_bgr: Pixels, left: float, top: float, side: float) -> str:
     """The square as a JPEG inside a URI, at twice the page's pixels; what lies beyond the photo is grey."""
     pixels = 2 * SHOWN_PX
     grid = np.array([[pixels / side, 0, -left * pixels / side], [0, pixels / side, -top * pixels / side]])

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.result import Verification
 from explorer.engine.artifacts import provenance
@@ -26,6 +25,7 @@ from explorer.scoring.columns import Run, Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.metrics import Figures
 from explorer.scoring.outcomes import found_by
+from explorer.types import Array
 
 if TYPE_CHECKING:
     from explorer.errors.improve import Help
@@ -244,7 +244,7 @@ def _pair(comparison: Comparison, pair: Pair) -> Json:
     }
 
 
-def _with(figures: Figures, points: Interval, columns: Mapping[str, npt.NDArray[Any]]) -> Json:
+def _with(figures: Figures, points: Interval, columns: Mapping[str, Array]) -> Json:
     """By figure and size: differences with their intervals, and what else is known of them; null for what is not."""
     sizes = [size.name for size in figures.bins]
     return {

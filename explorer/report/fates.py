@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.verdicts import Verdict
 from explorer.errors.taxonomy import ErrorType
@@ -13,6 +12,7 @@ from explorer.report.analysis import RunAnalysis
 from explorer.scoring.columns import Truth
 from explorer.scoring.outcomes import object_scores
 from explorer.scoring.sizes import SizeBin
+from explorer.types import Ints
 
 LOW_SCORE, FOUND = Verdict.LOW_SCORE.label, Verdict.FOUND.label
 _ERRORS = {
@@ -34,7 +34,7 @@ class Fates:
 
     truth: Truth
     names: tuple[str, ...]
-    objects: npt.NDArray[np.int64]
+    objects: Ints
 
     def counts(self, size: SizeBin) -> dict[str, int]:
         """Counts the objects of a size by outcome."""

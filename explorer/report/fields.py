@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.engine.detector import Detector
 from explorer.features.assignment import NOWHERE, assigned_levels, input_frame, level_names
@@ -19,7 +18,7 @@ from explorer.receptive_field.effective import EffectiveField, cached_effective_
 from explorer.receptive_field.theoretical import ReceptiveField, theoretical_fields
 from explorer.report.tables import Grid
 from explorer.scoring.columns import Truth
-from explorer.types import Progress
+from explorer.types import Floats, Progress
 from explorer.writing import alone_in, replacing_together
 
 NARROWER_THAN = 0.03
@@ -79,7 +78,7 @@ class FieldReport:
     theoretical: dict[str, ReceptiveField]
     effective: dict[str, EffectiveField]
     at_measured_size: dict[str, ReceptiveField]
-    object_sides_px: dict[str, npt.NDArray[np.float64]]
+    object_sides_px: dict[str, Floats]
     objects_without_level: int
 
     def document(self) -> dict[str, Any]:
@@ -190,7 +189,7 @@ def anchor_sides(detector: Detector) -> dict[str, tuple[float, ...]]:
     return sides
 
 
-def object_sides(detector: Detector, truth: Truth) -> tuple[dict[str, npt.NDArray[np.float64]], int]:
+def object_sides(detector: Detector, truth: Truth) -> tuple[dict[str, Floats], int]:
     """Returns the sides of the objects in pixels of the input, by the level that the detector looks for them in.
 
     Also returns how many objects no level answers for. Crowds are left out. There is no level for detectors whose
@@ -199,7 +198,7 @@ def object_sides(detector: Detector, truth: Truth) -> tuple[dict[str, npt.NDArra
     names = level_names(detector.model)
     if not names:
         return {}, 0
-    sides: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
+    sides: dict[str, list[Floats]] = {name: [] for name in names}
     without = 0
     rows = np.flatnonzero(~truth.crowds)
     rows = rows[np.argsort(truth.images[rows], kind="stable")]

@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.report.analysis import RunAnalysis
 from explorer.report.fates import fates_of
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.outcomes import found_by
 from explorer.scoring.overlaps import overlaps
+from explorer.types import Floats, Ints
 
 MOST = 24
 MOST_PER_IMAGE = 2
@@ -93,7 +93,7 @@ def telling_misses(analysis: RunAnalysis, rival: RunAnalysis | None = None, most
     )
 
 
-def _nearest(analysis: RunAnalysis) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _nearest(analysis: RunAnalysis) -> tuple[Ints, Floats]:
     """The detection that overlaps each object most, of any class: its row `(G,)`, -1 for none, and its IoU."""
     objects = len(analysis.run.truth)
     pairs = overlaps(analysis.run, analysis.matches.task, least=0.05, same_class=False)
@@ -103,7 +103,7 @@ def _nearest(analysis: RunAnalysis) -> tuple[npt.NDArray[np.int64], npt.NDArray[
     return best, iou
 
 
-def _rival_scores(rival: RunAnalysis | None, objects: int) -> npt.NDArray[np.float64]:
+def _rival_scores(rival: RunAnalysis | None, objects: int) -> Floats:
     if rival is None:
         return np.zeros(objects)
     detections = found_by(rival.matches, rival.point)

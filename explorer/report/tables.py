@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 
 from explorer.errors.bootstrap import Interval, Resamples
@@ -20,7 +19,7 @@ from explorer.report.words import interval_words, p_words, seed_settle_words, se
 from explorer.scoring.metrics import Figures
 from explorer.scoring.sizes import SizeBin
 from explorer.text import NAME_LENGTH, in_html, in_markdown, on_terminal
-from explorer.types import Floats
+from explorer.types import Floats, Ints
 
 if TYPE_CHECKING:
     from explorer.autopsy.result import Autopsy
@@ -120,7 +119,7 @@ def class_grid(analysis: RunAnalysis, name: str = "AP") -> Grid:
 
 
 def class_size_grid(
-    name: str, class_names: Sequence[str], sizes: Sequence[SizeBin], values: Floats, objects: npt.NDArray[np.int64]
+    name: str, class_names: Sequence[str], sizes: Sequence[SizeBin], values: Floats, objects: Ints
 ) -> Grid:
     """Lays a figure `(A, C)` out by class and size, with the objects that it rests on."""
     rows = tuple(

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.ordering import Weights, order
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """Where COCO reads precision."""
@@ -110,7 +110,7 @@ class Accumulator:
         size: int,
         class_row: int,
         takers: Ints,
-        hits: npt.NDArray[np.bool_],
+        hits: Bools,
         corrections: npt.NDArray[np.int8],
         counted: Ints,
     ) -> _Curves:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.ids import id_order
 from explorer.data.sources import instances_split
 from explorer.scoring.columns import Run, Truth, in_order
 from explorer.scoring.ignored import run_under
 from explorer.scoring.protocols import Protocol
+from explorer.types import Ints
 
 
 class RunsDifferError(ValueError):
@@ -191,7 +191,7 @@ def _annotations(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else {}
 
 
-def _rows(old: Sequence[Any], new: Sequence[Any]) -> npt.NDArray[np.int64]:
+def _rows(old: Sequence[Any], new: Sequence[Any]) -> Ints:
     """By old row the new one, -1 for what is left out."""
     places = {value: row for row, value in enumerate(new)}
     return np.array([places.get(value, -1) for value in old], dtype=np.int64)

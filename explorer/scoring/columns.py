@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.ids import Id, Ids, as_id
 from explorer.data.masks import Rle
 from explorer.scoring.protocols import Protocol, protocol_from
 from explorer.text import legible
-from explorer.types import Metrics, extension
+from explorer.types import Bools, Floats, Ints, Metrics, extension
 
 Task = Literal["bbox", "segm"]
 """What is compared: boxes, or masks."""
@@ -30,8 +29,8 @@ class Regions:
         boxes_xywh: `(R, 4)` float64.
     """
 
-    images: npt.NDArray[np.int64]
-    boxes_xywh: npt.NDArray[np.float64]
+    images: Ints
+    boxes_xywh: Floats
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,15 +58,15 @@ class Truth:
 
     image_ids: Ids
     file_names: tuple[str, ...]
-    image_sizes: npt.NDArray[np.int64]
+    image_sizes: Ints
     category_ids: Ids
     class_names: tuple[str, ...]
     ids: Ids
-    images: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.int64]
-    boxes_xywh: npt.NDArray[np.float64]
-    areas_px: npt.NDArray[np.float64]
-    crowds: npt.NDArray[np.bool_]
+    images: Ints
+    classes: Ints
+    boxes_xywh: Floats
+    areas_px: Floats
+    crowds: Bools
     masks: tuple[Rle | None, ...] | None = None
     regions: Regions | None = None
 
@@ -114,7 +113,7 @@ class Truth:
                 f"{len(self.class_names)} classes asked for, so that there is nothing to measure on.{crowds}"
             )
 
-    def of_rows(self, rows: npt.NDArray[np.int64]) -> Truth:
+    def of_rows(self, rows: Ints) -> Truth:
         """Returns the part of the data set that these image rows, ascending, are; itself for all."""
         if len(rows) == len(self.image_ids):
             return self
@@ -131,7 +130,7 @@ class Truth:
             regions=regions,
         )
 
-    def of_objects(self, rows: npt.NDArray[np.int64]) -> Truth:
+    def of_objects(self, rows: Ints) -> Truth:
         """Returns the data set with only these objects, by row, ascending; all images and classes stay."""
         return replace(
             self,
@@ -184,12 +183,12 @@ class Found:
             whose masks have the scores of their boxes.
     """
 
-    images: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.int64]
-    boxes_xywh: npt.NDArray[np.float64]
-    scores: npt.NDArray[np.float64]
+    images: Ints
+    classes: Ints
+    boxes_xywh: Floats
+    scores: Floats
     masks: tuple[Rle | None, ...] | None = None
-    mask_scores: npt.NDArray[np.float64] | None = None
+    mask_scores: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -355,12 +354,12 @@ class Run:
 
 
 def in_order(
-    images: npt.NDArray[np.int64],
-    classes: npt.NDArray[np.int64],
-    boxes_xywh: npt.NDArray[np.float64],
-    scores: npt.NDArray[np.float64],
+    images: Ints,
+    classes: Ints,
+    boxes_xywh: Floats,
+    scores: Floats,
     masks: Sequence[Rle | None] | None = None,
-    mask_scores: npt.NDArray[np.float64] | None = None,
+    mask_scores: Floats | None = None,
 ) -> Found:
     """Sorts detections as `Found` wants them; equal scores keep their order, which decides between them in COCO."""
     steps, same = np.diff(images), images[1:] == images[:-1]

@@ -12,7 +12,7 @@ from pycocotools import mask as mask_api
 from explorer.data.ids import Id
 from explorer.scoring.classes import SharedClasses, listed
 from explorer.scoring.columns import Found, Run, Truth, in_order
-from explorer.types import Detections
+from explorer.types import Detections, Floats, Ints
 
 CocoResult = dict[str, Any]
 """One detection in COCO's results format: `image_id`, `category_id`, `bbox` (XYWH, pixels), `score` and, for masks,
@@ -68,7 +68,7 @@ def coco_annotations(detections: Detections, image_id: Id, category_ids: Mapping
     return annotations
 
 
-def xywh(boxes_xyxy: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def xywh(boxes_xyxy: npt.NDArray[np.floating]) -> Floats:
     """Turns `(N, 4)` boxes from corners into COCO's corner and size."""
     corners = boxes_xyxy.astype(np.float64)
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
@@ -153,7 +153,7 @@ def detections_of(truth: Truth, found: Found, image: int) -> Detections:
     )
 
 
-def _class_rows(found: Detections, truth: Truth, classes: SharedClasses | None) -> npt.NDArray[np.int64]:
+def _class_rows(found: Detections, truth: Truth, classes: SharedClasses | None) -> Ints:
     """The class row of each detection, `(N,)`; -1 for a class that is not scored."""
     if classes is None:
         row_of = {class_name: row for row, class_name in enumerate(truth.class_names)}
@@ -166,12 +166,12 @@ def _class_rows(found: Detections, truth: Truth, classes: SharedClasses | None) 
         by_index = [row_of.get(name, -1) for name in found.class_names]
     else:
         by_index = list(classes.rows)
-    rows: npt.NDArray[np.int64] = np.array([*by_index, -1], dtype=np.int64)[found.classes]
+    rows: Ints = np.array([*by_index, -1], dtype=np.int64)[found.classes]
     return rows
 
 
-def _mask_scores(found: Detections) -> npt.NDArray[np.float64]:
-    own: npt.NDArray[np.float64] = (found.scores if found.mask_scores is None else found.mask_scores).astype(np.float64)
+def _mask_scores(found: Detections) -> Floats:
+    own: Floats = (found.scores if found.mask_scores is None else found.mask_scores).astype(np.float64)
     return own
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.accumulate import RECALLS
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +110,7 @@ def _curves_at(matches: Matches, size: int, level: int) -> tuple[Ints, Floats, F
     return objects, precision, scores, recall, average
 
 
-def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Floats, Floats, float]:
+def curve(hits: Bools, scores: Floats, objects: int) -> tuple[Floats, Floats, float]:
     """Computes one curve.
 
     Args:
@@ -134,7 +133,7 @@ def curve(hits: npt.NDArray[np.bool_], scores: Floats, objects: int) -> tuple[Fl
     return precision, reached_at, float(reached[-1])
 
 
-def average_precision(hits: npt.NDArray[np.bool_], objects: int, *, every_recall: bool = False) -> float:
+def average_precision(hits: Bools, objects: int, *, every_recall: bool = False) -> float:
     """Computes AP at one IoU, a fraction.
 
     Args:
@@ -216,7 +215,7 @@ def average_precision_by_image(matches: Matches, size: str = "all") -> Floats:
     return np.where(number > 0, mean, np.nan)
 
 
-def judged(matches: Matches, size: int, level: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
+def judged(matches: Matches, size: int, level: int) -> tuple[Ints, Bools]:
     """Returns the rows of the detections that count, and whether each finds an object.
 
     Args:

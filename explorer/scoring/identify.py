@@ -9,10 +9,10 @@ from reprlib import repr as shorten
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.ids import Id
 from explorer.scoring.columns import Truth
+from explorer.types import Ints
 
 MatchBy = Literal["id", "file_name"]
 """How images are told: by id, or by the file's path, name, stem or number."""
@@ -112,7 +112,7 @@ class Images(dict[Any, int]):
         self[own] = row
         return row
 
-    def rows_listed(self) -> npt.NDArray[np.int64]:
+    def rows_listed(self) -> Ints:
         """The images of the data set that the results list, ascending.
 
         Raises:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.columns import Found, Regions, Run, Truth, in_order
 from explorer.scoring.protocols import Protocol
+from explorer.types import Bools, Floats, Ints
 
 LARGEST_SHARE = 0.5
 """Of a box in ignored regions, from which on it goes."""
@@ -72,7 +72,7 @@ def run_under(protocol: Protocol, run: Run) -> Run:
     )
 
 
-def _inside(truth: Truth, images: npt.NDArray[np.int64], boxes_xywh: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _inside(truth: Truth, images: Ints, boxes_xywh: Floats) -> Bools:
     """Tells which boxes, by image row, lie in ignored regions."""
     inside = np.zeros(len(images), np.bool_)
     regions = truth.regions
@@ -86,9 +86,7 @@ def _inside(truth: Truth, images: npt.NDArray[np.int64], boxes_xywh: npt.NDArray
     return inside
 
 
-def _shares(
-    regions_xywh: npt.NDArray[np.float64], boxes_xywh: npt.NDArray[np.float64], height: int, width: int
-) -> npt.NDArray[np.float64]:
+def _shares(regions_xywh: Floats, boxes_xywh: Floats, height: int, width: int) -> Floats:
     """Returns how much of each box lies in the regions, `(N,)`."""
     covered = np.zeros((height, width), np.int64)
     for x, y, w, h in _pixels(regions_xywh).tolist():
@@ -98,10 +96,10 @@ def _shares(
     left, top = np.minimum(x, width) - 1, np.minimum(y, height) - 1
     right, bottom = np.minimum(left + w, width - 1), np.minimum(top + h, height - 1)
     count = sums[top, left] + sums[bottom, right] - sums[top, right] - sums[bottom, left]
-    shares: npt.NDArray[np.float64] = count / (w * h)
+    shares: Floats = count / (w * h)
     return shares
 
 
-def _pixels(boxes_xywh: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _pixels(boxes_xywh: Floats) -> Ints:
     """Rounds halves up, and to 1 at least, as the toolkit does."""
     return np.maximum(1, np.floor(np.minimum(boxes_xywh, 2**31) + 0.5)).astype(np.int64)

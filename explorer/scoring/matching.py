@@ -18,7 +18,7 @@ from explorer.scoring.columns import Run, Task
 from explorer.scoring.overlaps import Overlaps, areas_px, overlaps
 from explorer.scoring.protocols import Protocol
 from explorer.scoring.sizes import SizeBin
-from explorer.types import Ints
+from explorer.types import Bools, Floats, Ints
 
 PAIRS_AT_A_TIME = 2**10
 NOBODY = -1
@@ -46,30 +46,30 @@ class Matches:
 
     run: Run
     task: Task
-    thresholds: npt.NDArray[np.float64]
+    thresholds: Floats
     bins: tuple[SizeBin, ...]
     protocol: Protocol
     max_detections: tuple[int, ...]
     ranks: Ints
-    detections_in_bin: npt.NDArray[np.bool_]
-    objects_ignored: npt.NDArray[np.bool_]
+    detections_in_bin: Bools
+    objects_ignored: Bools
     candidates: Ints
     taken: npt.NDArray[np.int32]
 
     @property
-    def counted(self) -> npt.NDArray[np.bool_]:
+    def counted(self) -> Bools:
         """Which detections are within the largest limit, `(D,)`: those that figures count.
 
         A detection beyond it may have an object all the same: matching goes by falling score, so a limit takes matches
         away and changes none.
         """
-        within: npt.NDArray[np.bool_] = self.ranks < self.max_detections[-1]
+        within: Bools = self.ranks < self.max_detections[-1]
         return within
 
     @property
-    def unscored(self) -> npt.NDArray[np.bool_]:
+    def unscored(self) -> Bools:
         """Which objects count neither as found nor as missed, `(G,)`: crowds, and those that the protocol ignores."""
-        ignored: npt.NDArray[np.bool_] = self.objects_ignored[self.bin_index("all")]
+        ignored: Bools = self.objects_ignored[self.bin_index("all")]
         return ignored
 
     @property
@@ -104,10 +104,10 @@ class Matches:
             raise ValueError(f"nothing was matched at IoU {iou:g}; the thresholds are {known}")
         return int(close[0])
 
-    def hits(self, size: int) -> npt.NDArray[np.bool_]:
+    def hits(self, size: int) -> Bools:
         """Tells which candidates find an object that counts in a size bin, `(T, K)`, by the bin's place."""
         taken = self.taken[size]
-        counted: npt.NDArray[np.bool_] = ~np.append(self.objects_ignored[size], True)[taken]
+        counted: Bools = ~np.append(self.objects_ignored[size], True)[taken]
         return counted
 
     def objects_taken(self, iou: float = 0.5, size: str = "all") -> Ints:
@@ -199,9 +199,9 @@ def _places(sorted_keys: Ints) -> Ints:
 def _match(
     pairs: Overlaps,
     ranks: Ints,
-    crowds: npt.NDArray[np.bool_],
-    ignored: npt.NDArray[np.bool_],
-    asked: npt.NDArray[np.float64],
+    crowds: Bools,
+    ignored: Bools,
+    asked: Floats,
 ) -> tuple[Ints, npt.NDArray[np.int32]]:
     first = np.diff(pairs.detections, prepend=-1) > 0
     candidates, column = pairs.detections[first], np.cumsum(first) - 1
@@ -227,8 +227,8 @@ def _match(
 def _covered(
     run: Run,
     task: Task,
-    ignored: npt.NDArray[np.bool_],
-    asked: npt.NDArray[np.float64],
+    ignored: Bools,
+    asked: Floats,
     candidates: Ints,
     taken: npt.NDArray[np.int32],
 ) -> tuple[Ints, npt.NDArray[np.int32]]:
@@ -268,9 +268,7 @@ def _rounds(pairs: Overlaps, kept: Ints, ranks: Ints) -> Iterator[tuple[Ints, In
             yield same_rank[starts[first] : end], starts[first:last] - starts[first]
 
 
-def _first(
-    free: npt.NDArray[np.bool_], ignored: npt.NDArray[np.bool_], starts: Ints, objects: Ints
-) -> npt.NDArray[np.int32]:
+def _first(free: Bools, ignored: Bools, starts: Ints, objects: Ints) -> npt.NDArray[np.int32]:
     """The first free object of each detection, one that is not ignored before any other.
 
     `(P, A, T)` and `(P, A)` pairs in, `(D, A, T)` objects out.

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import BestFirst
@@ -41,10 +40,10 @@ class Figures:
     bins: tuple[SizeBin, ...]
     class_names: tuple[str, ...]
     by_class: Floats
-    objects: npt.NDArray[np.int64]
+    objects: Ints
     images: int
-    images_with: npt.NDArray[np.int64]
-    images_with_class: npt.NDArray[np.int64]
+    images_with: Ints
+    images_with_class: Ints
     protocol: Protocol = COCO
 
     @property

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.matching import NOBODY, Matches
-from explorer.types import Floats, Ints
+from explorer.types import Bools, Floats, Ints
 
 USUAL_PRECISION = 0.5
 SCORES_AT_A_TIME = 2**18
@@ -191,7 +190,7 @@ def found_by(matches: Matches, point: OperatingPoint) -> Ints:
     return np.where(object_scores(matches, point.iou) >= point.score, matches.detections_taking(point.iou), NOBODY)
 
 
-def _judged(matches: Matches, iou: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _judged(matches: Matches, iou: float) -> tuple[Floats, Bools]:
     """The scores of the detections that count, and whether each finds an object."""
     objects = matches.objects_taken(iou)
     ignored = np.append(matches.unscored, False)[objects]

@@ -8,12 +8,11 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as mask_api
 
 from explorer.data.masks import Rle
 from explorer.scoring.columns import Run, Task
-from explorer.types import Ints
+from explorer.types import Bools, Floats, Ints
 
 PAIRS_AT_A_TIME = 2**18
 """Bounds memory."""
@@ -31,7 +30,7 @@ class Overlaps:
 
     detections: Ints
     objects: Ints
-    ious: npt.NDArray[np.float64]
+    ious: Floats
 
 
 def overlaps(
@@ -85,7 +84,7 @@ def _pairs(found_keys: Ints, truth_keys: Ints) -> Iterator[tuple[Ints, Ints]]:
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
-def _box_ious(run: Run, detections: Ints, objects: Ints) -> npt.NDArray[np.float64]:
+def _box_ious(run: Run, detections: Ints, objects: Ints) -> Floats:
     """Computes what `pycocotools.mask.iou` does of boxes, operation by operation."""
     x, y, w, h = run.found.boxes_xywh[detections].T
     x2, y2, w2, h2 = run.truth.boxes_xywh[objects].T
@@ -93,13 +92,11 @@ def _box_ious(run: Run, detections: Ints, objects: Ints) -> npt.NDArray[np.float
     height = np.minimum(y + h, y2 + h2) - np.maximum(y, y2)
     shared = np.where((width > 0) & (height > 0), width * height, 0)
     whole = np.where(run.truth.crowds[objects], w * h, w * h + w2 * h2 - shared)
-    ious: npt.NDArray[np.float64] = np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
+    ious: Floats = np.divide(shared, whole, out=np.zeros_like(shared), where=shared > 0)
     return ious
 
 
-def _mask_ious(
-    found: Sequence[Rle], truth: Sequence[Rle], crowds: npt.NDArray[np.bool_], detections: Ints, objects: Ints
-) -> npt.NDArray[np.float64]:
+def _mask_ious(found: Sequence[Rle], truth: Sequence[Rle], crowds: Bools, detections: Ints, objects: Ints) -> Floats:
     """Asks pycocotools, at once for the detections that have the same objects."""
     starts = np.flatnonzero(np.diff(detections, prepend=-1))
     numbers = np.diff(starts, append=len(objects))
@@ -114,10 +111,10 @@ def _mask_ious(
     return ious
 
 
-def areas_px(run: Run, task: Task) -> npt.NDArray[np.float64]:
+def areas_px(run: Run, task: Task) -> Floats:
     """Returns the `(D,)` areas that decide a detection's size: its box's, or its mask's."""
     if task == "bbox":
-        areas: npt.NDArray[np.float64] = run.found.boxes_xywh[:, 2] * run.found.boxes_xywh[:, 3]
+        areas: Floats = run.found.boxes_xywh[:, 2] * run.found.boxes_xywh[:, 3]
         return areas
     masks, _ = _masks_of(run)
     # one at a time: pycocotools 2.0.11 counts a list's masks in 8 bits
@@ -150,7 +147,7 @@ def _present(masks: Sequence[Rle | None] | None, number: int) -> tuple[list[Rle]
     return present, [row for row, mask in enumerate(given) if mask is None]
 
 
-def ious_of(run: Run, detections: Ints, objects: Ints, least: float, task: Task = "bbox") -> npt.NDArray[np.float64]:
+def ious_of(run: Run, detections: Ints, objects: Ints, least: float, task: Task = "bbox") -> Floats:
     """Returns the overlap of detections with the objects that they took, `(N,)`.
 
     Args:

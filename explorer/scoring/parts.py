@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.masks import Rle
 from explorer.scoring.columns import Found, Run, Truth, in_order
@@ -23,6 +21,7 @@ from explorer.scoring.ignored import found_under
 from explorer.scoring.protocols import COCO, Protocol
 from explorer.scoring.results_file import Columns, columns_of
 from explorer.scoring.runs import find_run
+from explorer.types import Array, Ints
 
 IMAGES_AT_A_TIME = 1000
 _ROW = np.dtype(
@@ -128,11 +127,11 @@ class RunInParts(ExitStack):
         found = in_order(images, rows["class"].astype(np.int64), rows["box"], rows["score"], masks, mask_scores)
         return found_under(self.whole.protocol, truth, found)
 
-    def _piece(self, start: int, number: int) -> npt.NDArray[Any]:
+    def _piece(self, start: int, number: int) -> Array:
         self._rows.seek(start)
         return np.frombuffer(self._rows.read(number * _ROW.itemsize), dtype=_ROW)
 
-    def _masks_of(self, place: int, rows: npt.NDArray[Any], sizes: npt.NDArray[np.int64]) -> Iterator[Rle | None]:
+    def _masks_of(self, place: int, rows: Array, sizes: Ints) -> Iterator[Rle | None]:
         lengths, row = rows["mask_bytes"].tolist(), 0
         for _, number, start in self._pieces[place]:
             self._masks.seek(start)

@@ -11,7 +11,6 @@ from reprlib import repr as shorten
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as mask_api
 
 from explorer.data.ids import Id, as_id
@@ -19,6 +18,7 @@ from explorer.data.masks import LARGEST_COORDINATE, Rle, compressed, is_finite, 
 from explorer.scoring.columns import Found, Truth, in_order
 from explorer.scoring.identify import LACKING, Classes, Images, MatchBy
 from explorer.scoring.results_stream import Block, ResultsFile, blocks_of
+from explorer.types import Floats, Ints
 
 RESULTS_FILE = "coco_instances_results.json"
 IMAGES_FILE = "image_ids.json"
@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 class Columns(NamedTuple):
     """Detections as the columns of `Found`, but in any order."""
 
-    images: npt.NDArray[np.int64]
-    classes: npt.NDArray[np.int64]
-    boxes_xywh: npt.NDArray[np.float64]
-    scores: npt.NDArray[np.float64]
+    images: Ints
+    classes: Ints
+    boxes_xywh: Floats
+    scores: Floats
     masks: Sequence[Rle | None] | None
-    mask_scores: npt.NDArray[np.float64] | None = None
+    mask_scores: Floats | None = None
 
 
 def found_among(
@@ -81,7 +81,7 @@ def found_in(file: ResultsFile, truth: Truth, source: object, match_by: MatchBy 
     masks: list[Rle | None] | None = None
     if any(block.masks for block in blocks):
         masks = [mask for block in blocks for mask in block.masks or [None] * len(block.scores)]
-    mask_scores: npt.NDArray[np.float64] | None = None
+    mask_scores: Floats | None = None
     if any(block.mask_scores is not None for block in blocks):
         mask_scores = np.concatenate([block.scores if (own := block.mask_scores) is None else own for block in blocks])
     return in_order(images, classes, boxes, scores, masks, mask_scores)
@@ -182,7 +182,7 @@ def _in_columns(rows: Sequence[_Row], classes: Classes | None = None) -> Columns
     )
 
 
-def _mask_scores(rows: Sequence[_Row]) -> npt.NDArray[np.float64]:
+def _mask_scores(rows: Sequence[_Row]) -> Floats:
     own = [row.score if row.mask_score is None else row.mask_score for row in rows]
     return np.array(own, dtype=np.float64)
 

@@ -12,10 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from explorer.types import LARGE_AREA_PX, SIZES, SMALL_AREA_PX
+from explorer.types import LARGE_AREA_PX, SIZES, SMALL_AREA_PX, Bools, Floats
 
 COCO_INFINITY_PX = 1e5**2
 """The area that COCO takes for infinite."""
@@ -39,16 +36,16 @@ class SizeBin:
     short: str = ""
     is_last: bool = False
 
-    def holds(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def holds(self, areas_px: Floats) -> Bools:
         """Tells which of the areas COCO scores in the bin: one of exactly 32² px in small and in medium."""
-        inside: npt.NDArray[np.bool_] = (areas_px >= self.min_area_px) & (areas_px <= self.max_area_px)
+        inside: Bools = (areas_px >= self.min_area_px) & (areas_px <= self.max_area_px)
         return inside
 
-    def names(self, areas_px: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def names(self, areas_px: Floats) -> Bools:
         """Tells which of the areas have the bin's name: one of exactly 32² px is medium."""
         below = (areas_px < self.max_area_px) | (self.max_area_px >= COCO_INFINITY_PX)
         below |= self.is_last & (areas_px <= self.max_area_px)
-        named: npt.NDArray[np.bool_] = (areas_px >= self.min_area_px) & below
+        named: Bools = (areas_px >= self.min_area_px) & below
         return named
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.curves import Curves, average_precision, curve
 from explorer.scoring.matching import NOBODY, Matches
 from explorer.scoring.metrics import Figures, count_objects, figures_of
 from explorer.scoring.outcomes import Ranking, ranking
 from explorer.scoring.protocols import figure_names
-from explorer.types import Floats, Ints
+from explorer.types import Array, Floats, Ints
 
 
 class Tally(ExitStack):
@@ -127,7 +125,7 @@ class Tally(ExitStack):
             protocol=like.protocol,
         )
 
-    def _of_class(self, row: int) -> npt.NDArray[Any]:
+    def _of_class(self, row: int) -> Array:
         """What was kept of the detections of a class, by image."""
         pieces, start = [np.zeros(0, self._row)], 0
         for edges in self._edges:

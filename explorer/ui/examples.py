@@ -14,10 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.images import read_image, swap_channels
-from explorer.types import Detections, Pixels
+from explorer.types import Detections, Floats32, Ints, Pixels
 
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 _VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2-aerial-real")
@@ -139,8 +138,8 @@ def _china() -> tuple[Pixels, Detections | None]:
 
 
 def _truth(
-    boxes_xyxy: npt.NDArray[np.float32],
-    classes: npt.NDArray[np.int64],
+    boxes_xyxy: Floats32,
+    classes: Ints,
     class_names: tuple[str, ...],
     size: tuple[int, int],
 ) -> Detections:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from detectron2.modeling import GeneralizedRCNN
 from detectron2.modeling.meta_arch import fcos, retinanet
@@ -26,7 +25,7 @@ from explorer.heads import fcos as centermask
 from explorer.heads.fcos_detections import decoded
 from explorer.heads.fcos_targets import LocationAssignment, locations
 from explorer.scoring.nearby import ious_with
-from explorer.types import Floats32, Ints
+from explorer.types import Floats, Floats32, Ints
 
 
 class Reader(Protocol):
@@ -98,10 +97,10 @@ class _ByAnchor:
     anchors: Sequence[Boxes]
     chain: Chain
 
-    def objects_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+    def objects_of(self, boxes_xyxy: Floats) -> Ints:
         return anchor_owners(self.model, self.anchors, boxes_xyxy)
 
-    def levels_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+    def levels_of(self, boxes_xyxy: Floats) -> Ints:
         if self.chain is FCOS:
             sides = [float(own.tensor[0, 2] - own.tensor[0, 0]) for own in self.anchors if len(own)]
             return _by_size(boxes_xyxy, [8 * side for side in sides[:-1]])  # as `_match_anchors` has it
@@ -151,14 +150,14 @@ class _ByLocation:
     rule: LocationAssignment
     sizes: Sequence[tuple[int, int]]
 
-    def objects_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+    def objects_of(self, boxes_xyxy: Floats) -> Ints:
         return location_owners(self.rule, self.sizes, boxes_xyxy)
 
-    def levels_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+    def levels_of(self, boxes_xyxy: Floats) -> Ints:
         return _by_size(boxes_xyxy, [high for _, high in self.rule.ranges[:-1]])
 
 
-def _by_size(boxes_xyxy: npt.NDArray[np.float64], ends: Sequence[float]) -> Ints:
+def _by_size(boxes_xyxy: Floats, ends: Sequence[float]) -> Ints:
     """The level whose range of sizes has a box's largest distance, as seen from its centre."""
     distances = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).max(axis=1, initial=0) / 2
     levels: Ints = np.searchsorted(ends, distances)

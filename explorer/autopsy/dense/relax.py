@@ -15,17 +15,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from explorer.autopsy.dense.chain import FCOS
 from explorer.autopsy.dense.stages import DenseExceptions, DenseTrace
 from explorer.autopsy.family import Death, Relaxation
 from explorer.autopsy.selection import Pair
 from explorer.autopsy.verdicts import Verdict
+from explorer.types import Floats
 
 
-def relaxation(trace: DenseTrace, box_xyxy: npt.NDArray[np.float64], class_index: int, death: Death) -> Relaxation:
+def relaxation(trace: DenseTrace, box_xyxy: Floats, class_index: int, death: Death) -> Relaxation:
     """Says what would let an object's best candidate through.
 
     Args:

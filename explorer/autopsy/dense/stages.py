@@ -13,14 +13,13 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.chain import Chain
 from explorer.autopsy.family import Trace, View
 from explorer.autopsy.findings import Box
 from explorer.autopsy.frame import Resizing
 from explorer.autopsy.selection import Pair
-from explorer.types import Bools, Floats32, Ints
+from explorer.types import Bools, Floats, Floats32, Ints
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,10 @@ class Places:
 class Assignment(Protocol):
     """A detector's own rule by which places learn objects, for one image."""
 
-    def objects_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+    def objects_of(self, boxes_xyxy: Floats) -> Ints:
         """Returns the object, a row of `(G, 4)` boxes, that each of `(N,)` places learns; -1 for none."""
 
-    def levels_of(self, boxes_xyxy: npt.NDArray[np.float64]) -> Ints:
+    def levels_of(self, boxes_xyxy: Floats) -> Ints:
         """Returns the level, a position in the detector's level names, that answers for each of `(G, 4)` boxes."""
 
 

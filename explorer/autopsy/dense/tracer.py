@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from explorer.autopsy.dense.readers import reader_of
@@ -24,7 +23,7 @@ from explorer.autopsy.frame import Resizing
 from explorer.autopsy.objects import Objects
 from explorer.autopsy.selection import select
 from explorer.engine.detector import Detector
-from explorer.types import Ints
+from explorer.types import Ints, Pixels
 
 
 class DenseTracer(Tracer):
@@ -50,7 +49,7 @@ class DenseTracer(Tracer):
         return DenseTrails(trace, objects, iou)
 
     @torch.no_grad()
-    def look(self, image_bgr: npt.NDArray[np.uint8]) -> DenseView:
+    def look(self, image_bgr: Pixels) -> DenseView:
         """Runs backbone, feature pyramid and head on one image."""
         images = self._model.preprocess_image([self._detector.model_input(image_bgr)])  # type: ignore[operator]
         places, assignment = self._reader.read(self._model.backbone(images.tensor))  # type: ignore[operator]

@@ -17,15 +17,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.family import Death, Relaxation
 from explorer.autopsy.selection import Pair
 from explorer.autopsy.two_stage.stages import TwoStageExceptions, TwoStageTrace
 from explorer.autopsy.verdicts import Verdict
+from explorer.types import Floats
 
 
-def relaxation(trace: TwoStageTrace, box_xyxy: npt.NDArray[np.float64], death: Death) -> Relaxation:
+def relaxation(trace: TwoStageTrace, box_xyxy: Floats, death: Death) -> Relaxation:
     """Says what would let an object's best candidate through.
 
     Args:

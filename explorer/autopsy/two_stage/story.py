@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.autopsy.family import Death, DecidingBox, corners
 from explorer.autopsy.findings import Finding
 from explorer.autopsy.two_stage.stages import TwoStageTrace
 from explorer.scoring.nearby import ious_with
+from explorer.types import Floats
 
 MOST_PROPOSALS = 5
 _LEAST_IOU = 0.3
 
 
-def boxes(
-    trace: TwoStageTrace, box: npt.NDArray[np.float64], death: Death, class_names: tuple[str, ...]
-) -> Iterator[DecidingBox]:
+def boxes(trace: TwoStageTrace, box: Floats, death: Death, class_names: tuple[str, ...]) -> Iterator[DecidingBox]:
     """Yields the anchor, what the RPN makes of it, and the nearest proposals.
 
     Args:

@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
@@ -38,7 +37,7 @@ from explorer.autopsy.two_stage.stages import (
 )
 from explorer.autopsy.two_stage.trails import TwoStageTrails
 from explorer.engine.detector import Detector
-from explorer.types import Floats32, Ints
+from explorer.types import Array, Floats32, Ints, Pixels
 
 
 class TwoStageTracer(Tracer):
@@ -68,7 +67,7 @@ class TwoStageTracer(Tracer):
         return TwoStageTrails(trace, objects, iou)
 
     @torch.no_grad()
-    def look(self, image_bgr: npt.NDArray[np.uint8]) -> TwoStageView:
+    def look(self, image_bgr: Pixels) -> TwoStageView:
         """Runs backbone, feature pyramid and RPN on one image."""
         model_input = self._detector.model_input(image_bgr)
         images = self._model.preprocess_image([model_input])  # type: ignore[operator]
@@ -196,7 +195,7 @@ def _amended(head: HeadOutput, exceptions: TwoStageExceptions) -> HeadOutput:
     return replace(head, scores=scores, boxes_xyxy=boxes)
 
 
-def _columns(head: HeadOutput) -> tuple[npt.NDArray[Any], ...]:
+def _columns(head: HeadOutput) -> tuple[Array, ...]:
     return head.anchors, head.proposals_xyxy, head.scores, head.boxes_xyxy, head.finite
 
 

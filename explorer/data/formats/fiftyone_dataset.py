@@ -20,13 +20,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.annotations import is_set
 from explorer.data.formats.document import Collector, Document, ForeignSplit, clean_name, exists, number, scaled
 from explorer.data.formats.yolo import ONLY_SPLIT
 from explorer.data.masks import encode_masks
 from explorer.reading import read_json
+from explorer.types import Bools
 
 SAYS = "of FiftyOne's labels detections are read, with their masks; polylines, keypoints and classifications are not"
 _FILE, _ABOUT = "samples.json", "metadata.json"
@@ -125,7 +125,7 @@ def _take(collected: Collector, name: str, size: tuple[int, int], own: Any) -> s
     return label
 
 
-def _pixels(mask: Any) -> npt.NDArray[np.bool_]:
+def _pixels(mask: Any) -> Bools:
     """Reads a mask: base64 of a compressed NumPy file, whose head says how much there may be before it is unpacked."""
     binary = mask.get("$binary") if isinstance(mask, dict) else None
     text = binary.get("base64") if isinstance(binary, dict) else None
@@ -151,7 +151,7 @@ def _pixels(mask: Any) -> npt.NDArray[np.bool_]:
     return flat.reshape(shape, order="F" if fortran else "C") > 0
 
 
-def _placed(pixels: npt.NDArray[np.bool_], box_xywh: list[float], size: tuple[int, int]) -> dict[str, Any]:
+def _placed(pixels: Bools, box_xywh: list[float], size: tuple[int, int]) -> dict[str, Any]:
     """Puts a mask, stretched over its box, into an image of `(height, width)`, as a run-length mask."""
     x, y, w, h = (round(value) for value in box_xywh)
     x1, y1, x2, y2 = max(0, x), max(0, y), min(size[1], x + max(1, w)), min(size[0], y + max(1, h))

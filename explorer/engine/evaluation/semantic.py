@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
@@ -16,6 +15,7 @@ from detectron2.utils import comm
 from explorer.data.images import ImageError
 from explorer.data.panoptic import read_classes
 from explorer.scoring.classes import SharedClasses, shared_classes
+from explorer.types import Ints
 
 _LABELS = 2**8
 """As many as a label image of 8 bits can hold."""
@@ -60,7 +60,7 @@ class SemanticEvaluator(DatasetEvaluator):
             codes = truth[labelled] * self._pixels.shape[1] + predicted[labelled]
             self._pixels += np.bincount(codes, minlength=self._pixels.size).reshape(self._pixels.shape)
 
-    def _read(self, path: str | Path, size: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    def _read(self, path: str | Path, size: tuple[int, ...]) -> Ints:
         truth = read_classes(path).astype(np.int64)
         if truth.shape != size:
             raise ImageError(f"{path}: its size {truth.shape} is not its image's, {size}")
@@ -75,7 +75,7 @@ class SemanticEvaluator(DatasetEvaluator):
         return OrderedDict(sem_seg=semantic_metrics(sum(counts), self._names))
 
 
-def semantic_metrics(pixels: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
+def semantic_metrics(pixels: Ints, names: Sequence[str]) -> dict[str, float]:
     """Returns figures in percent from pixel counts by (true class, predicted class); a last column may be "another".
 
     `mIoU` is the mean IoU over the classes that are true or predicted somewhere, `fwIoU` weights it by true

@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,6 +27,7 @@ from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 from explorer.engine.pretrained import portable_config
 from explorer.reading import read_json
+from explorer.types import Pixels
 from explorer.writing import alone_in, replacing, replacing_together, write_json
 from explorer.zoo.checkpoints import save_safetensors
 from explorer.zoo.downloads import sha256_of
@@ -50,7 +49,7 @@ class ExportError(RuntimeError):
 
 def export(
     detector: Detector,
-    image_bgr: npt.NDArray[np.uint8],
+    image_bgr: Pixels,
     out: Path,
     format: Format,  # noqa: A002
     *,

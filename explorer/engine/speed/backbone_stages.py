@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -26,7 +25,7 @@ from explorer.backbones.mobilenet import MobileNetV2
 from explorer.engine.speed.interleaved import interleaved
 from explorer.engine.speed.multiplications import flop_registry
 from explorer.receptive_field.theoretical import evaluating
-from explorer.types import Progress
+from explorer.types import Floats, Progress
 
 REST = "rest"
 """What runs outside all stages: of a backbone with FPN, the pyramid."""
@@ -128,7 +127,7 @@ def stage_seconds(
     rounds: int = 7,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, dict[str, npt.NDArray[np.float64]]]:
+) -> dict[str, dict[str, Floats]]:
     """Times each stage of some backbones on the CPU, in interleaved rounds; see `explorer.engine.speed.interleaved`.
 
     Args:

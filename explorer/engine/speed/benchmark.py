@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from explorer.engine.detector import Detector
@@ -18,7 +17,7 @@ from explorer.engine.speed.detector_stages import stage_seconds
 from explorer.engine.speed.interleaved import interleaved, middle
 from explorer.engine.speed.machine import ceiling, hardware_facts
 from explorer.engine.speed.modes import NotHereError, Runner, Stage, as_input, make_runner, scene
-from explorer.types import Progress
+from explorer.types import Floats, Progress
 
 
 @dataclass(frozen=True)
@@ -196,8 +195,8 @@ def _row(
     stage: Stage,
     mode: str,
     runner: Runner,
-    seconds: npt.NDArray[np.float64],
-    baseline: npt.NDArray[np.float64],
+    seconds: Floats,
+    baseline: Floats,
 ) -> Row:
     own, ratio = middle(seconds), middle(baseline / seconds)
     return Row(

@@ -9,13 +9,13 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
 from explorer.data.images import read_image, swap_channels
 from explorer.engine.detector import Detector
 from explorer.engine.speed.modes import as_input, parts_of
+from explorer.types import Pixels
 
 _STAGES = {
     "backbone.bottom_up": "backbone",
@@ -35,7 +35,7 @@ _STAGES = {
 """Parts of a detector and what they are called; a part's time is without that of the parts inside it."""
 
 
-def stage_seconds(detector: Detector, image_bgr: npt.NDArray[np.uint8], *, rounds: int = 3) -> dict[str, float]:
+def stage_seconds(detector: Detector, image_bgr: Pixels, *, rounds: int = 3) -> dict[str, float]:
     """Times the stages of a detector on one photo, medians over rounds after a first one.
 
     Reading is that of the photo as a JPEG file. The fast way runs backbone, FPN and dense heads at once, as `trunk`.

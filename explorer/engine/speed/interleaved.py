@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from explorer.types import Progress
+from explorer.types import Floats, Progress
 
 
 def interleaved(
@@ -20,7 +19,7 @@ def interleaved(
     warm_up: int = 1,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, npt.NDArray[np.float64]]:
+) -> dict[str, Floats]:
     """Times each call once a round; every other round in reverse order, so that none always follows the same one.
 
     Args:
@@ -67,7 +66,7 @@ class Middle:
     high: float
 
 
-def middle(values: npt.NDArray[np.float64]) -> Middle:
+def middle(values: Floats) -> Middle:
     """Returns the median of `(rounds,)` values with its interval, which assumes nothing of how they spread.
 
     Source: order statistics; the true median lies outside the k-th smallest and largest of n with probability

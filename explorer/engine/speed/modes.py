@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from explorer.engine.fast.model import FastModel, relative_error
 from explorer.engine.fast.networks import NotFastError, openvino_network, prepare
 from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
+from explorer.types import Pixels
 
 Stage = Literal["backbone", "detector"]
 
@@ -217,12 +217,12 @@ def parts_of(detector: Detector) -> dict[str, nn.Module]:
     return parts
 
 
-def scene(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def scene(size: tuple[int, int]) -> Pixels:
     """Returns the photo that is timed: an aerial scene, always the same, BGR."""
     return np.ascontiguousarray(render_scene(7, layout="crossing", size=size).image)
 
 
-def as_input(image_bgr: npt.NDArray[np.uint8], detector: Detector) -> dict[str, Any]:
+def as_input(image_bgr: Pixels, detector: Detector) -> dict[str, Any]:
     """Returns detectron2's input without resizing, so that all models see the same number of pixels."""
     return {
         "image": detector.model_input.as_tensor(image_bgr).float(),

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.data.formats.document import read_text
 from explorer.reading import open_file
 from explorer.scoring.foreign.boxes import Box, CategoryId, IdOrName, NameOrPlace
+from explorer.types import Array
 
 _IMAGES = ("image", "file_name", "filename", "image_path", "filepath", "image_name", "image_id")
 _LABELS = ("class_name", "category_name", "label", "class", "category", "name", "class_id", "category_id")
@@ -124,9 +124,9 @@ def boxes_in_arrays(path: Path) -> Iterator[Box]:
         yield Box(image, label, box, score, where=f"detection {place} (counted from 0) of {path.name}")
 
 
-def _columns(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _columns(path: Path) -> dict[str, Array]:
     """Reads the arrays of an `.npz` file that have a meaning here; what one says of its shape must fit its length."""
-    columns: dict[str, npt.NDArray[Any]] = {}
+    columns: dict[str, Array] = {}
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             members = {own.filename.removesuffix(".npy"): own for own in archive.infolist()}
@@ -144,7 +144,7 @@ def _columns(path: Path) -> dict[str, npt.NDArray[Any]]:
     return columns
 
 
-def _array(content: bytes, name: str) -> npt.NDArray[Any]:
+def _array(content: bytes, name: str) -> Array:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -154,7 +154,7 @@ def _array(content: bytes, name: str) -> npt.NDArray[Any]:
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} has another length than its head says")
     stream.seek(0)
-    array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    array: Array = np.lib.format.read_array(stream, allow_pickle=False)
     return array
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.scoring.protocols import PRESETS, Protocol
 from explorer.text import legible
-from explorer.types import Progress
+from explorer.types import Pixels, Progress
 from explorer.ui.actions.models import Models, chosen
 from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.downloads import cache_dir
@@ -80,7 +79,7 @@ class Examination:
             tables.append((title, replace(grid, head=(tables[0][1].head[0], *grid.head[1:]))))
         return tables
 
-    def crop(self, name: str, number: int) -> tuple[npt.NDArray[np.uint8], str]:
+    def crop(self, name: str, number: int) -> tuple[Pixels, str]:
         """Returns a miss as a crop around the object, RGB, and what it is and why it is missed."""
         import cv2
 

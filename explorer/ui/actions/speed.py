@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from explorer.text import in_markdown, legible
-from explorer.types import Pixels
+from explorer.types import Floats, Pixels
 from explorer.ui.actions.comparison import WIDTH_PX
 from explorer.ui.actions.models import Models, trained_on
 from explorer.ui.actions.progress import ProgressBar, part_of
@@ -98,7 +97,7 @@ def measure(
     *,
     rounds: int = ROUNDS,
     progress: ProgressBar | None = None,
-) -> dict[str, npt.NDArray[np.float64]]:
+) -> dict[str, Floats]:
     """Times models on one photo in interleaved rounds, whole detector, decoding left out.
 
     Args:
@@ -131,7 +130,7 @@ def inputs_of(models: Models, names: Sequence[str], image_bgr: Pixels) -> dict[s
     return {name: f"{columns:,} × {rows:,}" for name, (rows, columns) in sizes.items()}
 
 
-def as_rows(seconds: dict[str, npt.NDArray[np.float64]], inputs: Mapping[str, str]) -> list[list[str]]:
+def as_rows(seconds: dict[str, Floats], inputs: Mapping[str, str]) -> list[list[str]]:
     """One row per model: input, median, fastest and slowest in ms, and the median of the ratios to the first one."""
     first = next(iter(seconds.values()))
     rows = []

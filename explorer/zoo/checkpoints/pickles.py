@@ -7,10 +7,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from explorer.types import Array
 from explorer.zoo.checkpoints.pickle_machine import Machine, PickleError, StandIn, Stream, check_keys
 from explorer.zoo.checkpoints.tensors import Storage, is_shape, strided
 
@@ -24,7 +24,7 @@ class _Array(StandIn):
     """Stands for a NumPy array: created empty, filled by its state."""
 
     def __init__(self) -> None:
-        self.value: npt.NDArray[Any] = np.zeros(0)
+        self.value: Array = np.zeros(0)
 
     def build(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, raw = state
@@ -60,7 +60,7 @@ class _AttributeDict(dict[Any, Any]):
 _DTYPE_CODES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
-def _as_array(raw: Any, dtype: _DType, shape: Any, order: str) -> npt.NDArray[Any]:
+def _as_array(raw: Any, dtype: _DType, shape: Any, order: str) -> Array:
     if isinstance(raw, str):  # Python 2 wrote bytes as text
         raw = raw.encode("latin-1")
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
