@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from detectron2.config import CfgNode, LazyConfig
+from detectron2.config import CfgNode
 from detectron2.data import transforms
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from explorer.engine.windows import Cut, Tiles
 from explorer.types import Pixels
@@ -94,8 +95,17 @@ def config_facts(cfg: Config) -> ConfigFacts:
 
 def config_sha256(cfg: Config) -> str:
     """Returns the SHA-256 of a config's text: two runs with the same one were configured alike."""
-    text = LazyConfig.to_py(cfg) if isinstance(cfg, DictConfig) else cfg.dump()
+    if isinstance(cfg, DictConfig):  # LazyConfig.to_py needs black
+        text = json.dumps(OmegaConf.to_container(cfg), sort_keys=True, default=_named)
+    else:
+        text = cfg.dump()
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _named(value: Any) -> str:
+    """What stands for a class, a function or another object of a LazyConfig in its text."""
+    kind = value if isinstance(value, type) or callable(value) else type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _yaml_facts(cfg: CfgNode) -> ConfigFacts:

@@ -102,11 +102,12 @@ class Case:
 
     def at(self, folder: Path) -> tuple[list[str], dict[str, str]]:
         """The command and its environment for a folder."""
-        environment = {key: _at(folder, value) for key, value in self.environment.items()}
-        return [_at(folder, word) for word in self.words], environment
+        environment = {key: placed(folder, value) for key, value in self.environment.items()}
+        return [placed(folder, word) for word in self.words], environment
 
 
-def _at(folder: Path, word: str) -> str:
+def placed(folder: Path, word: str) -> str:
+    """A word of a command line, in which `OUT` stands for a folder."""
     return re.sub(r"\bOUT\b", str(folder), word)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from explorer.data.aerial import make_aerial
-from tests.faults.conftest import ENVIRONMENT, MODEL, Case, Commands, final_files, named
+from tests.faults.conftest import ENVIRONMENT, MODEL, Case, Commands, final_files, named, placed
 from tests.faults.faulty import left_in_session
 
 PATIENCE_S = 60
@@ -26,7 +26,7 @@ DRAWING = ("data", "make", "aerial", "OUT", "--images", "64", "--size", "128", "
 @contextmanager
 def started(words: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Starts a command as a terminal does, in a group of processes of its own; none of it is left at the end."""
-    command = [sys.executable, "-m", "explorer", *(word.replace("OUT", str(folder)) for word in words)]
+    command = [sys.executable, "-m", "explorer", *(placed(folder, word) for word in words)]
     process = subprocess.Popen(
         command, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

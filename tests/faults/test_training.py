@@ -50,6 +50,7 @@ def test_all_processes_of_a_training_end_where_one_is_told_to(
     words = [{"0": "2"}.get(word, word) for word in (*training.words, "DATALOADER.NUM_WORKERS", "1")]
     with started(words, tmp_path / "out") as process:
         wait_until(lambda: len(loaders_below(process.pid)) > 1 or process.poll() is not None)
+        assert process.poll() is None, ended(process)
         os.kill(process.pid, number)
         code, said = ended(process)
     assert (code, said.splitlines()[-1]) == (128 + number, says), said
