@@ -89,6 +89,20 @@ def test_every_file_of_the_table_of_changes_is_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_every_guarantee_names_tests_that_are_there() -> None:
+    """In the last column of SECURITY.md's table; a name alone stands beside the one before it."""
+    rows = [line for line in (ROOT / "SECURITY.md").read_text("utf-8").splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 20
+    for row in rows:
+        *_, guarantee, _, tests, _ = re.split(r"(?<!\\)\|", row)
+        folder, named = ROOT, re.findall(r"`([\w/.]+\.py|tests/[\w/]+)`", tests)
+        assert named, guarantee
+        for name in named:
+            path = ROOT / name if name.startswith("tests/") else folder / name
+            assert path.exists(), f"{guarantee}: {name}"
+            folder = path if path.is_dir() else path.parent
+
+
 def test_no_two_classes_share_a_name() -> None:
     named = [
         name

@@ -100,7 +100,7 @@ def alike(
         ValueError: they share no image or no class.
     """
     first, *others = runs
-    problems = [problem for run in runs if (problem := _changed(run, data))]
+    problems = [problem for run in runs if (problem := annotations_changed(run.name, run.facts, data))]
     protocols = protocol is None and any(other.protocol != first.protocol for other in others)
     for other in others:
         problems += [f"{first.name} and {other.name}: {words}" for words in _differences(first, other, protocol)]
@@ -164,14 +164,20 @@ def difference_of(a: Truth, b: Truth) -> str | None:
     return None if same else f"their annotations differ ({len(a)} and {len(b)} objects); read both with the same data"
 
 
-def _changed(run: Run, data: str | None) -> str | None:
-    """Says that a run's annotations are not those that it was evaluated with; None where they are, or none can tell."""
-    then, named = _annotations(run.facts).get("sha256"), data or run.facts.get("data")
+def annotations_changed(name: str, facts: Mapping[str, Any], data: str | None = None) -> str | None:
+    """Says that annotations are not those that a run was evaluated with; None where they are, or none can tell.
+
+    Args:
+        name: of the run.
+        facts: of its `run.json`.
+        data: the data set that is at hand; None for the run's own.
+    """
+    then, named = _annotations(facts).get("sha256"), data or facts.get("data")
     now = annotations_sha256(str(named)) if then and named else None
     if not then or now is None or now == then:
         return None
     then = str(then)
-    return f"the annotations of {named} are not those that {run.name} was evaluated with ({then[:12]}, now {now[:12]})"
+    return f"the annotations of {named} are not those that {name} was evaluated with ({then[:12]}, now {now[:12]})"
 
 
 def _differences(a: Run, b: Run, protocol: Protocol | None) -> list[str]:

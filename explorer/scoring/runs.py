@@ -15,7 +15,7 @@ from explorer.data.ids import Id, id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
 from explorer.reading import read_json
-from explorer.scoring.alike import data_facts, results_facts
+from explorer.scoring.alike import annotations_changed, data_facts, results_facts
 from explorer.scoring.columns import Found, Run, Truth
 from explorer.scoring.foreign.reading import is_folder_of_results
 from explorer.scoring.identify import Images, MatchBy, check_match_by
@@ -30,6 +30,8 @@ _READ: WeakValueDictionary[tuple[str, str, Stamp], Truth] = WeakValueDictionary(
 """What is in use: of several runs on the same data, only the first reads it."""
 FACTS_FILE = "run.json"
 METRICS_FILE = "metrics.json"
+IF_NOT_RUN = "If the detector was not run on them, the figures are too low."
+"""How a note ends on images without a detection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,8 @@ def load_run(
     notes = () if known else silence(source.name, source.truth, found, source.results.looked)
     if not len(found):
         notes = (nothing_found(source.name, len(source.truth.image_ids)), *notes)
+    if changed := annotations_changed(source.name, source.facts, data):
+        notes = (f"{changed[0].upper()}{changed[1:]}.", *notes)
     facts = source.facts if source.folder else {**results_facts(path), **data_facts(data), **source.facts}
     return Run(source.name, source.truth, found, facts, source.folder, notes=notes)
 
@@ -107,7 +111,7 @@ def silence(name: str, truth: Truth, found: Found, looked: Collection[Id] = ()) 
     without = len(set(ids) - set(looked) - {ids[row] for row in np.unique(found.images).tolist()})
     said = (
         f"{without:,} of {len(ids):,} images have no detections of {name}; they count as images in which nothing was "
-        "found. If the detector was not run on them, the figures are too low."
+        f"found. {IF_NOT_RUN}"
     )
     return (said,) if without else ()
 

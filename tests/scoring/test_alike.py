@@ -111,6 +111,8 @@ def test_annotations_that_change_after_a_run_are_noticed(folder: Callable[..., P
     file.write_text(file.read_text() + " ")
     with pytest.raises(ValueError, match="not those that a was evaluated with"):
         alike(runs)
+    (said,) = load_run(runs[0].folder or "").notes  # and wherever one of them is looked at alone
+    assert said.startswith(f"The annotations of {tmp_path / 'data'}:val are not those that a was evaluated with (")
 
 
 def test_runs_that_share_nothing_are_refused_by_force_too(folder: Callable[..., Path]) -> None:

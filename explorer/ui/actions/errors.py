@@ -249,11 +249,13 @@ def _images_of(run: Run, name: str, truth: Truth) -> Truth:
 def _from_file(run: Run, name: str, truth: Truth) -> Run:
     """A file's results on some of its images and classes."""
     from explorer.scoring.alike import restricted
-    from explorer.scoring.runs import silence
+    from explorer.scoring.runs import IF_NOT_RUN, silence
 
     part = restricted(run, truth.image_ids.tolist(), truth.class_names)
-    notes = silence(name, truth, part.found) if run.notes else ()  # of these images, not of all
-    return replace(part, name=name, truth=truth, folder=None, notes=notes)
+    doubted = any(note.endswith(IF_NOT_RUN) for note in run.notes)
+    notes = [note for note in run.notes if not note.endswith(IF_NOT_RUN)]
+    own = silence(name, truth, part.found) if doubted else ()  # of these images, not of all
+    return replace(part, name=name, truth=truth, folder=None, notes=(*notes, *own))
 
 
 def examined(runs: Sequence[Run], autopsies: Sequence[Autopsy | None], found: FoundRule = FOUND) -> Examination:
