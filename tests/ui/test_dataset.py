@@ -112,6 +112,21 @@ def test_a_photo_of_another_name_size_or_set_is_not_taken_for_one(
         assert found.unavailable["yolo.csv"] == said
 
 
+def test_another_photo_of_the_same_name_and_size_has_no_annotations(shared: Path, tmp_path: Path) -> None:
+    import cv2
+
+    from explorer.data.images import read_image
+
+    data = data_set(f"{shared}/data/bccd:test")
+    assert data is not None
+    own, other = (Path(name) for name in data.truth.file_names[:2])
+    for source, is_known in ((own, True), (other, False)):
+        photo, pixels = tmp_path / own.name, read_image(source)
+        assert pixels.shape == read_image(own).shape
+        cv2.imwrite(str(photo), pixels, [cv2.IMWRITE_JPEG_QUALITY, 60])
+        assert (data.annotated(photo, read_image(photo)) is not None) == is_known
+
+
 def test_photos_of_one_name_are_told_by_their_pixels(tmp_path: Path) -> None:
     import cv2
 
