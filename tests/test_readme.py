@@ -16,6 +16,7 @@ from explorer.zoo.registry import get, remarks
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 MODELS = (ROOT / "docs" / "models.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 DOCS = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/guides").glob("*.md")])
 PAGES = {"README.md": README} | {path.relative_to(ROOT).as_posix(): path.read_text() for path in DOCS}
 TEXT = "\n".join(PAGES.values())
@@ -47,6 +48,14 @@ def test_linked_files_are_there(page, target):
 def test_the_two_commands_are_make_targets(command):
     assert f"make {command} " in README
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+PLACES = re.findall(r"`((?:explorer|tools)/[\w/.]+)`", CONTRIBUTING)
+
+
+@pytest.mark.parametrize("place", sorted(set(PLACES)))
+def test_where_a_change_goes_is_there(place):
+    assert (ROOT / place).exists()
 
 
 SHOWN = re.findall(r"^(?:\$ )?(explorer [a-z].+)$", TEXT.replace("\\\n", ""), re.MULTILINE)

@@ -32,7 +32,13 @@ Shape = Mapping[str, Fields]
 Mend = Callable[[Any], list[Problem]]
 
 _NUMBER, _TEXT, _FLAG, _LIST = (int,), (str,), (int, bool), (list,)
-_WORDS = {Id: "a whole number or a text", _NUMBER: "a whole number", _TEXT: "a text", _FLAG: "0 or 1", _LIST: "a list"}
+_WORDS = {
+    Id: "a whole number or a string",
+    _NUMBER: "a whole number",
+    _TEXT: "a string",
+    _FLAG: "0 or 1",
+    _LIST: "a list",
+}
 _IMAGE: Fields = {"id": Id, "file_name": _TEXT, "width": _NUMBER, "height": _NUMBER}
 _CATEGORY: Fields = {"id": Id, "name": _TEXT}
 INSTANCES: Shape = {
@@ -120,7 +126,7 @@ def _judge_references(data: Mapping[str, Any]) -> Iterator[str]:
         if image_id not in known and str(image_id) in texts:
             yield (
                 f"annotations[{index}] has image_id = {image_id!r}, but the image's id is {texts[str(image_id)]!r}: "
-                "write both as numbers, or both as texts"
+                "write both as numbers, or both as strings"
             )
 
 
@@ -131,7 +137,7 @@ def judge_ids(data: Mapping[str, Any], file: str) -> Iterator[Problem]:
             same = len(set(map(repr, group))) == 1
             yield Problem(
                 f"duplicate-{what}-id",
-                f"{what} id {group[0]} is used {len(group)} times{'' if same else ', as a number and as a text'}",
+                f"{what} id {group[0]} is used {len(group)} times{'' if same else ', as a number and as a string'}",
                 image_id=group[0] if what == "image" else None,
                 annotation_id=group[0] if what == "annotation" else None,
                 file=file,

@@ -113,8 +113,8 @@ def _unknown(model: nn.Module) -> ValueError:
     heads = getattr(model, "roi_heads", None)
     kind = type(model).__name__ + (f" with {type(heads).__name__}" if heads is not None else "")
     return ValueError(
-        f"The score of one box cannot be computed for a {kind}: known are R-CNNs with StandardROIHeads (Faster, Mask, "
-        "Panoptic FPN), RetinaNet, FCOS and CenterMask."
+        f"The score of one box cannot be computed for a {kind}: supported are R-CNNs with StandardROIHeads (Faster, "
+        "Mask, Panoptic FPN), RetinaNet, FCOS and CenterMask."
     )
 
 

@@ -134,7 +134,7 @@ class Images(dict[Any, int]):
             return None if self._match_by == "id" else self._names.row(self._listed[own])
         if self._match_by is None and own in self._id_texts:
             raise ValueError(
-                f"is on image {own!r}, a text, but the id that reads so is a number: write a number, or {_BY_NAME}"
+                f"is on image {own!r}, a string, but this id is a number in the data: write a number, or {_BY_NAME}"
             )
         by_name = self._match_by == "file_name" or (self._match_by is None and isinstance(own, str))
         return self._names.row(own) if by_name else None

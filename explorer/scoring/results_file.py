@@ -231,7 +231,7 @@ def _score(entry: Mapping[str, Any], name: str, where: str) -> float:
 def _id(entry: Mapping[str, Any], name: str) -> Id:
     own = as_id(entry.get(name))
     if own is None:
-        raise ValueError(f"has {name} {shorten(entry.get(name))}, which must be a whole number or a text")
+        raise ValueError(f"has {name} {shorten(entry.get(name))}, which must be a whole number or a string")
     return own
 
 

@@ -166,7 +166,7 @@ def test_what_supervisions_detections_lack_is_said(invented: Photos) -> None:
         ex.Run.from_supervision({"a.jpg": Supervision(np.zeros((1, 4)))}, truth)
     with pytest.raises(ValueError, match="does not say which image"):
         ex.Run.from_supervision([own], truth)
-    with pytest.raises(ValueError, match="no file that is called so"):
+    with pytest.raises(ValueError, match="no file of that name"):
         ex.Run.from_supervision({"z.jpg": own}, truth)
 
 

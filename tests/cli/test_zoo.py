@@ -153,4 +153,4 @@ def test_what_is_refused_is_said_before_a_download_is_tried(run, monkeypatch):
     for words in (["list"], ["show", NAME], ["fetch", NAME]):
         result = run(*words)
         assert result.exit_code == 2
-        assert "EXPLORER_MIRROR is 'no such place': give a folder" in result.stderr
+        assert "EXPLORER_MIRROR is 'no such place': give an existing folder" in result.stderr

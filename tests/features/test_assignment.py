@@ -111,5 +111,5 @@ def test_detectron2s_fcos_scores_a_box_too(dense: Callable[..., Detector]) -> No
 
 def test_other_models_have_no_levels(boxes: npt.NDArray[np.float64]) -> None:
     assert level_names(torch.nn.Identity()) == ()
-    with pytest.raises(ValueError, match="known are R-CNNs"):
+    with pytest.raises(ValueError, match="supported are R-CNNs"):
         assigned_level(torch.nn.Identity(), Frame(SIZE, SIZE, SIZE), boxes[0])

@@ -55,7 +55,7 @@ _JSON = {
     ),
     "numbers": (b"[1, 2, 3]", _DETECTION),
     "an object of nothing": (b"{}", "COCO results are a list"),
-    "an unknown image by its name": (_ROW, "no file that is called so"),
+    "an unknown image by its name": (_ROW, "no file of that name"),
     "mmdetection's of other lengths": (b'{"labels": [0], "scores": [], "bboxes": []}', "lists of one length"),
     "a field of code": (
         b'{"samples": [{"filepath": "a.png", "p": {"detections": [{"confidence": 1}]}}]}',
@@ -113,7 +113,7 @@ def _npz() -> Iterator[tuple[str, bytes, str]]:
     yield "scores in fields", _arrays(confidence=np.zeros(1, [("a", "f8")])), "must be a number"
     yield "boxes of three", _arrays(xyxy=np.zeros((1, 3))), r"must be \(N, 4\)"
     yield "a class of 2^63", _arrays(class_id=np.array([2**63], np.uint64)), "has class"
-    yield "an image that leads out", _arrays(file_name=np.array(["../../etc/passwd"])), "no file that is called so"
+    yield "an image that leads out", _arrays(file_name=np.array(["../../etc/passwd"])), "no file of that name"
     for title, content in cut(".npz", _arrays(), times=10):
         yield title, content, _NO_ARRAYS
 
@@ -124,8 +124,8 @@ _CSV = {
     "a value of a megabyte": (_HEADS + b"a.png,car,0.5,1,2,3," + b"4" * 2**20, "cannot be read as CSV"),
     "too few values": (_HEADS + b"a.png,car\n", "another number of values"),
     "a formula as a score": (_HEADS + b"a.png,car,=1+1,1,2,3,4\n", "which must be a number"),
-    "an image that leads out": (_HEADS + b"../../etc/passwd,car,0.5,1,2,3,4\n", "no file that is called so"),
-    "a zero byte": (_HEADS + b"a\0.png,car,0.5,1,2,3,4\n", "no file that is called so"),
+    "an image that leads out": (_HEADS + b"../../etc/passwd,car,0.5,1,2,3,4\n", "no file of that name"),
+    "a zero byte": (_HEADS + b"a\0.png,car,0.5,1,2,3,4\n", "no file of that name"),
     "a class of 5,000 digits": (_HEADS + b"a.png," + b"9" * 5000 + b",0.5,1,2,3,4\n", "4300 digits|has class"),
     "UTF-16": (_HEADS.decode().encode("utf-16"), "not in UTF-8"),
 }

@@ -129,7 +129,7 @@ def test_what_is_no_id_is_named(own: Any, words: str, place: tuple[str, str], in
     content, _ = invent(1)
     content[place[0]][1][place[1]] = own
     with pytest.raises(
-        ValueError, match=rf"{place[0]}\[1\] has {place[1]} = .*must be a whole number or a text"
+        ValueError, match=rf"{place[0]}\[1\] has {place[1]} = .*must be a whole number or a string"
     ) as error:
         read_truth(written(content, tmp_path))
     assert words.replace("\\", "") in str(error.value)

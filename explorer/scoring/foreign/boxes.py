@@ -127,7 +127,7 @@ def _row(names: FileNames, truth: Truth, image_of: Mapping[str, int], image: Any
         )
     row = by_id if row is None else row
     if row is None:
-        raise ValueError(f"is on image {shorten(image)}, and the data has no file that is called so")
+        raise ValueError(f"is on image {shorten(image)}, and the data set has no file of that name")
     return row
 
 

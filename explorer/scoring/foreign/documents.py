@@ -77,7 +77,7 @@ def _listed(entries: Sequence[Any], image: str) -> Iterator[Box]:
         elif is_row(entry):
             yield row_box(entry, image, where)
         else:
-            raise ValueError(f"{where} has no box: {shorten(entry)}; known are {_FORMS}")
+            raise ValueError(f"{where} has no box: {shorten(entry)}; supported are {_FORMS}")
 
 
 def _mmdetection(content: Mapping[str, Any], image: str) -> Iterator[Box]:

@@ -150,7 +150,7 @@ def _array(content: bytes, name: str) -> Array:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
     if dtype.hasobject:
-        raise ValueError(f"{name} has Python objects, which are code: save numbers and texts")
+        raise ValueError(f"{name} has Python objects, which are code: save numbers and strings")
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{name} has another length than its head says")
     stream.seek(0)

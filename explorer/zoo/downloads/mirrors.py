@@ -62,6 +62,6 @@ def mirror() -> Mirror | None:
     if REPOSITORY.fullmatch(said):
         return Mirror(base=f"{hub()}/{said}/resolve/main")
     raise ValueError(
-        f"{VARIABLE} is {said!r}: give a folder that is there, an http(s) address, or a Hugging Face repository as "
+        f"{VARIABLE} is {said!r}: give an existing folder, an http(s) address, or a Hugging Face repository as "
         "user/name."
     )
