@@ -5,13 +5,12 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from explorer.processor import processor_name
 
@@ -27,7 +26,11 @@ PACKAGES = {
 
 
 def provenance() -> dict[str, Any]:
-    """Says when and with what a result is made: UTC date, code, versions, system, processor, threads, GPU if any."""
+    """Says when and with what a result is made: UTC date, code, versions, system, processor, threads, GPU if any.
+
+    What was made without torch has neither threads nor a GPU; torch is not imported for it.
+    """
+    torch = sys.modules.get("torch")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"vovnet-explorer": version("vovnet-explorer"), "python": platform.python_version()}
@@ -36,15 +39,15 @@ def provenance() -> dict[str, Any]:
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "processor": processor_name(),
-            "threads": torch.get_num_threads(),
+            "threads": torch.get_num_threads() if torch else None,
         },
-        "gpu": _gpu(),
+        "gpu": _gpu(torch) if torch else None,
     }
 
 
-def _gpu() -> str | None:
+def _gpu(torch: Any) -> str | None:
     try:
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
     except RuntimeError:  # it fails, and did not make this
         return None
 
