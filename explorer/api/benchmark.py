@@ -122,7 +122,7 @@ def benchmark(
     """
     if not models:
         raise ValueError('There is no model to time: benchmark("demo/V-19", "demo/MobileNetV2").')
-    if data and has_instances(name := register_coco(data)):  # before anything is timed
+    if data and stage == "detector" and has_instances(name := register_coco(data)):  # before anything is timed
         as_truth(name, limit).check_has_objects(data)
     names: dict[str, str] = {}
     origins: dict[str, Mapping[str, Any]] = {}
