@@ -20,7 +20,7 @@ from explorer.types import Detections, Floats32, Ints, Pixels
 
 _MODELS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
 _VEHICLES = ("demo/V-19-slim-dw-aerial-real", "demo/MobileNetV2-aerial-real")
-_CELL_MODELS = ("demo/V-19-slim-dw-bccd", "demo/V-19-slim-bccd")
+_CELL_MODELS = ("demo/V-19-slim-dw-bccd", "demo/MobileNetV2-bccd")
 _MOST_REMEMBERED = 64
 
 

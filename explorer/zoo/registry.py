@@ -55,6 +55,7 @@ _DEMOS = (
     "V-19-slim-dw-panoptic",
     "V-19-slim-dw-bccd",
     "V-19-slim-bccd",
+    "MobileNetV2-bccd",
     "V-19-slim-dw-aerial-real",
     "MobileNetV2-aerial-real",
 )

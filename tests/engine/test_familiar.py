@@ -65,6 +65,7 @@ def test_models_without_figures_say_nothing(small: Detector) -> None:
         ("demo/V-19-slim-dw-aerial-real", "aerial-real:test"),
         ("demo/MobileNetV2-aerial-real", "aerial-real:test"),
         ("demo/V-19-slim-dw-bccd", "bccd:test"),
+        ("demo/MobileNetV2-bccd", "bccd:test"),
     ],
 )
 def test_bundled_models_know_their_kind(model: str, own: str, shared: Path) -> None:

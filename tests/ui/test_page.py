@@ -43,7 +43,7 @@ def test_an_example_brings_the_models_that_were_trained_for_it(visit: Open) -> N
     page.page.locator("button.thumbnail-lg").filter(has_text="blood cells").click()
     page.page.get_by_text("A · demo/V-19-slim-dw-bccd").first.wait_for(timeout=60_000)
     page.settle()
-    assert page.plot()["titles"] == ["A · demo/V-19-slim-dw-bccd", "B · demo/V-19-slim-bccd"]
+    assert page.plot()["titles"] == ["A · demo/V-19-slim-dw-bccd", "B · demo/MobileNetV2-bccd"]
     assert page.classes() == {"RBC", "WBC", "Platelets"}
     first, second = page.boxes()
     assert 15 <= first <= 40  # 24 are annotated

@@ -55,7 +55,7 @@ def on_first_images(models: list[ZooEntry]) -> list[Any]:
 def test_the_demos_are_listed_first() -> None:
     assert [entry.name for entry in DEMOS[:2]] == ["demo/V-19-slim-dw", "demo/MobileNetV2"]
     assert list(entries()[: len(DEMOS)]) == DEMOS
-    assert len(DEMOS) == 12
+    assert len(DEMOS) == 13
 
 
 @pytest.mark.parametrize("entry", DEMOS, ids=lambda entry: entry.name)
