@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,12 +44,12 @@ class AutopsyReport(Result):
     Attributes:
         analysis: figures by size, error types and the autopsy, as in the report.
         autopsy: the verdict for each object, and its best box at each stage.
-        origin: where the detector that was followed comes from, as `Detector.origin` says it.
+        origin: where the detector that was followed comes from (`Detector.origin`), where that is known.
     """
 
     analysis: RunAnalysis
     autopsy: Autopsy
-    origin: Mapping[str, Any]
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run(self) -> Run:
