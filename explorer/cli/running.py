@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""
 LINE_EVERY_S = 10.0
 """Off a terminal, where a bar would be."""
+_AGAIN_S = 0.05
 
 
 def config_changes(words: list[str] | None) -> list[str] | None:
@@ -91,7 +93,7 @@ _SIGNALS = {
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ends with one line and exit code 130 or 143 at Ctrl-C or SIGTERM, whatever a library makes of that."""
+    """Ends with one line and exit code 130 or 143 at Ctrl-C or SIGTERM, whatever a library or Python makes of it."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     ours = [number for number, (usual, _) in _SIGNALS.items() if before[number] is usual]
     if not ours or threading.current_thread() is not threading.main_thread():
@@ -103,6 +105,14 @@ def _interruptible() -> Iterator[None]:
         came.append(number)
         signal.default_int_handler(number, frame)
 
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        """Ends it once more where Python ignored that: in a finaliser, or after a fork, as loader processes start."""
+        if came and issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(_AGAIN_S, signal.pthread_kill, (threading.get_ident(), came[-1])).start()
+        else:
+            ignored(lost)
+
+    ignored, sys.unraisablehook = sys.unraisablehook, again
     for number in ours:
         signal.signal(number, end)
     try:
@@ -115,6 +125,7 @@ def _interruptible() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
+        sys.unraisablehook = ignored
 
 
 @contextmanager

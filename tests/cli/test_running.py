@@ -64,12 +64,21 @@ def test_an_interrupt_before_a_command_begins_is_said_too(
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
-def test_an_interrupt_within_the_making_of_a_class_is_an_exit_code_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("where", "does"),
+    [("make_context", "exec('raise KeyboardInterrupt')"), ("resolve_command", "Ignored() and None; time.sleep(20)")],
+    ids=["while a class is made", "where Python ignores it, as after a fork"],
+)
+def test_an_interrupt_ends_with_an_exit_code_wherever_it_comes(where: str, does: str, tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(
+        "import signal, time\n"
         "from explorer import cli\n"
+        "class Ignored:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
         "def stop(*_, **__):\n"
-        "    exec('raise KeyboardInterrupt')\n"
-        "cli.Commands.make_context = stop\n"
+        f"    {does}\n"
+        f"cli.Commands.{where} = stop\n"
         "cli.main(['doctor'])\n"
     )
     ended = subprocess.run(
