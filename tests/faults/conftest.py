@@ -255,7 +255,7 @@ def cases(data: Path, checkpoint: Path, mirror: str, results: list[str]) -> dict
         "autopsy": Case(("autopsy", results[0], *on_data, "--model", MODEL, "--out", "OUT", "--device", "cpu", *said)),
         "features": Case(("features", MODEL, photo, "--layers", "p5", "--out", "OUT", *said)),
         "receptive-field": Case(("receptive-field", *backbone, "--inputs", "1", "--size", "64", "--out", "OUT", *said)),
-        "improve": Case(("improve", MODEL, f"{data}:val", "--limit", "1", "--device", "cpu", *said)),
+        "improve": Case(("improve", MODEL, f"{data}:val", "--device", "cpu", *said)),
         "train": Case((*training, *keys), again=(*training, "--resume", *keys)),
         "benchmark": Case(("benchmark", *backbone, "--stage", "backbone", "--size", "64", *times, *said)),
     }
