@@ -2,9 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A folder's tests stay in one process, in the order that tests/conftest.py gives; `make test WORKERS=0` is serial. There
-# are more processes than cores, since tests of the page and of the database wait for others; each may take 3 GB.
-WORKERS ?= $(shell $(PYTHON) -c "from os import cpu_count as cores, sysconf as of; \
-	print(min((cores() or 1) + 4, 6, of('SC_PAGE_SIZE') * of('SC_PHYS_PAGES') // (3 * 10**9) or 1))")
+# are two processes more than cores, at most four, since tests of the page and of the database wait for other processes.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min((os.cpu_count() or 1) + 2, 4))")
 PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help setup repair app lab docs test test-fast slow zoo sbom audit reliability check format

@@ -34,18 +34,17 @@ REQUIRED_MARKERS = frozenset(filter(None, os.environ.get("EXPLORER_REQUIRE", "")
 
 
 LONGEST = (
-    "points", "ui", "browser", "tabs", "engine", "notebooks", "faults", "zoo", "cli", "api", "data", "backbones",
-    "hostile",
+    "ui", "browser", "engine", "tabs", "notebooks", "zoo", "cli", "faults", "api", "backbones", "data", "hostile",
 )  # fmt: skip
 """Groups whose tests take longest: parallel workers begin with them, so that none is left with one at the end."""
-APART = {"test_tabs.py": "tabs", "test_accessibility.py": "tabs", "test_points.py": "points"}
-"""Modules of `tests/ui` that open every tab: groups of their own, since each takes as long as the others together."""
+TABS = ("test_tabs.py", "test_accessibility.py", "test_points.py")
+"""Modules of `tests/ui` that open every tab: a group of their own, since they take as long as the others together."""
 
 
 def group_of(nodeid: str) -> str:
     """The tests that share a worker, and with it servers, a database and models: those of a folder below `tests/`."""
     _, folder, *rest = nodeid.partition("::")[0].split("/")
-    return APART.get(rest[0], folder) if folder == "ui" else folder
+    return "tabs" if folder == "ui" and rest[0] in TABS else folder
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CodeType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -23,7 +24,6 @@ NEGATIVE_VALUES = {"ignore_unknown_options": True}
 """For commands whose arguments may be values such as -1, which Click would take for options."""
 LINE_EVERY_S = 10.0
 """Off a terminal, where a bar would be."""
-_AGAIN_S = 0.05
 
 
 def config_changes(words: list[str] | None) -> list[str] | None:
@@ -91,6 +91,18 @@ _SIGNALS = {
 """What ends a command in an orderly way: the handler where nobody set another, and what is said."""
 
 
+def _send_behind(code: CodeType, thread: int, number: int) -> None:
+    """Sends a signal to a thread once it executes `code` no more."""
+    frame = sys._current_frames().get(thread)
+    while frame:
+        if frame.f_code is code:
+            time.sleep(0.01)
+            frame = sys._current_frames().get(thread)
+        else:
+            frame = frame.f_back
+    signal.pthread_kill(thread, number)
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Ends with one line and exit code 130 or 143 at Ctrl-C or SIGTERM, whatever a library or Python makes of it."""
@@ -108,7 +120,7 @@ def _interruptible() -> Iterator[None]:
     def again(lost: sys.UnraisableHookArgs) -> None:
         """Ends it once more where Python ignored that: in a finaliser, or after a fork, as loader processes start."""
         if came and issubclass(lost.exc_type, KeyboardInterrupt):
-            threading.Timer(_AGAIN_S, signal.pthread_kill, (threading.get_ident(), came[-1])).start()
+            threading.Thread(target=_send_behind, args=(again.__code__, threading.get_ident(), came[-1])).start()
         else:
             ignored(lost)
 

@@ -122,6 +122,7 @@ def test_a_large_tiff_is_shown_although_browsers_know_none_and_looked_at_in_tile
     pixels = np.random.default_rng(0).integers(0, 65535, (900, 1200, 3), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "photo.tif"), pixels)
     page = visit()
+    page.example("airfield")  # whose models look at photos in another size than their own
     page.upload(tmp_path / "photo.tif")
     assert page.plot()["images"][0] == [900, 1200]
     page.page.wait_for_function(

@@ -101,7 +101,7 @@ def test_layout(look: Any) -> None:
     )
     assert covered == 0
     look.page.get_by_label("Models").first.fill("bccd")
-    assert look.page.get_by_role("option").count() == 2
+    assert look.page.get_by_role("option").count() == 3
     look.page.keyboard.press("Escape")
     look.page.get_by_text("licence of the weights: Apache-2.0").first.wait_for()
     for tab in DEMO_TABS:

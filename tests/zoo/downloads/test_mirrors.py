@@ -133,5 +133,5 @@ def test_a_mirror_without_the_file_is_named_and_what_is_not_refused_still_comes(
 @pytest.mark.parametrize("said", ["/no/such/folder", "ftp://host/x", "a/b/c", "name"])
 def test_what_is_no_place_is_refused(said, monkeypatch):
     monkeypatch.setenv(VARIABLE, said)
-    with pytest.raises(ValueError, match=f"{VARIABLE} is '{said}': give a folder"):
+    with pytest.raises(ValueError, match=f"{VARIABLE} is '{said}': give an existing folder"):
         mirror()
