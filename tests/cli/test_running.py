@@ -72,6 +72,7 @@ def test_an_interrupt_before_a_command_begins_is_said_too(
 def test_an_interrupt_ends_with_an_exit_code_wherever_it_comes(where: str, does: str, tmp_path: Path) -> None:
     (tmp_path / "interrupted.py").write_text(
         "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # where a shell's background job runs the tests
         "from explorer import cli\n"
         "class Ignored:\n"
         "    def __del__(self):\n"

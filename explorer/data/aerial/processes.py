@@ -85,10 +85,13 @@ def _draw(render: Callable[[range], list[dict[str, Any]]], ranges: list[range], 
 
 @contextmanager
 def _on_its_own() -> Iterator[None]:
-    """Around what starts processes: they import no calling script, and leave an interruption to this process."""
+    """Around what starts processes: they import no calling script, and leave an interruption to this process.
+
+    A signal waits until all are started: one that begins while this process ends reads half of what it is to do.
+    """
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which they inherit
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])  # which they inherit
     try:
         yield
     finally:
@@ -98,6 +101,7 @@ def _on_its_own() -> Iterator[None]:
 
 def _begin_drawing() -> None:
     """In a process that draws: one thread, and an end when the process that started it ends, however that does."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
