@@ -39,6 +39,7 @@ def check(
     from rich.console import Console
 
     from explorer.data.check import check_coco
+    from explorer.engine.artifacts import provenance
 
     console = Console(stderr=json == "-")
     with exit_codes(), progress("checking") as advance:
@@ -47,7 +48,7 @@ def check(
         _show(console, split, examples)
     with exit_codes():
         if json:
-            write_output(report.as_dict(), json)
+            write_output(report.as_dict() | provenance(), json)
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -127,6 +128,8 @@ def sizes(
     from rich.console import Console
 
     from explorer.api.sizes import object_sizes
+    from explorer.engine.artifacts import provenance
+    from explorer.scoring.alike import data_facts
 
     with exit_codes():
         result = object_sizes(source, protocol or "coco")
@@ -135,7 +138,7 @@ def sizes(
 
             write_figure(result.figure(), out)
         if json:
-            write_output(result.to_dict(), json)
+            write_output(result.to_dict() | data_facts(source) | provenance(), json)
     if json != "-":
         say(result.title)
         for table in result.tables():
@@ -159,14 +162,16 @@ def suspects(
     """Rank likely label errors: confident detections that contradict the annotations. `explorer browse` shows them."""
     from rich.console import Console
 
+    from explorer.engine.artifacts import provenance
     from explorer.scoring.runs import load_run
 
     with exit_codes():
-        found = load_run(run, data, match_by=match_by).label_errors()
+        loaded = load_run(run, data, match_by=match_by)
+        found = loaded.label_errors()
         if csv_file:
             found.write_csv(csv_file)
         if json:
-            write_output(found.to_dict(), json)
+            write_output(found.to_dict() | {"facts": dict(loaded.facts)} | provenance(), json)
     if json != "-":
         say((found.title, "bold"))
         for grid in found.tables():

@@ -108,3 +108,14 @@ def test_of_a_comparison(evaluated: Path, data: Path, tmp_path: Path) -> None:
     assert said.keys() >= MADE
     assert [len(own["facts"]) for own in said["recipes"]] == [2, 2]
     assert said["recipes"][0]["facts"][0] == ours
+
+
+def test_of_a_data_set_and_of_doubts_about_it(evaluated: Path, data: Path, tmp_path: Path) -> None:
+    said = {}
+    for name, words in {"check": [str(data)], "sizes": [f"{data}:val"], "suspects": [str(evaluated)]}.items():
+        path = tmp_path / f"{name}.json"
+        assert run(app, ["data", name, *words, "--json", str(path)]).exit_code == 0
+        said[name] = json.loads(path.read_text())
+        assert said[name].keys() >= MADE
+    assert said["sizes"]["annotations"]["sha256"] == annotations_sha256(f"{data}:val")
+    assert said["suspects"]["facts"] == json.loads((evaluated / "run.json").read_text())

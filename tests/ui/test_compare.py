@@ -188,6 +188,7 @@ def test_files_hold_what_is_shown(both: PhotoComparison, tmp_path: Path) -> None
     table, picture = write_files(both, Filters(0.5, classes=("plane",)), tmp_path)
     document = json.loads(table.read_text())
     assert document["image"] == {"id": 1, "file_name": "photo.png", "height": 100, "width": 120}
+    assert document["info"].keys() >= {"date", "versions", "code", "machine"}
     assert document["models"]["A"]["results"] == [
         {"image_id": 1, "category_id": 2, "bbox": [40, 40, 50, 50], "score": pytest.approx(0.6)}
     ]

@@ -30,10 +30,11 @@ def write_files(found: PhotoComparison, filters: Filters, folder: Path) -> tuple
     """Writes what is shown as `detections.json` and `detections.png`, the models' pictures beside each other."""
     import cv2
 
+    from explorer.engine.artifacts import provenance
     from explorer.figures.sheet import labelled_sheet
 
     table, picture = folder / "detections.json", folder / "detections.png"
-    write_json(as_coco(found, filters), table, indent=1)
+    write_json({"info": provenance(), **as_coco(found, filters)}, table, indent=1)
     titled = {f"{found.letters[name]} · {name}": shown for name, shown in found.shown(filters).items()}
     columns = 1 if found.is_wide else 2
     cv2.imwrite(str(picture), labelled_sheet(found.image_bgr, titled, truth=found.truth, columns=columns))
