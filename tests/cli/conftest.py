@@ -1,4 +1,4 @@
-"""A detector that is small enough to be run by a command's test."""
+"""What tests of commands share: a small detector, and a benchmark that is soon done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 from explorer.config import config_path
+from explorer.engine.speed import machine
+
+
+@pytest.fixture(autouse=True)
+def small_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures what the processor can do at most on small matrices: no test of a command is about it."""
+    monkeypatch.setattr(machine, "SIDE", 64)
 
 
 @pytest.fixture(scope="session")

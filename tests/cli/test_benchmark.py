@@ -14,14 +14,8 @@ from explorer.engine.evaluation.evaluate import evaluate
 from explorer.engine.fast import model
 from explorer.engine.fast.hardware import Hardware
 from explorer.engine.loading import load_detector
-from explorer.engine.speed import machine
 
 run = CliRunner().invoke
-
-
-@pytest.fixture(autouse=True)
-def small_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "SIDE", 64)
 
 
 def test_rows_hold_what_was_measured(small_config: Path) -> None:

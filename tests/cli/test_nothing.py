@@ -10,17 +10,10 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.aerial import make_aerial
-from explorer.engine.speed import machine
 from explorer.reading import read_json
 
 run = CliRunner().invoke
 MODEL = "demo/V-19-slim-dw"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A benchmark's ceiling is not what is tried here."""
-    monkeypatch.setattr(machine, "SIDE", 64)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.aerial import make_aerial
-from explorer.engine.speed import machine
 from explorer.scoring.alike import annotations_sha256
 from explorer.zoo.downloads import sha256_of
 
@@ -27,12 +26,6 @@ FILES = {
     "benchmark": ("--modes=eager", "--rounds=1", "--no-memory", "--size=64", MODEL),
 }
 """Commands by name, each with what it needs."""
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A benchmark's ceiling is not what is tried here."""
-    monkeypatch.setattr(machine, "SIDE", 64)
 
 
 @pytest.fixture(scope="module")
