@@ -52,7 +52,7 @@ audit: ## look up known vulnerabilities of the pinned packages; needs a network
 		echo "NOT CHECKED: osv.dev did not answer, so nothing is known about vulnerabilities of the pinned packages."; \
 		exit 2; }; exit $$code
 
-reliability: setup ## attack, break and load everything, and write docs/results/reliability.md (hours; goes on where it was left)
+reliability: setup ## attack, break and load everything on all processors, and write docs/results/reliability.md (hours; goes on where it was left)
 	$(BIN)/python tools/reliability.py
 
 check: setup ## lint, format, types and import directions

@@ -1,21 +1,24 @@
 """Runs all fault, attack and load tests, and writes docs/results/reliability.md from their counts.
 
-`make reliability` runs the tests that have no result yet or failed (hours if there are none). What each counted, and at
-which commit, is kept in `docs/results/reliability.json`; after Ctrl-C, the next call continues. `--again` runs all
-tests anew, `--only WORD` those with this word in their name, `--page` none. `python tools/reliability.py RESULTS.xml…`
-reads results that pytest wrote with `--junitxml` to a folder named after the commit. If a test ran several times, the
-last result counts. The page only has rows for tests that ran.
+`make reliability` runs the tests that have no result yet or failed (hours if there are none), as many at once as there
+are processors, or `--jobs`. What each counted, and at which commit, is kept in `docs/results/reliability.json`; after
+Ctrl-C, the next call continues. `--again` runs all tests anew, `--only WORD` those with this word in their name,
+`--page` none. `python tools/reliability.py RESULTS.xml…` reads results that pytest wrote with `--junitxml` to a folder
+named after the commit. If a test ran several times, the last result counts. The page only has rows for tests that ran.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -148,13 +151,32 @@ def run(tests: Sequence[str], commit: str) -> tuple[list[Case], bool]:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder, commit, "results.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-m", KIND, f"--junitxml={results}", *tests]
-        process = subprocess.Popen(command, cwd=ROOT)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # pytest ends by it, and writes what it has
-        try:
-            code = process.wait()  # failures are what the table is for
-        finally:
-            signal.signal(signal.SIGINT, before)
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode  # failures are what the table is for
         return read([results] if results.is_file() else []), code in (0, 1)
+
+
+def run_all(tests: Iterable[str], jobs: int) -> Iterator[list[Case]]:
+    """Yields the results of batch after batch; after Ctrl-C, of those that had begun, which pytest ends by itself."""
+    commit = (provenance()["code"] or {}).get("commit", "unknown")
+    stopped = threading.Event()
+
+    def run_unless_stopped(batch: Sequence[str]) -> list[Case]:
+        if stopped.is_set():
+            return []
+        cases, whole = run(batch, commit)
+        if not whole:
+            stopped.set()
+        return cases
+
+    before = signal.signal(
+        signal.SIGINT, lambda *_: stopped.set()
+    )  # unlike SIG_IGN, started programs do not inherit it
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            for future in as_completed([pool.submit(run_unless_stopped, batch) for batch in batches(tests)]):
+                yield future.result()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def kept() -> list[Case]:
@@ -239,7 +261,7 @@ def page(cases: Sequence[Case]) -> str:
     )
 
 
-def update(*, again: bool, words: Sequence[str]) -> list[Case]:
+def update(*, again: bool, words: Sequence[str], jobs: int) -> list[Case]:
     """Runs what has no result or failed, keeps what each pytest told, and returns all results."""
     tests = existing()
     there = set(map(names_of, tests))
@@ -247,12 +269,9 @@ def update(*, again: bool, words: Sequence[str]) -> list[Case]:
     keep(cases)
     done = {(case.module, case.name) for case in cases if case.passed and not again}
     wanted = [test for test in tests if names_of(test) not in done and all(word in test for word in words)]
-    for batch in batches(wanted):
-        own, whole = run(batch, (provenance()["code"] or {}).get("commit", "unknown"))
+    for own in run_all(wanted, jobs):
         cases = merged(cases, own)
         keep(cases)
-        if not whole:
-            break
     return cases
 
 
@@ -262,6 +281,7 @@ def main() -> None:
     asked.add_argument("results", nargs="*", type=Path, metavar="RESULTS.xml", help="take these instead of running")
     asked.add_argument("--again", action="store_true", help="run what has passed, too")
     asked.add_argument("--only", action="append", default=[], metavar="WORD", help="run only what has this in its name")
+    asked.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="how many run at once")
     asked.add_argument("--page", action="store_true", help="run nothing, and write the page from what is kept")
     given = asked.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it, and so would tests
@@ -269,7 +289,7 @@ def main() -> None:
         cases = merged(kept(), read(given.results))
         keep(cases)
     else:
-        cases = update(again=given.again, words=given.only)
+        cases = update(again=given.again, words=given.only, jobs=given.jobs)
     with replacing(PAGE) as scratch:
         scratch.write_text(page(cases), encoding="utf-8")
     for case in cases:

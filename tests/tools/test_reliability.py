@@ -90,7 +90,7 @@ def test_only_what_is_missing_or_failed_runs(tool: ModuleType, tmp_path: Path, m
     monkeypatch.setattr(tool, "run", run)
     first = [tool.Case(tool.STEPS, name, {}, name != "failed[a]", "first") for name in [*names[:2], "gone[a]"]]
     tool.keep(first)
-    cases = tool.update(again=False, words=())
+    cases = tool.update(again=False, words=(), jobs=1)
     assert ran == tests[1:4]
     assert {(case.name, case.commit) for case in cases} == {
         (names[0], "first"),
@@ -98,7 +98,7 @@ def test_only_what_is_missing_or_failed_runs(tool: ModuleType, tmp_path: Path, m
     }
     assert set(map(repr, tool.kept())) == set(map(repr, cases))
     ran.clear()
-    tool.update(again=True, words=["passed", "[a]"])
+    tool.update(again=True, words=["passed", "[a]"], jobs=2)
     assert ran == tests[:1]
 
 
