@@ -30,7 +30,8 @@ class Division:
     Attributes:
         parts: annotations in COCO's form, by the name of their part.
         groups: number of groups.
-        shares: by part, its share of the images and of the objects of each class and of each of `SIZES`, 0 … 1.
+        shares: by part, its share of the images and of the objects of each class and of each of `SIZES`, 0 … 1. Where a
+            name stands for several of these, a class's has its id behind it.
     """
 
     parts: Mapping[str, dict[str, Any]]
@@ -118,7 +119,9 @@ def _counts(content: Mapping[str, Any], groups: Sequence[Sequence[Mapping[str, A
         tally.update([(group_of[own["image_id"]], size), (group_of[own["image_id"]], column[own["category_id"]])])
     for (row, place), number in tally.items():
         counts[row, place] = number
-    return ["images", *SIZES, *(own["name"] for own in categories)], counts
+    taken = Counter(["images", *SIZES, *(own["name"] for own in categories)])
+    names = [own["name"] if taken[own["name"]] == 1 else f"{own['name']} (id {own['id']})" for own in categories]
+    return ["images", *SIZES, *names], counts
 
 
 def _assign(counts: Floats, shares: Floats, chance: np.random.Generator) -> Ints:

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from explorer.engine.building import make_detector
 from explorer.engine.detector import Detector
+from explorer.engine.devices import pick_device
 from explorer.engine.fast.calibration import calibration_photos
 from explorer.engine.fast.export import is_export, load_export
 from explorer.engine.fast.hardware import DtypeName, EngineName, engine_for
@@ -65,7 +67,8 @@ def load_detector(
         exact: run the original model, bit by bit as trained; otherwise an optimised model, whose features differ in the
             sixth digit (see `explorer.engine.fast`).
         dtype: number format of the optimised model; see `fast`.
-        engine: engine of the optimised model; `torch` is ready at once, `auto` is the fastest for many images.
+        engine: engine of the optimised model; `torch` is ready at once, `auto` is the fastest for many images. An
+            export always runs in its own.
         images: number of images that it will process, if known; `auto` then minimises the total time for them.
         calibrate: see `fast`.
         emulate: see `fast`.
@@ -85,6 +88,8 @@ def load_detector(
                 f"{model} is an export, which has its own weights, config and number format: leave out --weights, "
                 "--config-file, config overrides, --exact, --calibrate and --dtype."
             )
+        if device != "auto" and torch.device(pick_device(device)).type != "cpu":
+            raise ValueError(f"{model} is an export, which runs on the CPU: the device is {device!r}; use auto or cpu.")
         exported = load_export(Path(model))
         if lowest_score is not None:
             report_from(exported.model, lowest_score)

@@ -55,6 +55,21 @@ def test_groups_stay_together(bccd: dict[str, Any], rule: str) -> None:
     assert len(patients[1]) == 4
 
 
+def test_classes_of_one_name_are_told_apart() -> None:
+    names = ["car", "car", "small", "bus"]
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in range(4)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(names, 1)],
+        "annotations": [
+            {"id": 10 * image + own, "image_id": image, "category_id": own, "area": 5000.0, "iscrowd": 0}
+            for image in range(4)
+            for own in range(1, 5)
+        ],
+    }
+    for part in divide(content, {"train": 0.5, "val": 0.5}).shares.values():
+        assert part == dict.fromkeys(["images", "medium", "car (id 1)", "car (id 2)", "small (id 3)", "bus"], 0.5)
+
+
 def test_the_seed_decides(bccd: dict[str, Any]) -> None:
     first, again, other = (divide(bccd, {"a": 1, "b": 1}, seed=seed).parts["a"]["images"] for seed in (0, 0, 1))
     assert first == again

@@ -56,6 +56,8 @@ def test_an_export_is_a_model(demo: Detector, photo: np.ndarray, coco_tiny: Path
         np.testing.assert_allclose(found.boxes_xyxy, wanted.boxes_xyxy, atol=0.05)
     with pytest.raises(ValueError, match="its own weights"):
         load_detector(tmp_path / "out", exact=True)
+    with pytest.raises(ValueError, match=r"runs on the CPU: the device is 'meta'"):
+        load_detector(tmp_path / "out", device="meta")
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
