@@ -57,9 +57,7 @@ def fields_over_photo(
                 f"the field of {layer} is for an input of (height, width) {field.input_size}, the photo has "
                 f"{(height, width)}"
             )
-        row, column = (
-            int(at * units / length) for at, units, length in ((y, field.grid[0], height), (x, field.grid[1], width))
-        )
+        row, column = field.unit_at(x, y)
         color, dash = rgb(number), _DASHES[number % len(_DASHES)]
         if box := field.box(row, column):
             figure.add_trace(_outline(box, f"{in_plotly(layer)}, theoretical {_side(field)}", color, dash))

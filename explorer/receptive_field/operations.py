@@ -7,7 +7,7 @@ at: the result says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -110,19 +110,41 @@ def _slide(
         return move(support, sizes[axis], kernel[axis], stride[axis], padding[axis], dilation[axis])
 
     alike = all(len(set(pair)) == 1 for pair in (sizes, kernel, stride, padding, dilation))
-    return _mapped(call.trail, on_axis, alike)
+    steps = [1 / step if move is spread else float(step) for step in stride]
+    return _apart(_mapped(call.trail, on_axis, alike), steps)
+
+
+def _apart(trail: Trail, steps: Sequence[float]) -> Trail:
+    """Says how many units of a map it is from one of the next map's to another."""
+    return replace(trail, stride=(trail.stride[0] * steps[0], trail.stride[1] * steps[1]))
+
+
+def _resized(call: Call, scales: Sequence[float | None]) -> Sequence[float]:
+    """How many units of the input one of the output is, downwards and to the right.
+
+    Torch goes by the factor that it was given, and by the sizes where it was given sizes.
+    """
+    axes = call.trail.axes
+    given = (
+        scale or call.output.shape[axis] / call.tensor.shape[axis] for scale, axis in zip(scales, axes, strict=True)
+    )
+    return tuple(1 / scale for scale in given)
 
 
 def _nearest(call: Call) -> Trail:
+    steps = _resized(call, (call.argument(2), call.argument(3)))
+
     def on_axis(support: Bools, axis: int) -> Bools:
         length = call.output.shape[call.trail.axes[axis]]
-        return picked(support, np.arange(length) * len(support) // length)
+        sources = np.floor(np.arange(length) * steps[axis] + 1e-9).astype(np.int64)
+        return picked(support, np.minimum(sources, len(support) - 1))
 
-    return _mapped(call.trail, on_axis)
+    return _apart(_mapped(call.trail, on_axis), steps)
 
 
 def _bilinear(call: Call) -> Trail:
     corners = bool(call.argument(2))
+    steps = _resized(call, (None, None) if corners else (call.argument(3), call.argument(4)))
 
     def on_axis(support: Bools, axis: int) -> Bools:
         length, inputs = call.output.shape[call.trail.axes[axis]], len(support)
@@ -130,13 +152,13 @@ def _bilinear(call: Call) -> Trail:
         if corners:
             source = place * ((inputs - 1) / max(length - 1, 1))
         else:
-            source = np.maximum((place + 0.5) * inputs / length - 0.5, 0)
-        low = np.floor(source + 1e-9).astype(np.int64)
+            source = np.maximum((place + 0.5) * steps[axis] - 0.5, 0)
+        low = np.minimum(np.floor(source + 1e-9).astype(np.int64), inputs - 1)
         high = np.where(source - low > 1e-9, np.minimum(low + 1, inputs - 1), low)
         seen: Bools = picked(support, low) | picked(support, high)
         return seen
 
-    return _mapped(call.trail, on_axis)
+    return _apart(_mapped(call.trail, on_axis), steps)
 
 
 def _adaptive_pooling(call: Call) -> Trail:
@@ -149,7 +171,7 @@ def _adaptive_pooling(call: Call) -> Trail:
         spans = [(i * inputs // length, -(-(i + 1) * inputs // length)) for i in range(length)]
         return np.stack([support[start:end].any(axis=0) for start, end in spans])
 
-    return _mapped(call.trail, on_axis)
+    return _apart(_mapped(call.trail, on_axis), _resized(call, (None, None)))
 
 
 def _reduction(call: Call) -> Trail:
@@ -172,9 +194,10 @@ def _everything(call: Call, *, keep: bool) -> Trail:
         return replace(call.trail, axes=axes)
     whole = once((*call.trail.whole, call.layer))
     if call.ignore_global:
-        return replace(call.trail, products=(), axes=axes, whole=whole)
+        return replace(call.trail, products=(), axes=axes, whole=whole, stride=(math.inf, math.inf))
     gathered = _mapped(call.trail, lambda support, _: _all_together(support, 1))
-    return replace(gathered, axes=axes, whole=whole)
+    sides = [float(call.tensor.shape[axis]) for axis in call.trail.axes]
+    return replace(_apart(gathered, sides), axes=axes, whole=whole)
 
 
 def _all_together(support: Bools, outputs: int) -> Bools:
@@ -273,15 +296,15 @@ def _slice(call: Call) -> Trail:
     dimension = int(call.argument(1, 0)) % call.tensor.dim()
     length = call.tensor.shape[dimension]
     kept = np.arange(length)[slice(call.argument(2), call.argument(3), call.argument(4, 1))]
-    return _picked_along(call, dimension, kept)
+    steps = [float(call.argument(4, 1)) if axis == dimension else 1.0 for axis in call.trail.axes]
+    return _apart(_picked_along(call, dimension, kept), steps)
 
 
 def _padding(call: Call) -> Trail:
     pads = call.argument(1)
     trail = call.trail
     for place in range(len(pads) // 2):
-        dimension = call.tensor.dim() - 1 - place
-        before, after = pads[2 * place], pads[2 * place + 1]
+        dimension, (before, after) = call.tensor.dim() - 1 - place, pads[2 * place : 2 * place + 2]
         if dimension in trail.axes:
             length = call.tensor.shape[dimension]
             sources = np.arange(-before, length + after)

@@ -8,9 +8,10 @@ see differently placed fields; they are told apart as phases.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from typing import Any
@@ -24,12 +25,12 @@ from torch.utils._pytree import tree_flatten
 
 from explorer.receptive_field.operations import apply
 from explorer.receptive_field.support import identity
-from explorer.receptive_field.trail import Call, NotUnderstoodError, Trail, merged
-from explorer.types import Bools
+from explorer.receptive_field.trail import Call, NotUnderstoodError, Trail, merged, once
+from explorer.types import Bools, Floats
 
 FIRST_SIZE_PX = 2048
 LARGEST_SIZE_PX = 4096
-_PERIODS = (1, 2, 4, 8, 16, 32, 64)
+_PERIODS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,20 @@ class ReceptiveField:
 
     @property
     def stride_px(self) -> tuple[int, int]:
-        """Pixels from one unit to the next, downwards and to the right."""
-        return tuple(
-            round(size / units) if units else 0 for size, units in zip(self.input_size, self.grid, strict=True)
-        )  # type: ignore[return-value]
+        """Pixels from one unit to the next, downwards and to the right; the input's sides for a map of one place."""
+        down, right = (
+            min(round(stride), side) if math.isfinite(stride) else side
+            for stride, side in zip(self.trail.stride, self.input_size, strict=True)
+        )
+        return down, right
+
+    def unit_at(self, x: float, y: float) -> tuple[int, int]:
+        """The `(row, column)` of the unit whose cell, or the nearest to it, holds a point of the input in pixels."""
+        row, column = (
+            max(0, min(int(place / stride), units - 1))
+            for place, stride, units in zip((y, x), self.trail.stride, self.grid, strict=True)
+        )
+        return row, column
 
     @cached_property
     def phases(self) -> tuple[tuple[Phase, ...], tuple[Phase, ...]]:
@@ -134,7 +145,7 @@ class ReceptiveField:
 
     def _phases(self, axis: int) -> tuple[Phase, ...]:
         units, length = self.grid[axis], self.input_size[axis]
-        stride = self.stride_px[axis]
+        stride = self.trail.stride[axis]
         supports = [p.columns if axis else p.rows for p in self.trail.products]
         if not supports:
             return ()
@@ -144,10 +155,12 @@ class ReceptiveField:
         sizes, offsets = last - first, (first + last) / 2 - (np.arange(units) + 0.5) * stride
         gaps = seen.sum(axis=1) < sizes
         places = np.flatnonzero(inside)
+        kinds = np.stack([sizes, np.round(offsets, 6)], axis=1)
         for period in _PERIODS:
             groups = [places[places % period == phase] for phase in range(period)]
-            if all(len({*zip(sizes[g].tolist(), offsets[g].tolist(), strict=True)}) == 1 for g in groups):
-                return tuple(Phase(int(sizes[g[0]]), float(offsets[g[0]]), bool(gaps[g[0]])) for g in groups)
+            if all(_alike_but_at_the_border(kinds[group]) for group in groups):
+                typical = [group[len(group) // 2] for group in groups]
+                return tuple(Phase(int(sizes[own]), float(offsets[own]), bool(gaps[own])) for own in typical)
         return ()
 
 
@@ -264,7 +277,19 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(output, Tensor) and output.dim():
                     # the tensor is kept, so that no other gets its id
                     self._known[id(output)] = (output, self._of(name, args, operands, output))
+            if func._schema.is_mutable and len(operands) > 1:
+                self._forget_parts_of(result, name)
         return result
+
+    def _forget_parts_of(self, written: Any, name: str) -> None:
+        """Says of tensors of which a part was written to in place that they are not understood."""
+        if not isinstance(written, Tensor):
+            return
+        place = written.untyped_storage()._cdata
+        for tensor, trail in list(self._known.values()):
+            if tensor is not written and tensor.untyped_storage()._cdata == place:
+                unknown = once((*trail.unknown, f"{name} into a part in {(self.layers or [''])[-1] or 'the model'}"))
+                self._known[id(tensor)] = (tensor, replace(trail, unknown=unknown))
 
     def _of(self, name: str, args: Any, operands: tuple[tuple[Tensor, Trail], ...], output: Tensor) -> Trail:
         layer = self.layers[-1] if self.layers else ""
@@ -275,7 +300,25 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             unknown = (*known.unknown, f"{name} in {layer or 'the model'}")
             same = output.shape == operands[0][0].shape
             axes = known.axes if same else (output.dim() - 2, output.dim() - 1) if output.dim() == 4 else (-1, -1)
-            return Trail(known.products if same else (), axes, known.whole, tuple(dict.fromkeys(unknown)))
+            stride = known.stride
+            if not same and min(axes) >= 0 and min(own := operands[0][1].axes) >= 0:
+                ratios = [operands[0][0].shape[a] / max(output.shape[b], 1) for a, b in zip(own, axes, strict=True)]
+                stride = stride[0] * ratios[0], stride[1] * ratios[1]
+            products = known.products if same else ()
+            return Trail(products, axes, known.whole, once(unknown), stride=stride)
+
+
+def _alike_but_at_the_border(kinds: Floats) -> bool:
+    """Whether units have one kind of field, but for some at both ends.
+
+    A field with gaps can be cut off though its unit does not see the outermost pixel, and one after a crop is.
+    """
+    if not len(kinds):
+        return False
+    different = np.flatnonzero((kinds != kinds[len(kinds) // 2]).any(axis=1))
+    before, after = (different[different < len(kinds) // 2], different[different > len(kinds) // 2])
+    start, end = (before.max() + 1 if len(before) else 0), (after.min() if len(after) else len(kinds))
+    return bool(2 * (end - start) >= len(kinds))
 
 
 def _span(seen: Bools) -> tuple[int, int] | None:

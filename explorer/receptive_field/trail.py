@@ -24,6 +24,7 @@ class Trail:
         whole: layers on the way that look at the whole map.
         unknown: operations on the way that were not understood, with the layers that they stand in.
         folded: numbers of rows and columns of a map whose places lie along one axis; None for a map with two.
+        stride: pixels from one unit to the next, downwards and to the right.
     """
 
     products: tuple[Product, ...]
@@ -31,6 +32,7 @@ class Trail:
     whole: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     folded: tuple[int, int] | None = None
+    stride: tuple[float, float] = (1.0, 1.0)
 
 
 class NotUnderstoodError(Exception):
@@ -82,6 +84,7 @@ def merged(trails: Sequence[Trail], axes: Axes) -> Trail:
         axes,
         once(name for trail in trails for name in trail.whole),
         once(name for trail in trails for name in trail.unknown),
+        stride=(min(trail.stride[0] for trail in trails), min(trail.stride[1] for trail in trails)),
     )
 
 

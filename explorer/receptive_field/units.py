@@ -33,6 +33,7 @@ class Units:
         grid: `(rows, columns)` of the map.
         input_size: `(height, width)` in pixels.
         window: `(height, width)` of each unit's own pixels; None where one unit has all of them.
+        stride: pixels from one unit to the next, downwards and to the right; of no account without a window.
     """
 
     rows: tuple[int, ...]
@@ -40,6 +41,7 @@ class Units:
     grid: tuple[int, int]
     input_size: tuple[int, int]
     window: tuple[int, int] | None
+    stride: tuple[int, int] = (0, 0)
 
     @property
     def middle(self) -> tuple[int, int]:
@@ -72,7 +74,7 @@ class Units:
 
     def _first(self, axis: int, unit: int) -> int:
         """The first pixel of a unit's window; negative beyond the border."""
-        stride = round(self.input_size[axis] / self.grid[axis])
+        stride = self.stride[axis]
         return unit * stride + stride // 2 - (self.window or self.input_size)[axis] // 2
 
 
@@ -126,8 +128,8 @@ def _spread(
     """Spreads units like the middle one about so far apart; None where there is room for one alone."""
     places: list[tuple[int, ...]] = []
     window = []
-    for axis, (units, length) in enumerate(zip(grid, input_size, strict=True)):
-        stride, period = round(length / units), len(field.phases[axis])  # what differs by phase is not mixed
+    for axis, units in enumerate(grid):
+        stride, period = field.stride_px[axis], len(field.phases[axis])  # what differs by phase is not mixed
         if not stride:
             return None
         step = max(rounded(distance_px / (stride * period)), 1) * period
@@ -139,4 +141,4 @@ def _spread(
         window.append(step * stride)
     if len(places[0]) * len(places[1]) < 2:
         return None
-    return Units(places[0], places[1], grid, input_size, (window[0], window[1]))
+    return Units(places[0], places[1], grid, input_size, (window[0], window[1]), field.stride_px)

@@ -169,6 +169,63 @@ def test_small_graphs_pixel_by_pixel(layers: list[tuple[int, ...]], join: str) -
     np.testing.assert_array_equal(field.mask(row, column), seen[row, column])
 
 
+SIDES: dict[str, tuple[nn.Module, int, int, int]] = {
+    # after so many units of 16 px without padding, 25 of 32 px are not 800 px
+    "without padding": (nn.Sequential(*[nn.Conv2d(1, 1, 3, 2) for _ in range(5)], nn.Conv2d(1, 1, 3)), 416, 32, 127),
+    "strides that leave a rest": (nn.Sequential(*[nn.Conv2d(1, 1, 3, 2, 1) for _ in range(4)]), 210, 16, 31),
+    "gaps at the border": (nn.Conv2d(1, 1, 3, 2, 1, dilation=2), 32, 2, 5),
+    "pooling with gaps": (nn.MaxPool2d(3, 2, 1, dilation=2), 32, 2, 5),
+    "an even kernel that is dilated": (nn.Conv2d(1, 1, 4, padding="same", dilation=3), 40, 1, 10),
+    "nearest by a fraction": (nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.Upsample(scale_factor=2.3)), 37, 1, 3),
+    "bilinear by a fraction": (
+        nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.Upsample(scale_factor=2.3, mode="bilinear")),
+        37,
+        1,
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIDES)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+def test_strides_and_sides_of_uneven_nets(name: str) -> None:
+    net, side, stride, extent = SIDES[name]
+    field = theoretical_fields(net, (side, side), channels=1)[""]
+    assert (field.stride_px, field.size_px, field.is_clipped) == ((stride, stride), (extent, extent), False)
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 1.0)
+    image = torch.rand(1, 1, side, side, requires_grad=True)
+    values = net(image)
+    for row in {0, values.shape[2] // 2, values.shape[2] - 1}:
+        (gradient,) = torch.autograd.grad(values[0, 0, row, row], image, retain_graph=True)
+        seen = gradient[0, 0].numpy() != 0
+        mask = field.mask(row, row)
+        if isinstance(net, nn.MaxPool2d):
+            assert mask[seen].all()
+        else:
+            np.testing.assert_array_equal(mask, seen)
+
+
+class Shifted(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        moved = image.clone()
+        moved[:, :, :, 1:] = image[:, :, :, :-1]
+        return moved
+
+
+def test_a_part_that_is_written_to_makes_the_result_partial() -> None:
+    fields = theoretical_fields(nn.Sequential(Shifted(), nn.Conv2d(3, 2, 3)), (12, 12))
+    assert fields["1"].partial == "partial: copy_ into a part in 0"
+
+
+def test_the_unit_at_a_point_goes_by_the_stride() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 1, 3, 32, 1), nn.MaxPool2d(1, 2))  # as p6 follows p5
+    field = theoretical_fields(net, (800, 1088))[""]
+    assert field.grid == (13, 17)
+    assert [field.unit_at(0, y) for y in (380, 400, 799)] == [(5, 0), (6, 0), (12, 0)]
+    assert field.unit_at(1087, 0) == (0, 16)
+
+
 @pytest.mark.parametrize(("name", "sizes"), [("V-19-eSE", (35, 91, 203, 427)), ("V-39-eSE", (51, 139, 475, 1147))])
 def test_known_sizes_strides_and_branches(name: str, sizes: tuple[int, ...]) -> None:
     net = VoVNet(VARIANTS[name], out_features=["stage5"], norm="FrozenBN", freeze_at=0)

@@ -16,10 +16,10 @@ STRIDES = (4, 8, 16, 32, 64)
 PERIODS = (1, 2, 4, 8, 16)
 
 
-def field_of(side: int, period: int) -> Any:
+def field_of(side: int, period: int, stride: int) -> Any:
     """A theoretical field of that side, whose units' fields lie alike again after a period."""
     phases = (Phase(side, 0.0, False),) * period
-    return SimpleNamespace(phases=(phases, phases), is_clipped=False, partial=None)
+    return SimpleNamespace(phases=(phases, phases), is_clipped=False, partial=None, stride_px=(stride, stride))
 
 
 def check(units: Units, period: int) -> None:
@@ -32,7 +32,7 @@ def check(units: Units, period: int) -> None:
 def test_units_whose_fields_do_not_overlap(stride: int) -> None:
     seen = 0
     for size, period, side in product(range(stride, 1025, 32), PERIODS, (16, 35, 90, 250)):
-        units = apart(field_of(side, period), (size // stride, 512 // stride), (size, 512))
+        units = apart(field_of(side, period, stride), (size // stride, 512 // stride), (size, 512))
         if units:
             seen += 1
             check(units, period)
@@ -46,7 +46,7 @@ def test_units_that_nearly_do_not_overlap(size: int) -> None:
     y, x = np.mgrid[:size, :size] - size / 2
     energy = np.exp(-(x**2 + y**2) / (2 * 4**2))
     for stride, period in product(STRIDES, PERIODS):
-        units = nearly_apart(field_of(size, period), (size // stride,) * 2, (size, size), energy)
+        units = nearly_apart(field_of(size, period, stride), (size // stride,) * 2, (size, size), energy)
         assert (units is not None) == (size // stride >= 2 * period)
         if units:
             check(units, period)
