@@ -20,6 +20,8 @@ from explorer.reading import read_json
 
 logger = logging.getLogger(__name__)
 
+_AREA_TOLERANCE = 1.1
+"""How much larger than a box, both of whose ends are counted, an area may be; masks are drawn with rounding."""
 OVER_EDGE_TOLERANCE_PX = 1.0
 """COCO's own boxes reach over the edge by rounding; less than this is not worth a word."""
 
@@ -191,6 +193,8 @@ def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
     for image in data["images"]:
         if image["id"] not in seen:
             yield Problem("empty-image", "nothing is annotated", image_id=image["id"], file=image["file_name"])
+    if is_in_shares([annotation.get("bbox") for annotation in data["annotations"]], sizes.values()):
+        yield Problem("shares", f"none of {len(data['annotations'])} boxes is larger than 1 px: write them in pixels")
     if not learnable:
         yield Problem("empty-dataset", f"none of {len(data['annotations'])} annotations can be used for training")
 
@@ -208,7 +212,8 @@ def _judge_annotation(
         yield "crowd", "a crowd region"
     elif is_crowd(annotation):
         yield "crowd", "`ignore` is set: nothing is learnt from it, but it is scored, since pycocotools goes by iscrowd"
-    if finding := judge_box(annotation.get("bbox"), size):
+    box = annotation.get("bbox")
+    if finding := judge_box(box, size) or _judge_area(annotation.get("area"), box):
         yield finding
     segmentation = annotation.get("segmentation")
     if segmentation:
@@ -236,6 +241,24 @@ def is_set(flag: Any) -> bool:
         except ValueError:
             return False
     return isinstance(flag, int | float) and flag > 0
+
+
+def is_in_shares(boxes: Iterable[Any], sizes: Iterable[Size]) -> bool:
+    """Tells whether boxes of four numbers are in shares of their images' sides: all lie between 0 and 1.
+
+    Args:
+        boxes: of whatever form; others are passed over.
+        sizes: `(height, width)` of the images, of which one that has a single pixel proves nothing.
+    """
+    ends = [box for box in boxes if isinstance(box, list) and len(box) == 4 and all(map(is_number, box))]
+    return bool(ends) and all(0 <= end <= 1 for box in ends for end in box) and min(map(min, sizes), default=0) > 1
+
+
+def _judge_area(area: Any, box: Any) -> Finding | None:
+    if not (is_number(area) and is_finite(area)):
+        return None  # it is computed
+    largest = _AREA_TOLERANCE * (box[2] + 1) * (box[3] + 1)
+    return None if 0 < area <= largest else ("wrong-area", f"area is {area:g}, bbox is {box}")
 
 
 def judge_box(box: Any, size: Size) -> Finding | None:

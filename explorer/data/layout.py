@@ -193,8 +193,10 @@ def _split_name(path: Path) -> str:
 
 
 def _split(root: Path, name: str, files: list[Path]) -> Split:
-    panoptic = next((path for path in files if path.stem.startswith("panoptic_")), None)
-    instances = next((path for path in files if path != panoptic), None)
+    panoptic, instances = (
+        _only([path for path in files if path.stem.startswith("panoptic_") is labels], root, name)
+        for labels in (True, False)
+    )
     beside = files[0].parent
     # the annotation file may lie beside the images, or the images in a folder of their own or a shared one
     own = beside if files[0].name == "_annotations.coco.json" else None
@@ -208,6 +210,14 @@ def _split(root: Path, name: str, files: list[Path]) -> Split:
         panoptic_labels=_labels(root, beside, f"panoptic_{name}") if panoptic else None,
         stuff_labels=_optional(_labels(root, beside, f"panoptic_stuff_{name}")) if panoptic else None,
     )
+
+
+def _only(files: list[Path], root: Path, name: str) -> Path | None:
+    """The file of a split, if it has one; of several none is chosen in silence."""
+    if len(files) > 1:
+        choices = ", ".join(str(file) for file in files)
+        raise ValueError(f"{root} has several annotation files for {name!r}; name one: {choices}")
+    return files[0] if files else None
 
 
 def _labels(root: Path, beside: Path, name: str) -> Path:

@@ -40,6 +40,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "duplicate-category-id": Kind("error", "stop", "Two categories share an id."),
         "unknown-category": Kind("error", "stop", "An annotation's category is not in the list of categories."),
         "outside-image": Kind("error", "stop", "An image's file name leads outside the data set's folder."),
+        "shares": Kind(
+            "error",
+            "stop",
+            "Every box lies between 0 and 1, as shares of the image's sides do; boxes are in pixels.",
+        ),
         "missing-image": Kind("error", "stop", "An image or label file is missing."),
         "unreadable-image": Kind("error", "stop", "A file is not a readable JPEG, PNG, WebP, BMP or TIFF image."),
         "wrong-size": Kind(
@@ -71,6 +76,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "warning",
             "drop",
             "The mask is neither a run-length code that fits the image nor polygons that lie in or near it.",
+        ),
+        "wrong-area": Kind(
+            "warning",
+            "keep",
+            "The area is 0 or less, or larger than the box.",
+            "It decides whether an object counts as small, medium or large, as in COCO; leave `area` out to have it "
+            "computed.",
         ),
         "label-mismatch": Kind(
             "warning",

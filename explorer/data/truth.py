@@ -52,7 +52,15 @@ def scorable(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
     for problem in judge_names(data, str(path)):
         say_once(f"Two categories share a name: {problem}")
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}
-    found = [problem for problem in judge_annotations(data) if problem.kind in UNREADABLE]
+    judged = list(judge_annotations(data))
+    if fault := next((problem for problem in judged if problem.kind == "shares"), None):
+        raise ValueError(f"{path} cannot be used: {fault}. All of it: explorer data check {source}")
+    if wrong := [problem for problem in judged if problem.kind == "wrong-area"]:
+        say_once(
+            f"{source}: {len(wrong)} of {len(data['annotations'])} areas do not fit their boxes, and decide what size "
+            f"objects are all the same, as in COCO: {wrong[0]}"
+        )
+    found = [problem for problem in judged if problem.kind in UNREADABLE]
     unreadable = {(problem.image_id, problem.annotation_id) for problem in found}
     lost = [problem for problem in problems if problem.action == "drop"]
     data["annotations"] = [

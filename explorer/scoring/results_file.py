@@ -21,6 +21,7 @@ from explorer.scoring.results_stream import Block, ResultsFile, blocks_of
 from explorer.types import Floats, Ints
 
 RESULTS_FILE = "coco_instances_results.json"
+_BEYOND = 1.1
 IMAGES_FILE = "image_ids.json"
 """The ids of the images that were evaluated: a results file says nothing of images without detections."""
 
@@ -100,19 +101,64 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
         classes = Classes(truth, match_by, file.categories, ultralytics=_is_ultralytics(begun))
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+    places = _Places(truth)
     sizes: list[tuple[int, int]] = [(height, width) for height, width in truth.image_sizes.tolist()]
     first, left_out = 0, Counter[str]()
     for block in itertools.chain([begun], blocks):
         columns, names = _in_bulk(block, images, classes) or _one_by_one(block, images, classes, sizes, first, source)
         left_out.update(names)
+        places.look_at(columns)
         yield columns
         first += len(block)
+    places.judge(source)
     if left_out:
         listed = ", ".join(f"{name} ({number})" for name, number in left_out.most_common(8))
         if left_out.total() == first:
             raise ValueError(f"{source}: none of its {first} detections is of a class that the data has: {listed}")
         said = "%s: %d of %d detections are of classes that the data does not have, and are left out: %s"
         logger.warning(said, source, left_out.total(), first, listed)
+
+
+class _Places:
+    """Whether boxes are where boxes can be: a file in other units is a sound file, and finds nothing.
+
+    Args:
+        truth: the images.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self._sizes_xy = truth.image_sizes[:, ::-1]
+        self._boxes = self._beyond = 0
+        self._in_shares = True
+
+    def look_at(self, columns: Columns) -> None:
+        """Counts boxes that reach more than a tenth of their image's side beyond it, and looks for any in pixels."""
+        drawn = (columns.boxes_xywh[:, 2:] > 0).all(axis=1)  # others are of empty masks
+        boxes, sizes = columns.boxes_xywh[drawn], self._sizes_xy[columns.images[drawn]]
+        ends = boxes[:, :2] + boxes[:, 2:]
+        self._boxes += len(ends)
+        self._beyond += int((ends > _BEYOND * sizes).any(axis=1).sum())
+        self._in_shares &= bool(((boxes[:, :2] >= 0) & (ends <= 1) & (sizes > 1)).all())
+
+    def judge(self, source: object) -> None:
+        """Refuses shares of the image's sides, and warns where more than a quarter of the boxes reach beyond.
+
+        Raises:
+            ValueError: all boxes lie between 0 and 1.
+        """
+        if self._boxes and self._in_shares:
+            raise ValueError(
+                f"{source}: all of its {self._boxes} boxes lie between 0 and 1; write them in pixels of the original "
+                "images"
+            )
+        if self._beyond * 4 > self._boxes:
+            logger.warning(
+                "%s: %d of %d boxes reach far beyond their image; boxes are [x, y, width, height], in pixels of the "
+                "original image and not of a resized one",
+                source,
+                self._beyond,
+                self._boxes,
+            )
 
 
 def _is_ultralytics(entries: Block) -> bool:

@@ -61,6 +61,12 @@ def rename_alike(tiny: Tiny) -> None:
         category["name"] = "cup"
 
 
+def in_shares(tiny: Tiny) -> None:
+    for annotation in tiny.data["annotations"]:
+        annotation |= {"bbox": [0.1, 0.2, 0.3, 0.4], "segmentation": []}
+        annotation.pop("area")
+
+
 def nothing(tiny: Tiny) -> None:
     pass
 
@@ -91,6 +97,9 @@ CASES: list[tuple[str, Callable[[Tiny], None], int | None]] = [
     ("wrong-size", change_image(width=61), None),
     ("wrong-size", rotate, None),
     ("empty-dataset", no_annotations, None),
+    ("shares", in_shares, None),
+    ("wrong-area", change(area=0), 6),
+    ("wrong-area", change(area=4 * 300), 6),
     ("damaged-image", damage, 6),
     ("unknown-image", change(image_id=99), 5),
     ("bad-box", change(bbox=[]), 5),

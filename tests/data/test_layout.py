@@ -50,6 +50,14 @@ def test_loose_file_and_shared_images(tiny_coco: Tiny) -> None:
     assert split.images == tiny_coco.root / "images"
 
 
+def test_two_files_for_a_split_are_refused(tiny_coco: Tiny) -> None:
+    shutil.copy(tiny_coco.file, tiny_coco.root / "train.json")
+    assert list_splits(tiny_coco.root) == ("train",)
+    with pytest.raises(ValueError, match="several annotation files for 'train'; name one: "):
+        find_split(str(tiny_coco.root))
+    assert find_split(str(tiny_coco.file)).instances == tiny_coco.file
+
+
 def test_other_tasks_of_coco_are_no_splits(tiny_coco: Tiny) -> None:
     for name in ("captions_val2017", "person_keypoints_train", "stuff_train", "image_info_test2017"):
         shutil.copy(tiny_coco.file, tiny_coco.file.with_name(f"{name}.json"))

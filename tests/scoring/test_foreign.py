@@ -243,6 +243,12 @@ def test_every_format_has_the_figures_of_pycocotools(
         ("a.csv", b"\xff\xfe\x00image", "is not in UTF-8"),
         ("{s}.txt", "0 0.5 0.5 0.1 0.1", "has no score: let Ultralytics save it"),
         ("{s}.txt", "0 0.5 0.5 0.1 0.1 0.1 0.1 0.1 0.1", "has 9 values"),
+        ("{s}.txt", "0 0.5 0.5 0.1 0.1 17", "confidence 17, which is above 1: if it is a track's id"),
+        (
+            "a.csv",
+            "image,class,score,x1,y1,x2,y2\n{f},RBC,0.5,0.1,0.2,0.3,0.4",
+            "all of its 1 boxes lie between 0 and 1",
+        ),
         ("{s}.txt", "0 0.5 half 0.1 0.1 0.1", "has 'half', which must be a number"),
         ("{s}.npz", b"no archive", "cannot be read as NumPy's arrays"),
         ("a.json", {"predictions": [{}, {}]}, "not the names of their images"),

@@ -123,6 +123,16 @@ def test_boxes_outside_the_image_are_scored_as_coco_does(content: Content, resul
     assert score(match(run)).value() == 0
 
 
+def test_boxes_of_a_resized_image_are_told(
+    content: Content, result: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    boxes = [[300.0, 200.0, 15.0, 15.0], [640.0, 400.0, 30.0, 30.0]]
+    found_among([result | {"bbox": box} for box in boxes[:1]], truth_from_coco(content))
+    assert not caplog.text
+    found_among([result | {"bbox": box} for box in boxes], truth_from_coco(content), "theirs")
+    assert "theirs: 1 of 2 boxes reach far beyond their image" in caplog.text
+
+
 def test_detections_are_sorted_and_equals_stay_in_order(content: Content, result: dict[str, Any]) -> None:
     rows = [(10, 0.5), (7, 0.2), (7, 0.9), (7, 0.2)]
     found = found_among(

@@ -60,9 +60,12 @@ def _read(root: Path, images: Path, folder: Path, every: Sequence[Path]) -> Docu
         for _, words in _objects(file)
         if _whole(words)
     }
-    by_stem = {path.stem: path for path in images_below(images)}
-    for image in by_stem.values():
-        collected.image(str(image.relative_to(images)))
+    by_stem: dict[str, Path] = {}
+    for image in images_below(images):
+        name = str(image.relative_to(images))
+        if (other := by_stem.setdefault(image.stem, image)) != image:
+            collected.lose("structure", f"{other.relative_to(images)} would have the same labels: rename one", name)
+        collected.image(name)
     for file in _label_files(folder):
         if file.stem not in by_stem:
             collected.lose("unknown-image", "labels without an image", file.name)

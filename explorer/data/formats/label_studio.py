@@ -85,13 +85,33 @@ def _shapes(task: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[
         results = next(valid, {}).get("result")
     else:
         results = [own for value in task.values() if isinstance(value, list) for own in value]
+    images = set[str]()
     for result in results if isinstance(results, list) else ():
         if isinstance(result, dict):
+            _refuse_what_is_not_read(result, images, task.get("id"))
             value = result.get("value", result)
             height, width = (number(result.get(key)) for key in ("original_height", "original_width"))
             size = (int(height), int(width)) if 1 <= height < 1e9 and 1 <= width < 1e9 else None
             if isinstance(value, dict):
                 yield value, size
+
+
+def _refuse_what_is_not_read(result: Mapping[str, Any], images: set[str], task: Any) -> None:
+    """Refuses shapes on a second image of a task, and on an image that was turned: they would be in another place.
+
+    Args:
+        result: a shape.
+        images: the names of the task's images so far, to which its own is added.
+        task: the task's id.
+    """
+    if result.get("type") in _KINDS and isinstance(name := result.get("to_name"), str):
+        images.add(name)
+    if len(images) > 1:
+        raise ValueError(
+            f"task {task} has shapes on several images, {', '.join(sorted(images))}; give each its own task"
+        )
+    if turned := result.get("image_rotation"):
+        raise ValueError(f"task {task} has an image turned by {turned}°: turn the file itself and annotate it as it is")
 
 
 def _take(collected: Collector, name: str, size: tuple[int, int], value: Mapping[str, Any]) -> set[str]:
@@ -123,6 +143,8 @@ def _take(collected: Collector, name: str, size: tuple[int, int], value: Mapping
         box = _turned(x, y, w, h, angle) if angle else [x, y, w, h]
     for label in labels[:1]:
         collected.add(name, str(label), box, **keys)
+    for label in labels[1:]:
+        collected.lose("no-object", f"another label {str(label)[:40]!r} of a shape", name)
     return {str(label) for label in labels[:1]}
 
 

@@ -83,6 +83,7 @@ def _found(root: Path, images: Path, files: list[Path], every: list[Path]) -> Fo
 def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Document:
     collected, names = Collector(root, images, SAYS), set[str]()
     wanted = set(files)
+    taken: dict[str, str] = {}
     for file in dict.fromkeys((*files, *every)):
         try:
             annotation = read_xml(file)
@@ -93,12 +94,15 @@ def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Doc
         objects = annotation.findall("object")
         names.update(text_of(own, "name") for own in objects)
         if file in wanted:
-            _take(collected, images, file, annotation, objects)
+            name = _image_name(text_of(annotation, "filename"), file, images)
+            if (other := taken.setdefault(name, file.name)) != file.name:
+                collected.lose("structure", f"it is of the same image as {other}: {name}", file.name)
+                continue
+            _take(collected, name, file, annotation, objects)
     return collected.document(names - {""})
 
 
-def _take(collected: Collector, images: Path, file: Path, annotation: Element, objects: list[Element]) -> None:
-    name = _image_name(text_of(annotation, "filename"), file, images)
+def _take(collected: Collector, name: str, file: Path, annotation: Element, objects: list[Element]) -> None:
     size = (_side(annotation, "height"), _side(annotation, "width"))
     if not collected.image(name, size):
         return
@@ -118,12 +122,15 @@ def _take(collected: Collector, images: Path, file: Path, annotation: Element, o
 
 
 def _image_name(said: str, file: Path, images: Path) -> str:
-    """The image of an XML file: the one it names, else the one that is called as the file is."""
+    """The image of an XML file: the one that is called as the file is, else the one it names.
+
+    detectron2 and torchvision go by the file's name alone; copies of a file often name the image that it was copied of.
+    """
     said = said.replace("\\", "/").rpartition("/")[2]
-    if said and exists(images / said):
-        return said
-    same = (file.with_suffix(suffix).name for suffix in SUFFIXES)
-    return next((name for name in same if exists(images / name)), said or file.with_suffix(".jpg").name)
+    same = [name for suffix in SUFFIXES if exists(images / (name := file.with_suffix(suffix).name))]
+    if same and said not in same:
+        return same[0]
+    return said or file.with_suffix(".jpg").name
 
 
 def _side(annotation: Element, side: str) -> int:

@@ -98,6 +98,11 @@ def boxes_in_labels(path: Path) -> Iterator[Box]:
                 f"{where} has {len(words)} values; it must have class, x_center, y_center, width, height, confidence"
             )
         x, y, w, h, score = (_float(word, where) for word in words[1:6])
+        if score > 1:
+            raise ValueError(
+                f"{where} has the confidence {words[5]}, which is above 1: if it is a track's id, let Ultralytics save "
+                "confidences as well (save_conf=True)"
+            )
         corners = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
         yield Box(path.stem, _label(words[0], "class_id"), corners, score, relative=True, where=where)
 

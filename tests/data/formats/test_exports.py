@@ -85,6 +85,24 @@ def test_label_studios_other_shapes(tmp_path: Path) -> None:
     np.testing.assert_allclose(boxes, [[20, 10, 10, 20], [6, 4, 24, 16], [24, 16, 12, 8]], atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("keys", "what"), [({"image_rotation": 90}, "turned by 90"), ({"to_name": "right"}, "several images, left, right")]
+)
+def test_label_studios_turned_and_second_images_are_refused(tmp_path: Path, keys: dict[str, Any], what: str) -> None:
+    image = {"file_name": "a.png", "width": 60, "height": 40}
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    content = task(image, [rectangle(image, [30, 10, 20, 10], "cup") | {"rectanglelabels": ["cup", "old"]}] * 2, 1)
+    first, second = content["annotations"][1]["result"]
+    first["to_name"], second["to_name"] = "left", "left"
+    (tmp_path / "export.json").write_text(json.dumps([content]))
+    assert check_coco(tmp_path).splits[0].counts["no-object"] == 2  # a second label of a shape
+    content["annotations"][1]["result"][1] = second | keys
+    (tmp_path / "export.json").write_text(json.dumps([content]))
+    (problem, *_) = check_coco(tmp_path).splits[0].problems
+    assert problem.kind == "structure"
+    assert what in str(problem)
+
+
 def test_fiftyones_labels_and_data(bccd: Original, tmp_path: Path) -> None:
     bccd.link_images(tmp_path / "data")
     names, labels = list(bccd.names.values()), {}

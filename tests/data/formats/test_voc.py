@@ -131,6 +131,20 @@ def test_sizes_and_names_that_files_lack(small: Path) -> None:
     assert [own.kind for own in problems] == ["format"]
 
 
+def test_a_copy_that_names_its_originals_image_is_of_its_own(small: Path) -> None:
+    """As detectron2 and torchvision read it; augmentation often leaves `filename` as it was."""
+    Image.new("RGB", (60, 40)).save(small / "JPEGImages/a_flipped.png")
+    for stem, x in (("a", 1), ("a_flipped", 50)):
+        (small / f"Annotations/{stem}.xml").write_text(xml_of(IMAGE, [("cup", [x, 2, 3, 4])]))
+    content, _ = find_split(str(small)).read_instances()
+    assert [own["file_name"] for own in content["images"]] == ["a.png", "a_flipped.png"]
+    assert [(own["image_id"], own["bbox"][0]) for own in content["annotations"]] == [("a", 1), ("a_flipped", 50)]
+    (small / "JPEGImages/a_flipped.png").unlink()
+    (report,) = check_coco(small).splits
+    assert "same image as a.xml" in str(report.problems[0])
+    assert not report.ok
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>'
 OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>'
 
