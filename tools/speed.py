@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from memory import many_models
 from painting import painter
 from speed_page import HEAVY, LIGHT, MAIN, PEER, PEERS, SHORT, TIMM, Document, page, rows
 from torch.utils.flop_counter import FlopCounterMode
@@ -192,6 +193,7 @@ GROUPS: dict[str, Callable[[], Document]] = {
     "Mask R-CNN, light": lambda: task_group("Mask R-CNN", slice(4)),
     "Mask R-CNN, heavy": lambda: task_group("Mask R-CNN", slice(4, None)),
     "Panoptic FPN": lambda: task_group("Panoptic FPN"),
+    "many models": many_models,
 }
 
 

@@ -58,6 +58,8 @@ def page(known: Document, name: str = "speed-cpu") -> str:
         bfloat16=bfloat16_table(known["AP"]) if "AP" in known else "",
         on_cells=any(model.endswith("bccd") for model in known.get("AP", {})),
         int8=int8_table(known["int8"]) if "int8" in known else "",
+        many=many_table(known["many models"]) if "many models" in known else "",
+        page_peak=f"{known['many models']['page'][-1]['peak_mb']:,.0f}" if "many models" in known else "",
         first_machine=name == "speed-cpu",
     )
 
@@ -217,6 +219,17 @@ def bfloat16_table(found: Document) -> str:
     ways = ["exact", "float32", "bfloat16", *(["int8"] if all("int8" in own for own in found.values()) else [])]
     lines = [(model, *(f"{own[how]:.2f}" for how in ways)) for model, own in found.items()]
     return as_table(("model", "exact", *(f"fast, {way}" for way in ways[1:])), lines)
+
+
+def many_table(found: dict[str, list[Document]]) -> str:
+    """Memory after every fifth of many models used one after the other."""
+    lines = []
+    for number, (page, engine) in enumerate(zip(found["page"], found["openvino"], strict=True), start=1):
+        if number == 1 or number % 5 == 0:
+            kept = f"{page['models_kept']} of {page['kept_mb']:.0f} MB"
+            sizes = (page["resident_mb"], engine["used_mb"], engine["resident_mb"])
+            lines.append((f"{number}: `{page['model']}`", kept, *(f"{size:,.0f}" for size in sizes)))
+    return as_table(("after model", "page keeps", "page, MB", "OpenVINO in use, MB", "let go, MB"), lines)
 
 
 def picture(known: Document, name: str) -> str:

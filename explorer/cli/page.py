@@ -60,7 +60,7 @@ def page(
     rules: ProtocolOptions,
     max_model_memory: Annotated[
         float, typer.Option(metavar="MB", help="Memory limit for the weights of loaded models, in MB.")
-    ] = 2000,
+    ] = 1000,
     trust_code: TrustCode = False,
     auth: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -205,6 +206,16 @@ def detection_limit(model: nn.Module) -> int | None:
     """The most objects that a model reports for an image; None where it has no limit."""
     limits = [getattr(part, name) for part in model.modules() for name in _DETECTION_LIMITS if hasattr(part, name)]
     return min(limits, default=None)
+
+
+def twin(detector: Detector) -> Detector:
+    """Returns a detector of the same weights, which are held once, whose thresholds and hooks are its own.
+
+    What is ready of the fast way serves both; one of them at a time runs it.
+    """
+    held = {id(tensor): tensor for tensor in (*detector.model.parameters(), *detector.model.buffers())}
+    model = copy.deepcopy(detector.model, held)
+    return replace(detector, model=model, fast=detector.fast and detector.fast.twin(model))
 
 
 def report_from(model: nn.Module, lowest_score: float) -> None:

@@ -45,6 +45,7 @@ class FakeDetector:
         cut: into tiles, if it is asked to.
         images: the photos that it was asked about.
         device: what it computes on.
+        fast: none.
     """
 
     found: list[tuple[float, int, tuple[int, int, int, int]]]
@@ -56,6 +57,7 @@ class FakeDetector:
     cut: Tiles | None = None
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    fast: None = None
 
     def __post_init__(self) -> None:
         self.model = nn.Linear(round(self.megabytes * 250_000), 1, bias=False)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 
-from explorer.ui.actions.models import LOWEST_SCORE, ModelChoice, chosen, model_choices
+from explorer.data.aerial import render_scene
+from explorer.engine.loading import load_detector
+from explorer.ui.actions.models import LOWEST_SCORE, ModelChoice, Models, chosen, model_choices
 from explorer.ui.actions.progress import part_of
 
 
@@ -24,6 +29,30 @@ def test_a_model_larger_than_all_memory_is_used_alone(zoo: Any) -> None:
     zoo.models.get("A")
     assert zoo.models.get("B") is zoo.fakes["B"]
     assert zoo.models.loaded == ("B",)
+
+
+def test_weights_are_held_once_for_short_and_long_actions_whose_thresholds_differ() -> None:
+    scene, name = render_scene(7, size=(96, 128)).image, "demo/V-19-slim-dw"
+    long = Models(lowest_score=None, warm=False)
+    short = Models(beside=long, lowest_score=0.5)
+    own, other = short.get(name), long.get(name)
+    assert own is short.get(name) is not other is long.get(name)
+    assert {one.data_ptr() for one in own.model.parameters()} == {one.data_ptr() for one in other.model.parameters()}
+    assert own.fast.ready() is other.fast.ready()  # type: ignore[union-attr]
+    assert not {id(part) for part in own.model.modules()} & {id(part) for part in other.model.modules()}  # hooks
+    for detector, alone in ((own, 0.5), (other, None)):
+        found, wanted = (
+            one.detect(scene).detections.scores
+            for one in (detector, load_detector(name, device="cpu", engine="torch", lowest_score=alone))
+        )
+        assert np.array_equal(found, wanted)
+    assert len(own.detect(scene).detections) < len(other.detect(scene).detections)
+    held = weakref.ref(own.model)
+    long.remove(name)
+    del own, other, detector
+    gc.collect()
+    assert held() is None
+    assert short.loaded == long.loaded == ()
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../config.yaml", "https://example.org/model.pth", "model.pth", ""])

@@ -22,7 +22,14 @@ from explorer.engine.fast.folding import fold_norms
 from explorer.engine.fast.hardware import DtypeName
 from explorer.engine.fast.int8 import int8_trunk
 from explorer.engine.fast.model import TOLERANCE, FastModel, relative_error
-from explorer.engine.fast.networks import Network, onnx_network, openvino_model, openvino_network, traced
+from explorer.engine.fast.networks import (
+    Network,
+    onnx_network,
+    openvino_core,
+    openvino_model,
+    openvino_network,
+    traced,
+)
 from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 from explorer.engine.pretrained import portable_config
@@ -253,9 +260,7 @@ def read_trunk(file: Path, format: Format) -> Network:  # noqa: A002
     if format == "onnx":
         return onnx_network(check_onnx(file))
     if format == "openvino":
-        import openvino
-
-        return openvino_network(openvino.Core().read_model(file), torch.float32)
+        return openvino_network(openvino_core().read_model(file), torch.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         script: Any = torch.jit.load(str(file))  # type: ignore[no-untyped-call]

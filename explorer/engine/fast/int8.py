@@ -26,7 +26,7 @@ from torch import nn
 
 from explorer.engine.artifacts import provenance
 from explorer.engine.fast.folding import fold_norms
-from explorer.engine.fast.networks import OPENVINO_SAYS, NotFastError, openvino_model
+from explorer.engine.fast.networks import OPENVINO_SAYS, NotFastError, openvino_core, openvino_model
 from explorer.engine.fast.photos import CalibrationPhotos
 from explorer.engine.fast.trunk import Trunk
 from explorer.reading import read_json
@@ -197,8 +197,6 @@ def _alone_with(folder: Path) -> Iterator[None]:
 
 def _kept(folder: Path, given: CalibrationPhotos | None) -> tuple[Any, dict[str, Any]] | None:
     """Reads what is kept, if it is whole and from the photos that are given."""
-    import openvino
-
     try:
         record = read_json(folder / RECORD)
         match record:
@@ -207,7 +205,7 @@ def _kept(folder: Path, given: CalibrationPhotos | None) -> tuple[Any, dict[str,
                 whole = same and all(sha256_of(folder / str(name)) == digest for name, digest in digests.items())
             case _:
                 whole = False
-        return (openvino.Core().read_model(folder / TRUNK), record) if whole else None
+        return (openvino_core().read_model(folder / TRUNK), record) if whole else None
     except (OSError, ValueError):  # there is none, or it is damaged
         return None
     except RuntimeError as error:

@@ -99,6 +99,13 @@ class FastModel(nn.Module):
         )
         self.eval()
 
+    def twin(self, model: nn.Module) -> FastModel:
+        """Returns the same for another model that holds the same weights; what is ready serves both."""
+        self.ready()
+        other: FastModel = copy.copy(self)
+        other._model = (model,)
+        return other
+
     @property
     def device(self) -> torch.device:
         return next(self._model[0].parameters()).device

@@ -7,11 +7,10 @@ none needs more padding than the model, which would change what squeeze-excitati
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ Network = Callable[[Tensor], tuple[Tensor, ...]]
 """A tensor in, a tuple of tensors out."""
 
 
-MOST_KEPT = "EXPLORER_COMPILED_MODELS"
-"""The environment variable that says how many of OpenVINO's compiled models stay in memory; 8 where it is not set.
-
-The latest stay even when nobody uses them any more. Letting one go once crashed an interpreter later on, for a reason
-that was not found, and that 30 detectors made and let go of in one process do not bring back (OpenVINO 2026.4).
-"""
-_kept: deque[Any] = deque()
 OPENVINO_SAYS = "Exception from "
 """How OpenVINO's own errors begin, which are of no class of their own."""
 _CANNOT = (OPENVINO_SAYS, "Tracer", "Couldn't export")
@@ -88,6 +80,20 @@ def _compiled(module: nn.Module, sample: Tensor, dtype: torch.dtype) -> Network:
     except TorchDynamoException as error:
         raise NotFastError(f"compilation fails ({type(error).__name__})") from error
     return network
+
+
+@cache
+def openvino_core() -> Any:
+    """Returns the process's one OpenVINO core, which reads and compiles models, and stays.
+
+    With the last core and compiled model its plugin is unloaded, and a core made after that has crashed interpreters.
+    Compiled models can be let go of while a core is there.
+
+    Source: https://github.com/openvinotoolkit/openvino/issues/35338, Ultralytics' pull request 25864.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def openvino_model(module: nn.Module, sample: Tensor) -> Any:
@@ -158,7 +164,7 @@ def openvino_network(model: Any, dtype: torch.dtype) -> Network:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    return OpenVinoNetwork(openvino.Core().compile_model(ends.build(), "CPU", settings))
+    return OpenVinoNetwork(openvino_core().compile_model(ends.build(), "CPU", settings))
 
 
 class OpenVinoNetwork:
@@ -168,7 +174,6 @@ class OpenVinoNetwork:
         self._compiled, self._request = compiled, compiled.create_infer_request()
         self._outputs = len(compiled.outputs)
         self._last: tuple[int, ...] | None = None
-        _keep(compiled)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         x = x.float().permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x.float().contiguous()
@@ -195,15 +200,6 @@ class OpenVinoNetwork:
             other = (first, 2 * second, *rest) if rest else (2 * first, second)
             with suppress(RuntimeError):
                 self._run(torch.zeros(other))
-
-
-def _keep(compiled: Any) -> None:
-    given = os.environ.get(MOST_KEPT, "8")
-    if not given.isdecimal():
-        raise ValueError(f"{MOST_KEPT} is {given!r}: give how many compiled models stay in memory, 0 or more.")
-    _kept.append(compiled)
-    while len(_kept) > int(given):
-        _kept.popleft()
 
 
 def onnx_network(model: Path | bytes) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:  # torch and detectron2 load with the first photo, so that the
 
 LOWEST_SCORE = 0.05
 """Detectors report objects down to this score; the threshold on the page filters what they reported."""
-MEMORY_MB = 2000
+MEMORY_MB = 1000
+"""What loaded models take unless told otherwise; the page stays below 2.5 GB with it (docs/results/speed-cpu.md)."""
 MOST_MODELS = 4
 """At most so many models are compared at once."""
 
@@ -179,11 +182,12 @@ class Models:
         warm: bool = True,
         data: DataSet | None = None,
         protocol: Protocol = COCO,
+        beside: Models | None = None,
     ) -> None:
         """Takes what may be loaded.
 
         Args:
-            memory_mb: what the weights of all loaded models may take; one model is always kept.
+            memory_mb: what all loaded models may take (see `memory_mb`); one is always kept.
             extra: models that may be loaded beside the zoo's, as `load_detector` takes them.
             weights: a checkpoint for those, instead of their own.
             lowest_score: from which score detectors report objects; None for each one's own threshold.
@@ -191,6 +195,8 @@ class Models:
                 would be taken for the model's time.
             data: annotated photos, with other detectors' results on them, which can be chosen beside models.
             protocol: whose sizes, IoU thresholds and limits are gone by; with data, it is that of the data.
+            beside: those that load and keep the weights, which are then in memory once for both; with it, `memory_mb`,
+                `extra` and `weights` are theirs, and thresholds and hooks of a model are not.
         """
         self.data = data
         self.protocol = data.protocol if data else protocol
@@ -199,7 +205,11 @@ class Models:
         self._memory_mb = memory_mb
         self._known: dict[str, dict[str, Any]] = {entry.name: {} for entry in entries() if entry.config}
         self._known |= {model: {"weights": weights} if weights else {} for model in extra}
+        if beside:
+            self._known = beside._known
+        self._beside = beside
         self._loaded: OrderedDict[str, Detector] = OrderedDict()
+        self._twins: WeakKeyDictionary[Detector, Detector] = WeakKeyDictionary()  # gone with those whose weights it has
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
 
@@ -241,29 +251,48 @@ class Models:
         with self._lock:
             loading = self._loading.setdefault(name, threading.Lock())
         with loading:  # who waits for a download keeps nobody from another model
+            if self._beside:
+                return self._twin(self._beside.get(name, progress, device))
             loaded = self._loaded.get(name)
             if loaded is None or not _computes(loaded, device):
-                loaded = self._load(name, progress, device)
+                loaded = self._keep(name, self._load(name, progress, device))
+                self._warm_up(loaded)
+                return loaded
             return self._keep(name, loaded)
+
+    def _twin(self, own: Detector) -> Detector:
+        from explorer.engine.loading import report_from, twin
+
+        if own not in self._twins:
+            self._warm_up(own)
+            other = twin(own)
+            if self._lowest_score is not None:
+                report_from(other.model, self._lowest_score)
+            self._twins[own] = other
+        return self._twins[own]
 
     def _load(self, name: str, progress: Progress | None, device: str) -> Detector:
         from explorer.engine.loading import load_detector
 
         options = {"model": name, "device": device} | self._known[name]
-        # not OpenVINO, whose models would stay in memory when they are evicted here
         detector = load_detector(**options, lowest_score=self._lowest_score, engine="torch", progress=progress)
+        title = f"{name} ({detector.caveat})" if detector.caveat else name
+        return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
+
+    def _warm_up(self, detector: Detector) -> None:
         if self._warm:
             with suppress(ValueError):  # a backbone alone finds nothing
                 detector.detect(np.full((*_WARM_SIZE, 3), 128, np.uint8))
-        title = f"{name} ({detector.caveat})" if detector.caveat else name
-        return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
 
     def _keep(self, name: str, detector: Detector) -> Detector:
         with self._lock:
             self._loaded[name] = detector
             self._loaded.move_to_end(name)
+            before = len(self._loaded)
             while len(self._loaded) > 1 and sum(map(memory_mb, self._loaded.values())) > self._memory_mb:
                 self._loaded.popitem(last=False)
+            if len(self._loaded) < before:
+                _give_back()
         return detector
 
     def is_file(self, name: str) -> bool:
@@ -283,7 +312,7 @@ class Models:
     @property
     def loaded(self) -> tuple[str, ...]:
         """The names of the models in memory, the least recently used first."""
-        return tuple(self._loaded)
+        return self._beside.loaded if self._beside else tuple(self._loaded)
 
 
 def _computes(detector: Detector, device: str) -> bool:
@@ -294,7 +323,14 @@ def _computes(detector: Detector, device: str) -> bool:
     return own == "cpu" or (device == "auto" and not failure_of(own))
 
 
+def _give_back() -> None:
+    """Returns to the system what was freed, as far as the C library keeps it for later."""
+    with suppress(OSError, AttributeError):  # glibc alone does
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def memory_mb(detector: Detector) -> float:
-    """What a detector's weights take, in megabytes."""
+    """What a detector's weights take, in megabytes; those of its fast way are held beside the model's own."""
     tensors = [*detector.model.parameters(), *detector.model.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
+    copies = 1 if detector.fast is None else 2
+    return copies * sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6

@@ -107,7 +107,7 @@ def serve(
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs a package that is not installed; run pip install "gradio[mcp]"')
-    _share_arenas()
+    few_arenas()
     alone = is_alone(host, auth=auth is not None, share=share)
     page = build(
         extra_models,
@@ -137,7 +137,7 @@ def serve(
     )
 
 
-def _share_arenas() -> None:
+def few_arenas() -> None:
     """Lets all threads take memory from two arenas: one for each leaves gaps that add up with every visitor."""
     with suppress(OSError, AttributeError):  # glibc alone has them
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
@@ -181,8 +181,8 @@ def build(
     import_module("detectron2.engine")  # its modules import one another, which fails where two threads begin at once
     own = [own_choice(model, weights) for model in extra_models]
     given = data_set(data, results, protocol)
-    short = Models(memory_mb / 2, extra_models, weights, data=given, protocol=protocol)
-    long = Models(memory_mb / 2, extra_models, weights, lowest_score=None, warm=False, data=given, protocol=protocol)
+    long = Models(memory_mb, extra_models, weights, lowest_score=None, warm=False, data=given, protocol=protocol)
+    short = Models(data=given, protocol=protocol, beside=long)
     desk = Desk(short, long, data=given.source if given else None)
     own += results_choices(given)
     choices = model_choices(own)
