@@ -78,11 +78,12 @@ def read_part(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
     """
     if not split.has_instances:
         raise ValueError(f"{split.source} has panoptic labels only, which cannot be converted")
-    content, left_out = scorable(split)
+    annotations = scorable(split)
+    content = annotations.content
     names = [image["file_name"] for image in content["images"]]
     if split.other and {image["file_name"]: image["id"] for image in content["images"]} == name_ids(names):
         _number(content)
-    return content, left_out
+    return content, dict(annotations.left_out)
 
 
 def split_name(split: Split) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from pycocotools import mask as mask_api
 from explorer.data.annotations import is_set, judge_annotations, judge_ids, judge_names, say_once
 from explorer.data.layout import Split
 from explorer.data.masks import compressed, is_finite, is_number, usable
+from explorer.data.problems import KINDS
 from explorer.data.sources import instances_split
 
 UNREADABLE = frozenset({"unknown-category", "unknown-image", "bad-box", "not-finite", "short-polygon", "bad-mask"})
@@ -31,14 +34,41 @@ def ground_truth(source: str) -> dict[str, Any]:
         ValueError: the data set has no annotations of objects, broken ones, or such that images, categories or
             annotations share an id.
     """
-    return scorable(instances_split(source))[0]
+    return scorable(instances_split(source)).content
 
 
-def scorable(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
+@dataclass(frozen=True)
+class Scorable:
+    """Annotations that can be scored against.
+
+    Attributes:
+        content: in COCO's form.
+        left_out: how many were left out, by the kinds of `explorer.data.problems`.
+        wrong_areas: how many have an area that does not fit their box.
+    """
+
+    content: dict[str, Any]
+    left_out: Mapping[str, int]
+    wrong_areas: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence on annotations that are no objects here, and on areas, which decide the size of objects."""
+        lost = {kind: count for kind, count in self.left_out.items() if KINDS[kind].severity != "info"}
+        said = []
+        if lost:
+            counts = ", ".join(f"{count:,} {kind}" for kind, count in lost.items())
+            said.append(f"Annotations that cannot be scored against were left out: {counts} (explorer data check).")
+        if self.wrong_areas:
+            said.append(
+                f"Annotations whose area does not fit their box: {self.wrong_areas:,}. It says all the same whether an "
+                "object is small, medium or large, as in COCO (explorer data check)."
+            )
+        return tuple(said)
+
+
+def scorable(split: Split) -> Scorable:
     """Reads the instance annotations of a split as `ground_truth` does.
-
-    Returns:
-        the annotations, and how many were left out, by the kinds of `explorer.data.problems`.
 
     Raises:
         ValueError: as `ground_truth` does.
@@ -55,11 +85,6 @@ def scorable(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
     judged = list(judge_annotations(data))
     if fault := next((problem for problem in judged if problem.kind == "shares"), None):
         raise ValueError(f"{path} cannot be used: {fault}. All of it: explorer data check {source}")
-    if wrong := [problem for problem in judged if problem.kind == "wrong-area"]:
-        say_once(
-            f"{source}: {len(wrong)} of {len(data['annotations'])} areas do not fit their boxes, and decide what size "
-            f"objects are all the same, as in COCO: {wrong[0]}"
-        )
     found = [problem for problem in judged if problem.kind in UNREADABLE]
     unreadable = {(problem.image_id, problem.annotation_id) for problem in found}
     lost = [problem for problem in problems if problem.action == "drop"]
@@ -68,7 +93,8 @@ def scorable(split: Split) -> tuple[dict[str, Any], dict[str, int]]:
         for annotation in data["annotations"]
         if (annotation["image_id"], annotation["id"]) not in unreadable
     ]
-    return data, dict(Counter(problem.kind for problem in (*lost, *found)))
+    wrong_areas = sum(problem.kind == "wrong-area" for problem in judged)
+    return Scorable(data, Counter(problem.kind for problem in (*lost, *found)), wrong_areas)
 
 
 def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class RunAnalysis:
         """One line each on what was not scored, what the limit on detections cuts, and classes without objects."""
         figures = self.resamples.figures
         unknown = without_objects(figures.class_names, figures.objects[0])
-        return tuple(filter(None, (*self.run.notes, limit_note(self.matches), unknown)))
+        return tuple(filter(None, (*self.run.notes, *self.run.truth.notes, limit_note(self.matches), unknown)))
 
     def judged(self, found: FoundRule) -> RunAnalysis:
         """The same run judged by another score: figures, resamples and error types stay, as no score changes them.

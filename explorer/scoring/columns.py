@@ -54,6 +54,7 @@ class Truth:
         crowds: `(G,)` bool.
         masks: one RLE per object, or None where the annotations have none.
         regions: where nothing counts, by a protocol that has such regions.
+        notes: one sentence on each kind of annotation that was left out or is doubtful.
     """
 
     image_ids: Ids
@@ -69,6 +70,7 @@ class Truth:
     crowds: Bools
     masks: tuple[Rle | None, ...] | None = None
     regions: Regions | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -96,7 +96,7 @@ def metrics_of(run: Run) -> Metrics:
     """
     values: dict[str, dict[str, float]] = {}
     per_class: dict[str, dict[str, float]] = {}
-    notes = list(run.notes)
+    notes = [*run.notes, *run.truth.notes]
     for task in _tasks(run, notes):
         matches = match(run, task, bins=run.protocol.bins)
         figures = score(matches)

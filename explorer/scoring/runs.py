@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -161,7 +161,8 @@ def find_run(
 def read_truth(data: str) -> Truth:
     """Reads the annotations of a data set as they are scored against, in COCO's order.
 
-    Annotations that no scorer can read are left out, as in every evaluation here (`explorer data check` lists them).
+    Annotations that no scorer can read are left out, as in every evaluation here (`explorer data check` lists them),
+    which the notes say.
 
     Args:
         data: as `explorer.data.coco.register_coco` takes it.
@@ -171,13 +172,14 @@ def read_truth(data: str) -> Truth:
             that share an id.
     """
     from explorer.data.sources import instances_split
-    from explorer.data.truth import ground_truth
+    from explorer.data.truth import scorable
 
     split = instances_split(data)
     key = (split.source, str(split.images), split.stamp)
     truth = _READ.get(key)
     if truth is None:
-        truth = _READ[key] = truth_from_coco(ground_truth(data), split.images)
+        read = scorable(split)
+        truth = _READ[key] = replace(truth_from_coco(read.content, split.images), notes=read.notes)
     return truth
 
 

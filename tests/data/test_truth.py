@@ -13,6 +13,10 @@ from pycocotools.cocoeval import COCOeval
 
 from explorer.data.coco import register_coco
 from explorer.data.truth import ground_truth
+from explorer.scoring.columns import Run
+from explorer.scoring.metrics import metrics_of
+from explorer.scoring.results_file import found_among
+from explorer.scoring.runs import read_truth
 
 Tiny = Any
 
@@ -57,6 +61,17 @@ def test_unreadable_annotations_are_left_out(tiny_coco: Tiny, fields: dict[str, 
     truth = ground_truth(register_coco(tiny_coco.source))
     assert [annotation["id"] for annotation in truth["annotations"]] == [11, 20, 21, 30, 31]
     assert score(truth) == pytest.approx(1.0)
+    (said,) = read_truth(tiny_coco.source).notes
+    assert said.startswith("Annotations that cannot be scored against were left out: 1 ")
+
+
+def test_areas_that_do_not_fit_are_told_where_figures_stand(tiny_coco: Tiny) -> None:
+    assert not read_truth(tiny_coco.source).notes
+    tiny_coco.data["annotations"][0]["area"] = 0
+    tiny_coco.save()
+    run = Run("none", read_truth(tiny_coco.source), found_among([], read_truth(tiny_coco.source)), {})
+    (said, *_) = metrics_of(run).details["notes"]
+    assert said.startswith("Annotations whose area does not fit their box: 1. ")
 
 
 def test_missing_fields_are_filled_in(tiny_coco: Tiny) -> None:
