@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.groups import grouped
-from explorer.cli.loading import MODELS, TrustCode, check_trusted
+from explorer.cli.loading import MODELS, InferenceOptions, TrustCode, check_trusted
 from explorer.cli.running import exit_codes
 from explorer.cli.scoring import ProtocolOptions
 
@@ -60,7 +60,8 @@ def page(
     rules: ProtocolOptions,
     max_model_memory: Annotated[
         float, typer.Option(metavar="MB", help="Memory limit for the weights of loaded models, in MB.")
-    ] = 1000,
+    ] = 800,
+    inference: InferenceOptions,
     trust_code: TrustCode = False,
     auth: Annotated[
         str | None,
@@ -98,6 +99,7 @@ def page(
             results=results or (),
             protocol=rules.asked() or COCO,
             memory_mb=max_model_memory,
+            inference=vars(inference),
             auth=(name, password) if auth else None,
             share=share,
             mcp=mcp,

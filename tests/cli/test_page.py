@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from explorer.cli import app
 from explorer.scoring.protocols import AI_TOD, COCO
 
-DEFAULTS = {"weights": None, "data": None, "results": (), "protocol": COCO, "memory_mb": 2000}
+DEFAULTS = {"weights": None, "data": None, "results": (), "protocol": COCO, "memory_mb": 800}
+DEFAULTS |= {"inference": {"exact": False, "dtype": "float32", "calibrate": None, "emulate": False}}
 DEFAULTS |= {"auth": None, "share": False, "mcp": False}
 RESULTS = ["--data", "d:val", "--results", "a.json", "--results", "b.csv", "--sizes", "ai-tod", "--max-detections", "9"]
 GIVEN = {"data": "d:val", "results": [Path("a.json"), Path("b.csv")], "protocol": AI_TOD.with_limit(9)}

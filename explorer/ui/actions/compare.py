@@ -12,6 +12,7 @@ from explorer.text import legible
 from explorer.types import Pixels, Progress
 from explorer.ui.actions.comparison import LETTERS, PhotoComparison, Seen
 from explorer.ui.actions.models import Models, chosen, trained_on
+from explorer.ui.actions.number_format import number_format
 from explorer.ui.actions.photos import read_photo
 from explorer.ui.actions.progress import ProgressBar, Stopped, part_of
 from explorer.ui.actions.tiles import advice, in_tiles
@@ -90,6 +91,7 @@ def compare(
         models.protocol,
         frozenset(one.name for one in answers if models.is_file(one.name)),
         told,
+        {one.name: one.number_format for one in answers if one.number_format},
     )
 
 
@@ -103,6 +105,7 @@ class _Answer:
         times_s: seconds of each run of a model.
         strange: a warning where a model was trained on other photographs.
         scale: pixels of a model's input per pixel of the photo, along a side.
+        number_format: what a model computes in and why, where it is to be said.
     """
 
     name: str
@@ -110,6 +113,7 @@ class _Answer:
     times_s: Sequence[float] = ()
     strange: str = ""
     scale: float | None = None
+    number_format: str = ""
 
 
 def _ask(
@@ -134,7 +138,7 @@ def _ask(
     first = detector.detect(image_bgr)
     times_s = _times(detector, image_bgr, first.timing.total_s, runs)
     scale = scale_of(detector.model_input, detector.cut, *image_bgr.shape[:2])
-    return _Answer(detector.name, first, times_s, unfamiliar(detector, image_bgr), scale)
+    return _Answer(detector.name, first, times_s, unfamiliar(detector, image_bgr), scale, number_format(detector))
 
 
 def _has_seen_such(models: Models, asked: Sequence[str], image_bgr: Pixels) -> str:

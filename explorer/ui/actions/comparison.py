@@ -70,6 +70,7 @@ class PhotoComparison:
         protocol: whose sizes objects have, and by which annotated ones count as found.
         from_files: the names in `predictions` that are files of another detector's results.
         fallbacks: that the CPU stood in for a GPU, and why, in sentences.
+        formats: what a model computes in and why, by detector's name, where it is to be said.
     """
 
     photo: Path
@@ -82,6 +83,7 @@ class PhotoComparison:
     protocol: Protocol = COCO
     from_files: frozenset[str] = frozenset()
     fallbacks: Sequence[str] = ()
+    formats: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image_bgr(self) -> Pixels:
@@ -114,7 +116,20 @@ class PhotoComparison:
         origin = (
             f"{' and '.join(drawn)} {was} trained on {GENERATED} only; do not rely on {its} detections in photographs."
         )
-        return [*self.fallbacks, *self.unfamiliar.values(), *filter(None, [origin if drawn else "", self.advice])]
+        return [
+            *self.fallbacks,
+            *self._said_of_formats(),
+            *self.unfamiliar.values(),
+            *filter(None, [origin if drawn else "", self.advice]),
+        ]
+
+    def _said_of_formats(self) -> list[str]:
+        sentences = []
+        for words in dict.fromkeys(self.formats.values()):
+            names = [name for name in self.formats if self.formats[name] == words]
+            rounded = "" if words.startswith("float32") else " Scores and boxes differ slightly from those in float32."
+            sentences.append(f"{' and '.join(names)} run{'s' * (len(names) == 1)} in {words}.{rounded}")
+        return sentences
 
     def _of_generated_scenes(self) -> list[str]:
         names = {entry.name for entry in entries() if trained_on(entry) == GENERATED}

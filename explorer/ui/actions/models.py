@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # torch and detectron2 load with the first photo, so that the
 
 LOWEST_SCORE = 0.05
 """Detectors report objects down to this score; the threshold on the page filters what they reported."""
-MEMORY_MB = 1000
+MEMORY_MB = 800
 """What loaded models take unless told otherwise; the page stays below 2.5 GB with it (docs/results/speed-cpu.md)."""
 MOST_MODELS = 4
 """At most so many models are compared at once."""
@@ -182,6 +182,7 @@ class Models:
         warm: bool = True,
         data: DataSet | None = None,
         protocol: Protocol = COCO,
+        inference: Mapping[str, Any] | None = None,
         beside: Models | None = None,
     ) -> None:
         """Takes what may be loaded.
@@ -195,14 +196,19 @@ class Models:
                 would be taken for the model's time.
             data: annotated photos, with other detectors' results on them, which can be chosen beside models.
             protocol: whose sizes, IoU thresholds and limits are gone by; with data, it is that of the data.
+            inference: how models are run, as `load_detector` takes it: `exact`, `dtype`, `calibrate`, `emulate`; in
+                float32 by torch where it is not given.
             beside: those that load and keep the weights, which are then in memory once for both; with it, `memory_mb`,
-                `extra` and `weights` are theirs, and thresholds and hooks of a model are not.
+                `extra`, `weights` and `inference` are theirs, and thresholds and hooks of a model are not.
         """
         self.data = data
         self.protocol = data.protocol if data else protocol
         self._warm = warm
         self._lowest_score = lowest_score
         self._memory_mb = memory_mb
+        self._inference = {"engine": "torch"} | dict(inference or {})
+        if self._inference.get("dtype", "float32") != "float32":
+            self._inference["engine"] = "auto"  # what is asked for is speed; torch is ready at once
         self._known: dict[str, dict[str, Any]] = {entry.name: {} for entry in entries() if entry.config}
         self._known |= {model: {"weights": weights} if weights else {} for model in extra}
         if beside:
@@ -256,6 +262,7 @@ class Models:
             loaded = self._loaded.get(name)
             if loaded is None or not _computes(loaded, device):
                 loaded = self._keep(name, self._load(name, progress, device))
+                _give_back()
                 self._warm_up(loaded)
                 return loaded
             return self._keep(name, loaded)
@@ -274,8 +281,8 @@ class Models:
     def _load(self, name: str, progress: Progress | None, device: str) -> Detector:
         from explorer.engine.loading import load_detector
 
-        options = {"model": name, "device": device} | self._known[name]
-        detector = load_detector(**options, lowest_score=self._lowest_score, engine="torch", progress=progress)
+        options = {"model": name, "device": device} | self._inference | self._known[name]
+        detector = load_detector(**options, lowest_score=self._lowest_score, progress=progress)
         title = f"{name} ({detector.caveat})" if detector.caveat else name
         return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
 
@@ -288,11 +295,8 @@ class Models:
         with self._lock:
             self._loaded[name] = detector
             self._loaded.move_to_end(name)
-            before = len(self._loaded)
             while len(self._loaded) > 1 and sum(map(memory_mb, self._loaded.values())) > self._memory_mb:
                 self._loaded.popitem(last=False)
-            if len(self._loaded) < before:
-                _give_back()
         return detector
 
     def is_file(self, name: str) -> bool:

@@ -11,6 +11,7 @@ from explorer.text import in_markdown, legible
 from explorer.types import Floats, Pixels
 from explorer.ui.actions.comparison import WIDTH_PX
 from explorer.ui.actions.models import Models, trained_on
+from explorer.ui.actions.number_format import number_format
 from explorer.ui.actions.progress import ProgressBar, part_of
 from explorer.zoo.registry import ZooEntry, entries
 
@@ -123,11 +124,13 @@ def measure(
 
 
 def inputs_of(models: Models, names: Sequence[str], image_bgr: Pixels) -> dict[str, str]:
-    """Says by model what it scales a photo to, `width × height` in pixels."""
-    height, width = image_bgr.shape[:2]
-    detectors = [models.get(name) for name in models.networks(names)]
-    sizes = {detector.name: detector.model_input.size_for(height, width) for detector in detectors}
-    return {name: f"{columns:,} × {rows:,}" for name, (rows, columns) in sizes.items()}
+    """Says by model what it scales a photo to, `width × height` in pixels, and in what it computes if not float32."""
+    said = {}
+    for detector in map(models.get, models.networks(names)):
+        rows, columns = detector.model_input.size_for(*image_bgr.shape[:2])
+        number = number_format(detector).partition(",")[0].partition(":")[0] or "float32"
+        said[detector.name] = f"{columns:,} × {rows:,}" + (f", {number}" if number != "float32" else "")
+    return said
 
 
 def as_rows(seconds: dict[str, Floats], inputs: Mapping[str, str]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -31,6 +31,7 @@ from explorer.ui.actions.models import (
     own_choice,
     results_choices,
 )
+from explorer.ui.actions.number_format import check_inference
 from explorer.ui.actions.opening import first_comparison, opening_photo
 from explorer.ui.actions.photos import read_photo, thumbnail
 from explorer.ui.actions.takeaway import as_coco
@@ -81,6 +82,7 @@ def serve(
     results: Sequence[str | Path] = (),
     protocol: Protocol = COCO,
     memory_mb: float = MEMORY_MB,
+    inference: Mapping[str, Any] | None = None,
     auth: tuple[str, str] | None = None,
     share: bool = False,
     mcp: bool = False,
@@ -97,16 +99,18 @@ def serve(
         results: other detectors' results on the data, to be chosen beside models.
         protocol: whose sizes, IoU thresholds and limits are gone by.
         memory_mb: what the weights of loaded models may take.
+        inference: how models are run; see `Models`.
         auth: name and password that visitors must give.
         share: publish the page through Gradio's relay, for anyone who knows the address.
         mcp: offer the page's functions to language models, too.
 
     Raises:
-        ValueError: a model cannot be found, data or results cannot be read, or `mcp` is asked for and its package is
-            not installed.
+        ValueError: a model cannot be found, data or results cannot be read, the number format is not available,
+            or `mcp` is asked for and its package is not installed.
     """
     if mcp and find_spec("mcp") is None:
         raise ValueError('--mcp needs a package that is not installed; run pip install "gradio[mcp]"')
+    check_inference(inference or {})
     few_arenas()
     alone = is_alone(host, auth=auth is not None, share=share)
     page = build(
@@ -116,6 +120,7 @@ def serve(
         results=results,
         protocol=protocol,
         memory_mb=memory_mb,
+        inference=inference,
         uploads=alone,
         warm=True,
     )
@@ -160,6 +165,7 @@ def build(
     results: Sequence[str | Path] = (),
     protocol: Protocol = COCO,
     memory_mb: float = MEMORY_MB,
+    inference: Mapping[str, Any] | None = None,
     uploads: bool = False,
     warm: bool = False,
 ) -> gr.Blocks:
@@ -172,6 +178,7 @@ def build(
         results: other detectors' results on the data.
         protocol: whose sizes, IoU thresholds and limits are gone by.
         memory_mb: what the weights of loaded models may take.
+        inference: how models are run; see `Models`.
         uploads: whether a browser may hand over models.
         warm: load the models chosen at first in the background, so that the first visitor need not wait for them.
 
@@ -181,8 +188,9 @@ def build(
     import_module("detectron2.engine")  # its modules import one another, which fails where two threads begin at once
     own = [own_choice(model, weights) for model in extra_models]
     given = data_set(data, results, protocol)
-    long = Models(memory_mb, extra_models, weights, lowest_score=None, warm=False, data=given, protocol=protocol)
-    short = Models(data=given, protocol=protocol, beside=long)
+    known: dict[str, Any] = {"data": given, "protocol": protocol}
+    long = Models(memory_mb, extra_models, weights, lowest_score=None, warm=False, inference=inference, **known)
+    short = Models(beside=long, **known)
     desk = Desk(short, long, data=given.source if given else None)
     own += results_choices(given)
     choices = model_choices(own)
