@@ -166,7 +166,7 @@ def _judge(
         scores >= point.score,
         np.where(unscored, -1, detections == NOBODY).astype(np.int8),
         wrong & (run.found.scores >= sure_score),
-        {own.detection: own for own in suspects(run)},
+        {own.detection: own for own in suspects(run)} if run.found.has_probabilities else {},
         average_precision_by_image(matches),
         _of_smallest(matches),
         None if verdicts is None else _labels(judged_verdicts(verdicts, scores, point.score)),

@@ -72,7 +72,7 @@ def calibration(
     Source: Kueppers et al., "Multivariate Confidence Calibration for Object Detection", CVPRW 2020 (arXiv 2004.13546).
     """
     scores = matches.run.found.scores
-    if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+    if not matches.run.found.has_probabilities:
         raise ValueError(
             f"{matches.run.name} has scores from {scores.min():g} to {scores.max():g}; calibration is of scores "
             "between 0 and 1"

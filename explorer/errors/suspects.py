@@ -63,10 +63,15 @@ def suspects(run: Run, task: Task = "bbox", *, kinds: Sequence[Kind] = KINDS) ->
         kinds: which to look for.
 
     Raises:
-        ValueError: there is no such kind, or masks are asked for that are not there.
+        ValueError: there is no such kind, masks are asked for that are not there, or a score is not in [0, 1].
     """
     if unknown := set(kinds) - set(KINDS):
         raise ValueError(f"there is no kind of label error {min(unknown)!r}; there are {', '.join(KINDS)}")
+    if not run.found.has_probabilities:
+        raise ValueError(
+            f"{run.name} has scores from {run.found.scores.min():g} to {run.found.scores.max():g}; label errors are "
+            "ranked by scores between 0 and 1"
+        )
     matches = match(run, task, thresholds=(CLASS_IOU,), bins=run.protocol.bins[:1])
     run, truth, found = matches.run, matches.run.truth, matches.run.found
     sure = found.scores**2

@@ -188,7 +188,8 @@ def objects_scatter(comparison: Comparison, pair: int = 0) -> go.Figure:
     points = [comparison.points[place] for place in (given.a, given.b)]
     for point, line in zip(points, ("vline", "hline"), strict=True):
         getattr(figure, f"add_{line}")(point.score, line={"color": INK, "width": 1, "dash": "dash"})
-    low, high = -0.1, 1.1  # room for the words beside the points
+    most = max(1.0, *(float(score.max(initial=0)) for score in scores))  # results of others may be percentages
+    low, high = min(-0.1 * most, *(float(score.min(initial=0)) for score in scores)), 1.1 * most  # room for the words
     for text, place, anchor in (
         (f"only {names[0]}", (high, low), ("right", "bottom")),
         (f"only {names[1]}", (low, high), ("left", "top")),

@@ -53,8 +53,8 @@ class RunAnalysis:
     @cached_property
     def calibration(self) -> Calibration | None:
         """Whether scores are what they say, with as many resamples as the figures; None where they are not 0 to 1."""
-        scores, resamples = self.run.found.scores, self.resamples
-        if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        resamples = self.resamples
+        if not self.run.found.has_probabilities:
             return None
         return calibration(self.matches, self.point.iou, resamples=resamples.by_class.shape[-1], seed=resamples.seed)
 
@@ -75,15 +75,26 @@ class RunAnalysis:
 
     @cached_property
     def label_errors(self) -> tuple[Suspect, ...]:
-        """Likely label errors according to this run, most likely first."""
-        return suspects(self.run, self.matches.task)
+        """Likely label errors according to this run, most likely first; none where scores are not 0 to 1."""
+        return suspects(self.run, self.matches.task) if self.run.found.has_probabilities else ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """One line each on what was not scored, what the limit on detections cuts, and classes without objects."""
         figures = self.resamples.figures
         unknown = without_objects(figures.class_names, figures.objects[0])
-        return tuple(filter(None, (*self.run.notes, *self.run.truth.notes, limit_note(self.matches), unknown)))
+        own = (limit_note(self.matches), unknown, self._no_probabilities)
+        return tuple(filter(None, (*self.run.notes, *self.run.truth.notes, *own)))
+
+    @property
+    def _no_probabilities(self) -> str:
+        scores = self.run.found.scores
+        if self.run.found.has_probabilities:
+            return ""
+        return (
+            f"Scores of {self.run.name} reach from {scores.min():g} to {scores.max():g}: calibration and likely label "
+            "errors, which need scores between 0 and 1, are left out."
+        )
 
     def judged(self, found: FoundRule) -> RunAnalysis:
         """The same run judged by another score: figures, resamples and error types stay, as no score changes them.

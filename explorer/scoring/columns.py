@@ -198,6 +198,11 @@ class Found:
     def __repr__(self) -> str:
         return f"<Found: {len(self):,} detections>"
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether all scores lie between 0 and 1; those of others may be percentages or logits."""
+        return not len(self) or bool(self.scores.min() >= 0 and self.scores.max() <= 1)
+
     def ranked_for(self, task: Task) -> Found:
         """Returns the detections with the scores, and in the order, that count for boxes or for masks."""
         if task == "bbox" or self.mask_scores is None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.errors.suspects import KINDS, suspects
+from explorer.report.analysis import analyse
 from explorer.scoring.columns import Run, Truth, in_order
 
 SIDE = 40.0
@@ -80,6 +81,12 @@ def test_what_was_planted_comes_first(planted: tuple[Run, dict[str, Any]], tmp_p
     assert len({one.detection for one in found}) == len(found)
     assert [one.likelihood for one in found] == sorted((one.likelihood for one in found), reverse=True)
     assert [one.kind for one in suspects(run, kinds=["wrong class"])] == ["wrong class"]
+    percent = replace(run, found=replace(run.found, scores=100 * run.found.scores))
+    with pytest.raises(ValueError, match=r"sure has scores from .* label errors are ranked by scores between 0 and 1"):
+        suspects(percent)
+    analysis = analyse(percent, resamples=2)
+    assert analysis.label_errors == ()
+    assert "calibration and likely label errors, which need scores between 0 and 1, are left out" in analysis.notes[-1]
     with pytest.raises(ValueError, match="no kind of label error 'blurred'; there are missing box"):
         suspects(run, kinds=["blurred"])  # type: ignore[list-item]
 

@@ -107,6 +107,13 @@ def test_the_scatter_has_every_object_at_its_two_scores(comparison: Comparison) 
     np.testing.assert_allclose(np.asarray(points.y)[1::2], np.asarray(points.x)[1::2])
 
 
+def test_the_scatter_shows_scores_that_are_percentages(runs: tuple[Run, Run]) -> None:
+    percent = [replace(run, found=replace(run.found, scores=100 * run.found.scores)) for run in runs]
+    figure = objects_scatter(compare([match(run) for run in percent], resamples=2))
+    low, high = figure.layout.xaxis.range
+    assert low < 0 < max(figure.data[0].x) < high
+
+
 def test_names_from_files_are_words_and_no_markup(runs: tuple[Run, Run]) -> None:
     hostile = '<a href="https://elsewhere.example">a</a><b>%{x}</b>'
     truth = replace(runs[0].truth, class_names=(hostile,))

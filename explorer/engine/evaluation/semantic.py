@@ -78,16 +78,17 @@ class SemanticEvaluator(DatasetEvaluator):
 def semantic_metrics(pixels: Ints, names: Sequence[str]) -> dict[str, float]:
     """Returns figures in percent from pixel counts by (true class, predicted class); a last column may be "another".
 
-    `mIoU` is the mean IoU over the classes that are true or predicted somewhere, `fwIoU` weights it by true
+    `mIoU` is the mean IoU over the classes that are true somewhere, as detectron2 has it, `fwIoU` weights it by true
     pixels, `pACC` is the share of right pixels and `mACC` its mean over the true classes. `IoU-<class>` is
-    NaN where the class is neither true nor predicted.
+    NaN where no pixel is truly of the class.
     """
     right, true, predicted = pixels.diagonal(), pixels.sum(axis=1), pixels.sum(axis=0)[: len(names)]
     union = true + predicted - right
-    with np.errstate(invalid="ignore"):
-        iou, accuracy = right / union, right / true
+    iou, accuracy = (
+        np.divide(right, whole, out=np.full(len(names), np.nan), where=true > 0) for whole in (union, true)
+    )
     figures = {
-        "mIoU": float(np.nanmean(iou)) if union.any() else float("nan"),
+        "mIoU": float(np.nanmean(iou)) if true.any() else float("nan"),
         "fwIoU": float(np.nansum(iou * true) / true.sum()) if true.any() else float("nan"),
         "mACC": float(np.nanmean(accuracy)) if true.any() else float("nan"),
         "pACC": float(right.sum() / true.sum()) if true.any() else float("nan"),
