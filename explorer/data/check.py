@@ -10,7 +10,7 @@ from typing import Any
 
 from explorer.data.annotations import PANOPTIC, judge_annotations, judge_ids, judge_names, read_annotations
 from explorer.data.ids import Id, id_order
-from explorer.data.images import ImageError, read_image, read_size
+from explorer.data.images import ImageError, read_image, read_sizes
 from explorer.data.layout import Split, find_splits
 from explorer.data.panoptic import judge_labels, judge_panoptic
 from explorer.data.problems import KINDS, Problem
@@ -189,7 +189,7 @@ def _judge_file(folder: Path, image: Mapping[str, Any], full: bool) -> Problem |
     path, listed = folder / image["file_name"], (image["height"], image["width"])
     kind = "unreadable-image"
     try:
-        found = read_size(path)
+        found, stored = read_sizes(path)
         if found != listed:
             turned = ": turned by its EXIF block?" if found == listed[::-1] else ""
             what = f"listed as {listed[1]} x {listed[0]}, the file is {found[1]} x {found[0]} px{turned}"
@@ -197,6 +197,9 @@ def _judge_file(folder: Path, image: Mapping[str, Any], full: bool) -> Problem |
         kind = "damaged-image"
         if full:
             read_image(path)
+        if stored == found:
+            what = "its EXIF block turns or mirrors the image; annotations are taken as of the upright image"
+            return Problem("turned-image", what, image_id=image["id"], file=image["file_name"])
     except ImageError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             kind = "missing-image"

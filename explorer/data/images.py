@@ -104,12 +104,21 @@ def read_size(source: ImageSource) -> tuple[int, int]:
     Raises:
         ImageError: the file is missing, empty, or no image of these formats.
     """
+    return read_sizes(source)[0]
+
+
+def read_sizes(source: ImageSource) -> tuple[tuple[int, int], tuple[int, int] | None]:
+    """Reads `(height, width)` as `read_image` would return it, and, where EXIF turns or mirrors it, as it is stored.
+
+    Raises:
+        ImageError: the file is missing, empty, or no image of these formats.
+    """
     image, page = _open(source, max_pixels=None)
     with image:
         height, width = page.size if page else (image.height, image.width)
         rotation = _ROTATIONS.get(page.orientation) if page else _rotation(image)
-        turned = rotation in {_ROTATIONS[5], _ROTATIONS[6], _ROTATIONS[7], _ROTATIONS[8]}
-        return (width, height) if turned else (height, width)
+    turned = rotation in {_ROTATIONS[5], _ROTATIONS[6], _ROTATIONS[7], _ROTATIONS[8]}
+    return (width, height) if turned else (height, width), None if rotation is None else (height, width)
 
 
 def reading_note(source: ImageSource) -> str | None:

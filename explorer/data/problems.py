@@ -112,6 +112,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "info", "drop", "Something other than a box or a mask is annotated, such as points, lines or tags."
         ),
         "linked-images": Kind("info", "keep", "Links in the data set's folder lead to images outside of it."),
+        "turned-image": Kind(
+            "info",
+            "keep",
+            "The EXIF block turns or mirrors the image, which then has the same size.",
+            "Nothing tells whether it was annotated upright, as it is read here, or as it is stored.",
+        ),
         "format": Kind(
             "info",
             "keep",

@@ -44,9 +44,9 @@ def no_annotations(tiny: Tiny) -> None:
     tiny.data["annotations"].clear()
 
 
-def rotate(tiny: Tiny) -> None:
+def rotate(tiny: Tiny, orientation: int = 6) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     with Image.open(tiny.image(1)) as image:
         image.save(tiny.image(1), exif=exif)
 
@@ -123,6 +123,7 @@ CASES: list[tuple[str, Callable[[Tiny], None], int | None]] = [
     ("crowd", change(ignore=1), 5),
     ("no-mask", drop_mask, 5),
     ("same-name", rename_alike, 6),
+    ("turned-image", lambda tiny: rotate(tiny, 3), 6),
     ("empty-image", nothing, 6),
 ]
 
