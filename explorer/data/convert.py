@@ -47,8 +47,9 @@ def convert(
 ) -> Written:
     """Writes a data set, or one of its splits, in another format.
 
-    Boxes are written with all their digits. Annotations that cannot be scored against are left out, as in every
-    evaluation. Ids stay as they are where the format has some; images that had none are numbered from 1 on.
+    Boxes are written with all their digits, in YOLO's format clipped to the image. Annotations that cannot be scored
+    against are left out, as in every evaluation. Ids stay as they are where the format has some; images that had none
+    are numbered from 1 on.
 
     Args:
         source: `PATH` or `PATH:SPLIT`, in any format that is read.

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
+import numpy as np
 import yaml
 
 from explorer.data.annotations import categories_in_order, is_crowd
@@ -70,12 +71,16 @@ def class_names(contents: Iterable[Content]) -> list[str]:
 
 
 def write_yolo(root: Path, split: str, content: Content, names: Sequence[str], *, masks: bool = False) -> list[str]:
-    """Writes a text file per image, of boxes, or of polygons for segmentation; the class is its place in `names`."""
+    """Writes a text file per image, of boxes, or of polygons for segmentation; the class is its place in `names`.
+
+    What reaches over the edge is clipped: Ultralytics leaves out a whole image with a coordinate beyond it.
+    """
     folder = root / "labels" / split
     folder.mkdir(parents=True)
     place = {own["id"]: names.index(own["name"]) for own in categories_in_order(content["categories"])}
     objects = _objects(content)
     taken: dict[Path, str] = {}
+    clipped = outside = 0
     for image in content["images"]:
         path = (folder / image["file_name"]).with_suffix(".txt")
         if (other := taken.setdefault(path, image["file_name"])) != image["file_name"]:
@@ -85,14 +90,27 @@ def write_yolo(root: Path, split: str, content: Content, names: Sequence[str], *
         lines = []
         for own in objects.get(image["id"], ()):
             x, y, w, h = own["bbox"]
+            outline = one_polygon(own, (height, width)) if masks else np.array([[x, y], [x + w, y + h]])
+            inside = outline.clip(0, (width, height))
+            if not np.ptp(inside, axis=0).all():
+                outside += 1
+                continue
+            if (inside != outline).any():
+                clipped += 1
+                (x, y), (w, h) = inside[0], inside[-1] - inside[0]
             shares = [(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
             if masks:
-                shares = (one_polygon(own, (height, width)) / (width, height)).ravel().tolist()
+                shares = (inside / (width, height)).ravel().tolist()
             lines.append(f"{place[own['category_id']]} {' '.join(map(_digits, shares))}\n")
         path.write_text("".join(lines))
-    if not masks:
-        return _lost(content, "YOLO", "ids", "masks", "crowds")
-    return [*_lost(content, "YOLO", "ids", "crowds"), "Boxes are those around the polygons; holes are cut by lines."]
+    said = _lost(content, "YOLO", "ids", *([] if masks else ["masks"]), "crowds")
+    if masks:
+        said.append("Boxes are those around the polygons; holes are cut by lines.")
+    if clipped:
+        said.append(f"Clipped at the image's edge: {clipped:,} objects.")
+    if outside:
+        said.append(f"Left out, since nothing of them lies in the image: {outside:,} objects.")
+    return said
 
 
 def _finish_yolo(root: Path, splits: Sequence[str], names: Sequence[str]) -> dict[str, str]:

@@ -214,12 +214,40 @@ def test_names_that_a_format_cannot_hold(tiny_coco: Tiny, tmp_path: Path) -> Non
     assert read_truth(f"{tmp_path / 'yolo'}").class_names == ("box", "a\x01b")
 
 
+def test_yolo_has_nothing_beyond_the_edge(tiny_coco: Tiny, tmp_path: Path) -> None:
+    """Ultralytics leaves out a whole image with a coordinate beyond its edge."""
+    first, second = tiny_coco.data["annotations"][:2]
+    first |= {"bbox": [-5, 30, 20, 15], "segmentation": [[-5, 30, 15, 30, 15, 45, -5, 45]]}
+    second |= {"bbox": [70, 10, 20, 15], "segmentation": [[70, 10, 90, 10, 90, 25]]}
+    tiny_coco.save()
+    for to in ("yolo", "yolo-seg"):
+        written = convert(tiny_coco.source, tmp_path / to, to)
+        assert any(said.endswith("Clipped at the image's edge: 1 objects.") for said in written.lost)
+        assert any("nothing of them lies in the image: 1 objects" in said for said in written.lost)
+        (line,) = (tmp_path / to / "labels/train/1.txt").read_text().splitlines()
+        assert 0 <= min(map(float, line.split()[1:])) < max(map(float, line.split()[1:])) <= 1
+        content, _ = find_split(str(tmp_path / to)).read_instances()
+        assert content["annotations"][0]["bbox"] == pytest.approx([0, 30, 15, 10])
+
+
+def test_names_of_voc_may_have_spaces(tiny_coco: Tiny, tmp_path: Path) -> None:
+    for image in tiny_coco.data["images"]:
+        tiny_coco.image(image["id"]).rename(tiny_coco.root / "train" / f"photo {image['id'] % 2} {image['id']}.png")
+        image["file_name"] = f"photo {image['id'] % 2} {image['id']}.png"
+    tiny_coco.save()
+    convert(tiny_coco.source, tmp_path / "voc", "voc")
+    (tmp_path / "voc/ImageSets/Main/cup_train.txt").write_text("photo 1 1 -1\nphoto 0 2  1\n")
+    assert list_splits(tmp_path / "voc") == ("train",)
+    content, _ = find_split(str(tmp_path / "voc")).read_instances()
+    assert len(content["annotations"]) == len(tiny_coco.data["annotations"])
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Co", "Cn"]), min_size=1, max_size=12).map(str.strip)
-SIDES = st.floats(0.01, 5000, allow_nan=False)
+CORNERS, SIDES = st.floats(0.01, 39, allow_nan=False), st.floats(0.01, 5000, allow_nan=False)
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(NAMES.filter(bool), min_size=2, max_size=2, unique=True), st.tuples(SIDES, SIDES, SIDES, SIDES))
+@given(st.lists(NAMES.filter(bool), min_size=2, max_size=2, unique=True), st.tuples(CORNERS, CORNERS, SIDES, SIDES))
 def test_any_box_and_name_come_back(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], box: tuple[float, ...]
 ) -> None:
@@ -230,6 +258,7 @@ def test_any_box_and_name_come_back(
     content = {"images": [image], "categories": categories, "annotations": annotations}
 
     Image.new("RGB", (60, 40)).save(root / "a.png")
+    x, y, w, h = box
     for to, writer in WRITERS.items():
         folder = root / to
         images = folder / writer.images_folder.format(split="val")
@@ -240,5 +269,6 @@ def test_any_box_and_name_come_back(
         writer.finish(folder, ["val"], names)
         again, _ = find_split(f"{folder}:val").read_instances()
         (own,) = again["annotations"]
-        assert own["bbox"] == pytest.approx(list(box), abs=1e-9)
+        expected = [x, y, min(w, 60 - x), min(h, 40 - y)] if to.startswith("yolo") else list(box)
+        assert own["bbox"] == pytest.approx(expected, abs=1e-9)
         assert {c["id"]: c["name"] for c in again["categories"]}[own["category_id"]] == names[1]

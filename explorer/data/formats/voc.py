@@ -9,6 +9,7 @@ Source: the PASCAL VOC development kit's documentation, section 4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,8 @@ SAYS = (
     "Pascal VOC has no masks; coordinates start at 1, and difficult objects are read as crowds, which evaluation "
     "ignores, as VOC's does, and training leaves out"
 )
+_OF_CLASS = re.compile(r"\s(-1|0|1)$")
+"""What ends the lines of a list of one class: whether the image has an object of it, or difficult ones alone."""
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _ANNOTATION_FOLDERS = ("Annotations", "annotations")
 
@@ -67,11 +70,12 @@ def _is_annotation(path: Path) -> bool:
 
 
 def _image_sets(root: Path, annotations: Path) -> Iterator[tuple[str, list[Path]]]:
-    """The lists of images; those of single classes have a second column and are left out."""
+    """The lists of images; those of single classes have a second column and are left out. Names may have spaces."""
     for file in sorted((root / "ImageSets/Main").glob("*.txt")):
-        lines = [line.split() for line in read_text(file).splitlines() if line.strip()]
-        if lines and all(len(line) == 1 for line in lines):
-            yield file.stem, [annotations / f"{line[0]}.xml" for line in lines if "/" not in line[0]]
+        lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+        of_class = all(_OF_CLASS.search(line) and not exists(annotations / f"{line}.xml") for line in lines)
+        if lines and not of_class:
+            yield file.stem, [annotations / f"{line}.xml" for line in lines if "/" not in line]
 
 
 def _found(root: Path, images: Path, files: list[Path], every: list[Path]) -> ForeignSplit:
