@@ -177,6 +177,15 @@ def judge_names(data: Mapping[str, Any], file: str) -> Iterator[Problem]:
         yield Problem("same-name", f"they are distinguished as {', '.join(apart)}", file=file)
 
 
+def judge_files(data: Mapping[str, Any], file: str) -> Iterator[Problem]:
+    """Finds images that have one file, as files have that were joined."""
+    first: dict[str, Id] = {}
+    for image in data["images"]:
+        if (other := first.setdefault(image["file_name"], image["id"])) != image["id"]:
+            what = f"{image['file_name']} is the file of image {other} as well"
+            yield Problem("same-file", what, image_id=image["id"], file=file)
+
+
 def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Finds what is wrong with each annotation of an instances file, and images without any."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in data["images"]}

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from explorer.data.annotations import PANOPTIC, judge_annotations, judge_ids, judge_names, read_annotations
+from explorer.data.annotations import (
+    PANOPTIC,
+    judge_annotations,
+    judge_files,
+    judge_ids,
+    judge_names,
+    read_annotations,
+)
 from explorer.data.ids import Id, id_order
 from explorer.data.images import ImageError, read_image, read_sizes
 from explorer.data.layout import Split, find_splits
@@ -177,6 +184,7 @@ def _judge_content(split: Split, content: Mapping[str, dict[str, Any]]) -> Itera
     if data := content.get("instances"):
         yield from judge_ids(data, _name(split.instances))
         yield from judge_names(data, _name(split.instances))
+        yield from judge_files(data, _name(split.instances))
         yield from judge_annotations(data)
     if data := content.get("panoptic"):
         yield from judge_ids(data, _name(split.panoptic))

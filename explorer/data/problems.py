@@ -77,6 +77,13 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "drop",
             "The mask is neither a run-length code that fits the image nor polygons that lie in or near it.",
         ),
+        "same-file": Kind(
+            "warning",
+            "keep",
+            "Two images have one file.",
+            "Objects that are annotated in one of them alone are background in the other; detections of them count as "
+            "false.",
+        ),
         "wrong-area": Kind(
             "warning",
             "keep",

@@ -11,7 +11,7 @@ from typing import Any
 
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import is_set, judge_annotations, judge_ids, judge_names, say_once
+from explorer.data.annotations import is_set, judge_annotations, judge_files, judge_ids, judge_names, say_once
 from explorer.data.layout import Split
 from explorer.data.masks import compressed, is_finite, is_number, usable
 from explorer.data.problems import KINDS
@@ -45,15 +45,17 @@ class Scorable:
         content: in COCO's form.
         left_out: how many were left out, by the kinds of `explorer.data.problems`.
         wrong_areas: how many have an area that does not fit their box.
+        same_files: how many images have the file of another one.
     """
 
     content: dict[str, Any]
     left_out: Mapping[str, int]
     wrong_areas: int
+    same_files: int = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One sentence on annotations that are no objects here, and on areas, which decide the size of objects."""
+        """One sentence on each kind of thing that decides figures and is likely wrong."""
         lost = {kind: count for kind, count in self.left_out.items() if KINDS[kind].severity != "info"}
         said = []
         if lost:
@@ -63,6 +65,11 @@ class Scorable:
             said.append(
                 f"Annotations whose area does not fit their box: {self.wrong_areas:,}. It says all the same whether an "
                 "object is small, medium or large, as in COCO (explorer data check)."
+            )
+        if self.same_files:
+            said.append(
+                f"Images with the file of another one: {self.same_files:,}. Detections of what is annotated in only "
+                "one of the two count as false in the other (explorer data check)."
             )
         return tuple(said)
 
@@ -94,7 +101,8 @@ def scorable(split: Split) -> Scorable:
         if (annotation["image_id"], annotation["id"]) not in unreadable
     ]
     wrong_areas = sum(problem.kind == "wrong-area" for problem in judged)
-    return Scorable(data, Counter(problem.kind for problem in (*lost, *found)), wrong_areas)
+    left_out = Counter(problem.kind for problem in (*lost, *found))
+    return Scorable(data, left_out, wrong_areas, len(list(judge_files(data, ""))))
 
 
 def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

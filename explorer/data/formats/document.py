@@ -74,11 +74,14 @@ class Collector:
         Args:
             name: relative to the images' folder; backslashes are taken for slashes where the file lies there.
             size: `(height, width)` as the format says it; else the file's header is read.
-            own_id: the format's own id.
+            own_id: the format's own id; the same at each call for an image.
         """
         name = clean_name(name, self.images)
-        if name in self._images:
-            return self._images[name]["height"], self._images[name]["width"]
+        if (known := self._images.get(name)) is not None:
+            if known["id"] != own_id:
+                what = f"it is the image of both id {known['id']} and id {own_id}: give each a file of its own"
+                self.problems.append(Problem("structure", what, file=name))
+            return known["height"], known["width"]
         if leads_out(name):
             what = f"image {shorten(name)} would lie outside of the data set's folder"
             self.problems.append(Problem("outside-image", what, file=name))

@@ -132,8 +132,14 @@ def _read(file: Path, images: Path, every: Sequence[Path]) -> Document:
     for own in every:
         if own != file:
             names.update(filter(None, (_value(row, _CLASS) for row in rows_of(own))))
+    folders: dict[str, str] = {}
     for line, row in enumerate(rows_of(file), start=2):
         name = file_named(_value(row, _IMAGE), images)
+        folder = "/".join(part for part in _value(row, _IMAGE).replace("\\", "/").split("/")[:-1] if part.strip("."))
+        if folder and (other := folders.setdefault(name, folder)) != folder:
+            what = f"{name} would be the image of {other} and of {folder}: give each a file of its own"
+            collected.lose("structure", what, f"{file.name}, line {line}")
+            continue
         own_id = as_written(row["image_id"]) if row.get("image_id") and _column(row, _IMAGE) != "image_id" else None
         if not collected.image(name, _size(row), own_id):
             continue

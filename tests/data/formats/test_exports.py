@@ -103,6 +103,16 @@ def test_label_studios_turned_and_second_images_are_refused(tmp_path: Path, keys
     assert what in str(problem)
 
 
+def test_two_tasks_of_label_studio_on_one_image_are_refused(tmp_path: Path) -> None:
+    """Its objects would count twice, and half of them could not be found."""
+    image = {"file_name": "a.png", "width": 60, "height": 40}
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    tasks = [task(image, [rectangle(image, [30, 10, 20, 10], "cup")], number) for number in (4, 9)]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    (problem, *_) = check_coco(tmp_path).splits[0].problems
+    assert str(problem) == "file a.png: it is the image of both id 4 and id 9: give each a file of its own"
+
+
 def test_fiftyones_labels_and_data(bccd: Original, tmp_path: Path) -> None:
     bccd.link_images(tmp_path / "data")
     names, labels = list(bccd.names.values()), {}

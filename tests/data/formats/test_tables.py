@@ -211,3 +211,16 @@ def test_open_images_as_fiftyone_lays_it(bccd: Original, tmp_path: Path) -> None
         (tmp_path / f"{name}.csv").rename(tmp_path / f"{place}.csv")
     assert list_splits(tmp_path) == ("all",)
     assert len(rows_of(find_split(str(tmp_path)).read_instances()[0])) == len(bccd.rows())
+
+
+def test_images_of_one_name_in_two_folders_are_not_taken_for_one(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    lines = [f"{name},cup,{x},2,{x + 9},14" for x, name in enumerate(["a.png", "left/a.png", "./a.png", "left\\a.png"])]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,class,x1,y1,x2,y2", *lines]))
+    assert len(read_truth(str(tmp_path))) == 4
+    (tmp_path / "labels.csv").write_text("\n".join(["image,class,x1,y1,x2,y2", *lines, "right/a.png,cup,5,2,9,4"]))
+    (problem, *_) = check_coco(tmp_path).splits[0].problems
+    assert (
+        str(problem)
+        == "file labels.csv, line 6: a.png would be the image of left and of right: give each a file of its own"
+    )
