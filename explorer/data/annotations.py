@@ -192,11 +192,15 @@ def judge_annotations(data: Mapping[str, Any]) -> Iterator[Problem]:
     categories = {category["id"] for category in data["categories"]}
     masks_expected = any(annotation.get("segmentation") for annotation in data["annotations"])
     learnable, seen = False, set()
+    boxes: dict[tuple[Id, Id, str], Id] = {}
     for annotation in data["annotations"]:
         image_id = annotation["image_id"]
         seen.add(image_id)
         findings = list(_judge_annotation(annotation, sizes.get(image_id), categories, masks_expected))
         learnable |= not any(Problem(kind, "").action in {"drop", "stop"} for kind, _ in findings)
+        own = (image_id, annotation["category_id"], repr(annotation.get("bbox")))
+        if not findings and (other := boxes.setdefault(own, annotation["id"])) != annotation["id"]:
+            findings.append(("same-box", f"bbox is {annotation['bbox']}, as of annotation {other}"))
         for kind, what in findings:
             yield Problem(kind, what, image_id=image_id, annotation_id=annotation["id"])
     for image in data["images"]:

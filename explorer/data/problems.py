@@ -84,6 +84,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "Objects that are annotated in one of them alone are background in the other; detections of them count as "
             "false.",
         ),
+        "same-box": Kind(
+            "warning",
+            "keep",
+            "Two annotations of one class have the same box in an image.",
+            "One detection finds one of them; the other counts as missed, as in COCO.",
+        ),
         "wrong-area": Kind(
             "warning",
             "keep",

@@ -46,12 +46,14 @@ class Scorable:
         left_out: how many were left out, by the kinds of `explorer.data.problems`.
         wrong_areas: how many have an area that does not fit their box.
         same_files: how many images have the file of another one.
+        same_boxes: how many annotations have the box of another one of their class.
     """
 
     content: dict[str, Any]
     left_out: Mapping[str, int]
     wrong_areas: int
-    same_files: int = 0
+    same_files: int
+    same_boxes: int
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,6 +72,11 @@ class Scorable:
             said.append(
                 f"Images with the file of another one: {self.same_files:,}. Detections of what is annotated in only "
                 "one of the two count as false in the other (explorer data check)."
+            )
+        if self.same_boxes:
+            said.append(
+                f"Annotations with the box of another one of their class: {self.same_boxes:,}. One detection finds "
+                "one of the two (explorer data check)."
             )
         return tuple(said)
 
@@ -100,9 +107,9 @@ def scorable(split: Split) -> Scorable:
         for annotation in data["annotations"]
         if (annotation["image_id"], annotation["id"]) not in unreadable
     ]
-    wrong_areas = sum(problem.kind == "wrong-area" for problem in judged)
     left_out = Counter(problem.kind for problem in (*lost, *found))
-    return Scorable(data, left_out, wrong_areas, len(list(judge_files(data, ""))))
+    kinds = Counter(problem.kind for problem in (*judged, *judge_files(data, "")))
+    return Scorable(data, left_out, kinds["wrong-area"], kinds["same-file"], kinds["same-box"])
 
 
 def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

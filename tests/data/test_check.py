@@ -99,6 +99,7 @@ CASES: list[tuple[str, Callable[[Tiny], None], int | None]] = [
     ("empty-dataset", no_annotations, None),
     ("shares", in_shares, None),
     ("same-file", change_image(file_name="2.png"), 6),
+    ("same-box", change(category_id=7, bbox=[35, 10, 20, 15]), 6),
     ("wrong-area", change(area=0), 6),
     ("wrong-area", change(area=4 * 300), 6),
     ("damaged-image", damage, 6),
