@@ -128,6 +128,12 @@ def nothing(_: Any) -> None:
     """Some tabs show all they have when they are opened."""
 
 
+def compare_cells(page: Any) -> None:
+    """Clicks the example of blood cells, and waits for its two models, named above their pictures."""
+    page.locator("button.thumbnail-lg").filter(has_text="blood cells").click()
+    page.locator(".js-plotly-plot:visible").get_by_text("MobileNetV2-bccd").first.wait_for()
+
+
 def explain_object(page: Any) -> None:
     """Asks what speaks for the first object of the list."""
     page.get_by_label("Object", exact=True).click()
@@ -155,6 +161,7 @@ def measure(page: Any) -> None:
 
 TABS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "compare": ("Compare", nothing),
+    "cells": ("Compare", compare_cells),
     "features": ("Features", explain_object),
     "fields": ("Receptive field", see_fields),
     "errors": ("Errors", explain_miss),
@@ -162,7 +169,7 @@ TABS: dict[str, tuple[str, Callable[[Any], None]]] = {
     "train": ("Train", nothing),
     "about": ("About", nothing),
 }
-"""By the end of the picture's name: what the tab is called, and what is done there."""
+"""By the end of the picture's name: its tab, and what is done there."""
 
 if __name__ == "__main__":
     main(sys.argv[1:])
