@@ -33,7 +33,7 @@ from explorer.types import Floats, Progress
 from explorer.writing import replacing
 from explorer.zoo.downloads import cache_dir
 
-GATES = ("ESE", "SqueezeExcite", "EffectiveSEModule", "SEModule", "SqueezeExcitation")
+GATES = ("ESE", "EseModule", "SqueezeExcite", "EffectiveSEModule", "SEModule", "SqueezeExcitation", "EcaModule")
 """Names of the classes whose gates `gates=False` leaves out."""
 
 _VERSION = 5  # of the measurement; one that gives other figures has another

@@ -84,9 +84,15 @@ class ReceptiveField:
     @property
     def stride_px(self) -> tuple[int, int]:
         """Pixels from one unit to the next, downwards and to the right; the input's sides for a map of one place."""
+        down, right = map(round, self._strides)
+        return down, right
+
+    @property
+    def _strides(self) -> tuple[float, float]:
+        """The same to the fraction: as it was followed or, where that was not possible, by the sizes."""
         down, right = (
-            min(round(stride), side) if math.isfinite(stride) else side
-            for stride, side in zip(self.trail.stride, self.input_size, strict=True)
+            side / max(units, 1) if self.trail.unknown or not math.isfinite(stride) else min(stride, float(side))
+            for stride, side, units in zip(self.trail.stride, self.input_size, self.grid, strict=True)
         )
         return down, right
 
@@ -94,7 +100,7 @@ class ReceptiveField:
         """The `(row, column)` of the unit whose cell, or the nearest to it, holds a point of the input in pixels."""
         row, column = (
             max(0, min(int(place / stride), units - 1))
-            for place, stride, units in zip((y, x), self.trail.stride, self.grid, strict=True)
+            for place, stride, units in zip((y, x), self._strides, self.grid, strict=True)
         )
         return row, column
 
@@ -145,7 +151,7 @@ class ReceptiveField:
 
     def _phases(self, axis: int) -> tuple[Phase, ...]:
         units, length = self.grid[axis], self.input_size[axis]
-        stride = self.trail.stride[axis]
+        stride = self._strides[axis]
         supports = [p.columns if axis else p.rows for p in self.trail.products]
         if not supports:
             return ()
@@ -300,12 +306,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             unknown = (*known.unknown, f"{name} in {layer or 'the model'}")
             same = output.shape == operands[0][0].shape
             axes = known.axes if same else (output.dim() - 2, output.dim() - 1) if output.dim() == 4 else (-1, -1)
-            stride = known.stride
-            if not same and min(axes) >= 0 and min(own := operands[0][1].axes) >= 0:
-                ratios = [operands[0][0].shape[a] / max(output.shape[b], 1) for a, b in zip(own, axes, strict=True)]
-                stride = stride[0] * ratios[0], stride[1] * ratios[1]
-            products = known.products if same else ()
-            return Trail(products, axes, known.whole, once(unknown), stride=stride)
+            return Trail(known.products if same else (), axes, known.whole, once(unknown))
 
 
 def _alike_but_at_the_border(kinds: Floats) -> bool:

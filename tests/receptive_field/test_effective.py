@@ -17,6 +17,7 @@ from explorer.backbones.specs import VARIANTS
 from explorer.backbones.vovnet import VoVNet
 from explorer.receptive_field import effective
 from explorer.receptive_field.effective import (
+    GATES,
     EffectiveField,
     cached_effective_fields,
     effective_fields,
@@ -70,6 +71,21 @@ def test_without_gates_it_is_the_network_without_them() -> None:
     np.testing.assert_allclose(without.energy, expected.energy, atol=1e-12)
     through_gates = effective_fields(gated, ["stage3"], batches)["stage3"]
     assert (through_gates.energy > 0).mean() > 0.99 > (without.energy > 0).mean()
+
+
+@pytest.mark.parametrize(
+    "name", ["hgnet_tiny", "ecaresnet26t", "mobilenetv3_small_050", "seresnet18", "ese_vovnet19b_dw"]
+)
+def test_what_looks_at_the_whole_map_in_timms_networks_is_a_gate(name: str) -> None:
+    timm = pytest.importorskip("timm")
+    net = timm.create_model(name, features_only=True)
+    fields = theoretical_fields(net, (64, 64)).values()
+    layers = {layer for field in fields for layer in field.whole}
+    assert layers
+    for layer in layers:
+        parts = layer.split(".")
+        above = (net.get_submodule(".".join(parts[:end])) for end in range(1, len(parts) + 1))
+        assert any(type(module).__name__ in GATES for module in above), layer
 
 
 def test_the_model_is_left_as_it_was() -> None:

@@ -271,6 +271,9 @@ def test_what_is_not_understood_makes_the_result_partial() -> None:
     fields = theoretical_fields(nn.Sequential(Rolled(), nn.Conv2d(3, 2, 3)), (12, 12))
     assert fields["0"].partial == "partial: roll in 0"
     assert fields["1"].partial == "partial: roll in 0"
+    shuffled = theoretical_fields(nn.Sequential(nn.Conv2d(3, 16, 2, 8), nn.PixelShuffle(4)), (80, 80))["1"]
+    assert (shuffled.partial, shuffled.stride_px) == ("partial: pixel_shuffle in 1", (2, 2))
+    assert shuffled.unit_at(79, 41) == (20, 39)
 
 
 def test_timm_models_are_followed() -> None:
