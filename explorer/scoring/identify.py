@@ -112,6 +112,11 @@ class Images(dict[Any, int]):
         self[own] = row
         return row
 
+    def row_listed(self, own: Id) -> int | None:
+        """The image that one which the results list is; None where the data does not have it."""
+        row = self.get(own)
+        return self._by_name(own) if row is None else row
+
     def rows_listed(self) -> Ints:
         """The images of the data set that the results list, ascending.
 
@@ -120,8 +125,7 @@ class Images(dict[Any, int]):
         """
         found: dict[int, Id] = {}
         for own, name in self._listed.items():
-            row = self.get(own)
-            row = self._by_name(own) if row is None else row
+            row = self.row_listed(own)
             if row is not None and found.setdefault(row, own) != own:
                 raise ValueError(
                     f"its images {shorten(found[row])} and {shorten(own)} ({name}) are both "

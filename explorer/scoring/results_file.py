@@ -98,6 +98,7 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
     begun = next(blocks, [])
     try:
         images = Images(truth, match_by, file.images)
+        _check_sizes(file, images, truth)
         classes = Classes(truth, match_by, file.categories, ultralytics=_is_ultralytics(begun))
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
@@ -117,6 +118,22 @@ def columns_of(file: ResultsFile, truth: Truth, source: object, match_by: MatchB
             raise ValueError(f"{source}: none of its {first} detections is of a class that the data has: {listed}")
         said = "%s: %d of %d detections are of classes that the data does not have, and are left out: %s"
         logger.warning(said, source, left_out.total(), first, listed)
+
+
+def _check_sizes(file: ResultsFile, images: Images, truth: Truth) -> None:
+    """Makes sure that images are as large as results say, whose boxes would be elsewhere in others.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for own, (height, width) in file.sizes.items():
+        row = images.row_listed(own) if own in file.images else None
+        if row is not None and (height, width) != tuple(truth.image_sizes[row].tolist()):
+            there = "{1} x {0}".format(*truth.image_sizes[row].tolist())
+            raise ValueError(
+                f"it lists {file.images[own]!r} with {width} x {height} px, the data has {there}: scale its boxes to "
+                "the data's images, or detect in these"
+            )
 
 
 class _Places:

@@ -38,6 +38,7 @@ class ResultsFile:
         blocks: its entries, to go through once.
         images: the file name of each image that it lists, by its own id; nothing for a plain list of detections.
         categories: the name of each category that it lists, by its own id.
+        sizes: `(height, width)` of each image of which it says that, by its own id.
         has_ids: its image ids are the data's, since it was read by the names of the files.
         looked: the data's ids of images that it names, also of those without a detection.
     """
@@ -45,6 +46,7 @@ class ResultsFile:
     blocks: Iterator[Block]
     images: Mapping[Id, str] = field(default_factory=dict)
     categories: Mapping[Id, str] = field(default_factory=dict)
+    sizes: Mapping[Id, tuple[int, int]] = field(default_factory=dict)
     has_ids: bool = False
     looked: frozenset[Id] = frozenset()
 
@@ -88,7 +90,7 @@ def open_results(path: Path, name: str | None = None, truth: Truth | None = None
             "category_id, bbox [x, y, width, height] and score, or an object with such a list as its annotations"
         )
     names = (_names(content.get("images"), "file_name"), _names(content.get("categories"), "name"))
-    return ResultsFile(blocks_of(content["annotations"]), *names)
+    return ResultsFile(blocks_of(content["annotations"]), *names, _sizes(content.get("images")))
 
 
 def _foreign(boxes: Iterator[Box | Looked], truth: Truth, path: Path) -> ResultsFile:
@@ -202,3 +204,15 @@ def _names(records: Any, key: str) -> dict[Id, str]:
         if own is not None and isinstance(record.get(key), str):
             names[own] = record[key]
     return names
+
+
+def _sizes(records: Any) -> dict[Id, tuple[int, int]]:
+    sizes: dict[Id, tuple[int, int]] = {}
+    for record in records if isinstance(records, list) else ():
+        own = as_id(record.get("id")) if isinstance(record, dict) else None
+        if own is None:
+            continue
+        height, width = record.get("height"), record.get("width")
+        if type(height) is int and type(width) is int and min(height, width) > 0:
+            sizes[own] = (height, width)
+    return sizes

@@ -139,6 +139,9 @@ def test_only_the_images_that_it_lists_count(data: tuple[Content, Results], read
     ]
     with pytest.raises(ValueError, match=r"found.json: its images \d+ and 5 .* are both"):
         read(predicted | {"images": twice})
+    smaller = [image | {"width": image["width"] // 2} for image in content["images"]]
+    with pytest.raises(ValueError, match=r"found.json: it lists .* with 160 x 240 px, the data has 320 x 240: scale"):
+        read(predicted | {"images": smaller})
 
 
 def test_classes_that_the_data_lacks_are_left_out_and_said(
