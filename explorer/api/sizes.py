@@ -86,6 +86,10 @@ class ObjectSizes(Result):
         heads = ("side in px", *("half are below" if part == 0.5 else f"{part:.0%} are below" for part in QUANTILES))
         return [Grid(("class", *sizes, "all"), tuple(rows)), Grid(heads, shown)]
 
+    def sentences(self) -> tuple[str, ...]:
+        """Returns which annotations are not counted, and what is likely wrong with others."""
+        return self.truth.notes
+
     def figure(self) -> go.Figure:
         """Draws a histogram of the objects' sides (√area) in pixels, coloured by size."""
         from explorer.figures.objects import objects_by_side
@@ -93,13 +97,21 @@ class ObjectSizes(Result):
         return objects_by_side(self.sides_px["√area"], self.names, self._sizes())
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the counts by class and size, the protocol's sizes, and quantiles of sides in pixels."""
+        """Returns the counts by class and size, the protocol's sizes, quantiles of sides in pixels, and notes."""
         quantiles = {
             name: dict(zip(map(str, QUANTILES), np.quantile(sides, QUANTILES), strict=True)) if len(sides) else {}
             for name, sides in self.sides_px.items()
         }
         bins = {own.name: [own.min_area_px, own.max_area_px] for own in self.protocol.sizes}
-        return plain({"sizes": self.protocol.name, "areas_px": bins, "counts": self.counts(), "sides_px": quantiles})  # type: ignore[no-any-return]
+        return plain(  # type: ignore[no-any-return]
+            {
+                "sizes": self.protocol.name,
+                "areas_px": bins,
+                "counts": self.counts(),
+                "sides_px": quantiles,
+                "notes": list(self.truth.notes),
+            }
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Returns one row per object: image, class, sides, area and size."""

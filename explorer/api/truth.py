@@ -37,6 +37,10 @@ class Annotations(Result, Truth):
         )
         return [Grid(("class", *SIZES, "all"), rows)]
 
+    def sentences(self) -> tuple[str, ...]:
+        """Returns what was left out, and what is likely wrong."""
+        return self.notes
+
     def figure(self) -> go.Figure:
         """Draws how many objects of each class there are, by COCO size."""
         from explorer.figures.objects import objects_by_class

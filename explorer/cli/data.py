@@ -143,6 +143,8 @@ def sizes(
         say(result.title)
         for table in result.tables():
             Console().print(table.on_terminal())
+        for sentence in result.sentences():
+            say((sentence, "dim"))
         if out:
             say((f"-> {out}", "dim"))
 

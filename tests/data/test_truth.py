@@ -11,6 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from explorer.api.sizes import object_sizes
 from explorer.data.coco import register_coco
 from explorer.data.truth import ground_truth
 from explorer.scoring.columns import Run
@@ -63,6 +64,7 @@ def test_unreadable_annotations_are_left_out(tiny_coco: Tiny, fields: dict[str, 
     assert score(truth) == pytest.approx(1.0)
     (said,) = read_truth(tiny_coco.source).notes
     assert said.startswith("Annotations that cannot be scored against were left out: 1 ")
+    assert said in str(object_sizes(tiny_coco.source))
 
 
 def test_areas_that_do_not_fit_are_told_where_figures_stand(tiny_coco: Tiny) -> None:
