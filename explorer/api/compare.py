@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from explorer.scoring.alike import alike
 from explorer.scoring.matching import match
 from explorer.scoring.outcomes import FOUND, FoundRule
 from explorer.scoring.protocols import Protocol, protocol_of
+from explorer.scoring.resampling import grouped
 from explorer.types import Progress
 from explorer.writing import plain
 
@@ -96,6 +97,7 @@ def compare(
     protocol: str | Protocol | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    group: str | None = None,
     data: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -109,18 +111,23 @@ def compare(
         protocol: as `evaluate` takes it; None for the runs' own, which then has to be the same.
         resamples: number of bootstrap resamples of the images.
         seed: random seed of the resamples.
+        group: which images are resampled together, since they resemble each other: `scene` for those of one scene or
+            video, which the data's images name by the key `scene` or `video_id`; `folder` for those of one folder; or a
+            regular expression whose match in the file name is theirs. None for single images.
         data: data set on which all runs are scored, for results files; None for the data set that each run records.
         force: also compare runs with different images, classes, annotations or protocols, on what they have in common;
             the report's notes say so.
         progress: called regularly with the number of resamples done and the total.
 
     Raises:
-        ValueError: there are fewer than two runs, or they cannot be compared (see `explorer.scoring.alike`).
+        ValueError: there are fewer than two runs, they cannot be compared (see `explorer.scoring.alike`), or the images
+            cannot be grouped so.
     """
     if len(runs) < 2:
         raise ValueError(f"A comparison needs two runs or more, and {len(runs)} is given: compare(a, b).")
     given = named_apart([as_run(run, data) for run in runs])
     given = alike(given, data=data, protocol=None if protocol is None else protocol_of(protocol), force=force)
+    given = [replace(run, truth=grouped(run.truth, group)) for run in given]
     matches = [match(run, "segm" if masks else "bbox") for run in given]
     comparison = compare_matches(matches, found=found, resamples=resamples, seed=seed, progress=progress)
     return ComparisonReport(comparison, analyses_of(comparison, [autopsy_beside(run) for run in given]))

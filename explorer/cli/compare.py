@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +63,18 @@ def compare(
     rules: ProtocolOptions,
     resamples: Annotated[int, typer.Option("--resamples", min=2, help="Number of bootstrap resamples.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="scene|folder|REGEX",
+            help=(
+                "Resample images that resemble each other together: those of one scene or video (the key scene or "
+                "video_id of the images), of one folder, or with the same match of a regular expression in their file "
+                "names. By default, single images are resampled."
+            ),
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -97,7 +109,8 @@ def compare(
         if len(runs) < 2:
             raise ValueError("a comparison needs at least two runs; create them with `explorer evaluate --out`")
         check = Conditions.of(fail_if or (), junit_file, markdown_file)
-        asked = _Asked(data, match_by, masks, out, found.rule, rules.asked(), resamples, seed, force, json_file, check)
+        rule, protocol = found.rule, rules.asked()
+        asked = _Asked(data, match_by, masks, out, rule, protocol, resamples, seed, group, force, json_file, check)
         recipes = [[run] if Path(run).exists() else run.strip(",").split(",") for run in runs]
         seeds = any(len(recipe) > 1 for recipe in recipes)
         judged, show = _over_seeds(recipes, asked) if seeds else _single_runs(runs, asked)
@@ -118,6 +131,7 @@ class _Asked:
     protocol: Protocol | None
     resamples: int
     seed: int
+    group: str | None
     force: bool
     json_file: str | None
     check: Conditions
@@ -145,6 +159,7 @@ def _single_runs(runs: Sequence[str], asked: _Asked) -> tuple[list[Judgement], C
             protocol=asked.protocol,
             resamples=asked.resamples,
             seed=asked.seed,
+            group=asked.group,
             data=asked.data,
             force=asked.force,
             progress=advance,
@@ -213,6 +228,8 @@ def _over_seeds(recipes: list[list[str]], asked: _Asked) -> tuple[list[Judgement
     from explorer.scoring.alike import alike
     from explorer.scoring.matching import match
     from explorer.scoring.outcomes import FoundRule
+    from explorer.scoring.resampling import grouped as grouped_by
+    from explorer.scoring.resampling import resampling_note
     from explorer.writing import plain, write_json
 
     if asked.found != FoundRule():
@@ -225,13 +242,15 @@ def _over_seeds(recipes: list[list[str]], asked: _Asked) -> tuple[list[Judgement
     firsts = named_apart([first for first, *_ in loaded])
     named = [[first, *others] for first, (_, *others) in zip(firsts, loaded, strict=True)]
     every = [run for recipe in named for run in recipe]
-    compared = iter(alike(every, data=asked.data, protocol=asked.protocol, force=asked.force))
+    fitting = alike(every, data=asked.data, protocol=asked.protocol, force=asked.force)
+    compared = iter([replace(run, truth=grouped_by(run.truth, asked.group)) for run in fitting])
     named = [[next(compared) for _ in recipe] for recipe in named]
     task: Task = "segm" if asked.masks else "bbox"
     matches = [[match(run, task) for run in recipe] for recipe in named]
     with progress("resampling") as advance:
         comparison = compare_seeds(matches, resamples=asked.resamples, seed=asked.seed, progress=advance)
-    notes = tuple(dict.fromkeys(note for recipe in named for run in recipe for note in run.notes))
+    said = [*(note for recipe in named for run in recipe for note in run.notes), resampling_note(named[0][0].truth)]
+    notes = tuple(filter(None, dict.fromkeys(said)))
     document = plain(seed_document(comparison, named) | {"notes": notes})
     write_json(document, asked.out / "report.json", indent=2)
     judged = [
@@ -249,10 +268,10 @@ def _over_seeds(recipes: list[list[str]], asked: _Asked) -> tuple[list[Judgement
     asked.check.write(judged, grids, notes)
     if asked.json_file:
         write_output(document, asked.json_file)
-    return judged, partial(_show_seeds, grids, notes, asked.out)
+    return judged, partial(_show_seeds, grids, notes, "groups of images" if asked.group else "images", asked.out)
 
 
-def _show_seeds(grids: Sequence[Grid], notes: Sequence[str], out: Path) -> None:
+def _show_seeds(grids: Sequence[Grid], notes: Sequence[str], units: str, out: Path) -> None:
     from rich.console import Console
 
     console = Console()
@@ -261,5 +280,5 @@ def _show_seeds(grids: Sequence[Grid], notes: Sequence[str], out: Path) -> None:
         console.print()
     for note in notes:
         say(note)
-    say(("Means over seeds; 95 % intervals over images and seeds.", "dim"))
+    say((f"Means over seeds; 95 % intervals over {units} and seeds.", "dim"))
     say((f"-> {out / 'report.json'}", "dim"))

@@ -79,10 +79,10 @@ def split(
         str | None,
         typer.Option(
             "--group",
-            metavar="folder|REGEX",
+            metavar="scene|folder|REGEX",
             help=(
-                "Keep images together: `folder`, or a regular expression whose match in the file name defines "
-                "the group."
+                "Keep images together: those of one scene or video (the key scene or video_id of the images), of one "
+                "folder, or with the same match of a regular expression in their file names."
             ),
         ),
     ] = None,

@@ -6,21 +6,18 @@ the squared distance from what is wanted grows least, and exchanged afterwards w
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from explorer.data.annotations import categories_in_order, is_crowd
+from explorer.data.grouping import group_keys, scenes_of
 from explorer.types import SIZES, Floats, Ints, size_names
 
 _SWAPS_PER_GROUP, _MOST_SWAPS = 100, 50_000
-FOLDER = "folder"
-"""The rule by which images of one folder stay together."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,11 @@ def divide(
     Args:
         content: annotations in COCO's form, each with its `area` (`explorer.data.truth.scorable`).
         wanted: share of the images by the part's name; shares are made to add up to 1.
-        group: which images stay together: `folder` for those of one folder, or a regular expression that is searched
-            for in file names, whose first group (else the whole of what it finds) is the same; an image without it is
-            on its own. None leaves each image on its own.
+        group: which images stay together, a rule of `explorer.data.grouping.group_keys`. None leaves each on its own.
         seed: of the order among groups that are alike; the same seed gives the same parts.
 
     Raises:
-        ValueError: shares are not positive, the expression is none, or there are fewer groups than parts.
+        ValueError: shares are not positive, the rule does not apply, or there are fewer groups than parts.
     """
     shares = _checked(wanted)
     groups = _groups(content["images"], group)
@@ -89,18 +84,11 @@ def _checked(wanted: Mapping[str, float]) -> dict[str, float]:
 
 
 def _groups(images: Sequence[Mapping[str, Any]], rule: str | None) -> list[list[Mapping[str, Any]]]:
-    try:
-        expression = re.compile(rule) if rule and rule != FOLDER else None
-    except re.error as error:
-        raise ValueError(f"{rule!r} is not a valid regular expression ({error}), and not {FOLDER!r}") from error
+    if rule is None:
+        return [[image] for image in images]
     groups: dict[Any, list[Mapping[str, Any]]] = {}
-    for image in images:
-        name = image["file_name"]
-        key: Any = (name,)
-        if rule == FOLDER:
-            key = str(PurePosixPath(name).parent)
-        elif expression and (found := expression.search(name)):
-            key = found[1] if expression.groups else found[0]
+    keys = group_keys([image["file_name"] for image in images], rule, scenes_of(images))
+    for image, key in zip(images, keys, strict=True):
         groups.setdefault(key, []).append(image)
     return list(groups.values())
 

@@ -1,16 +1,18 @@
 """How far figures would move with other images: the bootstrap over images, from matches that are computed once.
 
-Images are drawn with replacement; objects in one image are not independent, so images are the unit. Two runs that are
-resampled with the same seed see the same draws, so that their differences are paired.
+Images are drawn with replacement; objects in one image are not independent, so images are the unit, or the groups of
+them that a data set was given (`explorer.scoring.resampling`): frames of one video are not independent either. Two runs
+that are resampled with the same seed see the same draws, so that their differences are paired.
 
 An image that is drawn twice brings each of its scores twice, and COCO's precision is a maximum over what follows, so
 resampled AP lies a little above the figure, for few objects by more than the interval is wide. That shift is the
 resampling's, not the figure's: intervals are the resamples' percentiles moved so that their mean is the figure.
 
 A few images drawn again and again are much alike, and their interval is narrow for no good reason: where fewer than
-`FEWEST_IMAGES` images have objects of a size, there is a figure and no interval.
+`FEWEST_UNITS` images have objects of a size, there is a figure and no interval.
 
-Source: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6, 10, 13 and 16.
+Source: B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6, 10, 13 and 16; for groups,
+A. C. Davison and D. V. Hinkley, Bootstrap Methods and their Application, 1997, section 3.8.
 """
 
 from __future__ import annotations
@@ -24,12 +26,11 @@ from explorer.scoring.accumulate import Accumulator
 from explorer.scoring.matching import Matches
 from explorer.scoring.metrics import Figures, figures_of, mean_over_classes, score
 from explorer.scoring.ordering import Weights
+from explorer.scoring.resampling import FEWEST_UNITS, units_of
 from explorer.types import Bools, Floats, Ints, Progress
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-FEWEST_IMAGES = 10
-"""With objects that count; below, there are too few for an interval."""
 TOO_FEW = "too few images"
 
 
@@ -43,7 +44,7 @@ class Interval:
         high: upper end.
         standard_error: standard deviation over resamples.
         confidence: the interval's, 0 to 1.
-        images: how many images have the objects.
+        images: how many images have the objects; where images are resampled in groups, how many groups.
         objects: how many objects there are.
     """
 
@@ -58,7 +59,7 @@ class Interval:
     @property
     def too_few(self) -> Bools:
         """Where there is a figure, but too few images for an interval."""
-        few: Bools = ~np.isnan(self.value) & (self.images < FEWEST_IMAGES)
+        few: Bools = ~np.isnan(self.value) & (self.images < FEWEST_UNITS)
         return few
 
     def where_enough(self) -> Interval:
@@ -122,7 +123,7 @@ def bootstrap(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993 (percentile intervals over images).
     """
     truth = matches.run.truth
-    weights = draw(len(truth.image_ids), resamples, seed)
+    weights = draw(units_of(truth), resamples, seed)
     truth.check_has_objects(matches.run.name)
     figures = score(matches)
     by_class = np.empty((*figures.by_class.shape, resamples))
@@ -133,23 +134,28 @@ def bootstrap(
     return Resamples(figures, by_class, seed)
 
 
-def draw(images: int, resamples: int, seed: int) -> Weights:
-    """Draws as many images as there are, with replacement: how often each was drawn, `(I, B)`.
+def draw(units: Ints, resamples: int, seed: int) -> Weights:
+    """Draws as many units as there are, with replacement: how often each image counts, `(I, B)`.
+
+    Args:
+        units: `(I,)`, the unit that each image belongs to, counted from 0 (`explorer.scoring.resampling.units_of`).
+        resamples: how often.
+        seed: of the draws.
 
     Raises:
         ValueError: there are no images, or fewer than 2 resamples are asked for.
     """
-    if images < 1:
+    if not len(units):
         raise ValueError("there are no images to resample")
     if resamples < 2:
         raise ValueError(
             f"the number of resamples is {resamples}; an interval needs at least 2 ({RESAMPLES} are recommended)"
         )
-    generator = np.random.default_rng(seed)
-    drawn = np.empty((images, resamples), dtype=np.uint16)
+    number, generator = int(units.max()) + 1, np.random.default_rng(seed)
+    drawn = np.empty((number, resamples), dtype=np.uint16)
     for resample in range(resamples):
-        drawn[:, resample] = np.bincount(generator.integers(0, images, images), minlength=images)
-    return drawn
+        drawn[:, resample] = np.bincount(generator.integers(0, number, number), minlength=number)
+    return drawn[units]
 
 
 def interval(

@@ -18,6 +18,7 @@ import numpy as np
 from explorer.errors.bootstrap import CONFIDENCE, RESAMPLES, Interval, draw, interval
 from explorer.scoring.curves import judged
 from explorer.scoring.matching import Matches
+from explorer.scoring.resampling import units_of
 from explorer.scoring.sizes import SizeBin
 from explorer.types import Floats, Ints
 
@@ -79,7 +80,8 @@ def calibration(
         )
     level, images = matches.threshold_index(iou), len(matches.run.truth.image_ids)
     sizes = tuple(size for size in matches.bins if size in matches.protocol.bins)
-    weights = draw(images, resamples, seed).astype(np.float64)
+    units = units_of(matches.run.truth)
+    weights = draw(units, resamples, seed).astype(np.float64)
     columns = []
     for size in sizes:
         rows, hits = judged(matches, matches.bins.index(size), level)
@@ -91,7 +93,7 @@ def calibration(
             for values in (np.ones(len(rows)), own, hits.astype(np.float64))
         )
         gaps, counts = np.abs(weights.T @ (right - total)).sum(axis=1), weights.T @ number.sum(axis=1)
-        with_any = int((number.sum(axis=1) > 0).sum())
+        with_any = len(np.unique(units[number.sum(axis=1) > 0]))
         sums = [values.sum(axis=0) for values in (number, total, right)]
         value = 100 * np.abs(sums[2] - sums[1]).sum() / len(rows) if len(rows) else np.nan
         columns.append((*sums, value, 100 * gaps / np.where(counts > 0, counts, np.nan), with_any, len(rows)))

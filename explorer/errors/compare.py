@@ -16,6 +16,7 @@ from explorer.scoring.columns import Truth
 from explorer.scoring.matching import Matches
 from explorer.scoring.ordering import Weights
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint, found_by
+from explorer.scoring.resampling import units_of
 from explorer.types import Ints, Progress
 
 
@@ -101,7 +102,7 @@ def compare(
     resampled = tuple(
         bootstrap(m, resamples, seed, part_of(progress, place, len(matches))) for place, m in enumerate(matches)
     )
-    weights = draw(len(matches[0].run.truth.image_ids), resamples, seed)
+    weights = draw(units_of(matches[0].run.truth), resamples, seed)
     pairs = tuple(
         _pair(matches, taking, resampled, (a, b), weights, confidence)
         for a, b in itertools.combinations(range(len(matches)), 2)

@@ -14,6 +14,7 @@ from explorer.errors.bootstrap import Interval, Resamples, interval, p_values
 from explorer.scoring.columns import Truth
 from explorer.scoring.matching import NOBODY
 from explorer.scoring.ordering import Weights
+from explorer.scoring.resampling import units_of
 from explorer.types import Bools, Floats, Ints
 
 POWER = 0.8
@@ -69,7 +70,7 @@ class FoundBy:
         only_a: number found by A alone.
         only_b: number found by B alone.
         neither: number found by none.
-        images: number of images that have the objects.
+        images: number of images that have the objects; where images are resampled in groups, of groups.
         recall_difference_points: B's recall minus A's, in percentage points; NaN without objects.
         low_points: lower end of its interval, from resampled images, so that objects of one image count as related;
             NaN where there are too few images.
@@ -149,7 +150,8 @@ def tallies(
     objects = sparse.csr_matrix((np.ones(len(rows)), where), shape=shape)
     once, copies = np.ones(shape[1]), weights.astype(np.float64)
     value, resampled = _share(gains @ once, objects @ once), _share(gains @ copies, objects @ copies)
-    images = objects.getnnz(axis=1)  # entries of one image were summed
+    members_of = sparse.csr_matrix((np.ones(shape[1]), (np.arange(shape[1]), units_of(truth))))
+    images = (objects @ members_of).getnnz(axis=1)  # entries of one unit were summed
     points = interval(value, resampled, confidence, images, [len(rows) for rows in members])
     p = np.where(points.too_few, np.nan, p_values(value, resampled))
     columns = np.stack([points.value, points.low, points.high, p], axis=1).tolist()

@@ -169,7 +169,7 @@ def _over_both(value: Floats, resampled: Floats, means: Sequence[SeedMeans], con
     figures = means[0].figures
     images = interval(value, resampled, confidence, figures.images_with, figures.objects.sum(axis=1))
     by_images = images.standard_error**2
-    parts = [(by_images, figures.images - 1), *((one.variance, len(one.each) - 1) for one in means)]
+    parts = [(by_images, (figures.groups or figures.images) - 1), *((one.variance, len(one.each) - 1) for one in means)]
     variance = np.sum([part for part, _ in parts], axis=0)
     freedom = _ratio(variance**2, np.sum([part**2 / max(own, 1) for part, own in parts], axis=0), 1)
     error = np.sqrt(variance)

@@ -22,6 +22,7 @@ from explorer.scoring.curves import SizeCurves, size_curves
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import limit_note, without_objects
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
+from explorer.scoring.resampling import resampling_note
 from explorer.types import Progress
 
 
@@ -83,7 +84,7 @@ class RunAnalysis:
         """One line each on what was not scored, what the limit on detections cuts, and classes without objects."""
         figures = self.resamples.figures
         unknown = without_objects(figures.class_names, figures.objects[0])
-        own = (limit_note(self.matches), unknown, self._no_probabilities)
+        own = (resampling_note(self.run.truth), limit_note(self.matches), unknown, self._no_probabilities)
         return tuple(filter(None, (*self.run.notes, *self.run.truth.notes, *own)))
 
     @property

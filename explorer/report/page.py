@@ -7,7 +7,6 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from explorer.errors.bootstrap import FEWEST_IMAGES
 from explorer.errors.compare import Comparison
 from explorer.figures.autopsy import autopsy_flow
 from explorer.figures.calibration import reliability
@@ -35,6 +34,7 @@ from explorer.report.tables import (
 )
 from explorer.report.words import autopsy_sentences, found_sentence
 from explorer.scoring.protocols import COCO
+from explorer.scoring.resampling import FEWEST_UNITS
 from explorer.text import NAME_LENGTH, in_html
 from explorer.writing import replacing
 
@@ -182,10 +182,11 @@ def write_comparison_page(comparison: Comparison, analyses: Sequence[RunAnalysis
 
 
 def _sizes(body: _Body, analyses: Sequence[RunAnalysis]) -> None:
+    units = _units(analyses[0])
     body.section(
         "Figures by size",
         f"By {_whose(analyses[0])} rules: objects of other sizes are ignored. Areas are in pixels. "
-        f"Intervals are given if at least {FEWEST_IMAGES} images contain such objects; resamples of fewer images are "
+        f"Intervals are given if at least {FEWEST_UNITS} {units} contain such objects; resamples of fewer {units} are "
         "too similar.",
     )
     body.grid(size_grid(analyses, analyses[0].resamples.figures.main_names))
@@ -302,6 +303,10 @@ def _found(analysis: RunAnalysis) -> str:
     return in_html(found_sentence(analysis.point))
 
 
+def _units(analysis: RunAnalysis) -> str:
+    return "images" if analysis.resamples.figures.groups is None else "groups of images"
+
+
 def _about(analysis: RunAnalysis, *others: RunAnalysis) -> str:
     figures, facts = analysis.resamples.figures, analysis.run.facts
     notes = dict.fromkeys(note for own in (analysis, *others) for note in own.notes)
@@ -309,6 +314,7 @@ def _about(analysis: RunAnalysis, *others: RunAnalysis) -> str:
     where = f" of {facts['data']}" if facts.get("data") else ""
     resamples = analysis.resamples.by_class.shape[-1]
     about = (
-        f"{figures.images:,} images{where}, {objects:,} objects; intervals from {resamples:,} resamples of the images."
+        f"{figures.images:,} images{where}, {objects:,} objects; intervals from {resamples:,} resamples of the "
+        f"{_units(analysis)}."
     )
     return " ".join([about, *notes])

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from explorer.data.grouping import Groups
 from explorer.data.ids import Id, Ids, as_id
 from explorer.data.masks import Rle
 from explorer.scoring.protocols import Protocol, protocol_from
@@ -55,6 +56,8 @@ class Truth:
         masks: one RLE per object, or None where the annotations have none.
         regions: where nothing counts, by a protocol that has such regions.
         notes: one sentence on each kind of annotation that was left out or is doubtful.
+        scenes: by image row, the scene or video that it shows; None where the data does not say.
+        groups: what is resampled for intervals; None for single images.
     """
 
     image_ids: Ids
@@ -71,6 +74,8 @@ class Truth:
     masks: tuple[Rle | None, ...] | None = None
     regions: Regions | None = None
     notes: tuple[str, ...] = ()
+    scenes: tuple[int | str, ...] | None = None
+    groups: Groups | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -130,6 +135,8 @@ class Truth:
             image_sizes=self.image_sizes[rows],
             images=np.searchsorted(rows, part.images),
             regions=regions,
+            scenes=None if self.scenes is None else tuple(self.scenes[row] for row in rows),
+            groups=self.groups and self.groups.of_images(rows),
         )
 
     def of_objects(self, rows: Ints) -> Truth:

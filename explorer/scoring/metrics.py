@@ -11,6 +11,7 @@ from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import BestFirst
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.protocols import COCO, Protocol, figure_names, singled_out
+from explorer.scoring.resampling import units_of
 from explorer.scoring.sizes import SizeBin
 from explorer.types import Floats, Ints, Metrics
 
@@ -29,9 +30,10 @@ class Figures:
         by_class: `(F, A, C)` float64.
         objects: `(A, C)` int64, the objects that count.
         images: number of images.
-        images_with: `(A,)` int64, images that have an object that counts.
+        images_with: `(A,)` int64, images that have an object that counts; where images are resampled in groups, groups.
         images_with_class: `(A, C)` int64, the same by class.
         protocol: by which they were computed.
+        groups: number of groups in which images are resampled; None where they are resampled one by one.
     """
 
     run: str
@@ -45,6 +47,7 @@ class Figures:
     images_with: Ints
     images_with_class: Ints
     protocol: Protocol = COCO
+    groups: int | None = None
 
     @property
     def own_bins(self) -> tuple[SizeBin, ...]:
@@ -178,6 +181,7 @@ def score(matches: Matches) -> Figures:
         images_with=images_with,
         images_with_class=images_with_class,
         protocol=matches.protocol,
+        groups=None if truth.groups is None else len(truth.groups),
     )
 
 
@@ -186,9 +190,9 @@ def count_objects(matches: Matches) -> tuple[Ints, Ints, Ints]:
     truth = matches.run.truth
     sizes, classes, images = len(matches.bins), len(truth.class_names), len(truth.image_ids)
     size, rows = np.nonzero(~matches.objects_ignored)
-    group = size * classes + truth.classes[rows]
-    of_class = np.unique(group * images + truth.images[rows]) // max(images, 1)
-    of_any = np.unique(size * images + truth.images[rows]) // max(images, 1)
+    group, units = size * classes + truth.classes[rows], units_of(truth)[truth.images[rows]]
+    of_class = np.unique(group * images + units) // max(images, 1)
+    of_any = np.unique(size * images + units) // max(images, 1)
     return (
         np.bincount(group, minlength=sizes * classes).reshape(sizes, classes),
         np.bincount(of_any, minlength=sizes),

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from explorer.data.annotations import categories_in_order
+from explorer.data.grouping import scenes_of
 from explorer.data.ids import Id, id_column, id_order
 from explorer.data.layout import Stamp
 from explorer.data.masks import compressed
@@ -215,6 +216,7 @@ def truth_from_coco(content: Mapping[str, Any], images_folder: str | Path = "") 
         areas_px=np.array([a["area"] for a in objects], dtype=np.float64),
         crowds=np.array([a["iscrowd"] for a in objects], dtype=np.bool_),
         masks=masks if any(masks) else None,
+        scenes=scenes_of(images),
     )
 
 

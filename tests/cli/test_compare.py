@@ -49,6 +49,17 @@ def test_two_runs_are_compared(runs: list[Path], tmp_path: Path) -> None:
     assert json.loads(again.stdout) | {"date": document["date"]} == document
 
 
+def test_images_are_resampled_in_groups(runs: list[Path], tmp_path: Path) -> None:
+    words = ["compare", *map(str, runs), "--out", str(tmp_path), "--resamples", "5", "--group"]
+    done = run(app, [*words, r"\d$|[02468](?=\.)"])
+    assert done.exit_code == 0, done.output
+    assert "groups of the 4 images" in done.stdout
+    assert "resamples of the groups of images" in (tmp_path / "report.html").read_text()
+    refused = run(app, [*words, "scene"])
+    assert refused.exit_code == 2
+    assert "the images do not say which scene they show" in refused.stderr
+
+
 def test_a_named_protocol_is_that_of_both_runs(runs: list[Path], tmp_path: Path) -> None:
     words = ["compare", *map(str, runs), "--out", str(tmp_path), "--resamples", "5", "--sizes", "ai-tod"]
     done = run(app, words)

@@ -43,11 +43,12 @@ def test_chance_alone_would_be_worse(bccd: dict[str, Any]) -> None:
     assert min(counts) >= number // 2
 
 
-@pytest.mark.parametrize("rule", ["folder", r"^(\w+)/", r"^\w+(?=/)"])
+@pytest.mark.parametrize("rule", ["folder", "scene", r"^(\w+)/", r"^\w+(?=/)"])
 def test_groups_stay_together(bccd: dict[str, Any], rule: str) -> None:
     grouped = json.loads(json.dumps(bccd))
     for place, image in enumerate(grouped["images"]):
         image["file_name"] = f"patient{place % 20}/{image['file_name']}"
+        image["scene"] = place % 20
     divided = divide(grouped, {"train": 0.8, "val": 0.2}, group=rule)
     patients = [{image["file_name"].partition("/")[0] for image in own["images"]} for own in divided.parts.values()]
     assert divided.groups == 20

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
 from scipy.stats import norm
 
-from explorer.errors.bootstrap import FEWEST_IMAGES, bootstrap, draw, interval, p_values
+from explorer.errors.bootstrap import bootstrap, draw, interval, p_values
 from explorer.scoring import accumulate
 from explorer.scoring.accumulate import RECALLS, recalls_reached
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import score
+from explorer.scoring.resampling import FEWEST_UNITS
 from explorer.scoring.runs import Run
 from explorer.scoring.sizes import COCO_BINS, DEFAULT_BINS
 
@@ -67,7 +68,7 @@ def test_a_resample_has_the_figures_of_the_data_set_written_out(
         assume(not all(own["iscrowd"] for own in content["annotations"]))  # of which nothing can be measured
         matches = match(as_run(content, results), max_detections=limits)
         resamples = bootstrap(matches, resamples=4, seed=seed)
-        weights = draw(images, 4, seed)
+        weights = draw(np.arange(images), 4, seed)
         for column in range(4):
             evaluation = official(
                 *written_out(content, results, weights[:, column]),
@@ -91,8 +92,8 @@ def test_two_runs_see_the_same_draws_and_other_seeds_others(
     first, again, other = (bootstrap(matches, resamples=20, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.by_class, again.by_class)
     assert not np.array_equal(first.by_class, other.by_class)
-    np.testing.assert_array_equal(draw(9, 5, 4), draw(9, 5, 4))
-    assert (draw(9, 5, 4).sum(axis=0) == 9).all()
+    np.testing.assert_array_equal(draw(np.arange(9), 5, 4), draw(np.arange(9), 5, 4))
+    assert (draw(np.arange(9), 5, 4).sum(axis=0) == 9).all()
 
 
 def test_intervals_hold_the_figure_and_stay_percentages(
@@ -108,7 +109,7 @@ def test_intervals_hold_the_figure_and_stay_percentages(
         assert (ends.value[known] <= ends.high[known]).all()
         assert (ends.low[known] >= 0).all()
         assert (ends.high[known] <= 100).all()
-        assert (np.isnan(ends.low) == (np.isnan(ends.value) | (ends.images < FEWEST_IMAGES))).all()
+        assert (np.isnan(ends.low) == (np.isnan(ends.value) | (ends.images < FEWEST_UNITS))).all()
         assert ends.too_few.sum() == (np.isnan(ends.low) & ~np.isnan(ends.value)).sum()
     truth, small = matches.run.truth, COCO_BINS[1]
     counted = small.holds(truth.areas_px) & ~truth.crowds
@@ -128,13 +129,22 @@ def test_intervals_hold_the_figure_and_stay_percentages(
 def test_the_interval_of_a_mean_is_as_wide_as_theory_has_it() -> None:
     rng = np.random.default_rng(0)
     sample = rng.normal(5, 2, 400)
-    weights = draw(400, 4000, 0).astype(float)
+    weights = draw(np.arange(400), 4000, 0).astype(float)
     ends = interval(sample.mean(), (sample @ weights) / 400, 0.95, 400, 400)
     error = sample.std(ddof=1) / 20
     assert ends.standard_error == pytest.approx(error, rel=0.05)
     assert (ends.low, ends.high) == pytest.approx(
         (sample.mean() - 1.96 * error, sample.mean() + 1.96 * error), abs=0.2 * error
     )
+
+
+def test_groups_of_images_are_drawn_as_one() -> None:
+    rng = np.random.default_rng(0)
+    of_groups, units = rng.normal(5, 2, 100), np.repeat(np.arange(100), 4)
+    weights = draw(units, 4000, 0).astype(float)
+    assert (weights[0::4] == weights[3::4]).all()
+    ends = interval(of_groups.mean(), (of_groups[units] @ weights) / 400, 0.95, 100, 400)
+    assert ends.standard_error == pytest.approx(of_groups.std(ddof=1) / 10, rel=0.05)  # as of 100 values, not of 400
 
 
 def test_the_p_value_is_that_of_the_normal_test() -> None:
@@ -149,8 +159,8 @@ def test_the_p_value_is_that_of_the_normal_test() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: draw(0, 10, 0), "no images"),
-        (lambda: draw(5, 1, 0), "at least 2"),
+        (lambda: draw(np.arange(0), 10, 0), "no images"),
+        (lambda: draw(np.arange(5), 1, 0), "at least 2"),
         (lambda: interval(1.0, np.ones(3), 1.0, 10, 10), "between 0 and 1"),
     ],
 )

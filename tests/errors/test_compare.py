@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from explorer.errors.bootstrap import FEWEST_IMAGES, bootstrap
+from explorer.errors.bootstrap import bootstrap
 from explorer.errors.compare import Comparison, compare
 from explorer.errors.paired import OUTCOMES, differences, mcnemar
 from explorer.scoring.columns import in_order
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import score
 from explorer.scoring.outcomes import FOUND, FoundRule, found_by, object_scores
+from explorer.scoring.resampling import FEWEST_UNITS, grouped, resampling_note
 from explorer.scoring.runs import Run
 from explorer.scoring.sizes import COCO_BINS
 
@@ -170,7 +171,7 @@ def test_recall_differences_have_intervals_over_images(comparison: Comparison) -
         if tally.objects:
             difference = 100 * (tally.only_b - tally.only_a) / tally.objects
             assert tally.recall_difference_points == pytest.approx(difference)
-            if tally.images < FEWEST_IMAGES:
+            if tally.images < FEWEST_UNITS:
                 assert np.isnan([tally.low_points, tally.high_points, tally.image_p_value]).all()
             else:
                 assert tally.low_points <= difference <= tally.high_points
@@ -181,7 +182,7 @@ def test_recall_differences_have_intervals_over_images(comparison: Comparison) -
 def test_what_rests_on_fewer_than_ten_images_has_no_interval(rivals: tuple[Matches, Matches]) -> None:
     truth = rivals[0].run.truth
     with_small = np.unique(truth.images[(truth.areas_px < 32**2) & ~truth.crowds])
-    for images, known in ((FEWEST_IMAGES, True), (FEWEST_IMAGES - 1, False)):
+    for images, known in ((FEWEST_UNITS, True), (FEWEST_UNITS - 1, False)):
         runs = [_on_images(matches.run, with_small[:images]) for matches in rivals]
         (pair,) = compare([match(run, bins=COCO_BINS) for run in runs], resamples=50).pairs
         given, small = pair.differences, [size.name for size in COCO_BINS].index("small")
@@ -193,6 +194,34 @@ def test_what_rests_on_fewer_than_ten_images_has_no_interval(rivals: tuple[Match
             assert np.isfinite(column[0, small]) == known
         assert np.isfinite(given.points.value[0, small])
         assert np.isfinite(pair.tallies["small", None].low_points) == known
+
+
+def test_images_of_one_scene_are_resampled_together(rivals: tuple[Matches, Matches]) -> None:
+    images = len(rivals[0].run.truth.image_ids)
+    scenes = tuple(f"video {row % 12}" for row in range(images))
+    runs = [replace(own.run, truth=replace(own.run.truth, scenes=scenes)) for own in rivals]
+    assert "are of 12 scenes" in resampling_note(runs[0].truth)
+    by_scene, alone = (
+        [match(replace(own, truth=grouped(own.truth, rule)), bins=COCO_BINS) for own in runs]
+        for rule in ("scene", r"(.*)")
+    )
+    assert "over 12 groups" in resampling_note(by_scene[0].run.truth)
+    (pair,), (single,), (plain,) = (compare(own, resamples=50).pairs for own in (by_scene, alone, rivals))
+    np.testing.assert_array_equal(single.differences.points.low, plain.differences.points.low)  # groups of one image
+    of_all = pair.differences.points
+    np.testing.assert_array_equal(of_all.value, plain.differences.points.value)
+    assert of_all.images[0, 0] == pair.tallies["all", None].images == 12
+    assert np.isfinite(of_all.low[0, 0])
+    assert of_all.low[0, 0] != plain.differences.points.low[0, 0]
+    two = replace(runs[0].truth, scenes=("a", "b") * (images // 2))
+    few = match(replace(runs[0], truth=grouped(two, "scene")), bins=COCO_BINS)
+    assert bootstrap(few, 50).intervals().too_few.any()
+    assert np.isnan(bootstrap(few, 50).intervals().low).all()
+    part = grouped(runs[0].truth, "scene").of_rows(np.arange(5, 8))
+    assert part.groups is not None
+    assert (part.groups.rows.tolist(), part.scenes) == ([0, 1, 2], scenes[5:8])
+    with pytest.raises(ValueError, match="do not say which scene they show"):
+        grouped(rivals[0].run.truth, "scene")
 
 
 def _on_images(run: Run, rows: np.ndarray) -> Run:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_ind
 
-from explorer.errors.bootstrap import FEWEST_IMAGES, Resamples, bootstrap
+from explorer.errors.bootstrap import Resamples, bootstrap
 from explorer.errors.paired import differences
 from explorer.errors.seeds import mean_over_seeds, seed_differences
 from explorer.scoring.matching import match
 from explorer.scoring.metrics import Figures
+from explorer.scoring.resampling import FEWEST_UNITS
 from explorer.scoring.runs import Run
 from explorer.scoring.sizes import COCO_BINS
 
@@ -63,7 +64,7 @@ def test_where_seeds_agree_only_the_images_count(measured: list[Resamples]) -> N
     np.testing.assert_allclose(found.points.value, alone.value, atol=1e-12)
     np.testing.assert_allclose(found.points.standard_error, alone.standard_error, atol=1e-12)
     reach = t.ppf(0.975, a.figures.images - 1) * alone.standard_error
-    enough = alone.images >= FEWEST_IMAGES
+    enough = alone.images >= FEWEST_UNITS
     np.testing.assert_allclose((found.points.high - found.points.value)[enough], reach[enough], atol=1e-9)
     assert np.isnan(found.points.high[~enough]).all()
 
@@ -78,7 +79,7 @@ def test_means_are_those_of_the_seeds_and_wider_than_images_alone(measured: list
     known = ~np.isnan(found.value)
     assert known.any()
     assert (found.standard_error[known] >= np.sqrt(by_images[known])).all()
-    enough = known & (found.images >= FEWEST_IMAGES)
+    enough = known & (found.images >= FEWEST_UNITS)
     assert enough.any()
     assert (found.low[enough] >= 0).all()
     assert (found.high[enough] <= 100).all()
