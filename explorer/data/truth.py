@@ -37,6 +37,21 @@ def ground_truth(source: str) -> dict[str, Any]:
     return scorable(instances_split(source)).content
 
 
+_DOUBTS: Mapping[str, str] = {
+    "zero-area": "Objects whose box has no area: {:,}. They count as missed, as in COCO",
+    "box-outside": "Objects whose box lies outside of their image: {:,}. They count as missed, as in COCO",
+    "box-over-edge": "Boxes that reach over the edge of their image: {:,}. Boxes are [x, y, width, height], in pixels",
+    "wrong-area": "Annotations whose area does not fit their box: {:,}. It says all the same whether an object is "
+    "small, medium or large, as in COCO",
+    "same-file": "Images with the file of another one: {:,}. Detections of what is annotated in only one of the two "
+    "count as false in the other",
+    "same-box": "Annotations with the box of another one of their class: {:,}. One detection finds one of the two",
+}
+"""What decides figures though it is likely wrong, by kind of problem."""
+_OVER_EDGE_SHARE = 0.1
+"""Of boxes; COCO's own are fewer, by rounding."""
+
+
 @dataclass(frozen=True)
 class Scorable:
     """Annotations that can be scored against.
@@ -44,41 +59,21 @@ class Scorable:
     Attributes:
         content: in COCO's form.
         left_out: how many were left out, by the kinds of `explorer.data.problems`.
-        wrong_areas: how many have an area that does not fit their box.
-        same_files: how many images have the file of another one.
-        same_boxes: how many annotations have the box of another one of their class.
+        doubts: how many are scored and likely wrong, by those kinds.
     """
 
     content: dict[str, Any]
     left_out: Mapping[str, int]
-    wrong_areas: int
-    same_files: int
-    same_boxes: int
+    doubts: Mapping[str, int]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One sentence on each kind of thing that decides figures and is likely wrong."""
+        """One sentence on what was left out, and one on each kind of doubt."""
         lost = {kind: count for kind, count in self.left_out.items() if KINDS[kind].severity != "info"}
-        said = []
-        if lost:
-            counts = ", ".join(f"{count:,} {kind}" for kind, count in lost.items())
-            said.append(f"Annotations that cannot be scored against were left out: {counts} (explorer data check).")
-        if self.wrong_areas:
-            said.append(
-                f"Annotations whose area does not fit their box: {self.wrong_areas:,}. It says all the same whether an "
-                "object is small, medium or large, as in COCO (explorer data check)."
-            )
-        if self.same_files:
-            said.append(
-                f"Images with the file of another one: {self.same_files:,}. Detections of what is annotated in only "
-                "one of the two count as false in the other (explorer data check)."
-            )
-        if self.same_boxes:
-            said.append(
-                f"Annotations with the box of another one of their class: {self.same_boxes:,}. One detection finds "
-                "one of the two (explorer data check)."
-            )
-        return tuple(said)
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in lost.items())
+        said = [f"Annotations that cannot be scored against were left out: {counts}"] if lost else []
+        said += [words.format(self.doubts[kind]) for kind, words in _DOUBTS.items() if self.doubts.get(kind)]
+        return tuple(f"{words} (explorer data check)." for words in said)
 
 
 def scorable(split: Split) -> Scorable:
@@ -108,8 +103,10 @@ def scorable(split: Split) -> Scorable:
         if (annotation["image_id"], annotation["id"]) not in unreadable
     ]
     left_out = Counter(problem.kind for problem in (*lost, *found))
-    kinds = Counter(problem.kind for problem in (*judged, *judge_files(data, "")))
-    return Scorable(data, left_out, kinds["wrong-area"], kinds["same-file"], kinds["same-box"])
+    doubts = Counter(own.kind for own in (*judged, *judge_files(data, "")) if own.kind in _DOUBTS)
+    if doubts["box-over-edge"] <= _OVER_EDGE_SHARE * len(data["annotations"]):
+        del doubts["box-over-edge"]
+    return Scorable(data, left_out, doubts)
 
 
 def _complete(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

@@ -67,6 +67,15 @@ def test_unreadable_annotations_are_left_out(tiny_coco: Tiny, fields: dict[str, 
     assert said in str(object_sizes(tiny_coco.source))
 
 
+def test_corners_for_sides_are_doubted(tiny_coco: Tiny) -> None:
+    for annotation in tiny_coco.data["annotations"]:
+        x, y, w, h = annotation["bbox"]
+        annotation |= {"bbox": [x, y, x + w, y + h], "segmentation": [], "area": 300}
+    tiny_coco.save()
+    (said,) = read_truth(tiny_coco.source).notes
+    assert said.startswith("Boxes that reach over the edge of their image: 3. Boxes are [x, y, width, height]")
+
+
 def test_areas_that_do_not_fit_are_told_where_figures_stand(tiny_coco: Tiny) -> None:
     assert not read_truth(tiny_coco.source).notes
     tiny_coco.data["annotations"][0]["area"] = 0
