@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ class Changes:
 def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
     """Writes the annotations of a data set as corrected in the App, in COCO's format.
 
-    What was not touched stays as it is in the original file, with all its keys. Tags stand in `tags` of annotations and
+    What was not touched stays as it is in the original file, with all its keys, and so does what no scorer can read,
+    which the App does not show. Tags stand in `tags` of annotations and
     images. Images whose sample was deleted in the App are left out with their annotations.
 
     Args:
@@ -62,17 +63,21 @@ def write_corrected(dataset: Any, data: str, path: Path) -> Changes:
         ValueError: the data cannot be read, or a label's class is not among its categories.
     """
     from explorer.data.sources import any_split
+    from explorer.data.truth import scorable
     from explorer.reading import read_json
     from explorer.writing import write_json
 
     split = any_split(data)
     content = split.read_instances()[0] if split.other else read_json(split.files[0])
-    corrected, changes = correct(content, list(_samples(dataset)))
+    shown = {str(annotation["id"]) for annotation in scorable(split).content["annotations"]}
+    corrected, changes = correct(content, list(_samples(dataset)), shown)
     write_json(corrected, path)
     return changes
 
 
-def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dict[str, Any], Changes]:
+def correct(
+    content: dict[str, Any], samples: list[dict[str, Any]], shown: Collection[str] | None = None
+) -> tuple[dict[str, Any], Changes]:
     """Applies a session's labels to annotations in COCO's format.
 
     Args:
@@ -80,6 +85,7 @@ def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dic
         samples: of each image that is left: `coco_id`, `tags`, `objects` and `accepted`, lists of labels with `label`,
             `bounding_box` in shares of the image, `tags`, and `coco_id` where it is an object of the original. Ids may
             be written as numbers or as texts.
+        shown: ids, as texts, of the annotations that the App has shown; the others stay. None for all.
 
     Raises:
         ValueError: a label's class is not among the categories.
@@ -90,6 +96,10 @@ def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dic
     of_image = {str(sample["coco_id"]): sample for sample in samples}
     if unknown := of_image.keys() - {str(as_id(image["id"])) for image in content["images"]}:
         raise ValueError(f"image {min(unknown)} is not in the annotations: it was added in the App; delete it there")
+    hidden: dict[str, list[Annotation]] = {}
+    for own, annotation in original.items():
+        if shown is not None and own not in shown:
+            hidden.setdefault(str(as_id(annotation["image_id"])), []).append(annotation)
     kept_images, annotations = [], []
     for image in content["images"]:
         sample = of_image.get(str(as_id(image["id"])))
@@ -107,6 +117,7 @@ def correct(content: dict[str, Any], samples: list[dict[str, Any]]) -> tuple[dic
             known = original.get(str(label["coco_id"]))
             annotation = _new(label, image, next(free_ids)) if known is None else _boxed(known, label, image)
             annotations.append(annotation | {"category_id": category_of[label["label"]]} | _tags(label["tags"]))
+        annotations += hidden.get(str(as_id(image["id"])), [])
     tagged = sum("tags" in entry for entry in (*kept_images, *annotations))
     return content | {"images": kept_images, "annotations": annotations}, _compare(original, annotations, tagged)
 

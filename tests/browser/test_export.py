@@ -40,6 +40,12 @@ def test_untouched_is_the_same() -> None:
     assert changes == Changes(0, 0, 0, 0, 0)
 
 
+def test_what_the_app_does_not_show_stays() -> None:
+    broken = CONTENT["annotations"][0] | {"id": 8, "bbox": None}
+    content = CONTENT | {"annotations": [*CONTENT["annotations"], broken]}
+    assert correct(content, [sample(label(7), label(9))], {"7", "9"}) == (content, Changes(0, 0, 0, 0, 0))
+
+
 def test_every_kind_of_change() -> None:
     moved = label(7, label="plane", bounding_box=[0.2, 0.1, 0.2, 0.3], tags=["check"])
     drawn, taken = label(None), label(None, bounding_box=[0, 0.5, 0.5, 0.5], tags=["accept", "sure"])
