@@ -76,7 +76,9 @@ def _outline(box_xywh: tuple[float, ...] | list[float], left: float, top: float,
 def _crop(image_bgr: Pixels, left: float, top: float, side: float) -> str:
     """The square as a JPEG inside a URI, at twice the page's pixels; what lies beyond the photo is grey."""
     pixels = 2 * SHOWN_PX
-    grid = np.array([[pixels / side, 0, -left * pixels / side], [0, pixels / side, -top * pixels / side]])
+    zoom = pixels / side
+    # cv2 counts from the middle of the first pixel on, outlines from its edge
+    grid = np.array([[zoom, 0, (0.5 - left) * zoom - 0.5], [0, zoom, (0.5 - top) * zoom - 0.5]])
     zoomed = pixels > side
     crop = cv2.warpAffine(
         image_bgr,
