@@ -31,7 +31,8 @@ from explorer.types import Bools, Floats, Ints, Progress
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-TOO_FEW = "too few images"
+TOO_FEW = "too few {}"
+"""Images or groups, as `Figures.unit` has it."""
 
 
 @dataclass(frozen=True, eq=False)

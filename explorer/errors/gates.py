@@ -47,6 +47,7 @@ class Judgement:
         low: lower end of its interval; NaN where there are too few images for one.
         high: upper end.
         outcome: whether the condition is met.
+        unit: what is resampled (`Figures.unit`).
     """
 
     gate: Gate
@@ -55,6 +56,7 @@ class Judgement:
     low: float
     high: float
     outcome: Outcome
+    unit: str = "images"
 
 
 def gate_of(text: str) -> Gate:
@@ -103,7 +105,7 @@ def judge(gates: Sequence[Gate], figures: Figures, points: Interval, runs: tuple
         name, size = labels[gate.label]
         at = figures.names.index(name), [own.name for own in figures.bins].index(size)
         value, low, high = (float(ends[at]) for ends in (points.value, points.low, points.high))
-        judged.append(Judgement(gate, runs, value, low, high, _outcome(gate, low, high)))
+        judged.append(Judgement(gate, runs, value, low, high, _outcome(gate, low, high), figures.unit))
     return judged
 
 

@@ -75,7 +75,7 @@ def ap_by_size(
                 mode="markers",
                 marker={"color": color, "size": 9, "symbol": [f"{symbol}-open" if own else symbol for own in few]},
                 name=in_plotly(run.figures.run, NAME_LENGTH),
-                text=np.where(few, TOO_FEW, ends),
+                text=np.where(few, TOO_FEW.format(run.figures.unit), ends),
                 hovertemplate="%{y:.1f} (%{text})",
             )
         )
@@ -88,7 +88,7 @@ def ap_by_size(
         tickangle=-90 if upright else 0,
         tickfont={"size": 11 if upright else 10},
         automargin=True,
-        title="size in px; objects in images",
+        title=f"size in px; objects in {runs[0].figures.unit}",
         showgrid=False,
         zeroline=False,
     )

@@ -44,7 +44,7 @@ def run_document(analysis: RunAnalysis) -> Json:
 def _run(analysis: RunAnalysis) -> Json:
     figures, given = analysis.resamples.figures, analysis.resamples.intervals()
     sizes = [size.name for size in figures.bins]
-    own_bins = figures.own_bins
+    own_bins, groups = figures.own_bins, analysis.run.truth.groups
     counts, fates = {size.name: analysis.taxonomy.counts(size) for size in own_bins}, fates_of(analysis)
     document: Json = {
         "name": analysis.run.name,
@@ -54,7 +54,7 @@ def _run(analysis: RunAnalysis) -> Json:
         "objects": dict(zip(sizes, figures.objects.sum(axis=1).tolist(), strict=True)),
         "protocol": figures.protocol.as_facts(),
         "figures": dict(figures.named()),
-        "by_size": {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)},
+        "by_size": {name: _by_size(given, row, figures) for row, name in enumerate(figures.names)},
         "by_class": {
             name: {
                 figure: dict(zip(sizes, figures.by_class[row, :, column].tolist(), strict=True))
@@ -75,6 +75,7 @@ def _run(analysis: RunAnalysis) -> Json:
         "confidence": given.confidence,
         "resamples": analysis.resamples.by_class.shape[-1],
         "seed": analysis.resamples.seed,
+        "groups": groups and {"rule": groups.rule, "number": len(groups)},
     }
     if analysis.autopsy is not None:
         document["autopsy"] = {
@@ -116,7 +117,7 @@ def seed_document(comparison: SeedComparison, runs: Sequence[Sequence[Run]]) -> 
     recipes = []
     for mean, own in zip(comparison.means, runs, strict=True):
         given = mean.intervals()
-        by_size = {name: _by_size(given, row, sizes) for row, name in enumerate(figures.names)}
+        by_size = {name: _by_size(given, row, figures) for row, name in enumerate(figures.names)}
         seeds = [dict(each.named()) for each in mean.each]
         facts = [dict(run.facts) for run in own]
         recipes.append({"name": mean.figures.run, "by_size": by_size, "seeds": seeds, "facts": facts})
@@ -149,15 +150,18 @@ def help_document(ways: Sequence[Help]) -> Json:
     results = []
     for way in ways:
         figures = way.resamples.figures
-        sizes = [size.name for size in figures.bins]
         low, middle, high = way.time_quartiles()
         results.append(
             {
                 "name": way.name,
                 "says": way.says,
                 "detections": way.detections,
-                "by_size": {n: _by_size(way.resamples.intervals(), row, sizes) for row, n in enumerate(figures.names)},
-                "difference": {n: _by_size(way.differences.points, row, sizes) for row, n in enumerate(figures.names)},
+                "by_size": {
+                    n: _by_size(way.resamples.intervals(), row, figures) for row, n in enumerate(figures.names)
+                },
+                "difference": {
+                    n: _by_size(way.differences.points, row, figures) for row, n in enumerate(figures.names)
+                },
                 "median_s": float(np.median(way.seconds)),
                 "time_ratio": {"median": middle, "low": low, "high": high},
             }
@@ -233,46 +237,47 @@ def fate_columns(analysis: RunAnalysis) -> dict[str, list[Any]]:
 
 
 def _pair(comparison: Comparison, pair: Pair) -> Json:
-    given = pair.differences
+    given, figures = pair.differences, comparison.resamples[0].figures
     more = {"p_value": given.p_values, "settled": given.points.excludes_zero, "more_images": given.more_images}
     return {
         "a": comparison.names[pair.a],
         "b": comparison.names[pair.b],
-        "differences_b_minus_a": _with(comparison.resamples[0].figures, given.points, more),
-        "objects": [_tally(tally) for tally in pair.tallies.values()],
+        "differences_b_minus_a": _with(figures, given.points, more),
+        "objects": [_tally(tally, figures.unit) for tally in pair.tallies.values()],
         "outcomes": list(OUTCOMES),
     }
 
 
 def _with(figures: Figures, points: Interval, columns: Mapping[str, Array]) -> Json:
     """By figure and size: differences with their intervals, and what else is known of them; null for what is not."""
-    sizes = [size.name for size in figures.bins]
     return {
         name: {
             size: entry | {column: _known(values[row, place].item()) for column, values in columns.items()}
-            for place, (size, entry) in enumerate(_by_size(points, row, sizes).items())
+            for place, (size, entry) in enumerate(_by_size(points, row, figures).items())
         }
         for row, name in enumerate(figures.names)
     }
 
 
-def _by_size(given: Interval, row: int, sizes: list[str]) -> dict[str, Json]:
+def _by_size(given: Interval, row: int, figures: Figures) -> dict[str, Json]:
     columns = {name: getattr(given, name)[row].tolist() for name in ("value", "low", "high", "objects", "images")}
     return {
-        size: _interval({name: column[place] for name, column in columns.items()}, bool(given.too_few[row, place]))
-        for place, size in enumerate(sizes)
+        size.name: _interval(
+            {name: column[place] for name, column in columns.items()}, bool(given.too_few[row, place]), figures.unit
+        )
+        for place, size in enumerate(figures.bins)
     }
 
 
-def _interval(entry: Json, too_few: bool) -> Json:
-    """Null for what is not known, and why there is a figure and no interval."""
-    known = {name: _known(value) for name, value in entry.items()}
-    return known | ({"no_interval": TOO_FEW} if too_few else {})
+def _interval(entry: Json, too_few: bool, unit: str) -> Json:
+    """Null for what is not known, and why there is a figure and no interval; groups are counted as such."""
+    known = {unit if name == "images" else name: _known(value) for name, value in entry.items()}
+    return known | ({"no_interval": TOO_FEW.format(unit)} if too_few else {})
 
 
-def _tally(tally: FoundBy) -> Json:
+def _tally(tally: FoundBy, unit: str) -> Json:
     too_few = bool(tally.objects) and math.isnan(tally.low_points)
-    return _interval(vars(tally) | {"objects": tally.objects}, too_few)
+    return _interval(vars(tally) | {"objects": tally.objects}, too_few, unit)
 
 
 def _known(value: Any) -> Any:

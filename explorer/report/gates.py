@@ -16,7 +16,7 @@ _MEANS = {
     "failed": "the whole interval meets the condition",
     "passed": "none of the interval meets the condition",
     "not settled": "only a part of the interval meets the condition, so this proves nothing",
-    "no interval": "there are too few images for an interval, so nothing can be concluded",
+    "no interval": "there are too few {unit} for an interval, so nothing can be concluded",
 }
 
 
@@ -25,8 +25,10 @@ def gate_words(judged: Judgement) -> str:
     a, b = judged.runs
     if math.isnan(judged.difference):
         return f"{judged.gate.text}: {judged.outcome}. The data has no objects that this figure is of."
-    words = interval_words(judged.difference, judged.low, judged.high, signed=True).removesuffix(f", {TOO_FEW}")
-    return f"{judged.gate.text}: {judged.outcome}. {b} − {a} is {words} points: {_MEANS[judged.outcome]}."
+    ends = judged.difference, judged.low, judged.high
+    words = interval_words(*ends, signed=True, unit=judged.unit).removesuffix(f", {TOO_FEW.format(judged.unit)}")
+    means = _MEANS[judged.outcome].format(unit=judged.unit)
+    return f"{judged.gate.text}: {judged.outcome}. {b} − {a} is {words} points: {means}."
 
 
 def gate_grid(judged: Sequence[Judgement]) -> Grid:
@@ -35,7 +37,7 @@ def gate_grid(judged: Sequence[Judgement]) -> Grid:
         (
             own.gate.text,
             f"{own.runs[1]} − {own.runs[0]}",
-            interval_words(own.difference, own.low, own.high, signed=True),
+            interval_words(own.difference, own.low, own.high, signed=True, unit=own.unit),
             own.outcome,
         )
         for own in judged

@@ -304,7 +304,8 @@ def _found(analysis: RunAnalysis) -> str:
 
 
 def _units(analysis: RunAnalysis) -> str:
-    return "images" if analysis.resamples.figures.groups is None else "groups of images"
+    unit = analysis.resamples.figures.unit
+    return unit if unit == "images" else f"{unit} of images"
 
 
 def _about(analysis: RunAnalysis, *others: RunAnalysis) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from explorer.errors.bootstrap import Interval, Resamples
 from explorer.errors.compare import Comparison, Pair
-from explorer.errors.paired import OUTCOMES, Differences
+from explorer.errors.paired import OUTCOMES, Differences, FoundBy
 from explorer.errors.seeds import SeedComparison, SeedDifferences, SeedMeans
 from explorer.report.analysis import RunAnalysis
 from explorer.report.fates import FOUND, LOW_SCORE, fates_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from explorer.engine.speed.backbone_stages import StageCost
     from explorer.errors.improve import Help
 
-_BEHIND = "(objects in images)"
 """What a figure rests on; the images are those that have such objects."""
 
 
@@ -138,7 +137,7 @@ def seed_size_grid(comparison: SeedComparison, names: Sequence[str] = ("AP",)) -
     """Means over seeds in percent by size, with intervals over images and seeds; one column per recipe."""
     grid = _sizes(comparison.means, names)
     recipes = (f"{mean.figures.run}, {len(mean.each)} seeds" for mean in comparison.means)
-    return replace(grid, head=(_BEHIND, *recipes))
+    return replace(grid, head=(grid.head[0], *recipes))
 
 
 def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> Grid:
@@ -147,10 +146,10 @@ def _sizes(measured: Sequence[Resamples | SeedMeans], names: Sequence[str]) -> G
     rows: list[tuple[str, ...]] = []
     for name in names:
         row = figures.names.index(name)
-        columns = [_ends(own, row, len(figures.own_bins)) for own in given]
+        columns = [_ends(own, row, len(figures.own_bins), unit=figures.unit) for own in given]
         for place, (size, *cells) in enumerate(zip(figures.bins, *columns, strict=False)):
             rows.append((f"{name} {size.name} {_behind(given[0], row, place)}", *cells))
-    return Grid((_BEHIND, *(one.figures.run for one in measured)), tuple(rows))
+    return Grid((_rests(figures), *(one.figures.run for one in measured)), tuple(rows))
 
 
 def difference_grid(comparison: Comparison, pair: Pair, names: Sequence[str] = ("AP",)) -> Grid:
@@ -177,19 +176,20 @@ def _differences(
     sure: list[int] = []
     for name in names:
         row = a.names.index(name)
-        for place, words in enumerate(_ends(given.points, row, len(a.own_bins), signed=True)):
+        for place, words in enumerate(_ends(given.points, row, len(a.own_bins), signed=True, unit=a.unit)):
             settled = bool(given.points.excludes_zero[row, place])
             sure += [len(rows)] * settled
             p, need = float(given.p_values[row, place]), float(needs[row, place])
             label = f"{name} {a.bins[place].name} {_behind(given.points, row, place)}"
             rows.append((label, words, p_words(p), words_of(need, settled)))
-    head = (f"{b.run} − {a.run} {_BEHIND}", "difference", "p", "what would settle it")
+    head = (f"{b.run} − {a.run} {_rests(a)}", "difference", "p", "what would settle it")
     return Grid(head, tuple(rows), tuple(sure))
 
 
 def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Grid:
     """How many objects both runs find, only run A, only run B, or none, by size; `fine` adds the finer sizes."""
-    sizes = {size.name for size in comparison.resamples[0].figures.own_bins}
+    figures = comparison.resamples[0].figures
+    sizes = {size.name for size in figures.own_bins}
     tallies = [
         tally
         for tally in pair.tallies.values()
@@ -199,14 +199,14 @@ def object_grid(comparison: Comparison, pair: Pair, *, fine: bool = True) -> Gri
         (
             f"{tally.size} ({tally.objects:,} in {tally.images:,})",
             *(f"{getattr(tally, outcome):,}" for outcome in OUTCOMES),
-            interval_words(tally.recall_difference_points, tally.low_points, tally.high_points, signed=True),
+            interval_words(*_recall(tally), signed=True, unit=figures.unit),
             p_words(tally.image_p_value),
             p_words(tally.mcnemar_p_value),
         )
         for tally in tallies
     )
     a, b = comparison.points[pair.a], comparison.points[pair.b]
-    found = f"found: {a.words} (A), ≥ {b.score:.3g} (B) {_BEHIND}"
+    found = f"found: {a.words} (A), ≥ {b.score:.3g} (B) {_rests(figures)}"
     head = (found, "both", "only A", "only B", "neither", "B − A, %", "p", "McNemar")
     return Grid(head, rows, tuple(i for i, t in enumerate(tallies) if t.low_points > 0 or t.high_points < 0))
 
@@ -244,7 +244,7 @@ def help_grid(ways: Sequence[Help]) -> Grid:
     rows, sure = [], []
     names = [size.name for size in ways[0].resamples.figures.bins[:2]]
     for place, way in enumerate(ways):
-        ends = _ends(way.differences.points, 0, len(names), signed=True)
+        ends = _ends(way.differences.points, 0, len(names), signed=True, unit=way.resamples.figures.unit)
         low, middle, high = way.time_quartiles()
         values = way.resamples.figures.overall[0, : len(names)].tolist()
         if place:
@@ -258,17 +258,26 @@ def help_grid(ways: Sequence[Help]) -> Grid:
         f"Δ AP {name if place else ''} {_behind(ways[0].differences.points, 0, place)}".replace("  ", " ")
         for place, name in enumerate(names)
     )
-    return Grid((_BEHIND, *added, "time, ratio [quartiles]"), tuple(rows), tuple(sure))
+    return Grid((_rests(ways[0].resamples.figures), *added, "time, ratio [quartiles]"), tuple(rows), tuple(sure))
+
+
+def _rests(figures: Figures) -> str:
+    """What the numbers behind a size count, as `_behind` gives them."""
+    return f"(objects in {figures.unit})"
+
+
+def _recall(tally: FoundBy) -> tuple[float, float, float]:
+    return tally.recall_difference_points, tally.low_points, tally.high_points
 
 
 def _behind(given: Interval, row: int, place: int) -> str:
-    """`(191 in 45)`, as `_BEHIND` says."""
+    """`(191 in 45)`, as `_rests` says."""
     return f"({given.objects[row, place]:,} in {given.images[row, place]:,})"
 
 
-def _ends(given: Interval, row: int, sizes: int, *, signed: bool = False) -> list[str]:
+def _ends(given: Interval, row: int, sizes: int, *, signed: bool = False, unit: str) -> list[str]:
     ends = [array[row, :sizes].tolist() for array in (given.value, given.low, given.high)]
-    return [interval_words(*figure, signed=signed) for figure in zip(*ends, strict=True)]
+    return [interval_words(*figure, signed=signed, unit=unit) for figure in zip(*ends, strict=True)]
 
 
 def _share(number: int, of: int) -> str:

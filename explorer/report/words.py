@@ -11,12 +11,15 @@ from explorer.errors.bootstrap import TOO_FEW
 from explorer.scoring.outcomes import OperatingPoint
 
 
-def interval_words(value: float, low: float, high: float, *, signed: bool = False) -> str:
-    """`21.3 [19.0, 23.4]`, or `21.3, too few images`; signed where asked, a dash where there is nothing to measure."""
+def interval_words(value: float, low: float, high: float, *, signed: bool = False, unit: str = "images") -> str:
+    """`21.3 [19.0, 23.4]`, or `21.3, too few images`; signed where asked, a dash where there is nothing to measure.
+
+    `unit` is what is resampled (`Figures.unit`).
+    """
     if math.isnan(value):
         return "–"
     form = "+.1f" if signed else ".1f"
-    ends = f", {TOO_FEW}" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+    ends = f", {TOO_FEW.format(unit)}" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]"
     return f"{value:{form}}{ends}".replace("-", "−")
 
 

@@ -50,6 +50,11 @@ class Figures:
     groups: int | None = None
 
     @property
+    def unit(self) -> str:
+        """What is resampled, and counted in `images_with`: `images`, or `groups` of them."""
+        return "images" if self.groups is None else "groups"
+
+    @property
     def own_bins(self) -> tuple[SizeBin, ...]:
         """The bins that tables show: those of the protocol, without the finer ones."""
         return tuple(size for size in self.bins if size in self.protocol.bins)

@@ -51,9 +51,14 @@ def test_two_runs_are_compared(runs: list[Path], tmp_path: Path) -> None:
 
 def test_images_are_resampled_in_groups(runs: list[Path], tmp_path: Path) -> None:
     words = ["compare", *map(str, runs), "--out", str(tmp_path), "--resamples", "5", "--group"]
-    done = run(app, [*words, r"\d$|[02468](?=\.)"])
+    done = run(app, [*words, "^."])
     assert done.exit_code == 0, done.output
     assert "groups of the 4 images" in done.stdout
+    assert "too few groups" in done.stdout
+    assert "(objects in groups)" in " ".join(done.stdout.split())
+    (own, _), (pair,) = (json.loads((tmp_path / "report.json").read_text())[key] for key in ("runs", "pairs"))
+    assert own["groups"]["number"] == own["by_size"]["AP"]["all"]["groups"] == pair["objects"][0]["groups"] == 1
+    assert pair["objects"][0]["no_interval"] == "too few groups"
     assert "resamples of the groups of images" in (tmp_path / "report.html").read_text()
     refused = run(app, [*words, "scene"])
     assert refused.exit_code == 2
