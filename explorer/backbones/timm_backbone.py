@@ -45,8 +45,8 @@ class TimmBackbone(Backbone):
 
         Raises:
             ImportError: timm is not installed.
-            ValueError: timm has no such model, it gives no map of a wanted stride or takes images of one size alone,
-                or an argument is not as above.
+            ValueError: timm has no such model, it gives no map of a wanted stride, takes images of one size alone or
+                does not pad them, or an argument is not as above.
         """
         super().__init__()
         timm = _import_timm()
@@ -138,12 +138,21 @@ def _check_sizes(name: str, model: nn.Module, channels: int) -> None:
     """Runs a small image through `model`: not every fixed size is declared, and training is late to find out."""
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, channels, *_PROBE_SIZE))
+            features = model.eval()(torch.zeros(1, channels, *_PROBE_SIZE))
     except (AssertionError, RuntimeError, ValueError) as error:  # by which timm and torch refuse a size
         raise ValueError(
             f"timm's {name} only accepts images of a fixed size, but detectors need variable sizes: for an image of "
             f"{_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} pixels, it says “{error}”. Choose a network that accepts any size."
         ) from error
+    first = 1 if getattr(model, "output_fmt", "NCHW") == "NHWC" else 2
+    for feature, stride in zip(features, model.feature_info.reduction(), strict=True):  # type: ignore[operator, union-attr]
+        cells, expected = tuple(feature.shape[first : first + 2]), tuple(side // stride for side in _PROBE_SIZE)
+        if stride in _STRIDES.values() and cells != expected:
+            raise ValueError(
+                f"timm's {name} does not pad its input: its map of stride {stride} has {cells[0]}×{cells[1]} cells for "
+                f"an image of {_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} pixels, {expected[0]}×{expected[1]} are needed to "
+                "place boxes. Choose a network that pads, such as convnext_tiny."
+            )
 
 
 def _import_timm() -> Any:

@@ -238,6 +238,7 @@ def test_mobilenet_freezing(freeze_at, first_trained):
         (lambda: TimmBackbone("vit_tiny_patch16_224"), "strides are 16"),
         (lambda: TimmBackbone("vit_tiny_patch16_224", out_features=["res4"]), "images of a fixed size"),
         (lambda: TimmBackbone("hiera_tiny_224"), "images of a fixed size"),
+        (lambda: TimmBackbone("inception_v3"), "does not pad its input: its map of stride 4 has 20×36 cells"),
         (lambda: TimmBackbone("resnet18", norm="GN"), "FrozenBN"),
         (lambda: TimmBackbone("resnet18", freeze_at=2), "0 (train all) or 5"),
         (lambda: TimmBackbone("resnet18", out_features=["p2"]), "res2"),
