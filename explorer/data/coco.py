@@ -15,7 +15,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from pycocotools import mask as mask_api
 
-from explorer.data.annotations import categories_in_order, is_crowd, judge_names, say_once
+from explorer.data.annotations import categories_in_order, is_crowd, is_set, judge_names, say_once
 from explorer.data.check import check_split, read_split
 from explorer.data.ids import Id, id_order
 from explorer.data.layout import Split, find_split, list_splits
@@ -230,7 +230,7 @@ def _add_panoptic(
                 "id": segment["id"],
                 "isthing": (isthing := segment["category_id"] in things),
                 "category_id": (things if isthing else stuff)[segment["category_id"]],
-                "iscrowd": segment.get("iscrowd", 0),
+                "iscrowd": int(is_set(segment.get("iscrowd"))),
             }
             for segment in label["segments_info"]
         ]

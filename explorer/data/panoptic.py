@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from explorer.data.annotations import judge_box
+from explorer.data.annotations import is_set, judge_box
 from explorer.data.ids import Id, as_id
 from explorer.data.images import MAX_PIXELS, ImageError, write_picture
 from explorer.data.problems import Problem
@@ -116,7 +116,7 @@ def _judge_segments(record: Mapping[str, Any], size: tuple[int, int] | None, cat
             yield Problem("unknown-category", what, record["image_id"], key)
         if size is None:
             continue
-        if segment.get("iscrowd"):
+        if is_set(segment.get("iscrowd")):
             yield Problem("crowd", "a crowd region", record["image_id"], key)
         if finding := judge_box(segment.get("bbox"), size):
             yield Problem(*finding, image_id=record["image_id"], annotation_id=key)

@@ -24,7 +24,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
-from explorer.data.annotations import PANOPTIC, categories_in_order, read_annotations
+from explorer.data.annotations import PANOPTIC, categories_in_order, is_set, read_annotations
 from explorer.data.ids import Id
 from explorer.data.images import ImageError
 from explorer.data.panoptic import read_labels
@@ -93,9 +93,9 @@ def match_segments(
     for (true_id, predicted_id), pixels in overlaps.items():
         true_areas[true_id] += pixels
         predicted_areas[predicted_id] += pixels
-    missed = {int(s["id"]): s["category_id"] for s in true_segments if not s.get("iscrowd")}
+    missed = {int(s["id"]): s["category_id"] for s in true_segments if not is_set(s.get("iscrowd"))}
     # Of several crowds of one category panopticapi heeds the last; figures are to be the same.
-    crowds = {s["category_id"]: int(s["id"]) for s in true_segments if s.get("iscrowd")}
+    crowds = {s["category_id"]: int(s["id"]) for s in true_segments if is_set(s.get("iscrowd"))}
     false_alarms = {int(s["id"]): s["category_id"] for s in predicted_segments}
 
     tally = SegmentCounts()

@@ -91,6 +91,8 @@ def test_crowds_are_neither_missed_nor_false_alarms() -> None:
     assert not tally.false_negatives
     assert tally.false_positives == {2: 1}  # the bus is not excused by a crowd of cars
     assert not tally.ious
+    unset = [{"id": 5, "category_id": 1, "iscrowd": "0"}]
+    assert match_segments(strip("5555"), unset, strip("1111"), segments(s1=1)).ious == {1: [1.0]}
 
 
 def test_nothing_at_all_is_not_a_number() -> None:
