@@ -19,6 +19,9 @@ from explorer.scoring.outcomes import Ranking, ranking
 from explorer.scoring.protocols import figure_names
 from explorer.types import Array, Floats, Ints
 
+_MOST_LEVELS = 64
+"""Of IoU thresholds; a detection has a bit for each."""
+
 
 class Tally(ExitStack):
     """Takes matches in, part after part in the order of the images. A context manager, for its file.
@@ -32,9 +35,11 @@ class Tally(ExitStack):
         super().__init__()
         self._like, self._iou = first, iou
         sizes, levels = len(first.bins), len(first.thresholds)
-        assert levels <= 16  # bits
+        if levels > _MOST_LEVELS:
+            raise ValueError(f"there are {levels} IoU thresholds; at most {_MOST_LEVELS} are counted in parts")
+        self._bits = np.dtype("u2" if levels <= 16 else "u8")
         classes = len(first.run.truth.class_names)
-        self._row = np.dtype([("score", "f8"), ("hits", "u2", sizes), ("counts", "u2", sizes)])
+        self._row = np.dtype([("score", "f8"), ("hits", self._bits, sizes), ("counts", self._bits, sizes)])
         self._objects = np.zeros((sizes, classes), dtype=np.int64)
         self._images_with = np.zeros(sizes, dtype=np.int64)
         self._images_with_class = np.zeros((sizes, classes), dtype=np.int64)
@@ -56,8 +61,8 @@ class Tally(ExitStack):
         self._rankings.append(ranking([matches], self._iou))
         rows = np.zeros(len(found), dtype=self._row)
         rows["score"] = found.scores
-        bits = (1 << np.arange(len(matches.thresholds))).astype(np.uint16)
-        rows["counts"] = np.where(matches.detections_in_bin, bits.sum(dtype=np.uint16), np.uint16(0)).T
+        bits = np.left_shift(1, np.arange(len(matches.thresholds), dtype=np.uint64), dtype=np.uint64).astype(self._bits)
+        rows["counts"] = np.where(matches.detections_in_bin, bits.sum(dtype=self._bits), self._bits.type(0)).T
         for place in range(len(matches.bins)):
             taken = matches.taken[place]
             hits = matches.hits(place)
@@ -97,7 +102,7 @@ class Tally(ExitStack):
             own = own[np.argsort(-own["score"], kind="stable")]
             for size in np.flatnonzero(self._objects[:, row]).tolist():
                 for level in range(len(like.thresholds)):
-                    bit = np.uint16(1 << level)
+                    bit = self._bits.type(1 << level)
                     kept = (own["counts"][:, size] & bit) > 0
                     hits = (own["hits"][kept, size] & bit) > 0
                     at, number = (size, level, row), int(self._objects[size, row])

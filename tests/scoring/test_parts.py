@@ -71,10 +71,12 @@ def test_parts_are_the_run(on_disk: tuple[Path, str]) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_what_is_tallied_of_parts_is_what_the_whole_says(on_disk: tuple[Path, str]) -> None:
-    whole = match(load_run(*on_disk), bins=COCO_BINS)
+@pytest.mark.parametrize("levels", [10, 19])  # more than 16 take more bits
+def test_what_is_tallied_of_parts_is_what_the_whole_says(on_disk: tuple[Path, str], levels: int) -> None:
+    thresholds = np.linspace(0.5, 0.95, levels).tolist()
+    whole = match(load_run(*on_disk), bins=COCO_BINS, thresholds=thresholds)
     with RunInParts(*on_disk) as run:
-        each: Iterator[Matches] = (match(part.run, bins=COCO_BINS) for part in run)
+        each: Iterator[Matches] = (match(part.run, bins=COCO_BINS, thresholds=thresholds) for part in run)
         with Tally(next(each), 0.5) as tally:
             for matches in each:
                 tally.add(matches)
