@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pycocotools.cocoeval import COCOeval
 from explorer.data.convert import convert
 from explorer.scoring.protocols import PRESETS, protocol_of
 from explorer.scoring.runs import read_truth
+from explorer.types import Detections
+from explorer.ui.actions.annotated import objects_found
 from explorer.ui.actions.compare import compare
 from explorer.ui.actions.dataset import DataSet, data_set
 from explorer.ui.actions.errors import examine, explain_miss
@@ -98,6 +101,15 @@ def _found_by_pycocotools(content: dict[str, Any], download: dict[str, Any], sha
     scored.evaluate()
     matched = sum(int((one["gtMatches"] > 0).sum()) for one in scored.evalImgs if one)
     return f"{matched} of {len(boxes_of(content))}"
+
+
+@pytest.mark.parametrize("score", [0.3, 0.7])  # the nearest float32 lies above one and below the other
+def test_what_is_shown_at_the_lowest_score_counts_as_found(score: float) -> None:
+    boxes = np.array([[10, 10, 30, 40]], np.float32)
+    there = Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int64), ("cup",), (60, 80))
+    found = replace(there, scores=np.array([score], np.float32))
+    assert len(Filters(score).keep(found)) == 1
+    assert objects_found(there, found, score) == (1, 1)
 
 
 def test_a_photo_of_another_name_size_or_set_is_not_taken_for_one(

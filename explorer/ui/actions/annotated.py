@@ -54,5 +54,5 @@ def objects_found(
     facts = {"protocol": protocol.as_facts()}
     run = run_from_detections(known, [replace(found, masks=None, mask_scores=None)], "model", facts, shared)
     matches = match(run)
-    found_here = found_by(matches, FoundRule(FOUND.iou, score=lowest_score).of(matches)) != NOBODY
+    found_here = found_by(matches, FoundRule(FOUND.iou, score=float(np.float32(lowest_score))).of(matches)) != NOBODY
     return int(found_here.sum()), int((~matches.unscored).sum())
