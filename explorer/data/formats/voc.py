@@ -88,6 +88,7 @@ def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Doc
     collected, names = Collector(root, images, SAYS), set[str]()
     wanted = set(files)
     taken: dict[str, str] = {}
+    at_zero = 0
     for file in dict.fromkeys((*files, *every)):
         try:
             annotation = read_xml(file)
@@ -102,14 +103,22 @@ def _read(root: Path, images: Path, files: list[Path], every: list[Path]) -> Doc
             if (other := taken.setdefault(name, file.name)) != file.name:
                 collected.lose("structure", f"it is of the same image as {other}: {name}", file.name)
                 continue
-            _take(collected, name, file, annotation, objects)
+            at_zero += _take(collected, name, file, annotation, objects)
+    if at_zero:
+        what = (
+            f"{at_zero} boxes start at 0: coordinates count from 0 and not from 1, as Pascal VOC's do, and all boxes "
+            "are read one pixel too far up and left, and one pixel larger"
+        )
+        collected.lose("format", what, files[0].parent.name)
     return collected.document(names - {""})
 
 
-def _take(collected: Collector, name: str, file: Path, annotation: Element, objects: list[Element]) -> None:
+def _take(collected: Collector, name: str, file: Path, annotation: Element, objects: list[Element]) -> int:
+    """Takes the objects of an image over, and returns how many start before its first pixel, which is number 1."""
+    at_zero = 0
     size = (_side(annotation, "height"), _side(annotation, "width"))
     if not collected.image(name, size):
-        return
+        return 0
     for index, own in enumerate(objects, start=1):
         where, category = f"{file.name}, object {index}", text_of(own, "name")
         keys = DIFFICULT if is_set(text_of(own, "difficult")) else {}
@@ -117,12 +126,14 @@ def _take(collected: Collector, name: str, file: Path, annotation: Element, obje
             collected.lose("unknown-category", "an object without a name", where)
         elif (corners := own.find("bndbox")) is not None:
             x1, y1, x2, y2 = (number(text_of(corners, side)) for side in ("xmin", "ymin", "xmax", "ymax"))
+            at_zero += 0 <= min(x1, y1) < 1
             collected.add(name, category, corner_box(x1 - 1, y1 - 1, x2, y2), **keys)
         elif (polygon := own.find("polygon")) is not None:
             points = [number(point.text) - 1 for point in polygon]
             collected.add(name, category, polygon_box(points), segmentation=[points], **keys)
         else:
             collected.lose("bad-box", "an object without a bndbox", where)
+    return at_zero
 
 
 def _image_name(said: str, file: Path, images: Path) -> str:

@@ -131,6 +131,13 @@ def test_sizes_and_names_that_files_lack(small: Path) -> None:
     assert [own.kind for own in problems] == ["format"]
 
 
+def test_coordinates_that_count_from_0_are_said(small: Path) -> None:
+    (small / "Annotations/a.xml").write_text(xml_of(IMAGE, [("cup", [0, 2, 3, 4]), ("cup", [-1, 2, 3, 4])]))
+    (report,) = check_coco(small).splits
+    assert report.counts == {"format": 2}
+    assert any("1 boxes start at 0: coordinates count from 0" in str(own) for own in report.problems)
+
+
 def test_a_copy_that_names_its_originals_image_is_of_its_own(small: Path) -> None:
     """As detectron2 and torchvision read it; augmentation often leaves `filename` as it was."""
     Image.new("RGB", (60, 40)).save(small / "JPEGImages/a_flipped.png")
