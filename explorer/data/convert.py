@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.data.formats.document import leads_out, name_ids
+from explorer.data.images import read_size
 from explorer.data.layout import Split, find_splits
 from explorer.data.truth import scorable
 from explorer.data.writers import WRITERS, class_names
@@ -60,7 +61,7 @@ def convert(
 
     Raises:
         ValueError: there is no such data set or format, the data set is broken, `out` is not empty, or an image is
-            missing or lies outside of the data set's folder.
+            missing, has another size than its annotations say, or lies outside of the data set's folder.
         OSError: `out` cannot be written to.
     """
     parts, lost = [], list[str]()
@@ -138,7 +139,7 @@ def write(
             images.mkdir(parents=True, exist_ok=True)
             said += [f"{part.name}: {what}" for what in writer.write(scratch, part.name, part.content, classes)]
             for image in part.content["images"]:
-                _place(part.images, image["file_name"], images, link)
+                _place(part.images, image, images, link)
                 done += 1
                 if progress:
                     progress(done, total)
@@ -159,11 +160,16 @@ def _judge_names(parts: Sequence[SplitContent]) -> None:
                 raise ValueError(f"image {name!r} lies outside of the data set's folder: put it inside first")
 
 
-def _place(source: Path, name: str, folder: Path, link: bool) -> None:
-    path, target = source / name, folder / name
+def _place(source: Path, image: Mapping[str, Any], folder: Path, link: bool) -> None:
+    path, target = source / image["file_name"], folder / image["file_name"]
     target.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file():
         raise ValueError(f"there is no image {path}: `explorer data check` lists all that are missing")
+    if (size := read_size(path)) != (image["height"], image["width"]):
+        raise ValueError(
+            f"{path} has {size[1]} x {size[0]} px, its annotations say {image['width']} x {image['height']}: "
+            "`explorer data check` lists all such images"
+        )
     if link:
         target.symlink_to(path.resolve())
     else:

@@ -214,6 +214,17 @@ def test_names_that_a_format_cannot_hold(tiny_coco: Tiny, tmp_path: Path) -> Non
     assert read_truth(f"{tmp_path / 'yolo'}").class_names == ("box", "a\x01b")
 
 
+def test_an_image_of_another_size_than_its_annotations_say_is_not_passed_on(tiny_coco: Tiny, tmp_path: Path) -> None:
+    """As one that EXIF turns, and that was annotated as it is stored: its boxes would be elsewhere."""
+    with Image.open(tiny_coco.image(1)) as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.save(tiny_coco.image(1), exif=exif)
+    with pytest.raises(ValueError, match="has 40 x 60 px, its annotations say 60 x 40"):
+        convert(tiny_coco.source, tmp_path / "yolo", "yolo")
+    assert not (tmp_path / "yolo").exists()
+
+
 def test_yolo_has_nothing_beyond_the_edge(tiny_coco: Tiny, tmp_path: Path) -> None:
     """Ultralytics leaves out a whole image with a coordinate beyond its edge."""
     first, second = tiny_coco.data["annotations"][:2]
