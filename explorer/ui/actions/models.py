@@ -264,6 +264,7 @@ class Models:
                 loaded = self._keep(name, self._load(name, progress, device))
                 _give_back()
                 self._warm_up(loaded)
+                _give_back()
                 return loaded
             return self._keep(name, loaded)
 
