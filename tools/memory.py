@@ -97,7 +97,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         photo = read_image(opening_photo(Path(folder)))
         for row in WAYS[parser.parse_args().way](configs(Path(folder)), photo):
-            print(json.dumps(row | {"resident_mb": resident_mb(), "peak_mb": own_peak_mb()}), flush=True)
+            row |= {"resident_mb": resident_mb(), "peak_mb": own_peak_mb()}
+            print(json.dumps({key: round(said, 1) if isinstance(said, float) else said for key, said in row.items()}))
 
 
 if __name__ == "__main__":

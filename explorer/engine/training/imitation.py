@@ -36,7 +36,8 @@ class Imitation:
         """
         student: Any = model
         known: Any = teacher.eval().requires_grad_(requires_grad=False)
-        self._teacher, self._weight, self._loss = known.backbone, weight, torch.zeros(())
+        self._teacher = known.backbone.to(memory_format=torch.channels_last)  # what convolutions read fastest
+        self._weight, self._loss = weight, torch.zeros(())
         own, other = student.backbone.output_shape(), self._teacher.output_shape()
         for name, shape in own.items():
             if name not in other or (shape.channels, shape.stride) != (other[name].channels, other[name].stride):
