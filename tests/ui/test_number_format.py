@@ -10,9 +10,10 @@ import torch
 
 from explorer.engine.fast import model as fast_model
 from explorer.engine.fast.hardware import Hardware, UnavailableError
+from explorer.engine.loading import load_detector
 from explorer.ui.actions import number_format
 from explorer.ui.actions.compare import compare
-from explorer.ui.actions.models import Models
+from explorer.ui.actions.models import Models, memory_mb
 from explorer.ui.actions.speed import inputs_of
 
 NAME = "demo/V-19-slim-dw"
@@ -59,3 +60,13 @@ def test_a_format_that_is_not_available_is_refused_at_the_start(hardware: Any) -
         with pytest.raises(ValueError, match=words) as caught:
             number_format.check_inference({"dtype": dtype})
         assert isinstance(caught.value, UnavailableError) == (dtype != "float8")
+
+
+def test_openvino_runs_int8_alone_and_its_maps_count_as_memory(hardware: Any) -> None:
+    hardware(bfloat16=True, openvino=True, int8=True)
+    engines = {dtype: number_format.engine_of({"dtype": dtype}, "cpu") for dtype in ("float32", "auto", "int8")}
+    assert engines == {"float32": "torch", "auto": "torch", "int8": "auto"}
+    hardware(bfloat16=False, openvino=True, int8=True)
+    assert number_format.engine_of({"dtype": "auto"}, "cpu") == "auto"
+    plain, engine = (load_detector(NAME, device="cpu", engine=engine) for engine in ("torch", "openvino"))
+    assert memory_mb(engine) > memory_mb(plain) + 100

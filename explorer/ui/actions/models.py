@@ -17,6 +17,7 @@ import numpy as np
 from explorer.scoring.protocols import COCO, Protocol
 from explorer.text import legible
 from explorer.types import PARTIAL, RANDOM, Progress
+from explorer.ui.actions.number_format import engine_of
 from explorer.zoo.registry import REFUSED, ZooEntry, entries
 
 if TYPE_CHECKING:  # torch and detectron2 load with the first photo, so that the page opens at once
@@ -27,6 +28,8 @@ LOWEST_SCORE = 0.05
 """Detectors report objects down to this score; the threshold on the page filters what they reported."""
 MEMORY_MB = 800
 """What loaded models take unless told otherwise; the page stays below 2.5 GB with it (docs/results/speed-cpu.md)."""
+_OPENVINO_MAPS_MB = 200
+"""What OpenVINO keeps of a photo's maps until the next one: 100 for the demo models, up to 800 in float32 at 800 px."""
 MOST_MODELS = 4
 """At most so many models are compared at once."""
 
@@ -206,9 +209,7 @@ class Models:
         self._warm = warm
         self._lowest_score = lowest_score
         self._memory_mb = memory_mb
-        self._inference = {"engine": "torch"} | dict(inference or {})
-        if self._inference.get("dtype", "float32") != "float32":
-            self._inference["engine"] = "auto"  # what is asked for is speed; torch is ready at once
+        self._inference = dict(inference or {})
         self._known: dict[str, dict[str, Any]] = {entry.name: {} for entry in entries() if entry.config}
         self._known |= {model: {"weights": weights} if weights else {} for model in extra}
         if beside:
@@ -282,7 +283,8 @@ class Models:
     def _load(self, name: str, progress: Progress | None, device: str) -> Detector:
         from explorer.engine.loading import load_detector
 
-        options = {"model": name, "device": device} | self._inference | self._known[name]
+        options: dict[str, Any] = {"model": name, "device": device, "engine": engine_of(self._inference, device)}
+        options |= self._inference | self._known[name]
         detector = load_detector(**options, lowest_score=self._lowest_score, progress=progress)
         title = f"{name} ({detector.caveat})" if detector.caveat else name
         return detector if detector.name == title else replace(detector, name=title)  # names in the list are unique
@@ -335,7 +337,9 @@ def _give_back() -> None:
 
 
 def memory_mb(detector: Detector) -> float:
-    """What a detector's weights take, in megabytes; those of its fast way are held beside the model's own."""
+    """What a detector takes, in megabytes: its weights, those of its fast way beside them, and what OpenVINO keeps."""
     tensors = [*detector.model.parameters(), *detector.model.buffers()]
-    copies = 1 if detector.fast is None else 2
-    return copies * sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6
+    copies, maps = 1 if detector.fast is None else 2, 0
+    if detector.fast is not None and detector.fast.chosen.engine == "openvino":
+        maps = _OPENVINO_MAPS_MB
+    return maps + copies * sum(tensor.numel() * tensor.element_size() for tensor in tensors) / 1e6

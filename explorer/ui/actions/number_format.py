@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from explorer.engine.detector import Detector
+    from explorer.engine.fast.hardware import Plan
 
 
 def check_inference(inference: Mapping[str, Any]) -> None:
@@ -15,13 +16,25 @@ def check_inference(inference: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it does not exist, the hardware does not support it, or it needs what is not installed.
     """
+    _plan(inference, "auto")
+
+
+def engine_of(inference: Mapping[str, Any], device: str) -> Literal["auto", "torch"]:
+    """Returns what runs the page's models: torch, which is ready at once and keeps no maps; OpenVINO for int8 alone."""
+    if inference.get("dtype", "float32") not in ("auto", "int8"):
+        return "torch"
+    return "auto" if str(_plan(inference, device).dtype) == "torch.int8" else "torch"
+
+
+def _plan(inference: Mapping[str, Any], device: str) -> Plan:
+    """How a model is run that lacks nothing."""
     import torch
 
     from explorer.engine.devices import pick_device
     from explorer.engine.fast.hardware import choose, probe
 
     wanted = {name: inference[name] for name in ("dtype", "emulate") if name in inference}
-    choose(probe(torch.device(pick_device("auto"))), **wanted, int8_lacks=lambda: "")
+    return choose(probe(torch.device(pick_device(device))), **wanted, int8_lacks=lambda: "")
 
 
 def number_format(detector: Detector) -> str:
