@@ -185,10 +185,12 @@ def _places(row: Row) -> tuple[str, ...] | None:
 
 
 def _size(row: Row) -> tuple[int, int] | None:
-    """The image's size; `width` and `height` are its where the box has corners."""
-    boxed = set(_places(row) or ())
+    """The image's size; `width` and `height` are its where the box has corners, unless they are the box's own."""
+    boxed, box = set(_places(row) or ()), _box(row)
     for names in (("image_height", "image_width"), ("img_height", "img_width"), ("height", "width")):
         values = [number(row.get(name)) for name in names if name not in boxed]
+        if box and len(values) == 2 and abs(box[3] - values[0]) <= 1 and abs(box[2] - values[1]) <= 1:
+            continue  # the file says it, also of an image that an object fills
         if len(values) == 2 and all(1 <= value < 1e9 for value in values):
             return int(values[0]), int(values[1])
     return None

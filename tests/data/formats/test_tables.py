@@ -213,6 +213,14 @@ def test_open_images_as_fiftyone_lays_it(bccd: Original, tmp_path: Path) -> None
     assert len(rows_of(find_split(str(tmp_path)).read_instances()[0])) == len(bccd.rows())
 
 
+def test_width_and_height_of_the_box_are_not_the_images(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (60, 40)).save(tmp_path / name)
+    lines = ["image,class,xmin,ymin,xmax,ymax,width,height", "a.png,cup,1,2,21,17,20,15", "b.png,cup,1,2,21,17,60,40"]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    assert read_truth(str(tmp_path)).image_sizes.tolist() == [[40, 60], [40, 60]]
+
+
 def test_images_of_one_name_in_two_folders_are_not_taken_for_one(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
     lines = [f"{name},cup,{x},2,{x + 9},14" for x, name in enumerate(["a.png", "left/a.png", "./a.png", "left\\a.png"])]
