@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from explorer.engine import devices
 from explorer.engine.devices import DeviceError
-from explorer.engine.loaders import loaders_explained
+from explorer.engine.loaders import leave_in_silence, loaders_explained
 from explorer.engine.training import command, launch
 from explorer.engine.training.command import parse_arguments
 from explorer.zoo.trained import CONFIG
@@ -79,6 +81,18 @@ def test_a_loader_of_a_training_that_is_killed_is_told_in_one_line() -> None:
     told = pytest.raises(ChildProcessError, match="a process that read images was killed")
     with told, loaders_explained():
         next(iter(DataLoader(Ends(), num_workers=1)))
+
+
+def test_a_loader_says_nothing_of_a_training_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    leave_in_silence(0)
+    for error in (ConnectionResetError("reset by peer"), ValueError("another")):  # as resource_sharer reports them
+        thread = threading.Thread(target=lambda own=error: sys.excepthook(type(own), own, None))
+        thread.start()
+        thread.join()
+    assert capsys.readouterr().err == "ValueError: another\n"
 
 
 def test_other_errors_stay_what_they_are() -> None:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from explorer.data.images import ImageError, read_sized
 from explorer.engine.config_facts import ModelInput
+from explorer.engine.loaders import leave_in_silence
 from explorer.scoring.columns import Truth
 from explorer.types import Pixels
 
@@ -88,4 +89,5 @@ def image_loader(truth: Truth, reads: ModelInput, workers: int) -> DataLoader[An
     loader: DataLoader[Any] = build_detection_test_loader(
         records, mapper=ReadForTest(reads), num_workers=min(workers, len(records))
     )
+    loader.worker_init_fn = leave_in_silence
     return loader

@@ -22,6 +22,8 @@ from detectron2.data.samplers import RandomSubsetTrainingSampler, RepeatFactorTr
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
+from explorer.engine.loaders import leave_in_silence
+
 Sample = dict[str, Any]
 """One image in detectron2's dataset or model-input format."""
 Mapper = Callable[[Sample], Sample | None]
@@ -185,6 +187,7 @@ class TrainingStream:
             batch_sampler=_Reiterable(self.slots),
             num_workers=self._workers,
             collate_fn=list,
+            worker_init_fn=leave_in_silence,
             generator=torch.Generator(),  # else starting the loader would draw from the model's generator
         )
         return iter(loader)
