@@ -152,10 +152,12 @@ def categories_in_order(categories: Iterable[Mapping[str, Any]]) -> list[dict[st
     What is said or kept by class goes by name, so no two classes may share one.
     """
     ordered = [dict(category) for category in sorted(categories, key=lambda category: id_order(category["id"]))]
+    marks = [f"id {own['id']}" for own in ordered]
     while shared := _shared({own["id"]: own["name"] for own in ordered}.values()):
-        for own in ordered:
+        for own, mark in zip(ordered, marks, strict=True):
             if own["name"] in shared:
-                own["name"] += f" (id {own['id']})"
+                own["name"] += f" ({mark})"
+        marks = [str(place) for place in range(1, len(ordered) + 1)]  # ids can read alike: 1 and "1"
     return ordered
 
 
