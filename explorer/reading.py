@@ -27,7 +27,7 @@ DEEPEST = 254
 """As deep as orjson writes."""
 
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
-_LONG = 20 * b"0"
+_LONG, _LONG_BELOW_ZERO = 20 * b"0", b"-" + 19 * b"0"
 _NO_DIGIT = re.compile(rb"[^0]")
 _COLONS = (rb"\u003a", rb"\u003A")
 
@@ -115,9 +115,11 @@ def parse_quickly(text: bytes) -> Any:
 def _has_long_integers(text: bytes) -> bool:
     """Tells whether there may be a whole number beyond 64 bits, which orjson would round; digits of fractions may be.
 
-    Source: 2⁶⁴ has 20 digits.
+    Source: 2⁶⁴ has 20 digits, and −2⁶³, the lowest that orjson keeps, has 19.
     """
     digits = text.translate(_DIGITS)
+    if _LONG_BELOW_ZERO in digits:
+        return True
     at = digits.find(_LONG)
     while at >= 0 and digits[at - 1 : at] == b".":
         end = _NO_DIGIT.search(digits, at)

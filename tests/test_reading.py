@@ -109,6 +109,14 @@ def test_numbers_of_any_size() -> None:
     assert parse_json(b"[" * DEEPEST + b"]" * DEEPEST) == json.loads("[" * DEEPEST + "]" * DEEPEST)
 
 
+@pytest.mark.parametrize("power", [53, 63, 64])
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+def test_whole_numbers_keep_all_digits(power: int, beside: int) -> None:
+    for number in (2**power + beside, -(2**power) + beside):
+        for value in (number, [number], {"id": number}, [0, number, 1.5]):
+            assert repr(parse_json(json.dumps(value).encode())) == repr(value)
+
+
 def test_files_that_are_not_there_or_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"nothing.json cannot be read \(No such file or directory\)"):
         read_json(tmp_path / "nothing.json")

@@ -58,6 +58,7 @@ def as_json_says(path: Path) -> str:
         json.dumps([{"counts": "a" * 5000}, {"é": "雪"}], ensure_ascii=False),
         json.dumps([{"a": [{"b": [{}] * 9}] * 9, "c": "}, {"}] * 9),
         "[" + ", ".join(str(7**number) for number in range(40)) + "]",
+        "[" + ", ".join(str(-(7**number)) for number in range(40)) + f", {-(2**63) - 1}]",
         json.dumps([{"id": 7**number, "more": {}} for number in range(40)]),
         "\ufeff[1]",
         " " * 2000 + "[1]",
