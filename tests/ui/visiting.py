@@ -64,6 +64,16 @@ class Visit:
         place.dispatch_event("drop", {"dataTransfer": files})
         self.page.get_by_label("Remove Image").first.wait_for()
 
+    def choose_files(self, label: str, files: Path | list[str]) -> None:
+        """Clicks where files are handed over, chooses some and waits until they are listed."""
+        place = self.page.locator(".block:visible", has=self.page.get_by_text(label, exact=True)).last
+        with self.page.expect_file_chooser() as chooser:
+            place.get_by_text("Click to Upload").click()
+        with self.page.expect_response(lambda answer: "/upload?" in answer.url) as answer:
+            chooser.value.set_files(files)
+        assert answer.value.ok, answer.value.text()
+        place.locator(".filename").first.wait_for()
+
     def upload(self, photo: Path) -> None:
         """Hands over a photo and waits until it is compared."""
         self.drop(photo)
