@@ -49,21 +49,10 @@ NAMES = (
     "zoo identify", "zoo fetch", "compare", "autopsy", "features", "receptive-field", "improve", "benchmark", "train",
 )  # fmt: skip
 """The commands that write, but for `browse`, which writes to FiftyOne's database and has tests of its own."""
-LONG = {
-    "evaluate",
-    "predict",
-    "export",
-    "compare",
-    "autopsy",
-    "features",
-    "receptive-field",
-    "improve",
-    "benchmark",
-    "train",
-}
-"""Each start of these takes seconds."""
-SLOW = {"autopsy", "receptive-field", "improve", "benchmark", "train"}
-"""None of these is tried in the ordinary suite."""
+SLOW = {"predict", "export", "autopsy", "features", "receptive-field", "improve", "benchmark", "train"}
+"""None of these is tried in the ordinary suite: each start of them takes seconds."""
+LONG = {"evaluate", "compare", *SLOW}
+"""Each start of these takes seconds; two of them are tried in the ordinary suite all the same, and killed there."""
 NOT_FINAL = (".part", ".part.json", ".lock", "log.txt", "metrics.json", "last_checkpoint", ".0", *EARLIER.values())
 """How the names of a download and of a training end that may go on, and of what a training tells meanwhile."""
 

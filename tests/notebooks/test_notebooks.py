@@ -39,13 +39,11 @@ NEEDED = {script.stem: [WIDGETS] for script in SCRIPTS}
 NEEDED["06_browse_in_fiftyone"] = [("explorer.browser", "explorer.browser is not here")]
 """Modules without which a tutorial cannot run, and what to say then."""
 
-jupytext = pytest.importorskip("jupytext")
-nb_run = pytest.importorskip("nbmake.nb_run")
 Kernel = Any
 
 
 def read(script: Path) -> Any:
-    return jupytext.read(script)
+    return pytest.importorskip("jupytext").read(script)
 
 
 def execute(notebook: Any, path: Path) -> None:
@@ -53,6 +51,7 @@ def execute(notebook: Any, path: Path) -> None:
     import nbformat
 
     nbformat.write(notebook, path)
+    nb_run = pytest.importorskip("nbmake.nb_run")
     result = nb_run.NotebookRun(path, LIMIT_S).execute()
     assert result.error is None, f"cell {result.error.failing_cell_index}: {result.error.trace[-3000:]}"
     refuse_warnings(result.nb)

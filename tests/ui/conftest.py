@@ -251,7 +251,7 @@ def visit(window: Any, served: Served) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture(scope="module")
 def airfield(window: Any, served: Served) -> Iterator[Visit]:
-    """The page with the scene of an airfield compared; tests may zoom and leave all controls as they were."""
+    """A page with the scene of an airfield compared: tests may zoom, and leave its photo, models and filters alone."""
     with visits_to(served, window) as open_page:
         page = open_page()
         page.example("airfield")
@@ -262,16 +262,20 @@ LOOKS = {"light": (1400, False), "dark": (1400, True), "narrow": (420, False), "
 """Width of the window in pixels, and whether the theme is dark."""
 
 
-COMMON = ("light", "narrow-dark")
-"""Looks of the ordinary suite, which have both themes and both widths; the two others are `slow`."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs the tests of `look` in all looks: in the one that their module names, and in the others among the slow ones.
+
+    The ordinary suite has both themes and both widths all the same: they are shared out among the modules.
+    """
+    if "look" in metafunc.fixturenames:
+        usual = metafunc.module.USUAL_LOOK
+        params = [
+            pytest.param(look, id=name, marks=[] if name == usual else pytest.mark.slow) for name, look in LOOKS.items()
+        ]
+        metafunc.parametrize("look", params, indirect=True, scope="module")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(look, id=name, marks=[] if name in COMMON else pytest.mark.slow) for name, look in LOOKS.items()
-    ],
-)
+@pytest.fixture(scope="module")
 def look(request: pytest.FixtureRequest, window: Any, served: Served) -> Iterator[Visit]:
     """One page for a module's tests, in both themes and at both widths; each test begins with what it needs."""
     width, dark = request.param

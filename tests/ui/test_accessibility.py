@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.browser
+USUAL_LOOK = "narrow-dark"
 
 TABS = ("Compare", "Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
 CONTRASTS = """place => {

@@ -33,6 +33,7 @@ from tests.figures.test_sheet import times_written
 from tests.ui.test_accessibility import CONTRASTS, CUT
 
 pytestmark = pytest.mark.browser
+USUAL_LOOK = "light"
 
 DEMO_TABS = ("Features", "Receptive field", "Errors", "Speed and accuracy", "Train", "About")
 

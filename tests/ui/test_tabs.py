@@ -13,9 +13,8 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
 
 
-def test_features_of_two_models_and_what_speaks_for_an_object(visit: Open) -> None:
-    page = visit()
-    page.example("airfield")
+def test_features_of_two_models_and_what_speaks_for_an_object(airfield: Any) -> None:
+    page = airfield
     page.tab("Features")
     page.press("Show maps")
     page.settle()
@@ -40,10 +39,8 @@ def test_features_of_two_models_and_what_speaks_for_an_object(visit: Open) -> No
     assert sum(trace["type"] == "image" for trace in page.plot()["traces"]) == 4
 
 
-def test_an_object_is_chosen_by_a_click_in_the_picture(visit: Open) -> None:
-    page = visit()
-    page.example("airfield")
-    cells = page.table("Who sees what")[0]
+def test_an_object_is_chosen_by_a_click_in_the_picture(airfield: Any) -> None:
+    page = airfield
     page.tab("Features")
     picture = page.page.get_by_role("tabpanel").locator("img:visible").first
     box, first = picture.bounding_box(), page.page.get_by_label("Object", exact=True)
@@ -54,7 +51,6 @@ def test_an_object_is_chosen_by_a_click_in_the_picture(visit: Open) -> None:
     picture.click(position={"x": left + x * scale, "y": top + y * scale})
     page.page.get_by_text("classifies this box from").first.wait_for(timeout=30_000)
     assert trace["name"] in first.input_value()
-    assert cells
 
 
 def test_receptive_fields_at_a_point(visit: Open, photograph: Path) -> None:
@@ -81,9 +77,8 @@ def test_receptive_fields_at_a_point(visit: Open, photograph: Path) -> None:
     assert page.violations(both_themes=True) == []
 
 
-def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(visit: Open) -> None:
-    page = visit()
-    page.example("airfield")
+def test_errors_on_aerial_scenes_and_the_autopsy_of_a_miss(airfield: Any) -> None:
+    page = airfield
     page.tab("Errors")
     page.page.get_by_label("Images", exact=True).click()
     page.page.get_by_role("option", name="20", exact=True).click()
@@ -125,9 +120,8 @@ def chart_and_table(page: Any) -> dict[str, int]:
     return counts
 
 
-def test_speed_as_released_and_on_this_machine(visit: Open) -> None:
-    page = visit()
-    page.example("crossing")
+def test_speed_as_released_and_on_this_machine(airfield: Any) -> None:
+    page = airfield
     page.tab("Speed and accuracy")
     released = page.plot()
     names = [name for trace in released["traces"] for name in trace["text"] or ()]
@@ -149,8 +143,8 @@ def test_speed_as_released_and_on_this_machine(visit: Open) -> None:
     assert page.violations(both_themes=True) == []
 
 
-def test_a_long_action_can_be_stopped(visit: Open) -> None:
-    page = visit()
+def test_a_long_action_can_be_stopped(airfield: Any) -> None:
+    page = airfield
     page.tab("Errors")
     page.page.get_by_label("Images", exact=True).click()
     page.page.get_by_role("option", name="200", exact=True).click()
@@ -160,8 +154,8 @@ def test_a_long_action_can_be_stopped(visit: Open) -> None:
     page.page.get_by_text("Stopped.").wait_for(timeout=30_000)
 
 
-def test_training_and_what_is_installed(visit: Open) -> None:
-    page = visit()
+def test_training_and_what_is_installed(airfield: Any) -> None:
+    page = airfield
     page.tab("Train")
     page.page.get_by_text("python train_net.py --config-file").first.wait_for()
     page.tab("About")

@@ -30,11 +30,12 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [
         ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train_net.py", "--num-gpus", "0"],
-        pytest.param(["train_net.py", "--num-gpus", "2", "--dist-url", "auto"], marks=pytest.mark.slow),
+        ["train_net.py", "--num-gpus", "2", "--dist-url", "auto"],
     ],
     ids=["torchrun", "spawned"],
 )
