@@ -26,6 +26,7 @@ from painting import painter
 from speed_page import HEAVY, LIGHT, MAIN, PEER, PEERS, SHORT, TIMM, Document, page, rows
 from torch.utils.flop_counter import FlopCounterMode
 
+from explorer.api.benchmark import benchmark as timed
 from explorer.config import load_config
 from explorer.data.aerial import make_aerial
 from explorer.engine.building import make_detector
@@ -44,6 +45,7 @@ from explorer.zoo.registry import entries
 
 SIZE, ROUNDS, FEWER = (800, 1088), 7, 5
 DEMOS = ("demo/V-19-slim-dw", "demo/MobileNetV2")
+CELL_DEMOS = ("demo/V-19-slim-dw-bccd", "demo/MobileNetV2-bccd")
 BCCD = Path("../shared/data/bccd")
 EVERY_MODE = (
     "eager",
@@ -56,6 +58,7 @@ EVERY_MODE = (
     "openvino-bf16",
     "fast-int8",
 )
+FORMATS = ("eager", "fast-fp32", "fast-bf16", "fast-int8", "onnx", "openvino-file", "int8-file")
 
 
 def random_detector(name: str) -> Detector:
@@ -168,6 +171,22 @@ def precision(name: str, folder: str, photos: str | None = None) -> Document:
     return {how: evaluate(one, folder).metrics.values["bbox"]["AP"] for how, one in ways.items()}
 
 
+def formats_group() -> Document:
+    """Trained models in every number format and as files: time, AP on photos that they were not trained on, size."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_aerial(Path(folder), images=100, seed=1)
+        found = {name: in_formats(name, folder, (480, 640)) for name in DEMOS}
+    if BCCD.is_dir():
+        found |= {name: in_formats(name, f"{BCCD}:test", (480, 640), f"{BCCD}:train") for name in CELL_DEMOS}
+    return found
+
+
+def in_formats(name: str, data: str, size: tuple[int, int], photos: str | None = None) -> Document:
+    """One model in every format."""
+    print(name, flush=True)
+    return timed(name, modes=FORMATS, size=size, rounds=ROUNDS, data=data, calibrate=photos).to_dict()
+
+
 class _Maps(torch.nn.Module):
     """A backbone that gives its maps as a tuple."""
 
@@ -188,6 +207,7 @@ GROUPS: dict[str, Callable[[], Document]] = {
     "timm": timm_group,
     "peers": peers_group,
     "AP": accuracy_group,
+    "formats": formats_group,
     "Faster R-CNN, light": lambda: task_group("Faster R-CNN", slice(8)),
     "Faster R-CNN, heavy": lambda: task_group("Faster R-CNN", slice(8, None)),
     "Mask R-CNN, light": lambda: task_group("Mask R-CNN", slice(4)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pages import as_table, rendered
 
+from explorer.report.speed import TIE, with_interval
 from explorer.zoo.registry import ZooEntry, entries
 
 MAIN = "faster_rcnn_V_39_FPN_3x"
@@ -57,6 +59,7 @@ def page(known: Document, name: str = "speed-cpu") -> str:
         peers=peers_table(known["peers"]) if "peers" in known else "",
         bfloat16=bfloat16_table(known["AP"]) if "AP" in known else "",
         on_cells=any(model.endswith("bccd") for model in known.get("AP", {})),
+        formats=formats_table(known["formats"]) if "formats" in known else "",
         int8=int8_table(known["int8"]) if "int8" in known else "",
         many=many_table(known["many models"]) if "many models" in known else "",
         many_words=many_words(known["many models"]) if "many models" in known else "",
@@ -259,6 +262,30 @@ def int8_table(found: Document) -> str:
             ap = f"{own['AP'][mode]:.1f}" if mode in own.get("AP", {}) else "–"
             lines.append((f"{model}, {mode}", f"{1000 * own['median_s'][mode]:.0f}", ratio, error, ap))
     return as_table(("trunk", "ms", "speed by bfloat16's", "largest error", "box AP"), lines)
+
+
+def formats_table(found: Document) -> str:
+    """One row per model and mode: the times and the AP of the same network, and the size of its file."""
+    lines = []
+    for model, document in found.items():
+        for row in document["results"]:
+            if row["median_s"] is None:
+                lines.append((f"{model}, {row['mode']}", NOT_MEASURED, *["–"] * 4))
+                continue
+            times = f"{1000 * row['median_s']:.0f} ({1000 * row['p95_s']:.0f})"
+            tie = " tie" if row["mode"] != "eager" and abs(row["ratio_to_baseline"] - 1) < TIE else ""
+            found_ap = {key: as_numbers(value) for key, value in row["accuracy"].items() if key.startswith("ap")}
+            aps = (with_interval(found_ap[key], found_ap[f"{key}_interval"]) for key in ("ap", "ap_small"))
+            size = f"{row['file_mb']:.1f}" if row["file_mb"] else "–"
+            lines.append((f"{model}, {row['mode']}", times, ratio_words(row) + tie, *aps, size))
+    return as_table(("model and mode", "ms (p95)", "× eager", "box AP", "AP small", "file MB"), lines)
+
+
+def as_numbers(value: Any) -> Any:
+    """A number or an interval as it was before it was written as JSON, which has no NaN."""
+    if isinstance(value, list):
+        return [as_numbers(one) for one in value]
+    return math.nan if value is None else value
 
 
 def machine_words(known: Document) -> str:

@@ -74,14 +74,15 @@ def _scored(row: Row, accuracy: Accuracy) -> tuple[str, ...]:
         row.model,
         row.mode,
         f"{1000 * row.median_s:.0f}" if row.median_s else "–",
-        _with_interval(accuracy.ap, accuracy.ap_interval),
-        _with_interval(accuracy.ap_small, accuracy.ap_small_interval),
+        with_interval(accuracy.ap, accuracy.ap_interval),
+        with_interval(accuracy.ap_small, accuracy.ap_small_interval),
         f"{accuracy.images:,}",
         f"{row.file_mb:.1f}" if row.file_mb else "–",
     )
 
 
-def _with_interval(value: float, ends: tuple[float, float]) -> str:
+def with_interval(value: float, ends: Sequence[float]) -> str:
+    """A figure with its interval, as tables show it."""
     if math.isnan(value):
         return "–"
     return f"{value:.1f} (too few images)" if math.isnan(ends[0]) else f"{value:.1f} [{ends[0]:.1f}, {ends[1]:.1f}]"
