@@ -32,9 +32,10 @@ def test_other():
     ],
 )
 def test_a_required_test_may_not_skip(tmp_path: Path, required: str, code: int, said: str) -> None:
-    hooks = re.sub(r"pytest_plugins = \[.*?\]\n", "", CONFTEST.read_text(), flags=re.DOTALL)  # no fixtures, no torch
+    hooks = re.sub(r"pytest_plugins = \[.*?\]\n", "", CONFTEST.read_text(), flags=re.DOTALL)  # no fixtures
     assert "pytest_plugins" not in hooks
     (tmp_path / "conftest.py").write_text(hooks)
+    (tmp_path / "torch.py").write_text("manual_seed = int\n")  # takes seconds to import, and nothing here draws
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    mongo: starts a database\n")
     (tmp_path / "test_skips.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
