@@ -48,23 +48,25 @@ def page(known: Document) -> str:
 def figures(group: Document) -> str:
     """AP by size with intervals, one row per backbone, best AP first."""
     ordered = sorted(group["rows"].items(), key=lambda row: -row[1]["AP"][0])
-    lines = [(name, *(interval_words(*row[label]) for label in LABELS)) for name, row in ordered]
-    return as_table(("backbone", *LABELS.values()), lines)
+    labels = [label for label in LABELS if label in ordered[0][1]]
+    lines = [(name, *(interval_words(*row[label]) for label in labels)) for name, row in ordered]
+    return as_table(("backbone", *(LABELS[label] for label in labels)), lines)
 
 
 def differences(group: Document, basis: str) -> str:
     """Each backbone minus one of them, with intervals."""
     lines = []
+    labels = [label for label in LABELS if label in group["pairs"][0]]
     for pair in group["pairs"]:
         if basis not in (pair["a"], pair["b"]):
             continue
         sign = 1 if pair["a"] == basis else -1
         cells = []
-        for label in LABELS:
+        for label in labels:
             value, low, high, _ = (sign * number for number in pair[label])
             cells.append(interval_words(value, min(low, high), max(low, high), signed=True))
         lines.append((pair["b"] if sign > 0 else pair["a"], *cells))
-    return as_table((f"minus {basis}", *(f"Δ {words}" for words in LABELS.values())), lines)
+    return as_table((f"minus {basis}", *(f"Δ {LABELS[label]}" for label in labels)), lines)
 
 
 def variants(known: Document, name: str) -> str:

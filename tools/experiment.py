@@ -24,6 +24,7 @@ from explorer.errors.compare import compare
 from explorer.errors.paired import Differences
 from explorer.errors.seeds import SeedDifferences, SeedMeans, compare_seeds
 from explorer.scoring.matching import match
+from explorer.scoring.protocols import protocol_of
 from explorer.scoring.runs import load_run
 from explorer.types import Floats
 
@@ -41,6 +42,7 @@ class Experiment:
         test_on: what all are measured on.
         changes: `KEY VALUE` pairs for every training.
         sizes: the protocol of the evaluation, as `explorer evaluate --sizes` takes it.
+        figures: those of `FIGURES` that are compared.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class Experiment:
     test_on: str
     changes: tuple[str, ...] = ()
     sizes: str = "coco"
+    figures: tuple[tuple[str, str, int], ...] = FIGURES
 
     def folder_of(self, training: Training) -> Path:
         """Where a training keeps its checkpoints and its evaluation."""
@@ -95,11 +98,13 @@ class Experiment:
     def compared(self, recipes: Sequence[Sequence[Training]]) -> dict[str, Any]:
         """Figures of recipes on the test set and the differences of all pairs, with their intervals.
 
-        Where every recipe has several seeds they are means, and intervals are over images and seeds; otherwise they
-        are of the first seed, and intervals are over images.
+        Where every recipe has several seeds they are means, and intervals are over images and seeds; `each` has the
+        figures of every training then. Otherwise they are of the first seed, and intervals are over images.
         """
-        runs = [[match(load_run(self.run_of(one))) for one in recipe] for recipe in recipes]
+        protocol = protocol_of(self.sizes)
+        runs = [[match(load_run(self.run_of(one), protocol=protocol)) for one in recipe] for recipe in recipes]
         seeds = min(map(len, runs))
+        each: dict[str, dict[str, list[float]]] = {}
         measured: Sequence[SeedMeans | Resamples]
         found: Sequence[SeedDifferences | Differences]
         if seeds > 1:
@@ -114,14 +119,20 @@ class Experiment:
         def rows(*ends: Floats) -> dict[str, list[float]]:
             """Figures by label: a number of each end."""
             place = figures.names.index
-            return {label: [float(end[place(figure), size]) for end in ends] for label, figure, size in FIGURES}
+            return {label: [float(end[place(figure), size]) for end in ends] for label, figure, size in self.figures}
 
+        if seeds > 1:
+            each = {
+                name: rows(*(own.overall for own in mean.each))
+                for name, mean in zip(names, over_seeds.means, strict=True)
+            }
         return {
             "rows": {name: rows(one.value, one.low, one.high) for name, one in zip(names, own, strict=True)},
             "pairs": [
                 {"a": a, "b": b} | rows(one.points.value, one.points.low, one.points.high, one.p_values)
                 for (a, b), one in zip(combinations(names, 2), found, strict=True)
             ],
+            "each": each,
             "seeds": seeds,
             "images": figures.images,
             "objects": int(figures.objects[0].sum()),

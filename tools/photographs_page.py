@@ -36,8 +36,8 @@ def section(one: Mapping[str, Any]) -> dict[str, Any]:
         "to_r50": differences(compared, "R-50"),
         "claims": claims(compared["pairs"], "AP"),
         "claims_small": claims(compared["pairs"], "APs"),
-        "seeds": seeds(one["seeds"]),
-        "luck": luck(one["seeds"]),
+        "seeds": seeds(compared["each"]),
+        "luck": luck(compared["each"]),
         "iterations": one["iterations"],
     }
 

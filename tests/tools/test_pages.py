@@ -33,6 +33,11 @@ def test_speed(name: str) -> None:
     assert page_of("speed_page", known, name) == (RESULTS / f"{name}.md").read_text()
 
 
+def test_photographs() -> None:
+    known = json.loads((RESULTS / "photographs.json").read_text())
+    assert page_of("photographs_page", known) == (RESULTS / "photographs.md").read_text()
+
+
 def test_receptive_fields() -> None:
     known = json.loads((RESULTS / "receptive-fields.json").read_text())
     assert page_of("receptive_fields", known["models"]) == (RESULTS / "receptive-fields.md").read_text()
