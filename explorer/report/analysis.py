@@ -20,7 +20,7 @@ from explorer.errors.taxonomy import Taxonomy, classify_errors
 from explorer.scoring.columns import Run, Task
 from explorer.scoring.curves import SizeCurves, size_curves
 from explorer.scoring.matching import Matches, match
-from explorer.scoring.metrics import limit_note, without_objects
+from explorer.scoring.metrics import limit_note, with_few_objects, without_objects
 from explorer.scoring.outcomes import FOUND, FoundRule, OperatingPoint
 from explorer.scoring.resampling import resampling_note
 from explorer.types import Progress
@@ -81,10 +81,10 @@ class RunAnalysis:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line each on what was not scored, what the limit on detections cuts, and classes without objects."""
+        """One line each on what was not scored, what the limit on detections cuts, and classes with few objects."""
         figures = self.resamples.figures
-        unknown = without_objects(figures.class_names, figures.objects[0])
-        own = (resampling_note(self.run.truth), limit_note(self.matches), unknown, self._no_probabilities)
+        classes = without_objects(figures.class_names, figures.objects[0]), with_few_objects(figures)
+        own = (resampling_note(self.run.truth), limit_note(self.matches), *classes, self._no_probabilities)
         return tuple(filter(None, (*self.run.notes, *self.run.truth.notes, *own)))
 
     @property

@@ -93,6 +93,8 @@ class Figures:
 
 MOST_NAMED = 8
 """Classes that a note lists."""
+FEW_OBJECTS = 10
+"""With fewer, the AP of a class says little; the mean over classes has it all the same."""
 COCO_FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve figures in COCO's order; s, m and l are small, medium and large."""
 
@@ -108,7 +110,11 @@ def metrics_of(run: Run) -> Metrics:
     for task in _tasks(run, notes):
         matches = match(run, task, bins=run.protocol.bins)
         figures = score(matches)
-        told = (limit_note(matches), without_objects(figures.class_names, figures.objects[0]))
+        told = (
+            limit_note(matches),
+            without_objects(figures.class_names, figures.objects[0]),
+            with_few_objects(figures),
+        )
         notes += [note for note in told if note and note not in notes]
         values[task] = dict(figures.named())
         per_class[task] = dict(zip(figures.class_names, figures.by_class[0, 0].tolist(), strict=True))
@@ -143,11 +149,34 @@ def without_objects(class_names: Sequence[str], objects: Ints) -> str:
     names = [name for name, number in zip(class_names, objects.tolist(), strict=True) if not number]
     if not names:
         return ""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return (
         f"No objects are annotated of {len(names)} of {len(class_names)} classes, which count in no mean: "
-        f"{', '.join(names[:MOST_NAMED])}{more}."
+        f"{_listed(names)}."
     )
+
+
+def with_few_objects(figures: Figures) -> str:
+    """One line on classes with few objects of a size, beside classes with many; empty where there is none.
+
+    COCO's mean over classes has the AP of one object count as much as that of a thousand.
+    """
+    told = []
+    for size, objects in zip(figures.own_bins, figures.objects.tolist(), strict=False):
+        known = zip(figures.class_names, objects, strict=True)
+        few = [f"{name} ({number})" for name, number in known if 0 < number < FEW_OBJECTS]
+        if few and max(objects) >= FEW_OBJECTS:
+            told.append(f"{size.name}: {_listed(few)}")
+    if not told:
+        return ""
+    return (
+        "The mean over classes counts a class with few objects as much as one with many. Fewer than "
+        f"{FEW_OBJECTS} objects, by size: {'; '.join(told)}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _tasks(run: Run, notes: list[str]) -> Iterator[Task]:

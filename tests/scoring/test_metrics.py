@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from explorer.scoring.matching import Matches, match
 from explorer.scoring.metrics import COCO_FIGURES as METRICS
-from explorer.scoring.metrics import Figures, score
+from explorer.scoring.metrics import Figures, score, with_few_objects
 from explorer.scoring.results_file import found_among
 from explorer.scoring.runs import Run, read_truth
 from explorer.scoring.sizes import COCO_BINS, DEFAULT_BINS, bins_between
@@ -113,6 +113,33 @@ def test_false_detections_on_images_without_annotations_count(invent: Invent, as
     wrong = {"image_id": 10, "category_id": 1, "bbox": box, "score": 0.9}
     assert score(match(as_run(content, [right]))).value("AP50") == pytest.approx(100)
     assert score(match(as_run(content, [right, wrong]))).value("AP50") == pytest.approx(50)
+
+
+def test_classes_with_few_objects_beside_many_are_named() -> None:
+    def said(*objects: list[int]) -> str:
+        empty = np.zeros((1, len(objects), 3))
+        counts = np.array(objects)
+        return with_few_objects(
+            Figures(
+                "run",
+                "bbox",
+                ("AP",),
+                COCO_BINS[: len(objects)],
+                ("car", "bus", "van"),
+                empty,
+                counts,
+                9,
+                counts,
+                counts,
+            )
+        )
+
+    assert said([65, 1, 0], [60, 0, 0]) == (
+        "The mean over classes counts a class with few objects as much as one with many. Fewer than 10 objects, by "
+        "size: all: bus (1)."
+    )
+    assert said([90, 90, 90], [80, 9, 1], [10, 80, 89]).endswith(": small: bus (9), van (1).")
+    assert said([10, 0, 10], [9, 0, 9]) == ""  # with few of every class, intervals say so
 
 
 def test_figures_are_found_by_name(invent: Invent, as_run: AsRun) -> None:
