@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -51,3 +52,12 @@ def as_table(head: Sequence[str], lines: Sequence[Sequence[str]], mark: str = "-
     return "\n".join(
         ["| " + " | ".join(head) + " |", f"|{'|'.join(marks)}|", *(f"| {' | '.join(row)} |" for row in lines)]
     )
+
+
+def as_numbers(document: Any) -> Any:
+    """A document of figures as it was before it was written as JSON, which has no NaN."""
+    if isinstance(document, Mapping):
+        return {key: as_numbers(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [as_numbers(value) for value in document]
+    return math.nan if document is None else document

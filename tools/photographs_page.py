@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from accuracy_page import claims, differences, figures, luck, seeds
-from pages import RESULTS, as_table, rendered
+from pages import RESULTS, as_numbers, as_table, rendered
 from scipy.stats import spearmanr
 
 PAGE = RESULTS / "photographs.md"
@@ -28,7 +28,7 @@ def page(known: Mapping[str, Any]) -> str:
 
 def section(one: Mapping[str, Any]) -> dict[str, Any]:
     """What the page says of one data set."""
-    compared = one["compared"]
+    compared = as_numbers(one["compared"])
     return {
         "images": compared["images"],
         "objects": f"{compared['objects']:,}",

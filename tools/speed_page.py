@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from pages import as_table, rendered
+from pages import as_numbers, as_table, rendered
 
 from explorer.report.speed import TIE, with_interval
 from explorer.zoo.registry import ZooEntry, entries
@@ -274,18 +273,11 @@ def formats_table(found: Document) -> str:
                 continue
             times = f"{1000 * row['median_s']:.0f} ({1000 * row['p95_s']:.0f})"
             tie = " tie" if row["mode"] != "eager" and abs(row["ratio_to_baseline"] - 1) < TIE else ""
-            found_ap = {key: as_numbers(value) for key, value in row["accuracy"].items() if key.startswith("ap")}
+            found_ap = as_numbers(row["accuracy"])
             aps = (with_interval(found_ap[key], found_ap[f"{key}_interval"]) for key in ("ap", "ap_small"))
             size = f"{row['file_mb']:.1f}" if row["file_mb"] else "–"
             lines.append((f"{model}, {row['mode']}", times, ratio_words(row) + tie, *aps, size))
     return as_table(("model and mode", "ms (p95)", "× eager", "box AP", "AP small", "file MB"), lines)
-
-
-def as_numbers(value: Any) -> Any:
-    """A number or an interval as it was before it was written as JSON, which has no NaN."""
-    if isinstance(value, list):
-        return [as_numbers(one) for one in value]
-    return math.nan if value is None else value
 
 
 def machine_words(known: Document) -> str:
