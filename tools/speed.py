@@ -14,8 +14,8 @@ import argparse
 import copy
 import json
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,23 @@ def measured(name: str, modes: tuple[str, ...], stage: Stage, *, rounds: int, st
 def main_group(stage: Stage) -> Document:
     """The main detector in every mode."""
     return {MAIN: speed_document(measured(MAIN, EVERY_MODE, stage, rounds=ROUNDS, stages=stage == "detector"))}
+
+
+def one_core_group() -> Document:
+    """The main detector in the numbers' formats, on one core as the demo models in theirs."""
+    with one_core():
+        return {MAIN: speed_document(measured(MAIN, EVERY_MODE, "detector", rounds=ROUNDS))}
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Computes with one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def memory_group() -> Document:
@@ -172,19 +189,20 @@ def precision(name: str, folder: str, photos: str | None = None) -> Document:
 
 
 def formats_group() -> Document:
-    """Trained models in every number format and as files: time, AP on photos that they were not trained on, size."""
-    with tempfile.TemporaryDirectory() as folder:
-        make_aerial(Path(folder), images=100, seed=1)
-        found = {name: in_formats(name, folder, (480, 640)) for name in DEMOS}
+    """Trained models in every format, on one core: time, AP on photos that they were not trained on, size of files."""
+    with one_core(), tempfile.TemporaryDirectory() as folder, chdir(folder):  # so that its name stands nowhere
+        make_aerial(Path("aerial"), images=100, seed=1)
+        found = {name: in_formats(name, "aerial", (480, 640)) for name in DEMOS}
     if BCCD.is_dir():
-        found |= {name: in_formats(name, f"{BCCD}:test", (480, 640), f"{BCCD}:train") for name in CELL_DEMOS}
+        with one_core():
+            found |= {name: in_formats(name, f"{BCCD}:test", (480, 640), f"{BCCD}:train") for name in CELL_DEMOS}
     return found
 
 
 def in_formats(name: str, data: str, size: tuple[int, int], photos: str | None = None) -> Document:
     """One model in every format."""
     print(name, flush=True)
-    return timed(name, modes=FORMATS, size=size, rounds=ROUNDS, data=data, calibrate=photos).to_dict()
+    return speed_document(timed(name, modes=FORMATS, size=size, rounds=ROUNDS, data=data, calibrate=photos).found)
 
 
 class _Maps(torch.nn.Module):
@@ -201,6 +219,7 @@ class _Maps(torch.nn.Module):
 GROUPS: dict[str, Callable[[], Document]] = {
     "main backbone": lambda: main_group("backbone"),
     "main detector": lambda: main_group("detector"),
+    "main detector, one core": one_core_group,
     "memory": memory_group,
     "backbones, light": lambda: backbone_group(LIGHT),
     "backbones, heavy": lambda: backbone_group(HEAVY),

@@ -59,6 +59,7 @@ def page(known: Document, name: str = "speed-cpu") -> str:
         bfloat16=bfloat16_table(known["AP"]) if "AP" in known else "",
         on_cells=any(model.endswith("bccd") for model in known.get("AP", {})),
         formats=formats_table(known["formats"]) if "formats" in known else "",
+        one_core=mode_table(known.get("main detector, one core", {}).get(MAIN), {}),
         int8=int8_table(known["int8"]) if "int8" in known else "",
         many=many_table(known["many models"]) if "many models" in known else "",
         many_words=many_words(known["many models"]) if "many models" in known else "",
