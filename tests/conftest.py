@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -20,6 +21,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+gc.set_threshold(100_000, 50, 100)  # a quarter of the time of collecting tests went into looking for garbage
 
 pytest_plugins = [
     "tests.fixtures.cells",

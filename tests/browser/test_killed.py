@@ -56,6 +56,7 @@ def start_over(fo: ModuleType) -> None:
         fo.delete_dataset(NAME)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(
     build: Build, fiftyone: ModuleType, record_property: Callable[[str, object], None]
 ) -> None:

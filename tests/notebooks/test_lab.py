@@ -91,6 +91,7 @@ def screenshot(page: Any, name: str) -> None:
     page.screenshot(path=folder / f"{name}.png")
 
 
+@pytest.mark.slow
 def test_the_channel_slider_changes_the_picture(page: Any) -> None:
     run_all(page, FEATURES)
     explorer = widget_with(page, "Channel")

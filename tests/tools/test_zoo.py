@@ -61,7 +61,7 @@ def runs(zoo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
     chosen = [one for one in zoo.TRAININGS if "V-39" in (one.name, one.basis) or "V-19" in (one.name, one.basis)]
     made = {one.name: invented_run(one.name, place) for place, one in enumerate(chosen)}
     by_folder = {zoo.Zoo().experiment.run_of(one): made[one.name] for one in chosen}
-    monkeypatch.setattr(sys.modules[zoo.Experiment.__module__], "load_run", by_folder.__getitem__)
+    monkeypatch.setattr(sys.modules[zoo.Experiment.__module__], "load_run", lambda path, protocol: by_folder[path])
     return made
 
 
@@ -88,6 +88,7 @@ def test_recipes_of_several_seeds_are_compared_by_their_means(zoo: ModuleType, r
     means = [np.mean([each[name].value("AP", "small") for name in own]) for own in names]
     (pair,) = found["pairs"]
     assert found["seeds"] == 3
+    assert found["each"]["V-19"]["APs"] == [each[name].value("AP", "small") for name in names[0]]
     assert [found["rows"][own[0]]["APs"][0] for own in names] == pytest.approx(means)
     assert pair["APs"][0] == pytest.approx(means[1] - means[0])
     assert pair["APs"][1] < pair["APs"][0] < pair["APs"][2]

@@ -171,6 +171,7 @@ def upload(served: Any, name: str, content: bytes) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
+@pytest.mark.slow
 def test_a_file_of_50_mb_is_refused_where_others_reach_the_page(serve_page: Any, tmp_path: Path) -> None:
     with serve_page(tmp_path, host="0.0.0.0") as served:
         try:

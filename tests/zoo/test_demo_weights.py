@@ -36,7 +36,7 @@ POINTS = 0.2
 FIRST: dict[str, dict[str, dict[str, float]]] = json.loads(Path(__file__).with_name("first_images.json").read_text())
 """AP of boxes and masks and PQ on the first images of what each card was measured on (scenes of seed 1), by number."""
 ON_ALL_30 = {"demo/V-19-slim-dw", "demo/MobileNetV2"}
-"""The models whose 30 images are in the ordinary suite."""
+"""The models whose 30 images, and whose scenes of the page, are in the ordinary suite."""
 
 
 def on_first_images(models: list[ZooEntry]) -> list[Any]:
@@ -135,7 +135,13 @@ def test_they_have_their_cards_ap_on_scenes(entry: ZooEntry, scenes: Callable[..
         assert values["panoptic_seg"]["PQ"] == pytest.approx(measured.panoptic["PQ"], abs=POINTS)
 
 
-@pytest.mark.parametrize("entry", ON_SCENES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(entry, id=entry.name, marks=[] if entry.name in ON_ALL_30 else pytest.mark.slow)
+        for entry in ON_SCENES
+    ],
+)
 def test_they_find_most_of_what_is_in_the_page_s_scenes(entry: ZooEntry) -> None:
     detector = load_detector(entry.name, engine="torch")
     found = objects = wrong = shown = 0

@@ -174,14 +174,10 @@ def kill_and_resume(
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "kills", "workers"),
-    [
-        (FASTER, 2, 0),
-        pytest.param("retinanet_V_39_FPN_3x", 2, 0, marks=pytest.mark.slow),
-        pytest.param(FASTER, 2, 1, marks=pytest.mark.slow),
-        pytest.param(FASTER, 14, 0, marks=pytest.mark.slow),
-    ],
+    [(FASTER, 2, 0), ("retinanet_V_39_FPN_3x", 2, 0), (FASTER, 2, 1), (FASTER, 14, 0)],
 )
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     config: str,
