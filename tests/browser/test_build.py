@@ -121,7 +121,9 @@ def test_in_parts_it_is_the_same(name: str, scene: Any, monkeypatch: pytest.Monk
     assert all(label["worse_level"] == f"p {label['coco_id']}" for label in labels)
 
 
-@pytest.mark.parametrize("at", ["images", "schema", "better", "results", "worse"])
+@pytest.mark.parametrize(
+    "at", ["images", "results", "worse", *(pytest.param(at, marks=pytest.mark.slow) for at in ("schema", "better"))]
+)
 def test_after_a_kill_the_rest_is_written(
     at: str, name: str, make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,7 +208,7 @@ def _fates(examination: Any) -> tuple[tuple[str, ...], ...]:
     return rows
 
 
-@pytest.mark.parametrize("kind", ["retinanet", "centermask"])
+@pytest.mark.parametrize("kind", [pytest.param("retinanet", marks=pytest.mark.slow), "centermask"])
 def test_dense_detectors_are_counted_alike(
     kind: str, dense: Callable[..., Detector], run: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_a_photograph_of_ones_own_and_its_files(visit: Open, photograph: Path) -
     page.shot("compare-photo")
 
 
+@pytest.mark.slow
 def test_a_large_tiff_is_shown_although_browsers_know_none_and_looked_at_in_tiles(visit: Open, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 65535, (900, 1200, 3), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "photo.tif"), pixels)
@@ -166,6 +167,7 @@ def test_compare_works_from_the_keyboard(visit: Open) -> None:
     assert page.violations(both_themes=True) == []
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_had_costs_its_own_column(visit: Open) -> None:
     page = visit()
     page.example("airfield")

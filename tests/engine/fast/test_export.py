@@ -61,7 +61,7 @@ def test_an_export_is_a_model(demo: Detector, photo: np.ndarray, coco_tiny: Path
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
-@pytest.mark.parametrize("name", ["hgnetv2_b1", "repvgg_a0"])
+@pytest.mark.parametrize("name", ["hgnetv2_b1", pytest.param("repvgg_a0", marks=pytest.mark.slow)])
 def test_a_timm_peer_is_exported(name: str, kind: str, photo: np.ndarray, tmp_path: Path) -> None:
     torch.manual_seed(0)
     keys = ["MODEL.TIMM.NAME", name, "MODEL.TIMM.NORM", "FrozenBN", "INPUT.MIN_SIZE_TEST", "160"]
