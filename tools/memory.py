@@ -48,9 +48,9 @@ def configs(folder: Path) -> list[str]:
 
 
 def resident_mb() -> float:
-    """What this process holds in memory, in MiB (Linux)."""
+    """What this process holds in memory, in megabytes (10^6 bytes; Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e6
 
 
 def on_the_page(files: list[str], photo: Pixels) -> Iterator[Row]:

@@ -82,7 +82,7 @@ def main_group(stage: Stage) -> Document:
 
 
 def one_core_group() -> Document:
-    """The main detector in the numbers' formats, on one core as the demo models in theirs."""
+    """The main detector in every mode on one core, as the demo models are timed in every format."""
     with one_core():
         return {MAIN: speed_document(measured(MAIN, EVERY_MODE, "detector", rounds=ROUNDS))}
 
@@ -190,19 +190,19 @@ def precision(name: str, folder: str, photos: str | None = None) -> Document:
 
 def formats_group() -> Document:
     """Trained models in every format, on one core: time, AP on photos that they were not trained on, size of files."""
-    with one_core(), tempfile.TemporaryDirectory() as folder, chdir(folder):  # so that its name stands nowhere
-        make_aerial(Path("aerial"), images=100, seed=1)
-        found = {name: in_formats(name, "aerial", (480, 640)) for name in DEMOS}
-    if BCCD.is_dir():
-        with one_core():
-            found |= {name: in_formats(name, f"{BCCD}:test", (480, 640), f"{BCCD}:train") for name in CELL_DEMOS}
+    with one_core():
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):  # so that its name stands nowhere
+            make_aerial(Path("aerial"), images=100, seed=1)
+            found = {name: in_formats(name, "aerial") for name in DEMOS}
+        if BCCD.is_dir():
+            found |= {name: in_formats(name, f"{BCCD}:test", f"{BCCD}:train") for name in CELL_DEMOS}
     return found
 
 
-def in_formats(name: str, data: str, size: tuple[int, int], photos: str | None = None) -> Document:
-    """One model in every format."""
+def in_formats(name: str, data: str, photos: str | None = None) -> Document:
+    """One model in every format at the size of the demos' scenes."""
     print(name, flush=True)
-    return speed_document(timed(name, modes=FORMATS, size=size, rounds=ROUNDS, data=data, calibrate=photos).found)
+    return speed_document(timed(name, modes=FORMATS, size=(480, 640), rounds=ROUNDS, data=data, calibrate=photos).found)
 
 
 class _Maps(torch.nn.Module):

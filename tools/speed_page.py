@@ -232,7 +232,7 @@ def many_table(found: dict[str, list[Document]]) -> str:
             kept = f"{page['models_kept']} of {page['kept_mb']:.0f} MB"
             sizes = (page["resident_mb"], engine["used_mb"], engine["resident_mb"])
             lines.append((f"{number}: `{page['model']}`", kept, *(f"{size:,.0f}" for size in sizes)))
-    return as_table(("after model", "page keeps", "page, MiB", "OpenVINO in use, MiB", "let go, MiB"), lines)
+    return as_table(("after model", "page keeps", "page, MB", "OpenVINO in use, MB", "let go, MB"), lines)
 
 
 def many_words(found: dict[str, list[Document]]) -> str:
@@ -240,9 +240,9 @@ def many_words(found: dict[str, list[Document]]) -> str:
     page, engine = found["page"], found["openvino"]
     grown = (engine[-1]["resident_mb"] - engine[0]["resident_mb"]) / (len(engine) - 1)
     return (
-        f"The page held {max(row['resident_mb'] for row in page):,.0f} MiB at most after a detection, and "
-        f"{page[-1]['peak_mb']:,.0f} MiB at most within one. With OpenVINO, a model that is let go of leaves "
-        f"{grown:.0f} MiB on average; the largest weights were {max(row['weights_mb'] for row in engine):,.0f} MB."
+        f"The page held {max(row['resident_mb'] for row in page):,.0f} MB at most after a detection, and "
+        f"{page[-1]['peak_mb']:,.0f} MB at most within one. With OpenVINO, a model that is let go of leaves "
+        f"{grown:.0f} MB on average; the largest weights were {max(row['weights_mb'] for row in engine):,.0f} MB."
     )
 
 

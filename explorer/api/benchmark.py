@@ -110,7 +110,7 @@ def benchmark(
             or ranges from aerial scenes, which are only suitable for timing.
         data: `PATH[:SPLIT]` of a data set or a registered name, on which AP is measured in each mode that is timed.
         limit: measure AP only on the first `limit` images.
-        memory: also measure the peak memory of models that are not loaded yet, each in a separate process.
+        memory: on a CPU, also measure the peak memory of models that are not loaded yet, each in a separate process.
         device: device of models that are not loaded yet; if the GPU of `auto` fails, everything is repeated on the CPU.
         progress: called after each timed call with the number of calls done and the total.
         scored: called after each image of `data` with the number of images done and the total.

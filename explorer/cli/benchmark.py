@@ -38,7 +38,7 @@ def benchmark(
     trust_code: TrustCode = False,
     random: Annotated[bool, typer.Option("--random", help="Use random weights; times hardly depend on them.")] = False,
     memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Also measure peak memory, in separate processes.")
+        bool, typer.Option("--memory/--no-memory", help="On a CPU, also measure peak memory, in separate processes.")
     ] = True,
     plot: Annotated[
         Path | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from torch import nn
 from explorer.backbones import BackboneOnly
 from explorer.data.images import read_image
 from explorer.engine.config_facts import Config, ModelInput, config_facts, config_sha256
-from explorer.engine.devices import gpu_explained
+from explorer.engine.devices import gpu_explained, seconds_now
 from explorer.engine.prediction import Prediction, to_detections, to_panoptic
 from explorer.engine.tiles import TiledModel
 from explorer.engine.windows import OVERLAP, Cut, Tiles
@@ -235,19 +234,14 @@ class Detector:
 
 
 class _Stopwatch:
-    """Wall-clock seconds by stage; waits for the GPU, which works behind Python's back."""
+    """Wall-clock seconds by stage, on a GPU too."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.stages_s: dict[str, float] = {}
-        self._last = self._now()
+        self._last = seconds_now(device)
 
     def lap(self, stage: str) -> None:
-        now = self._now()
+        now = seconds_now(self._device)
         self.stages_s[stage] = now - self._last
         self._last = now
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()

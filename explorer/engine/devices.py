@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,6 +34,13 @@ _REMEDIES = {
 
 class DeviceError(RuntimeError):
     """A GPU failed; the message is one line that says how, and what to do."""
+
+
+def seconds_now(device: torch.device) -> float:
+    """Returns the clock's seconds once the device has done all that it was given: a GPU works behind Python's back."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def pick_device(device: str) -> str:

@@ -187,7 +187,7 @@ def _film(
             entry = collection.add(path, detections, panoptic, name=f"{path}#{frame.number}")
             frames += 1
             entry |= {"frame": frame.number, "time_s": round(frame.time_s, 3)}
-            if not last and (words := unfamiliar(detector, frame.image_bgr)):  # the first frame stands for all
+            if frames == 1 and (words := unfamiliar(detector, frame.image_bgr)):  # the first frame stands for all
                 report.unfamiliar[path] = entry["unfamiliar"] = words
             objects, last = objects + len(detections), frame.number
             if writer and target:

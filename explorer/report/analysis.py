@@ -83,7 +83,7 @@ class RunAnalysis:
     def notes(self) -> tuple[str, ...]:
         """One line each on what was not scored, what the limit on detections cuts, and classes with few objects."""
         figures = self.resamples.figures
-        classes = without_objects(figures.class_names, figures.objects[0]), with_few_objects(figures)
+        classes = without_objects(figures), with_few_objects(figures)
         own = (resampling_note(self.run.truth), limit_note(self.matches), *classes, self._no_probabilities)
         return tuple(filter(None, (*self.run.notes, *self.run.truth.notes, *own)))
 

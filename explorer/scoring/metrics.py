@@ -110,11 +110,7 @@ def metrics_of(run: Run) -> Metrics:
     for task in _tasks(run, notes):
         matches = match(run, task, bins=run.protocol.bins)
         figures = score(matches)
-        told = (
-            limit_note(matches),
-            without_objects(figures.class_names, figures.objects[0]),
-            with_few_objects(figures),
-        )
+        told = (limit_note(matches), without_objects(figures), with_few_objects(figures))
         notes += [note for note in told if note and note not in notes]
         values[task] = dict(figures.named())
         per_class[task] = dict(zip(figures.class_names, figures.by_class[0, 0].tolist(), strict=True))
@@ -139,14 +135,10 @@ def limit_note(matches: Matches) -> str:
     )
 
 
-def without_objects(class_names: Sequence[str], objects: Ints) -> str:
-    """One line on the classes of which nothing is annotated; empty where there is none.
-
-    Args:
-        class_names: the `C` classes.
-        objects: `(C,)`, the objects that count.
-    """
-    names = [name for name, number in zip(class_names, objects.tolist(), strict=True) if not number]
+def without_objects(figures: Figures) -> str:
+    """One line on the classes of which nothing is annotated; empty where there is none."""
+    class_names = figures.class_names
+    names = [name for name, number in zip(class_names, figures.objects[0].tolist(), strict=True) if not number]
     if not names:
         return ""
     return (

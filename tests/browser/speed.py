@@ -113,7 +113,7 @@ def theirs(folder: Path) -> dict[str, Any]:
 def peak_mb() -> float:
     """This program's own peak; `resource.getrusage` counts what its parent held when it started it."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def main() -> None:

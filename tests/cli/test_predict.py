@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from explorer.data.video import VideoWriter, read_facts
+from explorer.engine import predict
 
 run = CliRunner().invoke
 
@@ -36,7 +37,10 @@ def test_a_folder_of_photos(small_config: Path, photos: Path, tmp_path: Path) ->
     assert [image["file_name"] for image in written["images"]] == [str(photos / "a.jpg"), str(photos / "b.png")]
 
 
-def test_a_video_gives_results_by_frame_and_a_drawn_video(small_config: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_video_gives_results_by_frame_and_a_drawn_video(
+    small_config: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "unfamiliar", lambda detector, image: "This model has not seen such photographs.")
     writer = VideoWriter(photos / "clip.mp4", fps=10)
     for seed in range(7):
         writer.add(np.random.default_rng(seed).integers(0, 256, (48, 64, 3), dtype=np.uint8))
@@ -50,6 +54,7 @@ def test_a_video_gives_results_by_frame_and_a_drawn_video(small_config: Path, ph
     names = [f"{photos / 'clip.mp4'}#{frame}" for frame in (0, 3, 6)]
     assert [image["file_name"] for image in written["images"]] == [*names, str(photos / "a.jpg")]
     assert [image.get("time_s") for image in written["images"]] == [0.0, 0.3, 0.6, None]
+    assert ["unfamiliar" in image for image in written["images"]] == [True, False, False, True]  # a video's first frame
     assert written["info"]["inference"]["tiles"] == {"size": 40, "overlap": 0.2}
     assert {found["image_id"] for found in written["annotations"]} == {1, 2, 3, 4}
     drawn = read_facts(tmp_path / "out/pictures/clip.mp4")

@@ -58,8 +58,9 @@ class Row:
             its interval.
         ceiling_fraction: multiplications a second by those of the fastest matrix product in the same number format.
         max_rel_error: largest difference of a map from the plain model's by the map's largest value.
-        peak_memory_mb: of a process that does this alone; None where it was not measured.
-        stages_s: seconds by stage; empty for a backbone.
+        peak_memory_mb: of a process that does this alone on the CPU, in megabytes (10^6 bytes); None where it was not
+            measured, as on a GPU.
+        stages_s: seconds by stage, of all images together; empty for a backbone.
         file_mb: size in megabytes (10^6 bytes) of the trunk's file, in modes that read one.
         accuracy: of the same network that was timed; None where there was no data set.
         note: why it was not measured.
@@ -142,7 +143,7 @@ def benchmark(
         rounds: how many, after one that is not kept.
         stages: whether to time the stages of whole detectors too.
         calibrate: photos by which ranges of int8 are set (see `fast`); see `make_runner`.
-        memory: gives a model's peak memory in a mode, in megabytes.
+        memory: gives a model's peak memory in a mode on the CPU, in megabytes; not asked on a GPU.
         accuracy: evaluates a detector; called after all times are taken, once for each model and mode.
         progress: called after each call.
 
@@ -181,8 +182,8 @@ def benchmark(
         fraction = 2e9 * sizes[name].gmac / float(np.median(own)) / limit
         row = _row(name, stage, mode, runner, own, seconds[f"{name}\n{baseline}"])
         wanted = stages and stage == "detector" and runner.detector is not None
-        spent = stage_seconds(runner.detector, image) if wanted and runner.detector else {}
-        peak = memory(name, mode) if memory else None
+        spent = stage_seconds(runner.detector, image, batch=batch) if wanted and runner.detector else {}
+        peak = memory(name, mode) if memory and device.type == "cpu" else None
         scored = accuracy(runner.detector) if accuracy and runner.detector else None
         rows.append(replace(row, ceiling_fraction=fraction, stages_s=spent, peak_memory_mb=peak, accuracy=scored))
     tera = {_short(dtype): {path: rate / 1e12 for path, rate in rates.items()} for dtype, rates in limits.items()}

@@ -49,7 +49,8 @@ def measure_size(detector: Detector, inputs: list[dict[str, Any]], stage: Stage)
 def peak_memory_mb(model: str, mode: str, size: tuple[int, int], stage: Stage, batch: int = 1) -> float | None:
     """Runs one mode in a process of its own, with random weights, and returns the largest memory that it took.
 
-    Libraries and weights are counted, and what was needed to get ready. None where the process fails.
+    It runs on the CPU. Libraries and weights are counted, and what was needed to get ready; in megabytes (10^6 bytes).
+    None where the process fails.
     """
     call = {"model": model, "mode": mode, "size": size, "stage": stage, "batch": batch}
     call["threads"] = torch.get_num_threads()
@@ -74,11 +75,13 @@ def run_alone(call: str) -> None:
 
 
 def own_peak_mb() -> float:
-    """The largest memory that this process has taken.
+    """The largest memory that this process has taken, in megabytes (10^6 bytes).
 
     Linux counts in `getrusage` what the parent held when it started the process; `/proc` does not.
     """
     status = Path("/proc/self/status")
     if status.is_file():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        kibibytes = next(int(own.split()[1]) for own in status.read_text().splitlines() if own.startswith("VmHWM"))
+        return kibibytes * 1024 / 1e6
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, in units of 1024 of them elsewhere
+    return most * (1 if sys.platform == "darwin" else 1024) / 1e6

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
-from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from PIL import Image
 
 from explorer.data.images import read_image, swap_channels
 from explorer.engine.detector import Detector
+from explorer.engine.devices import seconds_now
 from explorer.engine.speed.modes import as_input, parts_of
 from explorer.types import Pixels
 
@@ -35,23 +35,26 @@ _STAGES = {
 """Parts of a detector and what they are called; a part's time is without that of the parts inside it."""
 
 
-def stage_seconds(detector: Detector, image_bgr: Pixels, *, rounds: int = 3) -> dict[str, float]:
-    """Times the stages of a detector on one photo, medians over rounds after a first one.
+def stage_seconds(detector: Detector, image_bgr: Pixels, *, batch: int = 1, rounds: int = 3) -> dict[str, float]:
+    """Times the stages of a detector on `batch` times the same photo, medians over rounds after a first one.
 
-    Reading is that of the photo as a JPEG file. The fast way runs backbone, FPN and dense heads at once, as `trunk`.
+    Reading is that of the photos as JPEG files. The fast way runs backbone, FPN and dense heads at once, as `trunk`.
     """
     file = BytesIO()
     Image.fromarray(swap_channels(image_bgr)).save(file, "JPEG", quality=92)
+    clock = partial(seconds_now, detector.device)
     found: dict[str, list[float]] = {}
     for turn in range(rounds + 1):
-        file.seek(0)
-        start = perf_counter()
-        read_image(file)
-        read = perf_counter()
-        model_input = as_input(image_bgr, detector)
-        prepared = perf_counter()
-        with _clocked(detector) as own:
-            whole = _run(detector, model_input)
+        start = clock()
+        for _ in range(batch):
+            file.seek(0)
+            read_image(file)
+        read = clock()
+        inputs = [as_input(image_bgr, detector) for _ in range(batch)]
+        prepared = clock()
+        with _clocked(detector, clock) as own, torch.no_grad():
+            detector.runner(inputs)
+            whole = clock() - prepared
         spent = {"decode": read - start, "preprocess": prepared - read, **own}
         spent["rest"] = whole - sum(own.values())
         if turn:
@@ -60,26 +63,19 @@ def stage_seconds(detector: Detector, image_bgr: Pixels, *, rounds: int = 3) -> 
     return {name: float(np.median(values)) for name, values in found.items()}
 
 
-def _run(detector: Detector, model_input: dict[str, Any]) -> float:
-    start = perf_counter()
-    with torch.no_grad():
-        detector.runner([model_input])
-    return perf_counter() - start
-
-
 @contextmanager
-def _clocked(detector: Detector) -> Iterator[dict[str, float]]:
+def _clocked(detector: Detector, clock: Callable[[], float]) -> Iterator[dict[str, float]]:
     """Yields seconds by stage of what runs inside the block, each without what runs inside it."""
     spent: dict[str, float] = {}
     running: list[list[float]] = []
     quick = detector.fast is not None
 
     def start(*_: object) -> None:
-        running.append([perf_counter(), 0.0])
+        running.append([clock(), 0.0])
 
     def stop(name: str) -> None:
         began, inside = running.pop()
-        took = perf_counter() - began
+        took = clock() - began
         spent[name] = spent.get(name, 0.0) + took - inside
         if running:
             running[-1][1] += took

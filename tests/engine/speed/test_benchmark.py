@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from explorer.engine.detector import Detector
+from explorer.engine.devices import seconds_now
 from explorer.engine.loading import load_or_random
-from explorer.engine.speed.costs import measure_size, own_peak_mb
+from explorer.engine.speed import benchmark, detector_stages
+from explorer.engine.speed.costs import Size, measure_size, own_peak_mb
 from explorer.engine.speed.interleaved import Middle, interleaved, middle
-from explorer.engine.speed.modes import as_input, scene
+from explorer.engine.speed.modes import Runner, as_input, scene
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -80,6 +86,61 @@ def test_heads_are_counted_too(tiny: Callable[..., Detector]) -> None:
 
 def test_a_process_is_not_charged_with_its_parents_memory() -> None:
     held = np.ones(300_000_000, dtype=np.uint8)
-    code = f"import resource\nfrom pathlib import Path\n{inspect.getsource(own_peak_mb)}\nprint(own_peak_mb())"
+    code = (
+        f"import resource\nimport sys\nfrom pathlib import Path\n{inspect.getsource(own_peak_mb)}\nprint(own_peak_mb())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 5 < float(done.stdout.splitlines()[-1]) < own_peak_mb() - held.nbytes / 2e6
+
+
+@pytest.mark.parametrize(("platform", "mb"), [("darwin", 3.0), ("freebsd", 3072.0)])
+def test_peaks_are_megabytes_wherever_they_are_read(monkeypatch: pytest.MonkeyPatch, platform: str, mb: float) -> None:
+    usage = SimpleNamespace(ru_maxrss=3_000_000)
+    with monkeypatch.context() as patch:  # getrusage(2): bytes on macOS, kilobytes of 1024 bytes elsewhere
+        patch.setattr(resource, "getrusage", lambda _: usage)
+        patch.setattr(Path, "is_file", lambda _: False)
+        patch.setattr(sys, "platform", platform)
+        assert own_peak_mb() == mb
+        patch.setattr(Path, "is_file", lambda _: True)
+        patch.setattr(Path, "read_text", lambda _: "VmPeak:\t9 kB\nVmHWM:\t  250000 kB\n")
+        assert own_peak_mb() == 256.0, "10^6 bytes, as files are counted"
+
+
+def test_stages_are_timed_with_the_device_idle_and_for_all_images(
+    tiny: Callable[..., Detector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    seconds_now(torch.device("cpu"))
+    assert not waits
+    seconds_now(torch.device("cuda", 0))
+    assert waits == [torch.device("cuda", 0)]
+    clock, sizes, detector = iter(range(10_000)), list[int](), tiny("faster_rcnn_V_39_FPN_3x")
+    monkeypatch.setattr(detector_stages, "seconds_now", lambda device: float(next(clock)))
+    handle = detector.model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    try:
+        spent = detector_stages.stage_seconds(detector, scene((64, 96)), batch=3, rounds=1)
+    finally:
+        handle.remove()
+    assert sizes == [3, 3]
+    assert spent["decode"] == spent["preprocess"] == spent["RPN head"] == 1.0, "no other clock is looked at"
+
+
+def test_memory_is_not_measured_on_a_gpu_where_the_process_would_use_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    stands_in: dict[str, Any] = {
+        "as_input": lambda image, detector: {},
+        "make_runner": lambda *given: Runner(lambda: None, "exact", torch.float32, 0.0),
+        "ceiling": lambda dtype, device: {"torch.matmul": 1e12},
+        "measure_size": lambda *given: Size(1.0, 1.0),
+        "hardware_facts": lambda device: {},
+    }
+    for name, value in stands_in.items():
+        monkeypatch.setattr(benchmark, name, value)
+    peaks = []
+    for device in ("cpu", "cuda"):
+        detector: Any = SimpleNamespace(name="model", device=torch.device(device), finds_objects=True)
+        found = benchmark.benchmark(
+            [detector], ["eager"], baseline="eager", size=(64, 64), rounds=1, memory=lambda *_: 500.0
+        )
+        peaks.append(found.rows[0].peak_memory_mb)
+    assert peaks == [500.0, None]
