@@ -7,8 +7,10 @@ FiftyOne's own, so that a change of its storage does not pass unseen.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mimetypes
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -108,6 +110,7 @@ class RunDocuments:
         self._truth_edges = np.searchsorted(run.truth.images, np.arange(len(run.truth.image_ids) + 1)).tolist()
         self._space = f"{dataset}/{fields.predictions}"
         self._sizes = fields.protocol.size_names(run.truth.areas_px)
+        self._misses = {size: fields.misses(size) for size in fields.protocol.size_labels}
 
     def of_image(self, image: int) -> Document:
         """Returns an image's values by sample field: the detections and what is counted of them."""
@@ -116,16 +119,13 @@ class RunDocuments:
         truth = slice(self._truth_edges[image], self._truth_edges[image + 1])
         right, missed = judged.right[found], judged.missed[truth]
         unfound = (missed >= 0) & ~judged.found[truth]
-        sizes = self._sizes[truth]
+        misses = Counter(itertools.compress(self._sizes[truth], unfound.tolist()))
         values: Document = {
             fields.predictions: {"_cls": "Detections", "detections": list(self._labels(found))},
             fields.true_positives: int((right == 1).sum()),
             fields.false_positives: int((right == 0).sum()),
             fields.false_negatives: int((missed == 1).sum()),
-            **{
-                fields.misses(size): sum(own == size for own, miss in zip(sizes, unfound.tolist(), strict=True) if miss)
-                for size in fields.protocol.size_labels
-            },
+            **{name: misses[size] for size, name in self._misses.items()},
         }
         doubts = filter(None, map(judged.label_errors.get, range(found.start, found.stop)))
         if likeliest := max((own.likelihood for own in doubts), default=0.0):
@@ -159,7 +159,7 @@ class RunDocuments:
 
     def _labels(self, rows: slice) -> Iterator[Document]:
         judged, fields, run = self._judged, self._fields, self._judged.run
-        found = run.found
+        found, eval_key, matched_id, matched_iou = run.found, fields.eval_key, fields.matched_id, fields.matched_iou
         images, boxes = found.images[rows], found.boxes_xywh[rows]
         own_areas = _areas_px(boxes, found.masks and found.masks[rows])
         columns = zip(
@@ -179,10 +179,10 @@ class RunDocuments:
             label = _label(label_id, name, box)
             label["confidence"] = score
             if right >= 0:
-                label[fields.eval_key] = _RIGHT[right]
-                label[fields.matched_id] = "" if thing < 0 else str(self._truth_ids[thing])
+                label[eval_key] = _RIGHT[right]
+                label[matched_id] = "" if thing < 0 else str(self._truth_ids[thing])
             if thing >= 0:
-                label[fields.matched_iou] = iou
+                label[matched_iou] = iou
             label["size_bin"] = size
             label["error"] = _ERRORS[error]
             label["suspect"] = suspect

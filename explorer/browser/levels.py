@@ -9,15 +9,16 @@ from explorer.scoring.columns import Run
 
 def levels_of(run: Run) -> tuple[str, ...] | None:
     """Returns the level's name for each object, `(G,)`; None where the model is not known or has no such levels."""
-    from explorer.autopsy.two_stage.stages import Pyramid
-    from explorer.engine.config_facts import config_facts
     from explorer.zoo.resolve import configured
 
     model = run.facts.get("config") or run.facts.get("model")
     if not isinstance(model, str):
         return None
     try:
-        cfg, _ = configured(model, run.facts.get("overrides", ()))
+        cfg, _ = configured(model, run.facts.get("overrides", ()))  # raises for other projects' models
+        from explorer.autopsy.two_stage.stages import Pyramid  # takes seconds to import
+        from explorer.engine.config_facts import config_facts
+
         names = tuple(cfg.MODEL.ROI_HEADS.IN_FEATURES)
         numbers = [int(name.removeprefix("p")) for name in names]
         if "RCNN" not in cfg.MODEL.META_ARCHITECTURE and "FPN" not in cfg.MODEL.META_ARCHITECTURE:

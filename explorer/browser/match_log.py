@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from explorer.browser.ids import object_ids
+from explorer.browser.ids import object_ids_as_text
 from explorer.browser.judging import JudgedPart
 from explorer.browser.names import GROUND_TRUTH, RunFields
 from explorer.scoring.columns import Truth
@@ -67,11 +67,11 @@ class MatchLog(ExitStack):
             ]
 
         def truth_ids(rows: Array) -> list[str]:
-            ids = object_ids(f"{dataset}/{GROUND_TRUTH}", self._truth.ids[rows["object"]])
+            ids = object_ids_as_text(f"{dataset}/{GROUND_TRUTH}", self._truth.ids[rows["object"]])
             return [f'"{own}"' if there else "null" for own, there in zip(ids, _there(rows), strict=True)]
 
         def found_ids(rows: Array) -> list[str]:
-            return [f'"{own}"' for own in object_ids(f"{dataset}/{fields.predictions}", rows["detection"])]
+            return [f'"{own}"' for own in object_ids_as_text(f"{dataset}/{fields.predictions}", rows["detection"])]
 
         return {
             "ytrue": self._column(own_classes, own_classes),

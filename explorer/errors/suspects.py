@@ -14,6 +14,7 @@ ones. FiftyOne's `compute_mistakenness` uses confidence as well.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -97,7 +98,7 @@ def suspects(run: Run, task: Task = "bbox", *, kinds: Sequence[Kind] = KINDS) ->
         near = same & (pairs.ious >= NOTHING_IOU) & (pairs.ious < PLACE_IOU)
         here = np.flatnonzero(near & (pairs.ious == best[pairs.detections]) & shown[pairs.detections])
         columns.append((KINDS[2], *_weighed(pairs, here, sure, against, tolerance=PLACE_IOU)))
-    return _once(run, columns)
+    return _once(run, columns) if columns else ()
 
 
 def _highest(places: Ints, values: Floats, number: int) -> Floats:
@@ -127,39 +128,36 @@ def _kept(pairs: Overlaps, rows: Ints) -> Overlaps:
 
 def _once(run: Run, columns: Sequence[tuple[Kind, Ints, Ints, Floats, Floats]]) -> tuple[Suspect, ...]:
     """Sorts by likelihood, and takes each object once, and of detections of one place the likeliest."""
-    every = [
-        Suspect(kind, likelihood, detection, one, iou, float(run.found.scores[detection]))
-        for kind, *lists in columns
-        for detection, one, iou, likelihood in zip(*(column.tolist() for column in lists), strict=True)
-    ]
-    every.sort(key=lambda own: (-own.likelihood, own.detection))
-    rivals = _rivals(run, [own.detection for own in every if own.object == NOBODY])
+    kinds = [kind for kind, rows, *_ in columns for _ in rows]
+    detections, objects, ious, likelihoods = map(np.concatenate, zip(*(own for _, *own in columns), strict=True))
+    order = np.lexsort((detections, -likelihoods))
+    order = order[likelihoods[order] > 0]
+    rivals = _rivals(run, detections[order][objects[order] == NOBODY])
     kept: list[Suspect] = []
-    objects: set[int] = set()
+    taken: set[int] = set()
     used: set[int] = set()
-    for own in every:
-        if own.likelihood <= 0 or own.detection in used or own.object in objects:
+    lists = (column[order].tolist() for column in (likelihoods, detections, objects, ious))
+    for place, likelihood, detection, one, iou in zip(order.tolist(), *lists, strict=True):
+        if detection in used or one in taken or (one == NOBODY and not used.isdisjoint(rivals.get(detection, ()))):
             continue
-        if own.object == NOBODY and rivals.get(own.detection, set()) & used:
-            continue
-        used.add(own.detection)
-        objects |= {own.object} - {NOBODY}
-        kept.append(own)
+        used.add(detection)
+        taken |= {one} - {NOBODY}
+        score = float(run.found.scores[detection])
+        kept.append(Suspect(kinds[place], likelihood, detection, one, iou, score))
     return tuple(kept)
 
 
-def _rivals(run: Run, detections: Sequence[int]) -> dict[int, set[int]]:
-    """Which of some detections lie on each other, of whatever class."""
-    rows = np.unique(np.array(detections, np.int64))
-    boxes, images = run.found.boxes_xywh, run.found.images
-    near: dict[int, set[int]] = {}
-    for image in np.unique(images[rows]).tolist():
-        own = rows[images[rows] == image]
-        x, y, w, h = boxes[own].T
+def _rivals(run: Run, detections: Ints) -> dict[int, list[int]]:
+    """Which of some detections lie on each other, of whatever class; those that lie on no other are left out."""
+    rows = np.unique(detections)
+    images, near = run.found.images[rows], defaultdict[int, list[int]](list)
+    for own in np.split(rows, np.flatnonzero(np.diff(images)) + 1):
+        x, y, w, h = run.found.boxes_xywh[own].T
         width = np.minimum(x + w, (x + w)[:, None]) - np.maximum(x, x[:, None])
         height = np.minimum(y + h, (y + h)[:, None]) - np.maximum(y, y[:, None])
         shared = np.maximum(width, 0) * np.maximum(height, 0)
         same = shared >= SAME_IOU * (w * h + (w * h)[:, None] - shared)
-        for place, row in enumerate(own.tolist()):
-            near[row] = set(own[same[place]].tolist()) - {row}
+        np.fill_diagonal(same, val=False)
+        for row, other in zip(*(own[places].tolist() for places in np.nonzero(same)), strict=True):
+            near[row].append(other)
     return near

@@ -94,11 +94,12 @@ def test_indexes_are_those_of_a_new_data_set(fiftyone: ModuleType, built: Any) -
 
 
 def test_ids_follow_from_what_they_stand_for() -> None:
-    from explorer.browser.ids import object_ids
+    from explorer.browser.ids import object_ids, object_ids_as_text
 
     numbers = np.array([0, 1, 255, 2**40, -3])
     ids = object_ids("a/images", numbers)
     assert ids == object_ids("a/images", numbers)
+    assert object_ids_as_text("a/images", numbers) == list(map(str, ids))
     assert len({*ids, *object_ids("b/images", numbers)}) == 10
     assert ids[:4] == sorted(ids[:4])
     texts = object_ids("a/images", np.array([2**70, "x", 7, "", -(2**64)], dtype=object))
