@@ -243,8 +243,8 @@ class Trainer(TrainerBase):
         if before != wanted:
             logger.info("The learning rate is now %g, it was %g", max(wanted), max(before))
             self.scheduler.base_lrs = wanted
-            for group, new, old in zip(self.optimizer.param_groups, wanted, before, strict=True):
-                group["lr"] *= new / old
+            for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+                group["lr"] = rate
 
 
 def _without_trace(record: logging.LogRecord) -> bool:

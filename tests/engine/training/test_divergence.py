@@ -103,6 +103,12 @@ def test_a_resumed_run_takes_another_learning_rate_from_its_config(short_trainin
         trainer.scheduler.step()
         assert trainer.optimizer.param_groups[0]["lr"] <= float(base)
     assert rates["lower"] == pytest.approx([rate / 10 for rate in rates["same"]])
+    stopped = Trainer(yaml_recipe(setup(short_training(FASTER, *KEYS, "SOLVER.BASE_LR", "0", resume=True))))
+    stopped.resume()
+    assert stopped.optimizer.param_groups[0]["lr"] == 0
+    trainer = Trainer(yaml_recipe(setup(short_training(FASTER, *KEYS, "SOLVER.BASE_LR", "0.02", resume=True))))
+    trainer.load_state_dict(stopped.state_dict())
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(rates["same"][0])
 
 
 def test_the_command_exits_with_1(short_training: Arguments, monkeypatch: pytest.MonkeyPatch) -> None:
