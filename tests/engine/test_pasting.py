@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from detectron2.layers.mask_ops import paste_masks_in_image
+from detectron2.modeling.meta_arch.panoptic_fpn import combine_semantic_and_instance_outputs
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances
 
 from explorer.data.masks import encode_masks
 from explorer.engine.detector import Detector
 from explorer.engine.loading import fast
-from explorer.engine.pasting import BoxMasks, PastedMasks, infer
+from explorer.engine.pasting import BoxMasks, PastedMasks, infer, merge_segments
 from explorer.engine.prediction import to_detections
 
 
@@ -66,3 +67,38 @@ def test_detectors_give_the_masks_of_the_plain_model(
     assert len(kept) == len(whole) > 0
     assert to_detections(kept, plain.class_names).masks == to_detections(whole, plain.class_names).masks
     assert fast(plain, "float32", "torch").detect(noise).detections.masks is not None
+
+
+@pytest.mark.parametrize("count", [0, 1, 60])
+@pytest.mark.parametrize("limits", [(0.5, 64, 0.5), (0.0, 0, 0.0), (1.0, 10_000, 0.2)])
+def test_segments_equal_those_that_detectron2_merges(count: int, limits: tuple[float, int, float]) -> None:
+    wanted, found = _instances(count), _instances(count)
+    found.pred_masks = BoxMasks(found.pred_masks[:, 0])
+    wanted, found = (detector_postprocess(one, 90, 120) for one in (wanted, found))
+    classes = torch.randint(0, 9, (6, 8), generator=torch.Generator().manual_seed(1))
+    classes = classes.repeat_interleave(15, 0).repeat_interleave(15, 1) * (torch.arange(120) < 100)
+    theirs, segments = combine_semantic_and_instance_outputs(wanted, classes, *limits)
+    ours, own = merge_segments(found, classes, *limits)
+    assert torch.equal(ours, theirs)
+    assert ours.dtype == theirs.dtype
+    assert own == segments
+
+
+@pytest.mark.parametrize("size", [None, (75, 110)])
+def test_panoptic_models_give_the_segments_of_the_plain_model(
+    size: tuple[int, int] | None, tiny_panoptic_fpn: Detector, noise: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tiny_panoptic_fpn.model_input(noise)
+    height, width = size or given["image"].shape[1:]
+    model: Any = tiny_panoptic_fpn.model
+    monkeypatch.setattr(model, "combine_stuff_area_thresh", 20)
+    monkeypatch.setattr(model, "combine_instances_score_thresh", 0.0)
+    inputs = [given | {"height": height, "width": width}]
+    with torch.no_grad():
+        (found,), (wanted,) = infer(model, inputs), model(inputs)
+    assert torch.equal(found["sem_seg"], wanted["sem_seg"])
+    assert torch.equal(found["panoptic_seg"][0], wanted["panoptic_seg"][0])
+    assert found["panoptic_seg"][1] == wanted["panoptic_seg"][1]
+    assert {one["isthing"] for one in wanted["panoptic_seg"][1]} == {True, False}
+    ours, theirs = (to_detections(one["instances"], tiny_panoptic_fpn.class_names) for one in (found, wanted))
+    assert ours.masks == theirs.masks
