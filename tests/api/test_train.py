@@ -25,7 +25,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         seed_all_rng(0)
         (Path(cfg.OUTPUT_DIR) / "config.yaml").write_text(cfg.dump())
 
-    monkeypatch.setattr(command, "default_setup", set_up)
+    monkeypatch.setattr(command, "set_up", set_up)
     monkeypatch.setattr(command, "setup_logger", lambda *args, **options: None)
 
 

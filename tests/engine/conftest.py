@@ -93,7 +93,7 @@ def no_log_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings in this process leave pytest's streams and log handlers alone, and say nothing."""
     from explorer.engine.training import command as train
 
-    monkeypatch.setattr(train, "default_setup", lambda cfg, args: seed_all(max(cfg.get("SEED", 1), 0)))
+    monkeypatch.setattr(train, "set_up", lambda cfg, args: seed_all(max(cfg.get("SEED", 1), 0)))
     monkeypatch.setattr(train, "setup_logger", lambda *args, **options: None)
 
 

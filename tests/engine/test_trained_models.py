@@ -70,7 +70,7 @@ def ruined(aerial_few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     keys += ["DATASETS.TRAIN", f"('{aerial_few}:train',)", "DATASETS.TEST", f"('{aerial_few}:val',)"]
     keys += ["INPUT.MIN_SIZE_TEST", "64", "DATALOADER.NUM_WORKERS", "0", "OUTPUT_DIR", str(root / "mine")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "default_setup", save_config)
+        patch.setattr(training, "set_up", save_config)
         patch.setattr(training, "setup_logger", lambda *args, **options: None)
         job(parse_arguments(["--num-gpus", "0", "--config-file", RECIPE, *keys]))
     for name in (BEST, FINAL):
@@ -143,7 +143,7 @@ def test_every_command_takes_every_form(
 def test_a_teacher_is_a_trained_model_too(ruined: Path, short_training: Arguments, built: list[Path | None]) -> None:
     keys = ("SOLVER.TEACHER.NAME", str(ruined))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "default_setup", lambda *_: None)
+        patch.setattr(training, "set_up", lambda *_: None)
         patch.setattr(training, "setup_logger", lambda *_, **__: None)
         cfg = setup(short_training("faster_rcnn_V_39_FPN_3x", *keys))
     with pytest.raises(ValueError, match="that is all"):
@@ -153,7 +153,7 @@ def test_a_teacher_is_a_trained_model_too(ruined: Path, short_training: Argument
 
 def test_eval_only_of_a_saved_config_measures_what_was_trained(ruined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, taken = (ruined / CONFIG).read_bytes(), []
-    monkeypatch.setattr(training, "default_setup", save_config)
+    monkeypatch.setattr(training, "set_up", save_config)
     monkeypatch.setattr(training, "setup_logger", lambda *args, **options: None)
     monkeypatch.setattr(training, "evaluate_with", lambda model, path: taken.append(path))
     monkeypatch.setattr(training, "evaluate_all", lambda cfg, model: {})
@@ -210,7 +210,7 @@ def test_a_lazy_run_is_a_model_with_its_classes(aerial_few: Path, tmp_path: Path
     words += ["model.backbone.out_channels=32", "model.head.conv_dims=[32]", f"train.output_dir={tmp_path}"]
     words += [f"model.head.input_shape.{level}.channels=32" for level in range(5)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "default_setup", save_config)
+        patch.setattr(training, "set_up", save_config)
         patch.setattr(training, "setup_logger", lambda *args, **options: None)
         setup(parse_arguments(["--num-gpus", "0", "--config-file", "fcos_V_39_FPN_3x", *words]))
     random = load_or_random(tmp_path, random=True)

@@ -7,16 +7,18 @@ import logging
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode, instantiate
+from detectron2.config import CfgNode, LazyConfig, instantiate
 from detectron2.data import MetadataCatalog
-from detectron2.engine import default_argument_parser, default_setup
+from detectron2.engine import default_argument_parser
 from detectron2.evaluation import verify_results
 from detectron2.modeling import build_model
 from detectron2.utils import comm
+from detectron2.utils.collect_env import collect_env_info
+from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 from rich.console import Console
@@ -161,37 +163,47 @@ def read_config(args: Namespace) -> Config:
 def prepare(cfg: Config, args: Namespace) -> None:
     """Prepares logs, output folder and seeds."""
     with _one_run(output_dir(cfg), args):
-        default_setup(cfg, args)
+        set_up(cfg, args)
     setup_logger(str(output_dir(cfg)), distributed_rank=comm.get_rank(), name="explorer")
     if args.num_gpus and not torch.cuda.is_available():
         logger.warning("No CUDA device was found: this runs on the CPU")
+
+
+def set_up(cfg: Config, args: Namespace) -> None:
+    """Does what detectron2's `default_setup` does; wherever it is stopped, `config.yaml` is whole or not there."""
+    folder, rank, lazy = output_dir(cfg), comm.get_rank(), not isinstance(cfg, CfgNode)
+    setup_logger(str(folder), distributed_rank=rank, name="fvcore")
+    log = setup_logger(str(folder), distributed_rank=rank)
+    log.info("Process %d of %d", rank, comm.get_world_size())
+    log.info("Environment:\n%s", collect_env_info())
+    log.info("Arguments: %s", args)
+    if args.config_file:
+        log.info("Contents of %s:\n%s", args.config_file, Path(args.config_file).read_text(encoding="utf-8"))
+    if comm.is_main_process():
+        with replacing(folder / CONFIG) as scratch:
+            if lazy:
+                LazyConfig.save(cfg, str(scratch))
+            else:
+                log.info("The whole config:\n%s", cfg.dump())
+                scratch.write_text(cfg.dump(), encoding="utf-8")
+        log.info("The whole config is in %s", folder / CONFIG)
+    seed = cfg.train.get("seed", -1) if lazy else cfg.SEED
+    seed_all_rng(None if seed < 0 else seed + rank)
+    if not args.eval_only:  # there it would cost more than it gains
+        torch.backends.cudnn.benchmark = cfg.train.get("cudnn_benchmark", False) if lazy else cfg.CUDNN_BENCHMARK
 
 
 @contextmanager
 def _one_run(folder: Path, args: Namespace) -> Iterator[None]:
     """Around what writes a config into the folder: it stays that of the run whose checkpoints lie there."""
     config, run = folder / CONFIG, find_trained(folder)
-    before = config.read_bytes() if config.is_file() else None
-    kept = before if args.eval_only and run and run.weights else None
+    kept = config.read_bytes() if args.eval_only and run and run.weights and config.is_file() else None
     if comm.is_main_process() and not args.eval_only and not (args.resume and last_checkpoint(folder)):
         set_aside(folder)
-    try:
-        yield
-    except OSError:  # a full disk, on which detectron2 has cut the file short
-        if comm.is_main_process():
-            _put_back(config, before)
-        raise
+    yield
     if comm.is_main_process() and kept is not None:
         with replacing(config) as scratch:
             scratch.write_bytes(kept)
-
-
-def _put_back(path: Path, content: bytes | None) -> None:
-    with suppress(OSError):
-        path.unlink()
-        if content is not None:
-            with replacing(path) as scratch:
-                scratch.write_bytes(content)
 
 
 def _setup_yaml(path: Path, args: Namespace) -> CfgNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import runpy
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from explorer.config import load_config
+from explorer.engine.training import command as training
 from explorer.engine.training.checkpointing import METRICS, read_metrics
+from explorer.engine.training.command import read_config, set_up
 from explorer.scoring.results_file import RESULTS_FILE
 
 pytestmark = pytest.mark.usefixtures("no_log_files")
@@ -144,3 +147,24 @@ def test_training_that_diverges_ends_with_one_line_in_every_way_of_starting_it(
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Training diverged")]
     assert re.match(DIVERGED, line)
     assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_the_config_of_a_run_is_whole_or_not_there(
+    short_training: Arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, write = tmp_path / "set up", Path.write_text
+    args = short_training(FASTER, "OUTPUT_DIR", str(folder))
+    cfg = read_config(args)
+
+    def stop(path: Path, text: str, **others: str) -> int:
+        write(path, text[:10], **others)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "setup_logger", lambda *_, **__: logging.getLogger("silent"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", stop)
+        with pytest.raises(KeyboardInterrupt):
+            set_up(cfg, args)
+    assert not list(folder.iterdir())
+    set_up(cfg, args)
+    assert (folder / "config.yaml").read_text() == cfg.dump()

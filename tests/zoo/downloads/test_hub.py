@@ -159,7 +159,7 @@ def test_a_training_begins_with_a_repositorys_tensors(
     hub: Hub, files: dict[str, bytes], shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One iteration that changes nothing: the run's final weights are the repository's."""
-    for name in ("default_setup", "setup_logger"):  # which leave log files open
+    for name in ("set_up", "setup_logger"):  # which leave log files open
         monkeypatch.setattr(f"explorer.engine.training.command.{name}", lambda *args, **options: None)
     hub.repositories["me/cells"] = files
     words = ["MODEL.WEIGHTS", "hf-hub:me/cells", "OUTPUT_DIR", str(tmp_path / "out"), "INPUT.MIN_SIZE_TRAIN", "(96,)"]
