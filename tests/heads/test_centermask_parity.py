@@ -21,9 +21,9 @@ OTHER_ORDER = {
 }
 """Tolerance, relative to a map's largest value, where 1e-4 holds only if float32 sums are added in the recorded order.
 
-Deformable layers amplify rounding: the recorded heads differ by 1.4e-4 (V-39) and 3.4e-4 (V-99, 75 such layers) from the
-same network in float64, and V-39's by 1.9e-4 from those of a processor without AVX-512. In the recorded order all twenty
-configs are equal to the bit on a processor with AVX-512."""
+Deformable layers amplify rounding: the recorded heads differ by 1.4e-4 (V-39) and 3.4e-4 (V-99, 75 such layers) from
+the same network in float64, and V-39's by 1.9e-4 from those of a processor without AVX-512. In the recorded order all
+twenty configs are equal to the bit on a processor with AVX-512."""
 CONFIGS = [name for name in config_names() if name.startswith("centermask/")]
 ONE_OF_EACH = {
     "centermask_R_50_FPN_ms_3x",
