@@ -67,6 +67,10 @@ def infer(model: nn.Module, batched_inputs: Sequence[Mapping[str, Any]]) -> list
     """Runs detectron2's inference, where masks of instances come as `PastedMasks` if the model is on the CPU.
 
     Panoptic segments are put together from these, with the result of detectron2's merging.
+
+    Args:
+        model: a detectron2 model in evaluation mode.
+        batched_inputs: detectron2's.
     """
     known: Any = model
     found: list[dict[str, Any]]
